@@ -1,0 +1,64 @@
+# `make help` lists the targets. JOBS=N compiles N files at once; THALWEG_DEPS=DIR keeps what is fetched elsewhere
+# than in .deps; THALWEG_TORCH=DIR uses a LibTorch that you have; CMAKE_ARGS="-D..." reaches CMake.
+.DEFAULT_GOAL := release
+JOBS ?= 2
+PREFIX ?= /usr/local
+CMAKE_ARGS ?=
+export THALWEG_DEPS := $(abspath $(or $(THALWEG_DEPS),.deps))
+export THALWEG_TORCH
+BUILD := build/release
+PROGRAM := $(BUILD)/thalweg
+PYTHON := $(THALWEG_DEPS)/venv/bin/python
+CONFIGURE := $(CMAKE_ARGS) $(if $(THALWEG_TORCH),-DTHALWEG_TORCH="$(THALWEG_TORCH)")
+SOURCES = $(shell find engine samplers rewards plugins pipelines tests -regex '.*\.\(cpp\|hpp\|h\|c\|cu\)')
+
+.PHONY: help setup setup-cuda release demo test asan format format-check lint install clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Install what is missing to build: packages, LibTorch (0.5 GB)
+	@cmake/setup.sh
+
+setup-cuda: ## The same with a LibTorch for NVIDIA GPUs (3 GB); then: cmake --preset cuda
+	@cmake/setup.sh --cuda
+
+release: setup ## Build the program and its plugins: build/release/thalweg (the default)
+	cmake --preset release $(CONFIGURE)
+	cmake --build $(BUILD) -j$(JOBS) --target thalweg plugins
+
+demo: release ## Align the embedded model on the CPU and write a report, in minutes
+	$(PROGRAM) run assets/jobs/demo.json
+	@echo; echo "The report: $(CURDIR)/runs/demo/report.html (open it in a browser)"
+
+test: ## Build everything and run all tests, C++ and Python
+	@cmake/setup.sh --tests
+	cmake --preset release -DTHALWEG_TESTS=ON $(CONFIGURE)
+	cmake --build $(BUILD) -j$(JOBS)
+	ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
+	THALWEG_PROGRAM="$(CURDIR)/$(PROGRAM)" THALWEG_BUILD="$(CURDIR)/$(BUILD)" PYTHONDONTWRITEBYTECODE=1 \
+	  $(PYTHON) -m pytest -q -p no:cacheprovider --import-mode=importlib tests
+	@echo; echo "PASSED: all C++ and Python tests"
+
+asan: ## Build and run the C++ tests under the address and undefined-behaviour sanitizers
+	@cmake/setup.sh --tests
+	cmake --preset asan $(CONFIGURE)
+	cmake --build build/asan -j$(JOBS)
+	ctest --test-dir build/asan --output-on-failure -j$(JOBS)
+
+format: ## Format all C, C++ and CUDA sources
+	clang-format -i $(SOURCES)
+
+format-check: ## Fail where a source is not formatted
+	clang-format --dry-run -Werror $(SOURCES)
+
+lint: ## Run clang-tidy over all C++ sources (slow)
+	@cmake/setup.sh --tests --lint
+	cmake --preset dev -B build/lint -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DTHALWEG_CCACHE=OFF $(CONFIGURE)
+	run-clang-tidy -quiet -p build/lint -j$(JOBS) '/(engine|samplers|rewards|pipelines|plugins)/.*\.cpp$$'
+
+install: release ## Install to PREFIX (default /usr/local); DESTDIR is honoured
+	DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
+
+clean: ## Remove what was built; .deps and runs stay
+	rm -rf build

@@ -1,0 +1,16 @@
+# The program: build/<preset>/thalweg, and its installation.
+# An installed program finds its plugins and assets from its own place: ../lib/thalweg and ../share/thalweg.
+file(GLOB_RECURSE _sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/pipelines/cli/*.cpp")
+if(_sources)
+  add_executable(thalweg ${_sources})
+  thalweg_use_precompiled(thalweg)
+  target_compile_definitions(thalweg PRIVATE THALWEG_VERSION="${PROJECT_VERSION}")
+  target_link_libraries(thalweg PRIVATE thalweg_pipelines CLI11::CLI11)
+  target_compile_definitions(thalweg PRIVATE THALWEG_VERSION="${PROJECT_VERSION}")
+  set_target_properties(thalweg PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
+  install(TARGETS thalweg RUNTIME DESTINATION bin)
+endif()
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/plugins/include/thalweg" DESTINATION include)
+if(EXISTS "${PROJECT_SOURCE_DIR}/assets")
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/assets" DESTINATION share/thalweg)
+endif()

@@ -1,0 +1,65 @@
+# LibTorch as imported targets of our own. find_package(Torch) of the PyPI wheel demands a CUDA toolkit even for
+# programs that never see a GPU; these targets need the folder's include/ and lib/ alone.
+#   thalweg::torch   headers, libtorch_cpu and libc10, and with THALWEG_CUDA their CUDA halves
+set(_default_torch "")
+set(_deps "${PROJECT_SOURCE_DIR}/.deps")
+if(DEFINED ENV{THALWEG_DEPS})
+  set(_deps "$ENV{THALWEG_DEPS}")
+endif()
+foreach(_name IN ITEMS torch-cuda torch)
+  if(EXISTS "${_deps}/${_name}/lib/libtorch_cpu.so" AND (THALWEG_CUDA OR _name STREQUAL "torch"))
+    set(_default_torch "${_deps}/${_name}")
+    break()
+  endif()
+endforeach()
+set(THALWEG_TORCH "${_default_torch}" CACHE PATH "Folder of LibTorch >= 2.11: include/ and lib/")
+if(NOT EXISTS "${THALWEG_TORCH}/lib/libtorch_cpu.so")
+  message(FATAL_ERROR "No LibTorch in '${THALWEG_TORCH}' (THALWEG_TORCH). Run `make setup`, which fetches it, "
+                      "or pass -DTHALWEG_TORCH=DIR, a folder with include/ and lib/libtorch_cpu.so.")
+endif()
+file(REAL_PATH "${THALWEG_TORCH}" THALWEG_TORCH_DIR)
+
+set(_version_file "${THALWEG_TORCH_DIR}/include/torch/headeronly/version.h")
+if(EXISTS "${_version_file}")
+  file(STRINGS "${_version_file}" _version REGEX "define TORCH_VERSION_(MAJOR|MINOR) ")
+  string(REGEX MATCHALL "[0-9]+" _version "${_version}")
+  list(JOIN _version "." _version)
+  if(_version VERSION_LESS 2.11)
+    message(FATAL_ERROR "LibTorch ${_version} in ${THALWEG_TORCH_DIR} is too old: Thalweg needs 2.11 or newer.")
+  endif()
+  message(STATUS "LibTorch ${_version}: ${THALWEG_TORCH_DIR}")
+endif()
+
+add_library(thalweg_torch INTERFACE)
+add_library(thalweg::torch ALIAS thalweg_torch)
+# After the system's own folders: LibTorch brings a copy of {fmt} newer than the one that spdlog was built with.
+target_compile_options(thalweg_torch INTERFACE
+                       "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-idirafter ${THALWEG_TORCH_DIR}/include>")
+
+function(_thalweg_torch_library name)
+  add_library(thalweg_lib${name} SHARED IMPORTED GLOBAL)
+  set_target_properties(thalweg_lib${name} PROPERTIES IMPORTED_LOCATION "${THALWEG_TORCH_DIR}/lib/lib${name}.so")
+endfunction()
+_thalweg_torch_library(c10)
+_thalweg_torch_library(torch_cpu)
+target_link_libraries(thalweg_torch INTERFACE thalweg_libtorch_cpu thalweg_libc10)
+if(THALWEG_CUDA)
+  find_package(CUDAToolkit 13 REQUIRED)
+  if(NOT EXISTS "${THALWEG_TORCH_DIR}/lib/libtorch_cuda.so")
+    message(FATAL_ERROR "${THALWEG_TORCH_DIR} holds no libtorch_cuda.so: it is a CPU copy. Run `make setup-cuda`, "
+                        "or point -DTHALWEG_TORCH at a LibTorch with CUDA.")
+  endif()
+  _thalweg_torch_library(c10_cuda)
+  _thalweg_torch_library(torch_cuda)
+  # Nothing names a symbol of libtorch_cuda: it registers its kernels when it is loaded, so it must stay needed.
+  target_link_libraries(thalweg_torch INTERFACE -Wl,--no-as-needed thalweg_libtorch_cuda -Wl,--as-needed
+                                                thalweg_libc10_cuda CUDA::cudart)
+  target_compile_definitions(thalweg_torch INTERFACE THALWEG_CUDA=1)
+endif()
+
+# Programs find LibTorch by its absolute path, in the build folder and after installation alike.
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
+set(CMAKE_INSTALL_RPATH "${THALWEG_TORCH_DIR}/lib")
+if(THALWEG_CUDA)
+  list(APPEND CMAKE_INSTALL_RPATH "${CUDAToolkit_LIBRARY_DIR}")
+endif()

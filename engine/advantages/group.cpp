@@ -1,0 +1,65 @@
+#include "engine/advantages/group.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace thalweg {
+namespace {
+
+constexpr double kEps = 1e-4;
+
+struct Moments {
+  double mean = 0.0, std = 0.0;
+};
+
+Moments moments_of(const std::vector<double>& values) {
+  Moments m;
+  for (const double v : values) m.mean += v / static_cast<double>(values.size());
+  for (const double v : values) m.std += (v - m.mean) * (v - m.mean) / static_cast<double>(values.size());
+  m.std = std::sqrt(m.std);
+  return m;
+}
+
+}  // namespace
+
+GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& valid_B,
+                                 const std::vector<int64_t>& group_B, DeviationOver deviation, double clip) {
+  TORCH_CHECK(reward_B.size(0) == static_cast<int64_t>(group_B.size()), "one group id a sample");
+  const auto reward = reward_B.to(at::kDouble).contiguous();
+  const auto valid = valid_B.to(at::kBool).contiguous();
+  const double* r = reward.const_data_ptr<double>();
+  const bool* ok = valid.const_data_ptr<bool>();
+  std::map<int64_t, std::vector<double>> scored;
+  std::vector<double> all;
+  for (size_t i = 0; i < group_B.size(); ++i) {
+    if (!ok[i]) continue;
+    scored[group_B[i]].push_back(r[i]);
+    all.push_back(r[i]);
+  }
+  GroupAdvantages result;
+  result.values_B = at::zeros({reward.size(0)}, at::kDouble);
+  result.used_B = at::zeros({reward.size(0)}, at::kBool);
+  if (all.empty()) return result;
+  std::map<int64_t, Moments> by_group;
+  for (const auto& [group, values] : scored) {
+    by_group[group] = moments_of(values);
+    result.zero_std_ratio += by_group[group].std < 1e-12 ? 1.0 / static_cast<double>(scored.size()) : 0.0;
+    result.reward_std_mean += by_group[group].std / static_cast<double>(scored.size());
+  }
+  const double batch_std = moments_of(all).std;
+  auto* values = result.values_B.mutable_data_ptr<double>();
+  auto* used = result.used_B.mutable_data_ptr<bool>();
+  for (size_t i = 0; i < group_B.size(); ++i) {
+    if (!ok[i] || scored[group_B[i]].size() < 2) continue;
+    const auto& group = by_group[group_B[i]];
+    const double std = deviation == DeviationOver::group ? group.std : batch_std;
+    values[i] = std::clamp((r[i] - group.mean) / (std + kEps), -clip, clip);
+    used[i] = true;
+  }
+  return result;
+}
+
+}  // namespace thalweg

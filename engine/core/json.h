@@ -1,0 +1,31 @@
+// JSON from outside: capped in size and depth, duplicate keys refused.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace thalweg {
+
+/// Keys keep the order in which they were written, so a resolved job reads like the job.
+using Json = nlohmann::ordered_json;
+
+inline constexpr size_t kMaxJsonDepth = 64;
+inline constexpr size_t kMaxJsonBytes = size_t{64} << 20;
+
+/// Parses `text`; `place` names it in errors (a path or "--set"). Throws Error for syntax, depth > 64,
+/// duplicate keys and invalid UTF-8.
+Json parse_json(std::string_view text, const std::string& place);
+
+/// Reads and parses a file. Throws Error naming the path when it is absent, too large or not JSON.
+Json parse_json_file(const std::filesystem::path& path, size_t max_bytes = kMaxJsonBytes);
+
+/// Whole file as bytes. Throws Error naming the path.
+std::string read_file(const std::filesystem::path& path, size_t max_bytes = kMaxJsonBytes);
+
+/// Replaces `path` by `bytes` through a temporary file and rename. Throws Error naming the path.
+void write_file(const std::filesystem::path& path, std::string_view bytes);
+
+}  // namespace thalweg

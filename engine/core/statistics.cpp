@@ -1,0 +1,104 @@
+#include "engine/core/statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "engine/core/rng.h"
+
+namespace thalweg {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+double mean_of(const std::vector<double>& values) {
+  double sum = 0.0;
+  for (double value : values) sum += value;
+  return values.empty() ? kNan : sum / static_cast<double>(values.size());
+}
+
+// Means of `resamples` draws with replacement. Four indices come from one Philox block; the counter is
+// (block, resample), so the result does not depend on the order of evaluation.
+std::vector<double> bootstrap_means(const std::vector<double>& values, uint64_t seed, int64_t resamples) {
+  const std::array<uint32_t, 2> key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  const uint64_t n = values.size();
+  std::vector<double> means;
+  means.reserve(static_cast<size_t>(resamples));
+  for (int64_t resample = 0; resample < resamples; ++resample) {
+    const auto row = static_cast<uint64_t>(resample);
+    std::array<uint32_t, 4> bits{};
+    double sum = 0.0;
+    for (uint64_t i = 0; i < n; ++i) {
+      if (i % 4 == 0)
+        bits = philox(key, {static_cast<uint32_t>(i / 4), static_cast<uint32_t>(row),
+                            static_cast<uint32_t>(row >> 32), 0});
+      sum += values[(bits[i % 4] * n) >> 32];
+    }
+    means.push_back(sum / static_cast<double>(n));
+  }
+  return means;
+}
+
+}  // namespace
+
+void RunningMoments::add(double value) {
+  if (!std::isfinite(value)) {
+    ++dropped_;
+    return;
+  }
+  ++count_;
+  const double delta = value - mean_;
+  mean_ += delta / static_cast<double>(count_);
+  squares_ += delta * (value - mean_);
+}
+
+double RunningMoments::mean() const { return count_ == 0 ? kNan : mean_; }
+
+double RunningMoments::variance() const {
+  return count_ < 2 ? kNan : squares_ / static_cast<double>(count_ - 1);
+}
+
+double RunningMoments::std() const { return std::sqrt(variance()); }
+
+double quantile(std::vector<double> values, double q) {
+  if (!(q >= 0.0 && q <= 1.0)) throw std::invalid_argument("quantile: q must lie in [0,1]");
+  if (std::any_of(values.begin(), values.end(), [](double v) { return std::isnan(v); }))
+    throw std::invalid_argument("quantile: NaN has no order");
+  if (values.empty()) return kNan;
+  std::sort(values.begin(), values.end());
+  const double position = q * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<size_t>(position);
+  const size_t above = std::min(below + 1, values.size() - 1);
+  const double fraction = position - static_cast<double>(below);
+  if (fraction == 0.0) return values[below];  // inf * 0 would be NaN
+  return values[below] * (1.0 - fraction) + values[above] * fraction;
+}
+
+PairedDifference paired_difference(const std::vector<double>& before, const std::vector<double>& after,
+                                   uint64_t seed, int64_t resamples) {
+  if (before.size() != after.size())
+    throw std::invalid_argument("paired_difference: the two sides have different lengths");
+  if (resamples < 1) throw std::invalid_argument("paired_difference: at least one resample is needed");
+  std::vector<double> kept_before, kept_after, differences;
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (!std::isfinite(before[i]) || !std::isfinite(after[i])) continue;
+    kept_before.push_back(before[i]);
+    kept_after.push_back(after[i]);
+    differences.push_back(after[i] - before[i]);
+  }
+  PairedDifference result;
+  result.n = static_cast<int64_t>(differences.size());
+  result.dropped = static_cast<int64_t>(before.size()) - result.n;
+  result.mean_before = mean_of(kept_before);
+  result.mean_after = mean_of(kept_after);
+  result.mean = mean_of(differences);
+  result.low = result.high = kNan;
+  if (result.n < 2) return result;
+  const auto means = bootstrap_means(differences, seed, resamples);
+  result.low = quantile(means, 0.025);
+  result.high = quantile(means, 0.975);
+  return result;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,30 @@
+#include "engine/core/values.h"
+
+#include <ATen/ATen.h>
+
+namespace thalweg {
+
+Conditioning Conditioning::slice(int64_t begin, int64_t end) const {
+  Conditioning part;
+  part.prompts.assign(prompts.begin() + begin, prompts.begin() + end);
+  for (const auto& [name, tensor] : tensors) part.tensors[name] = tensor.slice(0, begin, end);
+  return part;
+}
+
+Conditioning Conditioning::select(const std::vector<int64_t>& rows) const {
+  Conditioning part;
+  for (const int64_t row : rows) part.prompts.push_back(prompts.at(static_cast<size_t>(row)));
+  const auto index = at::tensor(rows, at::kLong);
+  for (const auto& [name, tensor] : tensors)
+    part.tensors[name] = tensor.index_select(0, index.to(tensor.device()));
+  return part;
+}
+
+Conditioning concatenate(const Conditioning& a, const Conditioning& b) {
+  Conditioning both = a;
+  both.prompts.insert(both.prompts.end(), b.prompts.begin(), b.prompts.end());
+  for (auto& [name, tensor] : both.tensors) tensor = at::cat({tensor, b.tensors.at(name)});
+  return both;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,64 @@
+// The core values (shape suffixes: B samples, G group, T steps, F frames, C channels, H, W, L tokens,
+// K rewards). An image is a video with F = 1.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace thalweg {
+
+/// Tensors by their name in the diffusers state dict.
+using TensorMap = std::map<std::string, at::Tensor>;
+
+/// Noise levels of a solver, T+1 values falling from 1 (noise) to 0 (data):
+/// x_s = (1-s) x_0 + s e, and the network predicts v = e - x_0.
+struct Schedule {
+  std::vector<double> sigmas;
+
+  int64_t steps() const { return static_cast<int64_t>(sigmas.size()) - 1; }
+};
+
+/// What the network is conditioned on: tensors with first dimension B, named and owned by the model family.
+struct Conditioning {
+  std::vector<std::string> prompts;
+  TensorMap tensors;
+
+  int64_t batch() const { return static_cast<int64_t>(prompts.size()); }
+  Conditioning slice(int64_t begin, int64_t end) const;
+  Conditioning select(const std::vector<int64_t>& rows) const;
+};
+
+/// Rows of `a`, then rows of `b`.
+Conditioning concatenate(const Conditioning& a, const Conditioning& b);
+
+/// Where a velocity is asked for. sigma_B and next_sigma_B are float64 on the host's side.
+struct Step {
+  at::Tensor sigma_B;
+  at::Tensor next_sigma_B;
+  int64_t index = 0;            // of the schedule; -1 outside of one (training at random sigma)
+  std::vector<int64_t> slot_B;  // identity of each sample for its noise stream
+};
+
+/// v = e - x_0 at x_BCFHW. Same shape as x, float32 (float64 for analytic models).
+using Velocity = std::function<at::Tensor(const at::Tensor& x_BCFHW, const Step&, const Conditioning&)>;
+
+/// Guidance wraps a velocity: CFG, reward gradients, Doob and value guidance all have this type.
+using Guidance = std::function<Velocity(Velocity)>;
+
+/// A rollout. Stored latents are those of the trained steps and their successors only:
+/// next_latents[k] is the state that step trained_steps[k] drew from latents[k].
+struct Trajectory {
+  Schedule schedule;
+  at::Tensor x0_BCFHW;                  // clean latents, as the solver left them
+  std::vector<int64_t> trained_steps;   // ascending step indices, enumerated, never compared as floats
+  std::vector<at::Tensor> latents;      // per trained step, [B,C,F,H,W]
+  std::vector<at::Tensor> next_latents; // per trained step, [B,C,F,H,W]
+  at::Tensor log_probs_TB;              // per trained step; mean over latent elements (decision 0001)
+};
+
+}  // namespace thalweg

@@ -1,0 +1,232 @@
+#include "engine/io/checkpoint.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+
+#include "engine/core/error.h"
+#include "engine/io/file.h"
+#include "engine/io/sha256.h"
+
+namespace thalweg {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kFormatVersion = 1;
+const std::string kPrefix = "checkpoint-";
+
+// Relative, and never out of the folder: manifests come from outside.
+bool is_inside(const std::string& name) {
+  const fs::path path(name);
+  if (name.empty() || path.is_absolute() || name.find('\\') != std::string::npos) return false;
+  return std::all_of(path.begin(), path.end(), [](const fs::path& part) {
+    return !part.empty() && part != "." && part != "..";
+  });
+}
+
+// The N of checkpoint-N; none for other names (checkpoint-7.old, checkpoint-007).
+std::optional<int64_t> step_of(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  if (name.rfind(kPrefix, 0) != 0) return std::nullopt;
+  int64_t step = -1;
+  const char* end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data() + kPrefix.size(), end, step);
+  if (parsed.ec != std::errc() || parsed.ptr != end || step < 0 || name != kPrefix + std::to_string(step))
+    return std::nullopt;
+  return step;
+}
+
+fs::path temporary_of(const fs::path& run_dir, int64_t step) {
+  return run_dir / ("." + kPrefix + std::to_string(step) + ".tmp");
+}
+
+void remove_folder(const fs::path& folder) {
+  std::error_code ec;
+  fs::remove_all(folder, ec);
+  if (ec) throw_io_error(folder, "cannot be removed", ec.value());
+}
+
+std::vector<fs::path> files_under(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+Json manifest_of(const fs::path& folder, int64_t step, const std::string& job_hash) {
+  Json files = Json::array();
+  for (const auto& file : files_under(folder)) {
+    sync_path(file);
+    files.push_back({{"name", fs::relative(file, folder).generic_string()},
+                     {"size", fs::file_size(file)},
+                     {"sha256", sha256_file(file)}});
+  }
+  return {{"version", kFormatVersion}, {"step", step}, {"job_hash", job_hash}, {"files", files}};
+}
+
+void sync_folders(const fs::path& folder) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_directory()) sync_path(entry.path());
+  sync_path(folder);
+}
+
+// What killed runs left behind.
+void remove_temporaries(const fs::path& run_dir) {
+  std::vector<fs::path> abandoned;
+  for (const auto& entry : fs::directory_iterator(run_dir)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind("." + kPrefix, 0) == 0 && entry.path().extension() == ".tmp") abandoned.push_back(entry.path());
+  }
+  for (const auto& folder : abandoned) remove_folder(folder);
+}
+
+// Exchange where a folder of that name stands already, so that at no instant there is none.
+void move_into_place(const fs::path& from, const fs::path& to) {
+  if (std::rename(from.c_str(), to.c_str()) == 0) return;
+  if (errno != ENOTEMPTY && errno != EEXIST) throw_io_error(to, "cannot be renamed into place", errno);
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
+    if (errno != EINVAL && errno != ENOSYS) throw_io_error(to, "cannot be renamed into place", errno);
+    // File systems without exchange (some network ones): the older folder goes first.
+    remove_folder(to);
+    if (std::rename(from.c_str(), to.c_str()) != 0) throw_io_error(to, "cannot be renamed into place", errno);
+    return;
+  }
+  remove_folder(from);
+}
+
+}  // namespace
+
+CheckpointWriter::CheckpointWriter(const fs::path& run_dir, int64_t step)
+    : run_dir_(run_dir), folder_(temporary_of(run_dir, step)), step_(step) {
+  if (step < 0) throw Error(run_dir.string(), "a checkpoint's step cannot be negative");
+  remove_folder(folder_);  // left by a run that was killed
+  std::error_code ec;
+  fs::create_directories(folder_, ec);
+  if (ec) throw_io_error(folder_, "cannot be created", ec.value());
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  std::error_code ignored;
+  if (!folder_.empty()) fs::remove_all(folder_, ignored);
+}
+
+fs::path CheckpointWriter::path(const std::string& name) const {
+  if (!is_inside(name) || name == "state.json" || name == "manifest.json")
+    throw Error(name, "is no name for a checkpoint file");
+  const fs::path path = folder_ / name;
+  std::error_code ec;
+  fs::create_directories(path.parent_path(), ec);
+  if (ec) throw_io_error(path.parent_path(), "cannot be created", ec.value());
+  return path;
+}
+
+fs::path CheckpointWriter::commit(const Json& state, const std::string& job_hash) try {
+  if (folder_.empty()) throw Error(run_dir_.string(), "this checkpoint was committed before");
+  write_synced(folder_ / "state.json", state.dump(2));
+  const Json manifest = manifest_of(folder_, step_, job_hash);
+  sync_folders(folder_);
+  write_synced(folder_ / "manifest.json", manifest.dump(2));
+  sync_path(folder_);
+  const fs::path target = run_dir_ / (kPrefix + std::to_string(step_));
+  move_into_place(folder_, target);
+  folder_.clear();
+  sync_path(run_dir_);
+  return target;
+} catch (const fs::filesystem_error& e) {
+  throw_io_error(e.path1(), "the checkpoint cannot be written", e.code().value());
+} catch (const Json::exception& e) {
+  throw Error(run_dir_.string(), std::string("the checkpoint's state is not UTF-8: ") + e.what());
+}
+
+CheckpointManifest read_manifest(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / "manifest.json";
+  const Json json = parse_json_file(path);
+  try {
+    if (json.at("version") != kFormatVersion)
+      throw Error(path.string(), "is of format " + json.at("version").dump() + "; this program reads format " +
+                                     std::to_string(kFormatVersion));
+    CheckpointManifest manifest;
+    manifest.step = json.at("step").get<int64_t>();
+    manifest.job_hash = json.at("job_hash").get<std::string>();
+    for (const auto& file : json.at("files")) {
+      manifest.files.push_back({file.at("name").get<std::string>(), file.at("size").get<uint64_t>(),
+                                file.at("sha256").get<std::string>()});
+      if (!is_inside(manifest.files.back().name))
+        throw Error(path.string(), "names a file outside of its folder");
+    }
+    return manifest;
+  } catch (const Json::exception& e) {
+    throw Error(path.string(), std::string("is not a manifest: ") + e.what());
+  }
+}
+
+std::string verify_checkpoint(const fs::path& checkpoint) try {
+  const CheckpointManifest manifest = read_manifest(checkpoint);
+  if (const auto step = step_of(checkpoint); step && *step != manifest.step)
+    return checkpoint.string() + ": the manifest is of step " + std::to_string(manifest.step);
+  bool has_state = false;
+  for (const auto& file : manifest.files) {
+    const fs::path path = checkpoint / file.name;
+    std::error_code ec;
+    if (!fs::is_regular_file(path, ec)) return path.string() + ": is missing";
+    if (fs::file_size(path, ec) != file.size) return path.string() + ": has another size than its manifest says";
+    if (sha256_file(path) != file.sha256) return path.string() + ": has another sha256 than its manifest says";
+    has_state = has_state || file.name == "state.json";
+  }
+  return has_state ? "" : checkpoint.string() + ": the manifest lists no state.json";
+} catch (const Error& e) {
+  return e.what();
+}
+
+std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
+  std::vector<std::pair<int64_t, fs::path>> found;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(run_dir, ec)) {
+    const auto step = step_of(entry.path());
+    if (step && entry.is_directory(ec)) found.emplace_back(*step, entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<fs::path> folders;
+  for (auto& [step, folder] : found) folders.push_back(std::move(folder));
+  return folders;
+}
+
+std::optional<fs::path> latest_checkpoint(const fs::path& run_dir, std::vector<std::string>* skipped) {
+  const auto folders = list_checkpoints(run_dir);
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    const std::string problem = verify_checkpoint(*folder);
+    if (problem.empty()) return *folder;
+    if (skipped != nullptr) skipped->push_back(problem);
+  }
+  return std::nullopt;
+}
+
+Json read_state(const fs::path& checkpoint) { return parse_json_file(checkpoint / "state.json"); }
+
+std::vector<fs::path> prune_checkpoints(const fs::path& run_dir, int64_t keep,
+                                        const std::set<int64_t>& protected_steps) {
+  if (keep < 1) throw Error(run_dir.string(), "at least one checkpoint is kept");
+  const auto folders = list_checkpoints(run_dir);
+  if (folders.empty() || !verify_checkpoint(folders.back()).empty()) return {};
+  remove_temporaries(run_dir);
+  std::vector<fs::path> doomed;
+  const auto count = static_cast<int64_t>(folders.size());
+  for (int64_t i = 0; i + keep < count; ++i) {
+    const auto& folder = folders[static_cast<size_t>(i)];
+    const int64_t step = step_of(folder).value();
+    if (protected_steps.count(step) != 0) continue;
+    // Out of the list first: a kill in the middle must not leave half a checkpoint under its name.
+    const fs::path hidden = temporary_of(run_dir, step);
+    if (std::rename(folder.c_str(), hidden.c_str()) != 0) throw_io_error(folder, "cannot be removed", errno);
+    remove_folder(hidden);
+    doomed.push_back(folder);
+  }
+  return doomed;
+}
+
+}  // namespace thalweg

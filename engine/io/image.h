@@ -1,0 +1,37 @@
+// PNG in and out (stb), and contact sheets. Pictures are float32 tensors [3,H,W] in [0,1].
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace thalweg {
+
+inline constexpr int64_t kMaxImageSide = 8192;
+inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;
+
+/// 8-bit RGB PNG of rgb_3HW (any float type, any device). Values are clamped to [0,1] and rounded to the
+/// nearest of 255 steps, ties to even, as diffusers does; NaN becomes 0. Throws Error("", ...) for another
+/// shape or a picture above the limits.
+std::string encode_png(const at::Tensor& rgb_3HW);
+
+/// Writes encode_png(rgb_3HW) through a temporary file. Throws Error naming the path.
+void write_png(const std::filesystem::path& path, const at::Tensor& rgb_3HW);
+
+/// Decodes PNG bytes (any colour type and depth; alpha is dropped) to [3,H,W] float32. The size in the header
+/// is checked against the limits before anything is decoded, and memory is capped by that size.
+/// Throws Error(place, ...) for anything but a whole PNG.
+at::Tensor decode_png(std::string_view bytes, const std::string& place);
+
+/// decode_png of a file. Throws Error naming the path.
+at::Tensor read_png(const std::filesystem::path& path);
+
+/// Contact sheet of frames_N3HW, row by row, on white: `columns` pictures wide, each enlarged `scale` times
+/// by repetition of pixels, `padding` pixels around and between them. Returns [3,H',W'].
+at::Tensor image_grid(const at::Tensor& frames_N3HW, int64_t columns, int64_t padding = 2,
+                      int64_t scale = 1);
+
+}  // namespace thalweg

@@ -1,0 +1,59 @@
+#include "engine/models/flow_model.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+
+namespace thalweg {
+namespace {
+
+constexpr const char* kWeight = ".weight";
+
+bool ends_with_module(const std::string& name, const std::string& suffix) {
+  if (!name.ends_with(suffix)) return false;
+  return name.size() == suffix.size() || name[name.size() - suffix.size() - 1] == '.';
+}
+
+}  // namespace
+
+std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
+                                        const std::vector<std::string>& suffixes, const std::string& place) {
+  std::vector<std::string> modules, all;
+  std::set<std::string> matched;
+  for (const auto& spec : specs) {
+    if (spec.shape.size() != 2 || !spec.name.ends_with(kWeight)) continue;
+    const auto module = spec.name.substr(0, spec.name.size() - std::char_traits<char>::length(kWeight));
+    all.push_back(module);
+    const auto hit = std::find_if(suffixes.begin(), suffixes.end(),
+                                  [&](const auto& suffix) { return ends_with_module(module, suffix); });
+    if (hit == suffixes.end()) continue;
+    modules.push_back(module);
+    for (const auto& suffix : suffixes)
+      if (ends_with_module(module, suffix)) matched.insert(suffix);
+  }
+  for (const auto& suffix : suffixes)
+    if (!matched.count(suffix))
+      throw Error(place, "no linear layer is named \"" + suffix + "\"" + suggestion(suffix, all));
+  return modules;
+}
+
+Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules, int64_t rank,
+                     double alpha, uint64_t seed) {
+  Adapter adapter;
+  adapter.scale = alpha / static_cast<double>(rank);
+  std::vector<ParameterSpec> pairs;
+  for (const auto& spec : specs) {
+    if (!spec.name.ends_with(kWeight)) continue;
+    const auto module = spec.name.substr(0, spec.name.size() - std::char_traits<char>::length(kWeight));
+    if (std::find(modules.begin(), modules.end(), module) == modules.end()) continue;
+    pairs.push_back({module + ".lora_A.weight", {rank, spec.shape[1]}, Init::kaiming_uniform, spec.shape[1]});
+    pairs.push_back({module + ".lora_B.weight", {spec.shape[0], rank}, Init::zeros, rank});
+  }
+  adapter.tensors = initial_parameters(pairs, seed);
+  return adapter;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,63 @@
+// What every model family offers to the rest of the engine. A model is immutable; roles (policy, old, reference)
+// are bindings of its backbone over named tensors, so workers never race and nothing says "which role is active".
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/values.h"
+#include "engine/models/binder.h"
+
+namespace thalweg {
+
+struct LatentShape {
+  int64_t channels, frames, height, width;
+  std::vector<int64_t> sizes() const { return {channels, frames, height, width}; }
+};
+
+struct ModelOptions {
+  at::ScalarType dtype = at::kFloat;      // of the backbone and the text encoders
+  at::ScalarType vae_dtype = at::kFloat;
+  int64_t max_sequence_length = 256;      // T5 tokens, its zero tokens included when it is absent
+};
+
+class FlowModel {
+ public:
+  virtual ~FlowModel() = default;
+
+  /// Latent shape of one sample of `height` x `width` pixels and `frames` frames. Throws Error (place "") when the
+  /// model cannot make such a picture.
+  virtual LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const = 0;
+  /// Prompts to conditioning, no gradients. Throws Error for text that is not UTF-8.
+  virtual Conditioning encode(const std::vector<std::string>& prompts) const = 0;
+  /// Noise levels of `steps` steps as this family's own pipeline takes them.
+  virtual Schedule schedule(int64_t steps) const = 0;
+  /// The backbone over `parameters` (names and shapes of specs()), with an adapter or none. The velocity holds the
+  /// tensors; gradients flow into those that ask for them.
+  virtual Velocity bind(const TensorMap& parameters, const Adapter* adapter) const = 0;
+  /// Names and shapes of the backbone's parameters.
+  virtual const std::vector<ParameterSpec>& specs() const = 0;
+  /// The backbone's tensors in the model's compute dtype (shared, frozen).
+  virtual const TensorMap& backbone() const = 0;
+  /// The backbone's tensors in float32, as masters for full fine-tuning (read again from the folder).
+  virtual TensorMap master_backbone() const = 0;
+  /// Linear layers that a LoRA adapts by default, as suffixes of module names.
+  virtual std::vector<std::string> default_lora_targets() const = 0;
+  /// Clean latents [B,C,F,H,W] to frames [B,F,3,H,W] in [0,1], float32.
+  virtual at::Tensor decode(const at::Tensor& latents_BCFHW) const = 0;
+  /// Writes the whole pipeline folder with `parameters` as its backbone.
+  virtual void save(const std::filesystem::path& folder, const TensorMap& parameters) const = 0;
+};
+
+/// Modules (names without ".weight") whose weight is a matrix and whose name ends with one of `suffixes`
+/// ("attn.to_q" matches "transformer_blocks.3.attn.to_q"). Throws Error at `place` for a suffix that matches none.
+std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
+                                        const std::vector<std::string>& suffixes, const std::string& place);
+
+/// Fresh adapter over `modules`: A kaiming-uniform as PEFT's default, B zero, so the start is the base model.
+Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules, int64_t rank,
+                     double alpha, uint64_t seed);
+
+}  // namespace thalweg

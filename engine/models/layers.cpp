@@ -1,0 +1,54 @@
+#include "engine/models/layers.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+namespace thalweg {
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  auto y = at::linear(x, weight, bias);
+  if (lora_a.defined()) y = y + at::linear(at::linear(x, lora_a), lora_b) * lora_scale;
+  return y;
+}
+
+at::Tensor Conv2d::operator()(const at::Tensor& x_BCHW) const {
+  return at::conv2d(x_BCHW, weight, bias, {stride, stride}, {padding, padding});
+}
+
+at::Tensor layer_norm(const Norm& norm, const at::Tensor& x) {
+  return at::layer_norm(x, {norm.width}, norm.weight, norm.bias, norm.eps);
+}
+
+at::Tensor group_norm(const Norm& norm, const at::Tensor& x) {
+  return at::group_norm(x, norm.width, norm.weight, norm.bias, norm.eps);
+}
+
+at::Tensor rms_norm(const Norm& norm, const at::Tensor& x) {
+  const auto x32 = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
+  const auto scale = at::rsqrt(x32.square().mean(-1, /*keepdim=*/true) + norm.eps);
+  auto y = (x32 * scale).to(x.scalar_type());
+  return norm.weight.defined() ? y * norm.weight : y;
+}
+
+at::Tensor attention(const at::Tensor& q_BHLD, const at::Tensor& k_BHLD, const at::Tensor& v_BHLD, bool causal,
+                     AttentionBackend backend) {
+  if (backend == AttentionBackend::automatic) {
+    // The fused CPU backward costs a third of a training step below about 128 tokens (measured).
+    const bool few = q_BHLD.device().is_cpu() && q_BHLD.size(2) <= 128;
+    backend = few ? AttentionBackend::matmul : AttentionBackend::fused;
+  }
+  if (backend == AttentionBackend::fused)
+    return at::scaled_dot_product_attention(q_BHLD, k_BHLD, v_BHLD, {}, 0.0, causal);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(q_BHLD.size(3)));
+  auto logits = at::matmul(q_BHLD * scale, k_BHLD.transpose(2, 3));
+  if (causal) {
+    const auto length = q_BHLD.size(2);
+    const auto above = at::ones({length, length}, q_BHLD.options().dtype(at::kBool)).triu(1);
+    logits = logits.masked_fill(above, -std::numeric_limits<double>::infinity());
+  }
+  return at::matmul(logits.softmax(-1), v_BHLD);
+}
+
+}  // namespace thalweg

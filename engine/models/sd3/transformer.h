@@ -1,0 +1,74 @@
+// SD3Transformer2DModel: the MM-DiT of Stable Diffusion 3 (Esser et al. 2024, arXiv 2403.03206, section 4) and
+// 3.5 (qk-norm, dual attention). Config keys and state-dict names are those of diffusers.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "engine/core/json.h"
+#include "engine/models/binder.h"
+
+namespace thalweg {
+
+struct Sd3TransformerConfig {
+  int64_t sample_size = 128, patch_size = 2, in_channels = 16, out_channels = 16;
+  int64_t num_layers = 18, attention_head_dim = 64, num_attention_heads = 18;
+  int64_t joint_attention_dim = 4096, caption_projection_dim = 1152, pooled_projection_dim = 2048;
+  int64_t pos_embed_max_size = 96;
+  std::vector<int64_t> dual_attention_layers;
+  bool qk_norm = false;  // rms_norm or none
+
+  int64_t width() const { return num_attention_heads * attention_head_dim; }
+};
+
+/// Reads transformer/config.json. Throws Error naming the file and key for what is out of range or unsupported.
+Sd3TransformerConfig parse_sd3_transformer_config(const Json& config, const std::filesystem::path& path);
+
+class Sd3Transformer {
+ public:
+  static Sd3Transformer bind(const Sd3TransformerConfig& config, Binder binder);
+
+  /// x [B,C,H,W], H and W multiples of the patch and at most pos_embed_max_size patches; timestep_B = 1000 sigma,
+  /// float32; prompt_embeds [B,L,joint_attention_dim]; pooled [B,pooled_projection_dim]. Returns v [B,C,H,W].
+  at::Tensor operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B, const at::Tensor& prompt_embeds_BLD,
+                        const at::Tensor& pooled_BD) const;
+
+ private:
+  struct Attention {
+    Linear to_q, to_k, to_v, to_out;
+    Linear add_q, add_k, add_v, to_add_out;
+    Norm norm_q, norm_k, norm_added_q, norm_added_k;
+  };
+  struct FeedForward {
+    Linear up, down;
+    at::Tensor operator()(const at::Tensor& x) const;
+  };
+  struct Block {
+    Linear norm1, norm1_context;
+    Attention attn;
+    std::optional<Attention> attn2;
+    FeedForward ff, ff_context;
+    bool last = false;  // the context stream ends here
+  };
+
+  static Attention bind_attention(const Sd3TransformerConfig& config, Binder binder, bool joint, bool last);
+  static Block bind_block(const Sd3TransformerConfig& config, Binder binder, bool dual, bool last);
+  at::Tensor time_text_embedding(const at::Tensor& timestep_B, const at::Tensor& pooled_BD) const;
+  at::Tensor patches(const at::Tensor& x_BCHW) const;
+  at::Tensor unpatched(const at::Tensor& tokens_BLD, int64_t rows, int64_t columns) const;
+  std::pair<at::Tensor, at::Tensor> attend(const Attention& a, const at::Tensor& x_BLD, const at::Tensor& c_BLD) const;
+  void run_block(const Block& block, const at::Tensor& silu_temb, at::Tensor& x_BLD, at::Tensor& c_BLD) const;
+
+  Sd3TransformerConfig config_;
+  Conv2d patch_proj_;
+  at::Tensor pos_embed_;
+  Linear time_1_, time_2_, text_1_, text_2_, context_embedder_;
+  std::vector<Block> blocks_;
+  Linear norm_out_, proj_out_;
+};
+
+/// The fixed 2-D sine table "pos_embed.pos_embed" [1, max^2, width] in float32.
+at::Tensor sd3_position_table(const Sd3TransformerConfig& config);
+
+}  // namespace thalweg

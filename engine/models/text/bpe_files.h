@@ -1,0 +1,53 @@
+// The files of a CLIP tokenizer folder, as transformers' CLIPTokenizer reads them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/models/text/bpe.h"
+
+namespace thalweg {
+
+struct AddedToken {
+  std::string content;
+  std::string place;  // the file that names it
+  bool special = false;
+  std::optional<bool> normalized;      // nothing said: the opposite of `special`
+  std::optional<int64_t> declared_id;  // as the file has it
+
+  bool is_normalized() const { return normalized.value_or(!special); }
+};
+
+struct SpecialTokens {
+  std::string bos = "<|startoftext|>", eos = "<|endoftext|>", unknown = "<|endoftext|>",
+              pad = "<|endoftext|>";
+  /// In the order in which they are added; a later token replaces an earlier one of the same content.
+  std::vector<AddedToken> added;
+  /// Ids of the tokens before and after a text, where a file says them: they must be those of bos and eos.
+  std::optional<std::pair<int64_t, int64_t>> frame;
+  std::string frame_place;
+  int64_t max_length = 77;  // CLIP's context; what model_max_length says where it is given
+  std::string place;        // tokenizer_config.json
+};
+
+struct TokenizerFiles {
+  BpeVocabulary vocabulary;
+  SpecialTokens special;
+};
+
+/// Reads tokenizer.json or, where it is absent, vocab.json and merges.txt; and with either, where present,
+/// tokenizer_config.json, special_tokens_map.json and added_tokens.json. Each may hold 64 MiB.
+/// Throws Error naming the file: absent, too large, not of the expected form, or asking for what CLIP's
+/// tokenizer does not do (another model than BPE, stripping added tokens, padding on the left, ...).
+TokenizerFiles read_tokenizer_files(const std::filesystem::path& folder);
+
+/// Shared by the readers of vocabulary and of special tokens. Keys are sorted: a vocabulary has 50,000.
+nlohmann::json read_tokenizer_json(const std::filesystem::path& path);
+BpeVocabulary read_vocabulary(const std::filesystem::path& folder, const nlohmann::json* tokenizer);
+SpecialTokens read_special_tokens(const std::filesystem::path& folder, const nlohmann::json* tokenizer);
+
+}  // namespace thalweg

@@ -1,0 +1,170 @@
+// Which special tokens a folder asks for, in the order of precedence of transformers: added_tokens_decoder of
+// tokenizer_config.json shuts out the older files; tokenizer.json comes after them.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "engine/core/error.h"
+#include "engine/models/text/bpe_fields.h"
+#include "engine/models/text/bpe_files.h"
+
+namespace thalweg {
+namespace {
+
+using nlohmann::json;
+
+// The order in which the peer adds them.
+constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                  "pad_token", "cls_token", "mask_token"};
+
+class SpecialTokenReader {
+ public:
+  SpecialTokenReader(const std::filesystem::path& folder, const json* tokenizer)
+      : folder_(folder), tokenizer_(tokenizer) {}
+
+  SpecialTokens read() {
+    const auto config_path = folder_ / "tokenizer_config.json";
+    result_.place = config_path.string();
+    json config = json::object();
+    if (exists(config_path)) config = read_tokenizer_json(config_path);
+    read_named(config, result_.place, false);
+    result_.max_length = read_max_length(config, result_.place, result_.max_length);
+    refuse_true(config, "split_special_tokens", result_.place);
+    refuse_other(config, "padding_side", "right", result_.place);
+    refuse_other(config, "truncation_side", "right", result_.place);
+    // Framing is told by tokenizer.json where there is one, and only otherwise by the configuration.
+    if (tokenizer_) {
+      result_.frame_place = (folder_ / "tokenizer.json").string();
+      result_.frame = read_frame(member(*tokenizer_, "post_processor"), result_.frame_place);
+    } else {
+      require_frame(config, result_.place);
+    }
+    if (config.contains("added_tokens_decoder")) {
+      read_decoder(config["added_tokens_decoder"], result_.place);
+    } else {
+      read_older_files();
+    }
+    finish();
+    return std::move(result_);
+  }
+
+ private:
+  static bool exists(const std::filesystem::path& path) {
+    std::error_code ec;
+    return std::filesystem::exists(path, ec);
+  }
+
+  void read_named(const json& object, const std::string& place, bool special) {
+    for (const char* name : kNames) {
+      const auto found = object.find(name);
+      const bool optional = std::string_view(name) == "sep_token" || std::string_view(name) == "cls_token" ||
+                            std::string_view(name) == "mask_token";
+      if (found == object.end() || (optional && found->is_null())) continue;
+      auto token = read_token(*found, name, place);
+      token.special = token.special || special;
+      named_[name] = token;
+    }
+    for (const char* name : {"additional_special_tokens", "extra_special_tokens"}) {
+      const auto found = object.find(name);
+      if (found == object.end() || found->is_null() || found->empty()) continue;
+      if (!found->is_array()) throw Error(place, std::string(name) + " must be a list of tokens");
+      extra_.clear();
+      for (const auto& token : *found) extra_.push_back(read_token(token, name, place));
+    }
+  }
+
+  void read_decoder(const json& decoder, const std::string& place) {
+    if (!decoder.is_object()) throw Error(place, "added_tokens_decoder must be an object of id: token");
+    for (const auto& [key, value] : decoder.items()) {
+      if (key.empty() || key.size() > 10 || key.find_first_not_of("0123456789") != std::string::npos)
+        throw Error(place, "added_tokens_decoder has the key \"" + key + "\", which is not an id");
+      if (!value.is_object())
+        throw Error(place, "added_tokens_decoder: the token of id " + key + " must be an object");
+      declare(std::stoll(key), read_token(value, "the added token " + key, place));
+    }
+  }
+
+  void read_older_files() {
+    const auto map_path = folder_ / "special_tokens_map.json";
+    if (exists(map_path)) read_named(read_tokenizer_json(map_path), map_path.string(), true);
+
+    const auto added_path = folder_ / "added_tokens.json";
+    if (exists(added_path)) {
+      const auto added = read_tokenizer_json(added_path);
+      for (const auto& [content, id] : added.items()) {
+        auto token = read_token(content, "a token", added_path.string());
+        token.special = is_special(content);
+        token.normalized = !token.special;
+        declare(read_id(id, content, added_path.string()), token);
+      }
+    }
+    if (!tokenizer_ || !tokenizer_->contains("added_tokens")) return;
+    const auto place = (folder_ / "tokenizer.json").string();
+    const auto& added = (*tokenizer_)["added_tokens"];
+    if (!added.is_array()) throw Error(place, "added_tokens must be a list");
+    for (const auto& value : added) {
+      if (!value.is_object()) throw Error(place, "added_tokens must be a list of objects");
+      auto token = read_token(value, "an added token", place);
+      declare(read_id(member(value, "id"), token.content, place), token);
+    }
+  }
+
+  bool is_special(const std::string& content) const {
+    const auto same = [&](const AddedToken& token) { return token.content == content; };
+    return std::any_of(named_.begin(), named_.end(), [&](const auto& entry) { return same(entry.second); }) ||
+           std::any_of(extra_.begin(), extra_.end(), same);
+  }
+
+  void declare(int64_t id, AddedToken token) {
+    token.declared_id = id;
+    declared_[id] = std::move(token);
+  }
+
+  void finish() {
+    const auto name_into = [&](const char* name, std::string& content) {
+      const auto found = named_.find(name);
+      if (found != named_.end()) {
+        content = found->second.content;
+      } else {
+        // A token that only the defaults name is added like one written as text.
+        named_[name] = AddedToken{content, result_.place, true, std::nullopt, std::nullopt};
+      }
+    };
+    name_into("bos_token", result_.bos);
+    name_into("eos_token", result_.eos);
+    name_into("unk_token", result_.unknown);
+    name_into("pad_token", result_.pad);
+
+    std::set<std::string> contents;
+    std::set<std::string> named_contents;
+    for (const auto& [name, token] : named_) named_contents.insert(token.content);
+    for (auto& [id, token] : declared_) {
+      token.special = token.special || named_contents.count(token.content);
+      contents.insert(token.content);
+      result_.added.push_back(token);
+    }
+    const auto add = [&](AddedToken token) {
+      token.special = token.special || named_contents.count(token.content);
+      if (!contents.count(token.content)) result_.added.push_back(std::move(token));
+    };
+    for (const char* name : kNames) {
+      if (named_.count(name)) add(named_[name]);
+    }
+    for (const auto& token : extra_) add(token);
+  }
+
+  const std::filesystem::path& folder_;
+  const json* tokenizer_;
+  SpecialTokens result_;
+  std::map<std::string, AddedToken> named_;
+  std::vector<AddedToken> extra_;
+  std::map<int64_t, AddedToken> declared_;
+};
+
+}  // namespace
+
+SpecialTokens read_special_tokens(const std::filesystem::path& folder, const json* tokenizer) {
+  return SpecialTokenReader(folder, tokenizer).read();
+}
+
+}  // namespace thalweg

@@ -1,0 +1,24 @@
+// Unicode as CLIP's tokenizer sees it, on UTF-8 that has been checked. Tables: ICU's; the peer (tokenizers)
+// has its own, and the two agree on every code point assigned in Unicode 15.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace thalweg {
+
+/// False for overlong forms, surrogates, values over U+10FFFF and sequences cut short.
+bool is_valid_utf8(std::string_view text);
+
+/// Canonical composition, every run of White_Space as one blank, then each character in lower case by itself
+/// (a final sigma stays a sigma; U+0130 becomes two). `text` is valid UTF-8 and under 2^31 bytes.
+std::string clip_normalize(std::string_view text);
+
+enum class CharacterKind { kLetter, kNumber, kSpace, kOther };
+
+/// Kind of the character that starts at `position` (general categories L and N, property White_Space);
+/// moves `position` past it.
+CharacterKind next_character(std::string_view text, size_t& position);
+
+}  // namespace thalweg

@@ -1,0 +1,73 @@
+#include "engine/optim/gradients.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+
+namespace thalweg {
+
+TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters) {
+  std::vector<at::Tensor> inputs;
+  for (const auto& [name, tensor] : parameters) inputs.push_back(tensor);
+  const auto grads = torch::autograd::grad({loss}, inputs, {}, std::nullopt, false, /*allow_unused=*/true);
+  TensorMap gradients;
+  size_t i = 0;
+  for (const auto& [name, tensor] : parameters) {
+    if (grads[i].defined()) gradients[name] = grads[i];
+    ++i;
+  }
+  return gradients;
+}
+
+TensorMap leaves(const TensorMap& parameters) {
+  TensorMap result;
+  for (const auto& [name, tensor] : parameters) result[name] = tensor.detach().set_requires_grad(true);
+  return result;
+}
+
+void accumulate(TensorMap& sum, TensorMap&& term) {
+  c10::NoGradGuard no_grad;
+  for (auto& [name, tensor] : term) {
+    auto& target = sum[name];
+    if (target.defined())
+      target.add_(tensor);
+    else
+      target = std::move(tensor);
+  }
+}
+
+double clip_gradients(TensorMap& gradients, double max_norm) {
+  c10::NoGradGuard no_grad;
+  if (gradients.empty()) return 0.0;
+  std::vector<at::Tensor> list;
+  for (const auto& [name, tensor] : gradients) list.push_back(tensor);
+  const double norm = at::stack(at::_foreach_norm(list, 2.0)).to(at::kDouble).norm().item<double>();
+  if (std::isfinite(norm) && norm > max_norm) at::_foreach_mul_(list, max_norm / (norm + 1e-6));
+  return norm;
+}
+
+void ema_update(TensorMap& average, const TensorMap& value, double decay) {
+  c10::NoGradGuard no_grad;
+  std::vector<at::Tensor> a, v;
+  for (auto& [name, tensor] : average) {
+    a.push_back(tensor);
+    v.push_back(value.at(name).detach());
+  }
+  if (!a.empty()) at::_foreach_lerp_(a, v, 1.0 - decay);
+}
+
+TensorMap cloned(const TensorMap& tensors) {
+  TensorMap copy;
+  for (const auto& [name, tensor] : tensors) copy[name] = tensor.detach().clone();
+  return copy;
+}
+
+TensorMap cast(const TensorMap& tensors, at::ScalarType dtype) {
+  TensorMap result;
+  for (const auto& [name, tensor] : tensors) result[name] = tensor.to(dtype);
+  return result;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,28 @@
+// What happens to gradients and averages of parameters between a loss and an optimizer.
+#pragma once
+
+#include "engine/core/values.h"
+
+namespace thalweg {
+
+/// Gradients of `loss` for `parameters` (leaves that require gradients), by name; a parameter that the loss does
+/// not reach gets none.
+TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters);
+
+/// Detached leaves that require gradients and share the tensors' storage.
+TensorMap leaves(const TensorMap& parameters);
+
+/// sum += term, name by name; takes the term's tensors when sum has none.
+void accumulate(TensorMap& sum, TensorMap&& term);
+
+/// Scales to at most `max_norm` in the global 2-norm, in place. Returns the norm before; NaN or infinity passes
+/// through unscaled so that the caller can skip the update.
+double clip_gradients(TensorMap& gradients, double max_norm);
+
+/// average <- decay * average + (1 - decay) * value, in place.
+void ema_update(TensorMap& average, const TensorMap& value, double decay);
+
+TensorMap cloned(const TensorMap& tensors);
+TensorMap cast(const TensorMap& tensors, at::ScalarType dtype);
+
+}  // namespace thalweg

@@ -1,0 +1,34 @@
+// safetensors in and out: https://github.com/huggingface/safetensors, format version 0.3+.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "engine/core/values.h"
+
+namespace thalweg {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct SafetensorsFile {
+  TensorMap tensors;
+  Metadata metadata;
+};
+
+/// Reads a file by mmap; the tensors alias the mapping (copy-on-write) and keep it alive. Every rule of the
+/// format is checked before a size is used: header length, UTF-8, duplicate keys, dtype, contiguous offsets
+/// without holes or overlap that end at the file's end, shape product against span. Throws Error naming the
+/// file.
+SafetensorsFile read_safetensors(const std::filesystem::path& path);
+
+/// Writes atomically (temporary file, fsync, rename), tensors in name order, made contiguous, on the CPU.
+void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
+                       const Metadata& metadata = {});
+
+/// Reads "<stem>.safetensors", or the shards that "<stem>.safetensors.index.json" names, in `folder`. `.bin`
+/// and
+/// `.pt` are refused with the way to convert them. Shard names are confined to the folder.
+TensorMap read_weights(const std::filesystem::path& folder, const std::string& stem);
+
+}  // namespace thalweg

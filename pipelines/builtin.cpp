@@ -1,0 +1,110 @@
+#include "pipelines/builtin.h"
+
+#include <functional>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+#include "engine/models/sd3/sd3_model.h"
+#include "engine/weights/folder.h"
+#include "pipelines/pretrain.h"
+
+namespace thalweg {
+namespace {
+
+struct JobRow {
+  const char* name;
+  const char* doc;
+  std::function<std::unique_ptr<Job>()> make;
+};
+
+struct FamilyRow {
+  const char* class_name;
+  std::function<std::unique_ptr<FlowModel>(const std::filesystem::path&, const ModelOptions&)> load;
+};
+
+const std::vector<JobRow>& job_table() {
+  static const std::vector<JobRow> table = {
+      {"pretrain", "train a small model from nothing on a world of pictures", make_pretrain_job},
+  };
+  return table;
+}
+
+const std::vector<FamilyRow>& family_table() {
+  static const std::vector<FamilyRow> table = {
+      {"StableDiffusion3Pipeline", load_sd3},
+  };
+  return table;
+}
+
+// The keys that every job has, around those of its kind.
+void describe_whole(Fields& f, int64_t& version, std::string& kind, std::vector<std::unique_ptr<Job>>& jobs) {
+  f.integer({"version", "version of the job format", true}, version, 1, 1);
+  std::vector<Fields::Alternative> alternatives;
+  for (const auto& row : job_table()) {
+    jobs.push_back(row.make());
+    auto* job = jobs.back().get();
+    alternatives.push_back({row.name, row.doc, [job](Fields& fields) { job->describe(fields); }});
+  }
+  f.variant({"job", "what to do", true}, kind, alternatives);
+}
+
+struct WholeJob {
+  int64_t version = 1;
+  std::string kind;
+  std::vector<std::unique_ptr<Job>> jobs;
+
+  Fields::Describe describe() {
+    return [this](Fields& f) {
+      jobs.clear();
+      describe_whole(f, version, kind, jobs);
+    };
+  }
+  std::unique_ptr<Job> take() {
+    for (size_t i = 0; i < jobs.size(); ++i)
+      if (kind == job_table()[i].name) return std::move(jobs[i]);
+    throw Error("/job", "is missing: what to do");
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Job> read_job(const Json& json) {
+  WholeJob whole;
+  read_fields(json, "", whole.describe());
+  return whole.take();
+}
+
+Json resolved_job(const Json& json) {
+  WholeJob whole;
+  read_fields(json, "", whole.describe());
+  const auto kind = whole.kind;
+  auto job = whole.take();
+  return write_fields([&](Fields& f) {
+    int64_t version = 1;
+    std::string tag = kind;
+    f.integer({"version", "", true}, version, 1, 1);
+    f.variant({"job", "", true}, tag, {{kind, "", [&](Fields& fields) { job->describe(fields); }}});
+  });
+}
+
+Json job_schema() {
+  WholeJob whole;
+  Json schema = {{"$schema", "http://json-schema.org/draft-07/schema#"}, {"title", "Thalweg job"}};
+  schema.update(schema_of_fields(whole.describe()));
+  return schema;
+}
+
+std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options) {
+  const auto opened = open_model_folder(folder);
+  const auto class_name = opened.index.at("_class_name").get<std::string>();
+  std::vector<std::string> known;
+  for (const auto& row : family_table()) {
+    if (class_name == row.class_name) return row.load(folder, options);
+    known.emplace_back(row.class_name);
+  }
+  throw Error((folder / "model_index.json").string(),
+              "_class_name \"" + class_name + "\" is not a family that can be loaded" + suggestion(class_name, known));
+}
+
+}  // namespace thalweg

@@ -1,0 +1,38 @@
+// THE table of names: job kinds, methods, samplers and model families. To add one, add its file and its row here.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "engine/core/fields.h"
+#include "engine/models/flow_model.h"
+#include "pipelines/observer.h"
+
+namespace thalweg {
+
+/// One kind of job: its options, what must hold before it starts, and its run.
+class Job {
+ public:
+  virtual ~Job() = default;
+  virtual void describe(Fields& fields) = 0;
+  /// Cheap checks that need the file system: files exist, plugins are found, sizes fit. Throws Error.
+  virtual void check() {}
+  /// Throws Error, or Stopped after a checkpoint.
+  virtual void run(const Observer& observer) = 0;
+  virtual std::string output() const = 0;
+};
+
+/// Reads a whole job. Throws Error with the JSON pointer.
+std::unique_ptr<Job> read_job(const Json& json);
+
+/// The job with every default written out.
+Json resolved_job(const Json& json);
+
+/// JSON schema (draft 7) of all jobs.
+Json job_schema();
+
+/// Opens a model folder by the `_class_name` of its model_index.json.
+std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options);
+
+}  // namespace thalweg

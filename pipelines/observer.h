@@ -1,0 +1,27 @@
+// What a pipeline tells whoever runs it, and what it may be told in return. Pipelines never print.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace thalweg {
+
+struct Observer {
+  using Values = std::vector<std::pair<std::string, double>>;
+
+  /// `done` of `total` units of the phase are finished; `values` are shown beside the bar.
+  std::function<void(const std::string& phase, int64_t done, int64_t total, const Values& values)> progress =
+      [](const std::string&, int64_t, int64_t, const Values&) {};
+  /// A line worth keeping.
+  std::function<void(const std::string& line)> message = [](const std::string&) {};
+  /// True once the user asked to stop; the pipeline then writes a checkpoint and throws Stopped.
+  std::function<bool()> stop_requested = [] { return false; };
+};
+
+/// The run stopped on request after a checkpoint; running the same job again goes on from there.
+struct Stopped {};
+
+}  // namespace thalweg

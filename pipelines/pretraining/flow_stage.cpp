@@ -1,0 +1,222 @@
+// Conditional flow matching with logit-normal sigmas (Esser et al. 2024, arXiv 2403.03206, section 3.1, mean 0,
+// deviation 1). Text encoders learn with the transformer; Muon takes the matrices inside the blocks.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <unordered_map>
+
+#include "engine/core/dtypes.h"
+#include "engine/core/error.h"
+#include "engine/core/rng.h"
+#include "engine/io/checkpoint.h"
+#include "engine/optim/adamw.h"
+#include "engine/optim/gradients.h"
+#include "engine/optim/muon.h"
+#include "engine/weights/safetensors.h"
+#include "pipelines/pretraining/stages.h"
+
+namespace thalweg {
+namespace {
+
+constexpr const char* kTransformer = "transformer/";
+constexpr const char* kFirst = "text_encoder/";
+constexpr const char* kSecond = "text_encoder_2/";
+
+TensorMap with_prefix(const TensorMap& tensors, const std::string& prefix) {
+  TensorMap result;
+  for (const auto& [name, tensor] : tensors) result[prefix + name] = tensor;
+  return result;
+}
+
+TensorMap without_prefix(const TensorMap& tensors, const std::string& prefix) {
+  TensorMap result;
+  for (const auto& [name, tensor] : tensors)
+    if (name.starts_with(prefix)) result[name.substr(prefix.size())] = tensor;
+  return result;
+}
+
+TensorMap initial_state(const Sd3Parts& parts, uint64_t seed) {
+  Binder transformer, first, second;
+  Sd3Transformer::bind(parts.transformer, transformer);
+  ClipTextEncoder::bind(parts.first, first);
+  ClipTextEncoder::bind(parts.second, second);
+  auto state = with_prefix(initial_parameters(transformer.specs(), seed), kTransformer);
+  state.merge(with_prefix(initial_parameters(first.specs(), seed), kFirst));
+  state.merge(with_prefix(initial_parameters(second.specs(), seed), kSecond));
+  return state;
+}
+
+// What a batch needs: latents of every picture and the token ids of its caption.
+struct FlowData {
+  at::Tensor latents_NCHW;   // float16, scaled
+  at::Tensor ids_NL;         // token ids per picture
+  at::Tensor empty_ids_L;    // of the empty caption
+};
+
+FlowData prepare_data(const PretrainOptions& o, const std::filesystem::path& folder, const Observer& observer) {
+  c10::NoGradGuard no_grad;
+  FlowData data;
+  const auto tokenizer = ClipTokenizer::load(folder / "tokenizer");
+  std::unordered_map<std::string, std::vector<int64_t>> ids_of;
+  std::vector<int64_t> ids;
+  for (const auto& caption : training_captions(o)) {
+    auto& row = ids_of[caption];
+    if (row.empty()) row = tokenizer.encode(caption);
+    ids.insert(ids.end(), row.begin(), row.end());
+  }
+  data.ids_NL = at::tensor(ids, at::kLong).view({o.data.images, -1});
+  data.empty_ids_L = token_ids(tokenizer, {""})[0];
+  const auto path = folder / "vae" / "config.json";
+  const auto config = AutoencoderKl::parse(parse_json_file(path), path);
+  const auto dtype = dtype_named(o.dtype);
+  const auto weights = cast(read_weights(folder / "vae", "diffusion_pytorch_model"), dtype);
+  const auto vae = AutoencoderKl::bind(config, Binder(weights, path.string()));
+  constexpr int64_t kChunk = 64;
+  std::vector<at::Tensor> chunks;
+  for (int64_t begin = 0; begin < o.data.images; begin += kChunk) {
+    std::vector<int64_t> indices;
+    for (int64_t i = begin; i < std::min(begin + kChunk, o.data.images); ++i) indices.push_back(i);
+    const auto mean = vae.encode_moments(training_pictures(o, indices).to(dtype)).chunk(2, 1)[0];
+    chunks.push_back(vae.scaled(mean.to(at::kFloat)).to(at::kHalf));
+    observer.progress("latents", begin + kChunk, o.data.images, {});
+    if (observer.stop_requested()) throw Stopped{};
+  }
+  data.latents_NCHW = at::cat(chunks);
+  return data;
+}
+
+struct Batch {
+  at::Tensor x0_BCHW, ids_BL, sigma_B, noise_BCHW;
+};
+
+Batch draw_batch(const PretrainOptions& o, const FlowData& data, int64_t step) {
+  const auto seed = static_cast<uint64_t>(o.seed);
+  const auto at_step = static_cast<uint64_t>(step);
+  std::vector<int64_t> rows, slots;
+  std::vector<uint8_t> dropped;
+  for (int64_t row = 0; row < o.flow.batch_size; ++row) {
+    const auto slot = static_cast<uint64_t>(row) + (uint64_t{1} << 32);  // apart from the VAE stage's draws
+    rows.push_back(static_cast<int64_t>(random_bits(seed, Purpose::data, slot, at_step) %
+                                        static_cast<uint64_t>(o.data.images)));
+    dropped.push_back(random_uniform(seed, Purpose::dropout, slot, at_step) < o.flow.caption_dropout);
+    slots.push_back(row);
+  }
+  const auto index = at::tensor(rows, at::kLong);
+  const auto drop_B1 = at::tensor(dropped, at::kByte).to(at::kBool).unsqueeze(1);
+  Batch batch;
+  batch.x0_BCHW = data.latents_NCHW.index_select(0, index).to(at::kFloat);
+  batch.ids_BL = at::where(drop_B1, data.empty_ids_L.unsqueeze(0), data.ids_NL.index_select(0, index));
+  batch.sigma_B = at::sigmoid(normal_noise(seed, Purpose::training_sigma, slots, at_step, {1}).squeeze(1));
+  batch.noise_BCHW = normal_noise(seed, Purpose::training_noise, slots, at_step, batch.x0_BCHW.sizes().slice(1));
+  return batch;
+}
+
+at::Tensor flow_loss(const PretrainOptions& o, const Sd3Parts& parts, const TensorMap& parameters,
+                     const at::Tensor& position_table, const Batch& b) {
+  const auto dtype = dtype_named(o.dtype);
+  const auto low = cast(parameters, dtype);
+  auto backbone = without_prefix(low, kTransformer);
+  backbone["pos_embed.pos_embed"] = position_table.to(dtype);
+  const auto first_weights = without_prefix(low, kFirst), second_weights = without_prefix(low, kSecond);
+  const auto transformer = Sd3Transformer::bind(parts.transformer, Binder(backbone, "transformer"));
+  const auto first = ClipTextEncoder::bind(parts.first, Binder(first_weights, "text_encoder"));
+  const auto second = ClipTextEncoder::bind(parts.second, Binder(second_weights, "text_encoder_2"));
+  const auto c = sd3_conditioning(first, b.ids_BL, second, b.ids_BL, parts.transformer.joint_attention_dim,
+                                  o.max_sequence_length);
+  const auto sigma = b.sigma_B.view({-1, 1, 1, 1});
+  const auto x = (1.0 - sigma) * b.x0_BCHW + sigma * b.noise_BCHW;
+  const auto v = transformer(x, b.sigma_B * 1000.0, c.at("prompt_embeds"), c.at("pooled_prompt_embeds"));
+  return (v.to(at::kFloat) - (b.noise_BCHW - b.x0_BCHW)).square().mean();
+}
+
+struct FlowState {
+  TensorMap parameters, average;
+  AdamW adamw{{0.9, 0.98, 1e-8, 0.0}};
+  Muon muon{{}};
+  int64_t step = 0;
+};
+
+bool is_block_matrix(const std::string& name, const at::Tensor& tensor) {
+  return tensor.dim() == 2 && name.find("transformer_blocks.") != std::string::npos;
+}
+
+void update(const PretrainOptions& o, FlowState& state, TensorMap gradients) {
+  if (!std::isfinite(clip_gradients(gradients, o.flow.max_grad_norm))) return;
+  TensorMap matrices, others;
+  for (const auto& [name, gradient] : gradients)
+    (is_block_matrix(name, gradient) ? matrices : others)[name] = gradient;
+  const double factor = learning_rate_factor(state.step, o.flow.steps, o.flow.warmup_steps, o.flow.decay_fraction);
+  state.muon.step(state.parameters, matrices, o.flow.muon_learning_rate * factor);
+  state.adamw.step(state.parameters, others, o.flow.learning_rate * factor);
+  ema_update(state.average, state.parameters, o.flow.ema_decay);
+}
+
+void save(const PretrainOptions& o, const FlowState& state, const std::string& job_hash) {
+  CheckpointWriter writer(o.output, state.step);
+  write_safetensors(writer.path("parameters.safetensors"), state.parameters);
+  write_safetensors(writer.path("average.safetensors"), state.average);
+  write_safetensors(writer.path("adamw.safetensors"), state.adamw.state());
+  write_safetensors(writer.path("muon.safetensors"), state.muon.state());
+  writer.commit({{"step", state.step}}, job_hash);
+  prune_checkpoints(o.output, o.checkpoint_keep);
+}
+
+FlowState load_or_start(const PretrainOptions& o, const Sd3Parts& parts, const std::string& job_hash) {
+  FlowState state;
+  const auto found = latest_checkpoint(o.output);
+  if (!found) {
+    state.parameters = leaves(initial_state(parts, static_cast<uint64_t>(o.seed)));
+    state.average = cloned(state.parameters);
+    return state;
+  }
+  if (read_manifest(*found).job_hash != job_hash)
+    throw Error(found->string(), "belongs to another job; choose another output folder");
+  const auto load = [&](const char* name) { return cloned(read_safetensors(*found / name).tensors); };
+  state.parameters = leaves(load("parameters.safetensors"));
+  state.average = load("average.safetensors");
+  state.adamw.load_state(load("adamw.safetensors"));
+  state.muon.load_state(load("muon.safetensors"));
+  state.step = read_state(*found).at("step").get<int64_t>();
+  return state;
+}
+
+void export_weights(const PretrainOptions& o, const TensorMap& average, const at::Tensor& position_table,
+                    const std::filesystem::path& folder) {
+  const auto dtype = dtype_named(o.save_dtype);
+  auto backbone = without_prefix(average, kTransformer);
+  backbone["pos_embed.pos_embed"] = position_table;
+  write_safetensors(folder / "transformer" / "diffusion_pytorch_model.safetensors", cast(backbone, dtype),
+                    {{"format", "pt"}});
+  for (const std::string name : {kFirst, kSecond})
+    write_safetensors(folder / name / "model.safetensors", cast(without_prefix(average, name), dtype),
+                      {{"format", "pt"}});
+}
+
+}  // namespace
+
+void train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
+                const Observer& observer) {
+  PretrainOptions copy = o;
+  const auto job_hash = std::to_string(std::hash<std::string>{}(write_fields([&](Fields& f) { describe(f, copy); }).dump()));
+  auto state = load_or_start(o, parts, job_hash);
+  const auto position_table = sd3_position_table(parts.transformer);
+  const auto data = state.step < o.flow.steps ? prepare_data(o, folder, observer) : FlowData{};
+  double mean_loss = 0.0;
+  while (state.step < o.flow.steps) {
+    const auto loss = flow_loss(o, parts, state.parameters, position_table, draw_batch(o, data, state.step));
+    update(o, state, gradients_of(loss, state.parameters));
+    ++state.step;
+    mean_loss = mean_loss == 0.0 ? loss.item<double>() : 0.99 * mean_loss + 0.01 * loss.item<double>();
+    observer.progress("flow", state.step, o.flow.steps, {{"loss", mean_loss}});
+    const bool stop = observer.stop_requested();
+    if (state.step % o.checkpoint_every == 0 || state.step == o.flow.steps || stop) {
+      save(o, state, job_hash);
+      export_weights(o, state.average, position_table, folder);
+    }
+    if (stop) throw Stopped{};
+  }
+  export_weights(o, state.average, position_table, folder);
+}
+
+}  // namespace thalweg

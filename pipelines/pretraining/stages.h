@@ -1,0 +1,36 @@
+// The stages of `pretrain`, each resumable on its own.
+#pragma once
+
+#include <filesystem>
+
+#include "engine/models/sd3/sd3_model.h"
+#include "pipelines/pretrain.h"
+
+namespace thalweg {
+
+/// Configs of the pipeline's parts, parsed from the job's architecture and written to `folder`.
+struct Sd3Parts {
+  Sd3TransformerConfig transformer;
+  AutoencoderKlConfig vae;
+  ClipTextConfig first, second;
+};
+
+/// Writes tokenizers, configs, scheduler and model_index.json to `folder` and returns the parsed configs.
+Sd3Parts write_architecture(const PretrainOptions& options, const std::filesystem::path& folder);
+
+/// Pictures [indices.size(),3,size,size] in [-1,1] of the world's training scenes.
+at::Tensor training_pictures(const PretrainOptions& options, const std::vector<int64_t>& indices);
+std::vector<std::string> training_captions(const PretrainOptions& options);
+
+/// Trains the VAE, writes its weights and the latents' scale and shift into `folder`/vae.
+void train_autoencoder(const PretrainOptions& options, const Sd3Parts& parts, const std::filesystem::path& folder,
+                       const Observer& observer);
+
+/// Trains text encoders and transformer on the cached latents; writes their averaged weights into `folder`.
+void train_flow(const PretrainOptions& options, const Sd3Parts& parts, const std::filesystem::path& folder,
+                const Observer& observer);
+
+/// Learning-rate factor: linear warm-up, constant, linear decay to zero over the last `decay_fraction`.
+double learning_rate_factor(int64_t step, int64_t steps, int64_t warmup_steps, double decay_fraction);
+
+}  // namespace thalweg

@@ -1,0 +1,111 @@
+// report.html: one self-contained page about a run. No request leaves it; pictures are data URIs, charts are
+// inline SVG. All text is escaped, so prompts and error texts may hold anything.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/core/json.h"
+#include "engine/core/statistics.h"
+
+namespace thalweg {
+
+inline constexpr double kNotScored = std::numeric_limits<double>::quiet_NaN();
+
+/// A figure of the page's head: "Method", "Flow-GRPO". `value` is shown as it is.
+struct Fact {
+  std::string label;
+  std::string value;
+};
+
+/// One reward on the held-out prompts before and after, same prompts and seeds. The first one leads the page.
+struct Comparison {
+  std::string label;
+  PairedDifference difference;
+  bool higher_is_better = true;
+  std::string note;  // optional: what the number means, "fraction of scenes fully right"
+};
+
+/// A line of a chart. x rises; a y that is not finite leaves a gap. `low` and `high`, when given, have one
+/// entry for each point and are drawn as a band.
+struct Series {
+  std::string name;
+  std::vector<std::pair<double, double>> points;
+  std::vector<double> low;
+  std::vector<double> high;
+};
+
+struct Chart {
+  std::string title;
+  std::string y_label;
+  std::string x_label = "iteration";
+  std::vector<Series> series;  // at most 8 are told apart by colour
+  std::string note;
+};
+
+/// The same prompt and seed before and after. Bytes are PNG files (a video: a strip of its frames). Only
+/// `after_png` is required: a run without a "before" leaves the other empty.
+struct PicturePair {
+  std::string prompt;
+  std::string before_png;
+  std::string after_png;
+  double before_score = kNotScored;
+  double after_score = kNotScored;
+  std::string detail;  // optional: "seed 7"
+};
+
+struct GridPair {
+  std::string title;
+  std::string caption;
+  std::string score_name;
+  std::vector<PicturePair> pictures;
+};
+
+/// Cells are text; those that read as numbers are set flush right. Rows may be shorter than the header.
+struct Table {
+  std::string title;
+  std::vector<std::string> header;
+  std::vector<std::vector<std::string>> rows;
+  std::string note;
+};
+
+/// Wall and processor seconds of a phase over the whole run.
+struct Timing {
+  std::string phase;
+  double wall_s = 0.0;
+  double cpu_s = kNotScored;
+};
+
+struct Note {
+  enum class Level { info, warning, error };
+  Level level = Level::info;
+  std::string text;
+};
+
+struct Report {
+  std::string title;
+  std::string subtitle;
+  std::string status;  // "succeeded", "running", "stopped", "failed"
+  std::vector<Fact> headline;
+  std::vector<Comparison> comparisons;
+  std::vector<Chart> charts;
+  std::vector<GridPair> grids;
+  std::vector<Table> tables;
+  std::vector<Timing> timings;
+  Json job;
+  std::vector<Note> notes;
+};
+
+/// The whole page as HTML. Sections without content are left out.
+std::string render_report(const Report& report);
+
+/// "0.861", "12.35", "1.2e-05"; "-" for what is not finite.
+std::string format_number(double value);
+
+/// "8.2 s", "3 min 07 s", "2 h 05 min".
+std::string format_duration(double seconds);
+
+}  // namespace thalweg

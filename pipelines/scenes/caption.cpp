@@ -1,0 +1,199 @@
+#include "pipelines/scenes/caption.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <sstream>
+#include <unordered_map>
+#include <utility>
+
+#include "engine/core/error.h"
+#include "pipelines/scenes/random.h"
+
+namespace thalweg::scenes {
+
+const std::array<std::string, kColors> color_names = {"red", "green", "blue", "yellow", "purple", "cyan"};
+const std::array<std::string, kShapes> shape_names = {"circle", "square", "triangle"};
+
+namespace {
+
+constexpr const char* kPlace = "pipelines/scenes";
+constexpr std::array<const char*, 5> count_words = {"", "a", "two", "three", "four"};
+constexpr std::array<const char*, 5> relation_words = {"and", "left of", "right of", "above", "below"};
+
+std::string kind_text(const Kind& kind) {
+  std::string text = count_words.at(static_cast<std::size_t>(kind.count));
+  text += ' ' + color_names.at(static_cast<std::size_t>(kind.color));
+  text += ' ' + shape_names.at(static_cast<std::size_t>(kind.shape));
+  if (kind.count > 1) text += 's';
+  return text;
+}
+
+std::vector<Kind> kinds_of(int count) {
+  std::vector<Kind> kinds;
+  for (int color = 0; color < kColors; ++color) {
+    for (int shape = 0; shape < kShapes; ++shape) kinds.push_back({color, shape, count});
+  }
+  return kinds;
+}
+
+void add_pairs(Family family, int first_count, Relation relation, std::vector<Caption>& captions) {
+  for (const Kind& first : kinds_of(first_count)) {
+    for (const Kind& second : kinds_of(1)) {
+      if (first.color == second.color && first.shape == second.shape) continue;
+      captions.push_back({family, {first, second}, relation});
+    }
+  }
+}
+
+// FNV-1a alone leaves patterns in its low bits, so they are mixed. 176 is the first number in counting
+// upward for which every family has captions in both held-out parts, near its share.
+std::uint64_t caption_hash(const std::string& text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char letter : text) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001b3ULL;
+  return mix_bits(hash + 176);
+}
+
+template <typename T>
+void shuffle(std::vector<T>& values, Random& random) {
+  for (std::size_t i = values.size(); i > 1; --i) {
+    std::swap(values[i - 1], values[static_cast<std::size_t>(random.below(static_cast<int>(i)))]);
+  }
+}
+
+// Largest remainders, so that the numbers add up to n.
+std::array<int, kFamilies> apportion(int n) {
+  std::array<int, kFamilies> numbers{};
+  std::array<std::pair<int, int>, kFamilies> remainders;
+  int left = n;
+  for (int family = 0; family < kFamilies; ++family) {
+    const auto at = static_cast<std::size_t>(family);
+    const long long exact = static_cast<long long>(n) * family_percent[at];
+    numbers[at] = static_cast<int>(exact / 100);
+    remainders[at] = {-static_cast<int>(exact % 100), family};
+    left -= numbers[at];
+  }
+  std::sort(remainders.begin(), remainders.end());
+  for (int i = 0; i < left; ++i) {
+    ++numbers[static_cast<std::size_t>(remainders[static_cast<std::size_t>(i)].second)];
+  }
+  return numbers;
+}
+
+std::vector<std::string> draw_captions(int n, std::uint64_t seed,
+                                       const std::function<bool(const std::string&)>& wanted) {
+  if (n < 0) throw Error(kPlace, "the number of captions is negative; ask for 0 or more");
+  const std::array<int, kFamilies> numbers = apportion(n);
+  Random random(seed, 0);
+  std::vector<std::string> drawn;
+  for (int family = 0; family < kFamilies; ++family) {
+    std::vector<std::string> pool;
+    for (const Caption& caption : captions_of(static_cast<Family>(family))) {
+      std::string text = to_text(caption);
+      if (wanted(text)) pool.push_back(std::move(text));
+    }
+    for (int i = 0; i < numbers[static_cast<std::size_t>(family)]; ++i) {
+      const auto at = static_cast<std::size_t>(i) % pool.size();
+      if (at == 0) shuffle(pool, random);
+      drawn.push_back(pool[at]);
+    }
+  }
+  shuffle(drawn, random);
+  return drawn;
+}
+
+std::unordered_map<std::string, Caption> index_captions() {
+  std::unordered_map<std::string, Caption> index;
+  for (int family = 0; family < kFamilies; ++family) {
+    for (Caption& caption : captions_of(static_cast<Family>(family))) {
+      std::string text = to_text(caption);
+      index.emplace(std::move(text), std::move(caption));
+    }
+  }
+  return index;
+}
+
+}  // namespace
+
+std::string to_text(const Caption& caption) {
+  std::string text = kind_text(caption.kinds.at(0));
+  if (caption.kinds.size() == 2) {
+    text += std::string(" ") + relation_words.at(static_cast<std::size_t>(caption.relation)) + " " +
+            kind_text(caption.kinds[1]);
+  }
+  return text;
+}
+
+Caption find_caption(const std::string& text) {
+  static const std::unordered_map<std::string, Caption> index = index_captions();
+  const auto found = index.find(text);
+  if (found == index.end()) {
+    throw Error(kPlace, "\"" + text + "\" is no caption of the scenes world; \"a red circle\" is one");
+  }
+  return found->second;
+}
+
+std::vector<Caption> captions_of(Family family) {
+  std::vector<Caption> captions;
+  switch (family) {
+    case Family::kSingle:
+      for (const Kind& kind : kinds_of(1)) captions.push_back({family, {kind}, Relation::kNone});
+      break;
+    case Family::kPair:
+      add_pairs(family, 1, Relation::kNone, captions);
+      break;
+    case Family::kCount:
+      for (int count = 2; count <= 4; ++count) {
+        for (const Kind& kind : kinds_of(count)) captions.push_back({family, {kind}, Relation::kNone});
+      }
+      break;
+    case Family::kRelation:
+      for (const Relation relation :
+           {Relation::kLeftOf, Relation::kRightOf, Relation::kAbove, Relation::kBelow}) {
+        add_pairs(family, 1, relation, captions);
+      }
+      break;
+    case Family::kMixed:
+      add_pairs(family, 2, Relation::kNone, captions);
+      break;
+  }
+  return captions;
+}
+
+std::vector<std::string> all_captions() {
+  std::vector<std::string> texts;
+  for (const auto& entry : index_captions()) texts.push_back(entry.first);
+  std::sort(texts.begin(), texts.end());
+  return texts;
+}
+
+std::vector<std::string> vocabulary() {
+  std::set<std::string> words;
+  for (const std::string& text : all_captions()) {
+    std::istringstream stream(text);
+    for (std::string word; stream >> word;) words.insert(word);
+  }
+  return {words.begin(), words.end()};
+}
+
+bool held_out(const std::string& caption) {
+  return caption_hash(caption) % 8 == 0;
+}
+
+int held_out_part(const std::string& caption) {
+  return static_cast<int>(caption_hash(caption) / 8 % 2);
+}
+
+std::vector<std::string> eval_captions(int n, std::uint64_t seed, int part) {
+  if (part != 0 && part != 1) {
+    throw Error(kPlace, "held-out captions have the parts 0 and 1, not " + std::to_string(part));
+  }
+  return draw_captions(
+      n, seed, [part](const std::string& text) { return held_out(text) && held_out_part(text) == part; });
+}
+
+std::vector<std::string> train_captions(int n, std::uint64_t seed) {
+  return draw_captions(n, seed, [](const std::string& text) { return !held_out(text); });
+}
+
+}  // namespace thalweg::scenes

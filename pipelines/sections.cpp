@@ -1,0 +1,130 @@
+#include "pipelines/sections.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+#include <thread>
+
+#include "engine/core/dtypes.h"
+#include "engine/core/error.h"
+#include "rewards/plugin.h"
+
+namespace thalweg {
+
+ModelOptions ModelSection::options() const {
+  return {dtype_named(dtype), dtype_named(vae_dtype), max_sequence_length};
+}
+
+void describe(Fields& f, ModelSection& m) {
+  f.text({"path", "folder in the diffusers layout", true}, m.path);
+  f.choice({"dtype", "compute dtype of transformer and text encoders"}, m.dtype, {"float32", "bfloat16"});
+  f.choice({"vae_dtype", "compute dtype of the VAE"}, m.vae_dtype, {"float32", "bfloat16"});
+  f.integer({"max_sequence_length", "T5 tokens, its zero tokens when it is absent"}, m.max_sequence_length, 0, 4096);
+  f.optional_object({"lora", "low-rank adapter; absent: full fine-tuning"}, m.has_lora, [&](Fields& l) {
+    l.text({"path", "LoRA file to start from"}, m.lora.path);
+    l.integer({"rank", "rank of the update"}, m.lora.rank, 1, 4096);
+    l.number({"alpha", "the update is scaled by alpha / rank"}, m.lora.alpha, 1e-6, 1e6);
+    l.texts({"targets", "linear layers, as ends of their names; empty: the family's default"}, m.lora.targets);
+  });
+}
+
+void describe(Fields& f, SizeSection& s) {
+  f.integer({"height", "pixels"}, s.height, 8, 8192);
+  f.integer({"width", "pixels"}, s.width, 8, 8192);
+  f.integer({"frames", "1 for pictures"}, s.frames, 1, 1024);
+}
+
+void describe(Fields& f, SamplerSection& s) {
+  const auto shared = [&](Fields& v) {
+    v.integer({"steps", "network steps"}, s.steps, 1, 1000);
+    v.number({"guidance_scale", "classifier-free guidance; 1 is none"}, s.guidance_scale, 0.0, 100.0);
+    describe(v, s.size);
+  };
+  f.variant({"name", "sampler"}, s.name,
+            {{"flow_ode", "Euler's method, no noise", shared},
+             {"flow_sde", "Flow-GRPO's stochastic sampler", [&](Fields& v) {
+                shared(v);
+                v.number({"noise_level", "a of g(s) = a sqrt(s/(1-s))"}, s.noise_level, 0.0, 10.0);
+                v.object({"window", "steps that draw noise; the others follow the ODE"}, [&](Fields& w) {
+                  w.integer({"begin", "first step"}, s.window_begin, 0, 999);
+                  w.integer({"size", "number of steps; 0: all"}, s.window_size, 0, 1000);
+                  w.boolean({"random", "draw the first step anew for each iteration, from begin on"}, s.window_random);
+                });
+              }}});
+}
+
+int64_t ParallelSection::worker_count() const {
+  const auto cores = static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()));
+  return workers > 0 ? workers : cores;
+}
+
+void describe(Fields& f, ParallelSection& p) {
+  f.integer({"workers", "threads that take micro-batches; 0: one a core. The numbers do not depend on it"}, p.workers, 0, 1024);
+  f.integer({"lanes", "sums of gradients that are added at the end; part of the numbers"}, p.lanes, 1, 1024);
+  f.integer({"micro_batch", "samples of one forward"}, p.micro_batch, 1, 65536);
+}
+
+void describe(Fields& f, CheckpointSection& c) {
+  f.integer({"every", "iterations between checkpoints"}, c.every, 1, 1000000);
+  f.integer({"keep", "checkpoints kept; the best and the last always are"}, c.keep, 1, 100000);
+}
+
+void describe(Fields& f, CombineSection& c) {
+  f.choice({"name", "how several rewards become one"}, c.name, {"weighted"});
+}
+
+PromptList read_prompts(const std::string& path, const std::string& pointer, int64_t limit) {
+  require_file(path, pointer);
+  const bool jsonl = path.ends_with(".jsonl");
+  PromptList list;
+  std::istringstream lines(read_file(path));
+  int64_t number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty()) continue;
+    const auto place = path + " line " + std::to_string(number);
+    if (!jsonl) {
+      list.prompts.push_back(line);
+      list.metadata_json.emplace_back("{}");
+    } else {
+      const auto json = parse_json(line, place);
+      const auto prompt = json.is_object() ? json.find("prompt") : json.end();
+      if (prompt == json.end() || !prompt->is_string()) throw Error(place, "must be an object with a text \"prompt\"");
+      list.prompts.push_back(prompt->get<std::string>());
+      list.metadata_json.push_back(line);
+    }
+    if (limit > 0 && static_cast<int64_t>(list.prompts.size()) == limit) break;
+  }
+  if (list.prompts.empty()) throw Error(pointer, path + " holds no prompt");
+  return list;
+}
+
+void require_file(const std::string& path, const std::string& pointer) {
+  std::error_code ec;
+  if (!std::filesystem::exists(path, ec))
+    throw Error(pointer, "\"" + path + "\" does not exist (paths are relative to the working directory)");
+}
+
+void require_model(const ModelSection& model) {
+  require_file(model.path, "/model/path");
+  require_file(model.path + "/model_index.json", "/model/path");
+  if (model.has_lora && !model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
+}
+
+std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
+                                        int64_t max_batch, int64_t seed) {
+  Activation activation;
+  activation.max_batch = max_batch;
+  activation.frames = size.frames;
+  activation.height = size.height;
+  activation.width = size.width;
+  activation.seed = static_cast<uint64_t>(seed);
+  return std::make_unique<RewardSet>(specs, installed_plugin_dirs(), activation);
+}
+
+void require_plugins(const std::vector<RewardSpec>& specs) {
+  for (const auto& spec : specs) find_plugin(spec.plugin, installed_plugin_dirs(), spec.isolation, spec.pointer);
+}
+
+}  // namespace thalweg

@@ -1,0 +1,84 @@
+// Sections that several kinds of job share: each an options struct with its description.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/core/fields.h"
+#include "engine/models/flow_model.h"
+#include "rewards/reward_set.h"
+
+namespace thalweg {
+
+struct LoraSection {
+  std::string path;  // weights to start from
+  int64_t rank = 32;
+  double alpha = 64.0;
+  std::vector<std::string> targets;  // suffixes of module names; empty: the family's default
+};
+
+struct ModelSection {
+  std::string path, dtype = "float32", vae_dtype = "float32";
+  int64_t max_sequence_length = 256;
+  bool has_lora = false;
+  LoraSection lora;
+
+  ModelOptions options() const;
+};
+void describe(Fields& fields, ModelSection& model);
+
+struct SizeSection {
+  int64_t height = 512, width = 512, frames = 1;
+};
+void describe(Fields& fields, SizeSection& size);
+
+struct SamplerSection {
+  std::string name = "flow_ode";
+  int64_t steps = 28;
+  double guidance_scale = 1.0, noise_level = 0.7;
+  int64_t window_begin = 0, window_size = 0;  // flow_sde: steps with noise; size 0: all
+  bool window_random = false;                 // begin drawn anew for each iteration
+  SizeSection size;
+};
+void describe(Fields& fields, SamplerSection& sampler);
+
+struct ParallelSection {
+  int64_t workers = 0;  // 0: one a core
+  int64_t lanes = 2, micro_batch = 16;
+
+  int64_t worker_count() const;
+};
+void describe(Fields& fields, ParallelSection& parallel);
+
+struct CheckpointSection {
+  int64_t every = 10, keep = 3;
+};
+void describe(Fields& fields, CheckpointSection& checkpoint);
+
+/// The combiner; "weighted" is the first of its kind.
+struct CombineSection {
+  std::string name = "weighted";
+};
+void describe(Fields& fields, CombineSection& combine);
+
+/// Prompts of a .txt (one a line) or .jsonl file (key "prompt"); the JSON of each line goes to the rewards.
+struct PromptList {
+  std::vector<std::string> prompts;
+  std::vector<std::string> metadata_json;
+};
+
+/// Throws Error at `pointer` or in the file with the line's number. At most `limit` prompts (0: all).
+PromptList read_prompts(const std::string& path, const std::string& pointer, int64_t limit = 0);
+
+/// Throws Error at `pointer` unless `path` is a regular file (or folder).
+void require_file(const std::string& path, const std::string& pointer);
+void require_model(const ModelSection& model);
+
+/// Plugin folders of this installation; activates the rewards for pictures of the sampler's size.
+std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
+                                        int64_t max_batch, int64_t seed);
+
+/// Checks that plugins exist and may be loaded, without loading weights.
+void require_plugins(const std::vector<RewardSpec>& specs);
+
+}  // namespace thalweg

@@ -1,0 +1,33 @@
+#include "pipelines/stages/phase_clock.h"
+
+#include <ctime>
+
+namespace thalweg {
+namespace {
+
+double seconds(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+}  // namespace
+
+PhaseClock::Scope::Scope(PhaseClock& clock, std::string phase)
+    : clock_(clock), phase_(std::move(phase)), start_{seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)} {}
+
+PhaseClock::Scope::~Scope() {
+  const double wall = seconds(CLOCK_MONOTONIC) - start_.wall;
+  const double cpu = seconds(CLOCK_THREAD_CPUTIME_ID) - start_.cpu;
+  std::lock_guard lock(clock_.mutex_);
+  auto& time = clock_.times_[phase_];
+  time.wall += wall;
+  time.cpu += cpu;
+}
+
+std::map<std::string, PhaseClock::Time> PhaseClock::times() const {
+  std::lock_guard lock(mutex_);
+  return times_;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,40 @@
+// Roles over one backbone. The policy's parameters are a LoRA pair a layer, or the whole backbone in float32; each
+// role (policy, old, average, reference) is a binding of named tensors.
+#pragma once
+
+#include "engine/models/flow_model.h"
+#include "pipelines/sections.h"
+
+namespace thalweg {
+
+class PolicySpace {
+ public:
+  /// Throws Error at /model/lora/... for targets that match nothing or a file that does not fit.
+  PolicySpace(const FlowModel& model, const ModelSection& section, uint64_t seed);
+
+  /// Where training starts: float32 leaves that require gradients.
+  const TensorMap& start() const { return start_; }
+  /// A role with these parameters; gradients flow into those that require them.
+  Velocity bind(const TensorMap& parameters) const;
+  /// The model as it was loaded.
+  Velocity reference() const;
+
+  bool is_lora() const { return lora_; }
+  double lora_scale() const { return lora_scale_; }
+  const LoraSection& lora() const { return section_.lora; }
+  const std::vector<std::string>& modules() const { return modules_; }
+  const FlowModel& model() const { return model_; }
+  /// The whole backbone with these parameters in place (full fine-tuning only).
+  TensorMap backbone_with(const TensorMap& parameters) const;
+
+ private:
+  const FlowModel& model_;
+  ModelSection section_;
+  bool lora_;
+  double lora_scale_ = 0.0;
+  std::vector<std::string> modules_;  // adapted layers
+  TensorMap start_;
+  TensorMap fixed_;  // tensors that are never trained, in compute dtype
+};
+
+}  // namespace thalweg

@@ -1,0 +1,106 @@
+#include "pipelines/stages/rollout.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <mutex>
+
+namespace thalweg {
+namespace {
+
+RewardBatch score(const RolloutInput& in, const MicroBatch& batch, const at::Tensor& frames_BF3HW) {
+  ScoreInput input;
+  input.frames_BF3HW = frames_BF3HW;
+  input.latents_BCFHW = batch.trajectory.x0_BCFHW;
+  input.sigmas_B = at::zeros({frames_BF3HW.size(0)}, at::kDouble);
+  input.num_steps = static_cast<int>(in.schedule.steps());
+  for (const auto& row : batch.rows) {
+    const auto prompt = static_cast<size_t>(row.prompt);
+    input.prompts.push_back(in.prompts.list.prompts[prompt]);
+    input.metadata_json.push_back(in.prompts.list.metadata_json[prompt]);
+    input.sample_ids.push_back(static_cast<uint64_t>(row.slot));
+    input.seeds.push_back(random_bits(in.seed, Purpose::reward, static_cast<uint64_t>(row.slot), 0));
+    input.group_ids.push_back(row.group);
+  }
+  return in.rewards->score(input);
+}
+
+MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
+  MicroBatch batch;
+  batch.rows.assign(in.rows.begin() + begin, in.rows.begin() + end);
+  std::vector<int64_t> prompts;
+  for (const auto& row : batch.rows) prompts.push_back(row.prompt);
+  batch.conditioning = in.prompts.conditioning.select(prompts);
+  const auto slots = batch.slot_B();
+  {
+    PhaseClock::Scope scope(in.clock, "rollout");
+    const auto x = in.initial_noise_NCFHW.defined() ? in.initial_noise_NCFHW.slice(0, begin, end)
+                                                    : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes());
+    batch.trajectory = in.sampler({in.velocity, in.schedule, batch.conditioning, x, slots, in.seed});
+  }
+  if (!in.rewards && begin >= in.keep_frames) return batch;
+  at::Tensor frames;
+  {
+    PhaseClock::Scope scope(in.clock, "decode");
+    frames = in.model.decode(batch.trajectory.x0_BCFHW);
+  }
+  if (in.rewards) {
+    PhaseClock::Scope scope(in.clock, "reward");
+    batch.rewards = score(in, batch, frames);
+  }
+  // A copy, so that the kept rows do not hold the whole micro-batch's memory.
+  if (begin < in.keep_frames) batch.frames_BF3HW = frames.slice(0, 0, in.keep_frames - begin).clone();
+  return batch;
+}
+
+template <typename Member>
+at::Tensor gathered(const std::vector<MicroBatch>& batches, Member member) {
+  std::vector<at::Tensor> parts;
+  for (const auto& batch : batches) {
+    const at::Tensor& part = member(batch);
+    if (part.defined()) parts.push_back(part);
+  }
+  return parts.empty() ? at::Tensor() : at::cat(parts);
+}
+
+}  // namespace
+
+std::vector<int64_t> MicroBatch::slot_B() const {
+  std::vector<int64_t> slots;
+  for (const auto& row : rows) slots.push_back(row.slot);
+  return slots;
+}
+
+std::vector<MicroBatch> rollout(const RolloutInput& in) {
+  const auto total = static_cast<int64_t>(in.rows.size());
+  const int64_t count = (total + in.micro_batch - 1) / in.micro_batch;
+  std::vector<MicroBatch> batches(static_cast<size_t>(count));
+  std::mutex mutex;
+  int64_t done = 0;
+  in.workers.for_each(count, [&](int64_t i) {
+    c10::NoGradGuard no_grad;
+    const int64_t begin = i * in.micro_batch, end = std::min(begin + in.micro_batch, total);
+    batches[static_cast<size_t>(i)] = run_micro_batch(in, begin, end);
+    std::lock_guard lock(mutex);
+    done += end - begin;
+    in.progress(done);
+  });
+  return batches;
+}
+
+RewardBatch rewards_of(const std::vector<MicroBatch>& batches) {
+  std::vector<RewardBatch> parts;
+  for (const auto& batch : batches) parts.push_back(batch.rewards);
+  return concatenate_samples(parts);
+}
+
+at::Tensor frames_of(const std::vector<MicroBatch>& batches) {
+  return gathered(batches, [](const MicroBatch& b) -> const at::Tensor& { return b.frames_BF3HW; });
+}
+
+at::Tensor latents_of(const std::vector<MicroBatch>& batches) {
+  return gathered(batches, [](const MicroBatch& b) -> const at::Tensor& { return b.trajectory.x0_BCFHW; });
+}
+
+}  // namespace thalweg

@@ -1,0 +1,61 @@
+// rollout -> decode -> score, micro-batch by micro-batch on the workers. Training, evaluation and the `sample` job all
+// draw their pictures here.
+#pragma once
+
+#include <functional>
+
+#include "engine/parallel/workers.h"
+#include "engine/core/rng.h"
+#include "pipelines/stages/phase_clock.h"
+#include "pipelines/stages/prompt_set.h"
+#include "samplers/sampler.h"
+
+namespace thalweg {
+
+/// One sample: which prompt, which group, which noise stream.
+struct SampleRow {
+  int64_t prompt = 0, group = 0, slot = 0;
+};
+
+struct MicroBatch {
+  std::vector<SampleRow> rows;
+  Conditioning conditioning;
+  Trajectory trajectory;
+  at::Tensor frames_BF3HW;  // undefined unless kept
+  RewardBatch rewards;      // raw; no columns without rewards
+
+  std::vector<int64_t> slot_B() const;
+};
+
+struct RolloutInput {
+  const FlowModel& model;
+  const PromptSet& prompts;
+  std::vector<SampleRow> rows;
+  LatentShape shape;
+  Schedule schedule;
+  Velocity velocity;  // guided
+  std::function<Trajectory(const SamplerInput&)> sampler;
+  uint64_t seed = 0;
+  Purpose noise = Purpose::initial_noise;
+  at::Tensor initial_noise_NCFHW;  // of all rows; undefined: drawn
+  RewardSet* rewards = nullptr;
+  int64_t micro_batch = 16;
+  int64_t keep_frames = 0;  // of the first rows; others are dropped once scored
+  Workers& workers;
+  PhaseClock& clock;
+  std::function<void(int64_t done)> progress = [](int64_t) {};  // rows done so far; called under a lock
+};
+
+/// Throws Error when a reward lacks an input. A reward that fails masks its samples (rewards.valid_BK).
+std::vector<MicroBatch> rollout(const RolloutInput& input);
+
+/// Rewards of all micro-batches in row order.
+RewardBatch rewards_of(const std::vector<MicroBatch>& batches);
+
+/// Kept frames of all micro-batches in row order.
+at::Tensor frames_of(const std::vector<MicroBatch>& batches);
+
+/// Clean latents of all micro-batches in row order.
+at::Tensor latents_of(const std::vector<MicroBatch>& batches);
+
+}  // namespace thalweg

@@ -1,0 +1,38 @@
+// What a prompt asks for, read from its text. The grammar holds every caption of the scenes world and a few
+// more of the same making:
+//   prompt = group | group ("and" group){1,3} | single relation single     (a final full stop may follow)
+//   group  = ("a" | "one") COLOUR SHAPE | ("two" | "three" | "four") COLOUR SHAPE"s"
+//   relation = "left of" | "right of" | "above" | "below";  single = a group of one
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <vector>
+
+namespace scene {
+
+inline constexpr int kColors = 6;
+inline constexpr int kShapes = 3;
+inline constexpr std::array<std::string_view, kColors> color_words = {"red",    "green",  "blue",
+                                                                      "yellow", "purple", "cyan"};
+inline constexpr std::array<std::string_view, kShapes> shape_words = {"circle", "square", "triangle"};
+
+/// `count` objects of one colour and shape (indices into the words above).
+struct Group {
+  int color = 0;
+  int shape = 0;
+  int count = 1;
+};
+
+enum class Relation { kNone, kLeftOf, kRightOf, kAbove, kBelow };
+
+struct Caption {
+  std::vector<Group> groups;            ///< 1 to 4, no two alike in colour and shape
+  Relation relation = Relation::kNone;  ///< of the first group to the second; then both are single
+};
+
+/// Upper and lower case are alike, and so is any amount of white space. Throws std::invalid_argument, with
+/// the offending word, where the prompt lies outside the grammar.
+Caption parse_caption(std::string_view prompt);
+
+}  // namespace scene

@@ -1,0 +1,162 @@
+#include "rewards/plugin.h"
+
+#include <thalweg/ext/gradient.h>
+
+#include <algorithm>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+#include "rewards/library.h"
+#include "rewards/plugin_host.h"
+#include "rewards/text.h"
+
+namespace fs = std::filesystem;
+
+namespace thalweg {
+namespace {
+
+constexpr const char* kSuffix = ".so";
+
+/// Files *.so of a folder, sorted by name.
+std::vector<fs::path> libraries_in(const fs::path& dir) {
+  std::vector<fs::path> found;
+  std::error_code failure;
+  for (fs::directory_iterator it(dir, failure), end; !failure && it != end; it.increment(failure))
+    if (it->path().extension() == kSuffix) found.push_back(it->path());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+bool inside(const fs::path& path, const std::vector<fs::path>& dirs) {
+  std::error_code failure;
+  const auto folder = fs::weakly_canonical(path, failure).parent_path();
+  return !failure && std::any_of(dirs.begin(), dirs.end(), [&](const fs::path& dir) {
+    std::error_code absent;
+    return fs::equivalent(folder, dir, absent) && !absent;
+  });
+}
+
+/// Makes an instance, which loads nothing, only to ask for its extensions.
+bool offers_gradient(PluginLibrary& library, const thalweg_reward_descriptor& descriptor) {
+  const std::lock_guard lock(library.main_thread());
+  PluginHost host("", nullptr);
+  const auto* reward = library.factory().create(&library.factory(), host.table(), descriptor.id);
+  if (reward == nullptr) throw Error(library.path().string(), "made no instance: " + host.last_error());
+  const bool ready = reward->init(reward) == THALWEG_OK;
+  const bool gradient = ready && reward->get_extension(reward, THALWEG_EXT_GRADIENT) != nullptr;
+  reward->destroy(reward);
+  if (!ready) throw Error(library.path().string(), "refused to start: " + host.last_error());
+  return gradient;
+}
+
+PluginInfo describe(PluginLibrary& library, const thalweg_reward_descriptor& d) {
+  PluginInfo info;
+  info.path = library.path();
+  info.plugin = library.path().stem().string();
+  info.id = d.id;
+  info.name = d.name;
+  info.vendor = d.vendor;
+  info.version = d.version;
+  info.description = d.description;
+  info.paper_url = d.paper_url;
+  for (auto feature = d.features; feature != nullptr && *feature != nullptr; ++feature)
+    info.features.push_back(clean_text(*feature));
+  info.dimensions.assign(d.dimension_names, d.dimension_names + d.num_dimensions);
+  info.required_inputs = input_names(d.required_inputs);
+  info.optional_inputs = input_names(d.optional_inputs);
+  if (d.devices & THALWEG_ON_CPU) info.devices.push_back("cpu");
+  if (d.devices & THALWEG_ON_CUDA) info.devices.push_back("cuda");
+  info.has_gradient = offers_gradient(library, d);
+  info.usable = true;
+  return info;
+}
+
+PluginInfo unusable(const fs::path& path, const std::string& reason) {
+  PluginInfo info;
+  info.path = path;
+  info.plugin = path.stem().string();
+  info.reason = reason;
+  return info;
+}
+
+}  // namespace
+
+std::vector<std::string> input_names(uint64_t inputs) {
+  static const std::pair<uint64_t, const char*> kNames[] = {
+      {THALWEG_INPUT_FRAMES, "frames"},   {THALWEG_INPUT_LATENTS, "latents"},
+      {THALWEG_INPUT_PROMPTS, "prompts"}, {THALWEG_INPUT_REFERENCE, "reference"},
+      {THALWEG_INPUT_MASK, "mask"},       {THALWEG_INPUT_METADATA, "metadata"}};
+  std::vector<std::string> names;
+  for (const auto& [bit, name] : kNames) {
+    if (inputs & bit) names.push_back(name);
+    inputs &= ~bit;
+  }
+  if (inputs != 0) names.push_back("unknown");
+  return names;
+}
+
+std::vector<PluginInfo> scan_plugins(const std::vector<fs::path>& dirs) {
+  std::vector<PluginInfo> plugins;
+  for (const auto& dir : dirs) {
+    for (const auto& path : libraries_in(dir)) {
+      try {
+        auto& library = PluginLibrary::open(path);
+        std::vector<PluginInfo> of_library;
+        for (const auto* descriptor : library.descriptors())
+          of_library.push_back(describe(library, *descriptor));
+        plugins.insert(plugins.end(), of_library.begin(), of_library.end());
+      } catch (const Error& e) {
+        plugins.push_back(unusable(path, e.message()));
+      } catch (const std::exception& e) {  // the library let one out
+        plugins.push_back(unusable(path, clean_text(e.what())));
+      }
+    }
+  }
+  return plugins;
+}
+
+PluginFile find_plugin(const std::string& name_or_path, const std::vector<fs::path>& dirs,
+                       const std::string& isolation, const std::string& pointer) {
+  if (!isolation.empty() && isolation != "inproc")
+    throw Error(pointer + "/isolation", "\"" + isolation + "\" is not known; the only value is \"inproc\"");
+
+  const bool is_path =
+      name_or_path.find('/') != std::string::npos || fs::path(name_or_path).extension() == kSuffix;
+  if (!is_path) {
+    std::set<std::string> known;
+    for (const auto& dir : dirs)
+      for (const auto& path : libraries_in(dir)) {
+        if (path.stem() == name_or_path) return {path, name_or_path};
+        known.insert(path.stem().string());
+      }
+    throw Error(pointer + "/plugin",
+                "there is no reward plugin \"" + name_or_path + "\"" +
+                    suggestion(name_or_path, {known.begin(), known.end()}) +
+                    "; name one that `thalweg plugins` lists, or write the path of a .so file");
+  }
+
+  const fs::path path = name_or_path;
+  std::error_code absent;
+  if (!fs::exists(path, absent)) throw Error(pointer + "/plugin", "there is no file " + name_or_path);
+  if (!inside(path, dirs) && isolation != "inproc")
+    throw Error(pointer + "/isolation",
+                "write \"isolation\": \"inproc\" to load " + name_or_path +
+                    ": it is not one of the installation's own plugins, so a fault in it would end this "
+                    "program, and running it in a process of its own is not available yet");
+  return {path, path.stem().string()};
+}
+
+std::vector<fs::path> installed_plugin_dirs() {
+  std::error_code failure;
+  const auto program = fs::read_symlink("/proc/self/exe", failure).parent_path();
+  std::vector<fs::path> dirs;
+  if (failure) return dirs;
+  for (const auto& dir : {program / "plugins", program.parent_path() / "lib" / "thalweg" / "plugins"})
+    if (fs::is_directory(dir, failure)) dirs.push_back(dir);
+  return dirs;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,43 @@
+// The host's tables as one plugin instance sees them.
+#pragma once
+
+#include <thalweg/ext/log.h>
+#include <thalweg/host.h>
+
+#include <functional>
+#include <mutex>
+#include <string>
+
+namespace thalweg {
+
+/// Takes a plugin's log lines: severity (THALWEG_LOG_*), plugin, text in clean UTF-8. Called on any thread.
+using PluginLog = std::function<void(int, const std::string&, const std::string&)>;
+
+class PluginHost {
+ public:
+  /// `log` may be empty: lines are then dropped.
+  PluginHost(std::string plugin, PluginLog log);
+  PluginHost(const PluginHost&) = delete;
+  PluginHost& operator=(const PluginHost&) = delete;
+
+  const thalweg_host* table() const { return &table_; }
+  /// Text of the last set_error, or "" when there was none since clear_error.
+  std::string last_error() const;
+  void clear_error();
+
+ private:
+  static const void* get_extension(const thalweg_host* host, const char* id);
+  static void set_error(const thalweg_host* host, thalweg_status status, const char* message);
+  static void log(const thalweg_host* host, thalweg_log_severity severity, const char* message);
+
+  std::string plugin_;
+  PluginLog log_;
+  thalweg_host table_;
+  mutable std::mutex mutex_;
+  std::string error_;
+};
+
+/// "invalid argument", "out of memory", ... for a status.
+std::string status_name(thalweg_status status);
+
+}  // namespace thalweg

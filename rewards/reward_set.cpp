@@ -1,0 +1,108 @@
+#include "rewards/reward_set.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+#include "rewards/plugin.h"
+
+namespace thalweg {
+namespace {
+
+constexpr double kMostWeight = 1e6;
+
+/// Weights of the reward's dimensions as the entry asks for them.
+std::vector<double> dimension_weights(const RewardSpec& spec, const std::vector<std::string>& names) {
+  std::vector<double> weights(names.size(), 0.0);
+  if (spec.dimensions.empty()) weights[0] = 1;
+  for (const auto& [name, weight] : spec.dimensions) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    const std::string place = spec.pointer + "/dimensions/" + pointer_token(name);
+    if (found == names.end())
+      throw Error(place, "\"" + spec.plugin + "\" has no such dimension" + suggestion(name, names));
+    if (!std::isfinite(weight)) throw Error(place, "the weight must be a finite number");
+    weights[static_cast<size_t>(found - names.begin())] = weight;
+  }
+  return weights;
+}
+
+}  // namespace
+
+void describe(Fields& fields, RewardSpec& spec) {
+  spec.pointer = fields.pointer();
+  fields.text({"plugin", "name of an installed reward plugin, or path of a .so file", true}, spec.plugin);
+  fields.text({"id", "which reward of a library that holds several; the first when empty"}, spec.id);
+  fields.number({"weight", "in the combined reward; 0 scores it for the curves alone"}, spec.weight,
+                -kMostWeight, kMostWeight);
+  fields.numbers({"dimensions", "weights of its dimensions by name; when empty its first, with weight 1"},
+                 spec.dimensions, -kMostWeight, kMostWeight);
+  fields.foreign({"config", "the plugin's own configuration"}, spec.config);
+  fields.object({"transform", "applied to each dimension before combining"},
+                [&](Fields& f) { describe(f, spec.transform); });
+  fields.choice({"isolation", "inproc: load a library from outside the installation into this process"},
+                spec.isolation, {"", "inproc"});
+}
+
+RewardSet::RewardSet(std::vector<RewardSpec> specs, const std::vector<std::filesystem::path>& plugin_dirs,
+                     const Activation& activation) {
+  for (auto& spec : specs) {
+    if (!std::isfinite(spec.weight)) throw Error(spec.pointer + "/weight", "must be a finite number");
+    const auto file = find_plugin(spec.plugin, plugin_dirs, spec.isolation, spec.pointer);
+    Member member{std::move(spec), file.name, nullptr, static_cast<int64_t>(names_K_.size())};
+    const auto& pointer = member.spec.pointer;
+    member.model =
+        std::make_shared<RewardModel>(file.path, member.spec.config, activation,
+                                      pointer.empty() ? file.path.string() : pointer, member.spec.id);
+    add_columns(member);
+    members_.push_back(std::move(member));
+  }
+}
+
+void RewardSet::add_columns(const Member& member) {
+  const auto& dimensions = member.model->dimension_names();
+  const auto weights = dimension_weights(member.spec, dimensions);
+  for (size_t k = 0; k < dimensions.size(); ++k) {
+    const std::string plain = member.name + "/" + dimensions[k];
+    std::string name = plain;
+    for (int n = 2; std::find(names_K_.begin(), names_K_.end(), name) != names_K_.end(); ++n)
+      name = plain + "#" + std::to_string(n);
+    names_K_.push_back(name);
+    weights_K_.push_back(member.spec.weight * weights[k]);
+  }
+}
+
+RewardSet::~RewardSet() {
+  while (!members_.empty()) members_.pop_back();
+}
+
+RewardBatch RewardSet::score(const ScoreInput& input) {
+  const std::lock_guard lock(mutex_);
+  errors_.clear();
+  std::vector<at::Tensor> values;
+  for (const auto& member : members_) {
+    values.push_back(member.model->score(input));
+    if (const auto text = member.model->last_error(); !text.empty()) errors_.push_back({member.name, text});
+  }
+  if (values.empty()) return make_reward_batch({}, at::empty({input.batch(), 0}));
+  return make_reward_batch(names_K_, at::cat(values, 1));
+}
+
+RewardBatch RewardSet::transform(const RewardBatch& raw) const {
+  if (raw.names_K != names_K_)
+    throw Error("", "a reward batch of other rewards cannot be transformed by these");
+  if (members_.empty()) return raw;
+  std::vector<RewardBatch> parts;
+  for (const auto& member : members_) {
+    const auto count = static_cast<int64_t>(member.model->dimension_names().size());
+    parts.push_back(apply_transform(member.spec.transform, columns(raw, member.first, count)));
+  }
+  return concatenate_columns(parts);
+}
+
+std::vector<RewardSet::Failure> RewardSet::errors() const {
+  const std::lock_guard lock(mutex_);
+  return errors_;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,36 @@
+// What a reward is asked to score.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace thalweg {
+
+/// Undefined tensors and empty vectors are absent. Tensors may be of any floating type, device and stride;
+/// they cross to a plugin as dense float32 on the CPU, without a copy where they already are.
+/// Vectors have one entry a sample or none.
+struct ScoreInput {
+  at::Tensor frames_BF3HW;     // RGB in [0,1]; an image has F = 1
+  at::Tensor latents_BCFHW;    // at noise level sigmas_B
+  at::Tensor sigmas_B;         // 1 = noise, 0 = data; needed with latents
+  at::Tensor reference_BF3HW;  // in [0,1]: the picture that was given to edit
+  at::Tensor mask_BF1HW;       // in [0,1]: 1 = the region to change
+  std::vector<std::string> prompts;
+  std::vector<uint64_t> sample_ids;        // absent: 0, 1, ...
+  std::vector<uint64_t> seeds;             // absent: 0
+  std::vector<int64_t> group_ids;          // absent: -1
+  std::vector<std::string> metadata_json;  // the prompt's own fields, a JSON object each; absent: "{}"
+  int step_index = -1;                     // of the sampling step; -1: the finished sample
+  int num_steps = 0;
+  double fps = 0;  // of a video
+
+  /// B, from the first tensor that is there; 0 without any.
+  int64_t batch() const;
+  /// Samples begin .. end - 1.
+  ScoreInput slice(int64_t begin, int64_t end) const;
+};
+
+}  // namespace thalweg

@@ -1,0 +1,9 @@
+#include "rewards/transform/identity.h"
+
+namespace thalweg {
+
+RewardBatch identity(const RewardBatch& rewards) {
+  return rewards;
+}
+
+}  // namespace thalweg

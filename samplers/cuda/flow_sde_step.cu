@@ -1,0 +1,121 @@
+#include "samplers/cuda/flow_sde_step.h"
+
+#include <cmath>
+
+namespace thalweg::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarp = 32;
+constexpr std::int64_t kMaxSamples = 65535;  // the limit of gridDim.y
+constexpr std::int64_t kElementsPerBlock = 8192;
+constexpr std::int64_t kMaxBlocks = 1024;
+constexpr double kHalfLogTwoPi = 0.91893853320467274178;
+
+// A function of the size alone, so that sums are the same on every device.
+std::int64_t blocks_per_sample(std::int64_t elements) {
+  const std::int64_t blocks = (elements + kElementsPerBlock - 1) / kElementsPerBlock;
+  return blocks < kMaxBlocks ? blocks : kMaxBlocks;
+}
+
+// The workspace: B x blocks partial sums, then B counters of finished blocks.
+__host__ __device__ unsigned int* finished_counters(void* workspace, std::int64_t samples,
+                                                    std::int64_t blocks) {
+  return reinterpret_cast<unsigned int*>(static_cast<double*>(workspace) + samples * blocks);
+}
+
+// The sum over the block, valid in thread 0. A fixed tree: the same order every time.
+__device__ double block_sum(double value) {
+  __shared__ double warp_sums[kThreads / kWarp];
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) value += __shfl_down_sync(0xffffffffu, value, offset);
+  if (threadIdx.x % kWarp == 0) warp_sums[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  double total = 0.0;
+  if (threadIdx.x == 0) {
+    for (double warp_sum : warp_sums) total += warp_sum;
+  }
+  __syncthreads();  // the next call writes warp_sums again
+  return total;
+}
+
+// The elements of this block: stores mean and next, returns this thread's sum of squared residuals.
+__device__ float step_elements(const FlowSdeStep& step, const FlowSdeCoefficients& c, std::int64_t first) {
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
+  float squares = 0.0f;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < step.elements;
+       i += stride) {
+    const std::int64_t at = first + i;
+    const float mean = step.x_BD[at] * c.x_scale + step.velocity_BD[at] * c.v_scale;
+    const float next = mean + c.std * step.noise_BD[at];
+    if (step.mean_BD != nullptr) step.mean_BD[at] = mean;
+    step.next_BD[at] = next;
+    // From the rounded next, not from the noise: replay sees the stored value and must find the same density.
+    const float residual = next - mean;
+    squares += residual * residual;
+  }
+  return squares;
+}
+
+// gridDim = (blocks of one sample, samples). The last block of a sample to finish adds up all partial sums.
+__global__ void __launch_bounds__(kThreads) flow_sde_kernel(const FlowSdeStep step) {
+  const std::int64_t sample = blockIdx.y;
+  const std::int64_t blocks = gridDim.x;
+  const FlowSdeCoefficients c = step.coefficients_B[sample];
+  const double partial = block_sum(step_elements(step, c, sample * step.elements));
+
+  double* const partials = static_cast<double*>(step.workspace) + sample * blocks;
+  unsigned int* const finished = finished_counters(step.workspace, step.samples, blocks) + sample;
+  __shared__ bool is_last;
+  if (threadIdx.x == 0) {
+    partials[blockIdx.x] = partial;
+    __threadfence();  // the partial sum must be visible before the counter says so
+    is_last = atomicAdd(finished, 1u) + 1u == gridDim.x;
+  }
+  __syncthreads();
+  if (!is_last) return;
+
+  __threadfence();
+  double sum = 0.0;
+  for (std::int64_t block = threadIdx.x; block < blocks; block += kThreads) {
+    sum += static_cast<volatile const double*>(partials)[block];
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) {
+    const double std = c.std;
+    const double mean_square = sum / static_cast<double>(step.elements);
+    step.log_prob_B[sample] =
+        c.std > 0.0f ? static_cast<float>(-mean_square / (2.0 * std * std) - log(std) - kHalfLogTwoPi)
+                     : nanf("");
+    *finished = 0u;
+  }
+}
+
+}  // namespace
+
+FlowSdeCoefficients flow_sde_coefficients(double sigma, double next_sigma, double diffusion) {
+  const double dt = next_sigma - sigma;
+  const double half = diffusion * diffusion / (2.0 * sigma);
+  return {static_cast<float>(1.0 + half * dt), static_cast<float>((1.0 + half * (1.0 - sigma)) * dt),
+          static_cast<float>(diffusion * std::sqrt(-dt))};
+}
+
+std::size_t flow_sde_workspace_bytes(std::int64_t samples, std::int64_t elements) {
+  const std::size_t partials =
+      static_cast<std::size_t>(samples * blocks_per_sample(elements)) * sizeof(double);
+  return partials + static_cast<std::size_t>(samples) * sizeof(unsigned int);
+}
+
+cudaError_t flow_sde_step(const FlowSdeStep& step, cudaStream_t stream) {
+  const bool complete = step.x_BD != nullptr && step.velocity_BD != nullptr && step.noise_BD != nullptr &&
+                        step.coefficients_B != nullptr && step.next_BD != nullptr &&
+                        step.log_prob_B != nullptr && step.workspace != nullptr;
+  if (!complete || step.samples < 1 || step.samples > kMaxSamples || step.elements < 1) {
+    return cudaErrorInvalidValue;
+  }
+  const dim3 grid(static_cast<unsigned int>(blocks_per_sample(step.elements)),
+                  static_cast<unsigned int>(step.samples));
+  flow_sde_kernel<<<grid, kThreads, 0, stream>>>(step);
+  return cudaGetLastError();
+}
+
+}  // namespace thalweg::cuda

@@ -1,0 +1,65 @@
+#include "samplers/flow_sde.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "engine/core/rng.h"
+#include "samplers/flow_ode.h"
+
+namespace thalweg {
+
+double flow_sde_diffusion(const Schedule& schedule, int64_t index, double noise_level) {
+  const auto i = static_cast<size_t>(index);
+  const double s = schedule.sigmas.at(i);
+  const double clamped = index == 0 ? schedule.sigmas.at(1) : s;
+  return noise_level * std::sqrt(s / (1.0 - clamped));
+}
+
+Transition flow_sde_transition(const at::Tensor& x, const at::Tensor& v, const Schedule& schedule, int64_t index,
+                               double noise_level) {
+  const double s = schedule.sigmas.at(static_cast<size_t>(index));
+  const double dt = schedule.sigmas.at(static_cast<size_t>(index) + 1) - s;
+  const double g = flow_sde_diffusion(schedule, index, noise_level);
+  const double drift = g * g / (2.0 * s);
+  const auto mean = at::add(x * (1.0 + drift * dt), v, (1.0 + drift * (1.0 - s)) * dt);
+  return {mean, g * std::sqrt(-dt)};
+}
+
+at::Tensor gaussian_log_prob(const at::Tensor& next, const Transition& transition) {
+  TORCH_CHECK(transition.std > 0.0, "a step without noise has no log-probability");
+  const double constant = -std::log(transition.std) - 0.5 * std::log(2.0 * std::numbers::pi);
+  const auto error = (next.detach() - transition.mean_BCFHW).square().flatten(1).mean(1);
+  return error * (-0.5 / (transition.std * transition.std)) + constant;
+}
+
+Trajectory sample_flow_sde(const SamplerInput& in, double noise_level, StepWindow window,
+                           const std::vector<int64_t>& trained_steps) {
+  Trajectory trajectory{in.schedule, {}, trained_steps, {}, {}, {}};
+  std::vector<at::Tensor> log_probs;
+  auto x = in.x_BCFHW;
+  for (int64_t i = 0; i < in.schedule.steps(); ++i) {
+    const auto v = in.velocity(x, step_at(in.schedule, i, in.slot_B), in.conditioning);
+    if (i < window.begin || i >= window.end) {
+      x = euler_step(x, v, in.schedule.sigmas[i], in.schedule.sigmas[i + 1]);
+      continue;
+    }
+    const auto transition = flow_sde_transition(x, v, in.schedule, i, noise_level);
+    const auto noise = normal_noise(in.seed, Purpose::transition, in.slot_B, static_cast<uint64_t>(i),
+                                    x.sizes().slice(1), x.scalar_type());
+    const auto next = at::add(transition.mean_BCFHW, noise.to(x.device()), transition.std);
+    if (std::binary_search(trained_steps.begin(), trained_steps.end(), i)) {
+      trajectory.latents.push_back(x);
+      trajectory.next_latents.push_back(next);
+      log_probs.push_back(gaussian_log_prob(next, transition));
+    }
+    x = next;
+  }
+  trajectory.x0_BCFHW = x;
+  if (!log_probs.empty()) trajectory.log_probs_TB = at::stack(log_probs);
+  return trajectory;
+}
+
+}  // namespace thalweg

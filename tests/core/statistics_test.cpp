@@ -1,0 +1,106 @@
+#include "engine/core/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+namespace thalweg {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+TEST(RunningMoments, AgreeWithNumpy) {
+  RunningMoments moments;
+  for (double value : {3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0}) moments.add(value);
+  EXPECT_EQ(moments.count(), 8);
+  EXPECT_DOUBLE_EQ(moments.mean(), 3.875);
+  EXPECT_NEAR(moments.variance(), 7.553571428571429, 1e-12);  // numpy.var(ddof=1)
+}
+
+TEST(RunningMoments, KeepTheirDigitsFarFromZero) {
+  RunningMoments moments;
+  for (int i = 0; i < 1000; ++i) moments.add(1e9 + (i % 2));
+  EXPECT_NEAR(moments.variance(), 0.25 * 1000 / 999, 1e-6);
+}
+
+TEST(RunningMoments, CountWhatIsNotFiniteApart) {
+  RunningMoments moments;
+  EXPECT_TRUE(std::isnan(moments.mean()));
+  moments.add(kNan);
+  moments.add(INFINITY);
+  moments.add(2.0);
+  EXPECT_EQ(moments.dropped(), 2);
+  EXPECT_DOUBLE_EQ(moments.mean(), 2.0);
+  EXPECT_TRUE(std::isnan(moments.std()));
+}
+
+TEST(Quantile, InterpolatesAsNumpyDoes) {
+  const std::vector<double> values = {3, 1, 4, 1, 5, 9, 2, 6};
+  EXPECT_NEAR(quantile(values, 0.3), 2.1, 1e-12);
+  EXPECT_EQ(quantile(values, 0.0), 1.0);
+  EXPECT_EQ(quantile(values, 1.0), 9.0);
+  EXPECT_TRUE(std::isnan(quantile({}, 0.5)));
+  EXPECT_THROW(quantile(values, 1.5), std::invalid_argument);
+  EXPECT_THROW(quantile({1.0, kNan}, 0.5), std::invalid_argument);
+}
+
+TEST(PairedDifference, OfAConstantShiftHasNoSpread) {
+  const auto d = paired_difference({0.1, 0.7, 0.4}, {0.35, 0.95, 0.65});
+  EXPECT_NEAR(d.mean_before, 0.4, 1e-12);
+  EXPECT_NEAR(d.mean_after, 0.65, 1e-12);
+  EXPECT_NEAR(d.mean, 0.25, 1e-12);
+  EXPECT_NEAR(d.low, 0.25, 1e-12);
+  EXPECT_NEAR(d.high, 0.25, 1e-12);
+  EXPECT_EQ(d.n, 3);
+}
+
+// With two pairs of differences 0 and 1, a resample's mean is 0, 0.5 or 1 with chances 1/4, 1/2, 1/4.
+TEST(PairedDifference, OfTwoPairsSpansBoth) {
+  const auto d = paired_difference({0.0, 0.0}, {0.0, 1.0});
+  EXPECT_EQ(d.mean, 0.5);
+  EXPECT_EQ(d.low, 0.0);
+  EXPECT_EQ(d.high, 1.0);
+}
+
+TEST(PairedDifference, MatchesTheNormalIntervalOfManyPairs) {
+  std::vector<double> before(400, 0.0), after;
+  RunningMoments moments;
+  for (int i = 0; i < 400; ++i) after.push_back(std::sin(1.7 * i) + 0.3);
+  for (double value : after) moments.add(value);
+  const auto d = paired_difference(before, after, 3);
+  const double half = 1.96 * moments.std() / std::sqrt(400.0);
+  EXPECT_NEAR(d.low, d.mean - half, 0.05 * half);
+  EXPECT_NEAR(d.high, d.mean + half, 0.05 * half);
+}
+
+TEST(PairedDifference, DropsPairsNotScoredOnBothSides) {
+  const auto d = paired_difference({0.2, kNan, 0.4, 0.6}, {0.3, 0.9, kNan, 0.9});
+  EXPECT_EQ(d.n, 2);
+  EXPECT_EQ(d.dropped, 2);
+  EXPECT_NEAR(d.mean_before, 0.4, 1e-12);
+  EXPECT_NEAR(d.mean, 0.2, 1e-12);
+}
+
+TEST(PairedDifference, ClaimsNoIntervalWithoutPairs) {
+  const auto none = paired_difference({kNan}, {1.0});
+  EXPECT_EQ(none.n, 0);
+  EXPECT_TRUE(std::isnan(none.mean));
+  const auto one = paired_difference({1.0}, {2.0});
+  EXPECT_EQ(one.mean, 1.0);
+  EXPECT_TRUE(std::isnan(one.low) && std::isnan(one.high));
+  EXPECT_THROW(paired_difference({1.0}, {}), std::invalid_argument);
+}
+
+TEST(PairedDifference, DependsOnItsSeedAlone) {
+  const std::vector<double> before = {0.1, 0.2, 0.5, 0.3, 0.9}, after = {0.4, 0.1, 0.8, 0.7, 0.9};
+  const auto a = paired_difference(before, after, 11), b = paired_difference(before, after, 11);
+  EXPECT_EQ(a.low, b.low);
+  EXPECT_EQ(a.high, b.high);
+  EXPECT_LT(a.low, a.mean);
+  EXPECT_GT(a.high, a.mean);
+}
+
+}  // namespace
+}  // namespace thalweg

@@ -1,0 +1,141 @@
+"""Every #include follows the folder rule: pipelines -> samplers, rewards -> engine; samplers and rewards never meet;
+inside engine everything -> core, models -> weights, io -> weights, optim -> parallel; plugins see their own folder,
+the plugin headers and, where they hold a network, engine's core, weights and models.
+
+Runs under pytest, and alone: python3 tests/layering_test.py
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CHECKED = ("engine", "samplers", "rewards", "plugins", "pipelines")
+SUFFIXES = {".h", ".hpp", ".c", ".cpp", ".cu", ".cuh"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+ENGINE_EDGES = {"models": {"weights"}, "io": {"weights"}, "optim": {"parallel"}}
+# Libraries that only some folders may use. An empty tuple: nobody.
+LIBRARIES = {
+    "torch/torch.h": (),
+    "torch/all.h": (),
+    "torch/nn": (),
+    "CLI/": ("pipelines/cli",),
+    "boost/dll": ("rewards", "plugins/validator"),
+    "unicode/": ("engine/models",),
+    "stb": ("engine/io",),
+}
+
+
+def unit(path: str) -> str:
+    """The layer a file belongs to: engine/core, samplers, plugins/scene, pipelines/cli, ..."""
+    parts = path.split("/")
+    if parts[0] in ("engine", "plugins"):
+        return "/".join(parts[:2])
+    return "pipelines/cli" if parts[:2] == ["pipelines", "cli"] else parts[0]
+
+
+def allowed(source: str, target: str) -> bool:
+    """Whether a file of unit `source` may include one of unit `target`."""
+    if source == target:
+        return True
+    kind = source.split("/")[0]
+    if kind == "engine":
+        return target == "engine/core" or target in {
+            f"engine/{name}" for name in ENGINE_EDGES.get(source.split("/")[1], ())
+        }
+    if kind == "samplers":
+        return target.startswith("engine/")
+    if kind == "rewards":
+        return target.startswith("engine/") or target == "plugins/include"
+    if source in ("plugins/include", "plugins/template"):
+        return target == "plugins/include" and source != target
+    if kind == "plugins":
+        return target in {"plugins/include", "engine/core", "engine/weights", "engine/models"}
+    if kind == "pipelines":
+        if target == "pipelines/cli":
+            return False
+        return target in {"pipelines", "samplers", "rewards", "plugins/include"} or target.startswith("engine/")
+    return False
+
+
+def resolve(root: pathlib.Path, source: str, name: str):
+    """The path inside the repository that an include names, or None for a library's header."""
+    if name.split("/")[0] in CHECKED or name.split("/")[0] == "tests":
+        return name
+    if (root / "plugins/include" / name).is_file():
+        return f"plugins/include/{name}"
+    beside = (root / source).parent / name
+    if beside.is_file():
+        return beside.resolve().relative_to(root.resolve()).as_posix()
+    return None
+
+
+def violations(root: pathlib.Path):
+    """One line for each include that breaks the rule."""
+    for folder in CHECKED:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix not in SUFFIXES:
+                continue
+            source = path.relative_to(root).as_posix()
+            for bracket, name in INCLUDE.findall(path.read_text(encoding="utf-8")):
+                yield from check_include(root, source, bracket, name)
+
+
+def check_include(root, source, bracket, name):
+    target = resolve(root, source, name)
+    if target is not None:
+        if not (root / target).is_file():
+            yield f"{source}: no such file: {name}"
+        elif not allowed(unit(source), unit(target)):
+            yield f"{source}: {unit(source)} may not include {unit(target)} ({name})"
+        return
+    if bracket == '"':
+        yield f'{source}: "{name}" is no file of this repository; a library\'s header is included with <>'
+    for library, users in LIBRARIES.items():
+        if name.startswith(library) and not source.startswith(tuple(f"{user}/" for user in users)):
+            yield f"{source}: <{name}> is only for {', '.join(users) or 'nobody'}"
+
+
+def test_every_include_follows_the_folder_rule():
+    assert list(violations(ROOT)) == []
+
+
+def test_there_is_something_to_check():
+    assert sum(1 for folder in CHECKED for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES) > 20
+
+
+def test_a_forbidden_include_is_found(tmp_path):
+    files = {
+        "engine/core/value.h": "",
+        "engine/losses/loss.cpp": '#include "engine/models/model.h"\n',
+        "engine/models/model.h": '#include "engine/core/value.h"\n',
+        "samplers/step.cpp": '#  include "rewards/host.h"\n#include <torch/torch.h>\n',
+        "rewards/host.h": '#include "../samplers/step.h"\n',
+        "samplers/step.h": "",
+        "plugins/include/thalweg/entry.h": "#include <stdint.h>\n",
+        "plugins/mine/mine.cpp": '#include <thalweg/entry.h>\n#include "engine/io/image.h"\n',
+        "engine/io/image.h": '#include "nlohmann/json.hpp"\n',
+        "pipelines/run.cpp": '#include "pipelines/cli/main.h"\n#include "samplers/absent.h"\n',
+        "pipelines/cli/main.h": '#include "rewards/host.h"\n#include <CLI/CLI.hpp>\n',
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = sorted(line.split(": ")[0] for line in violations(tmp_path))
+    assert found == [
+        "engine/io/image.h",
+        "engine/losses/loss.cpp",
+        "pipelines/run.cpp",
+        "pipelines/run.cpp",
+        "plugins/mine/mine.cpp",
+        "rewards/host.h",
+        "samplers/step.cpp",
+        "samplers/step.cpp",
+    ]
+
+
+if __name__ == "__main__":
+    lines = list(violations(ROOT))
+    print("\n".join(lines) or "layering: every include follows the folder rule")
+    sys.exit(1 if lines else 0)

@@ -1,0 +1,249 @@
+#include "rewards/reward_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <thread>
+
+#include "tests/rewards/fixtures.h"
+
+namespace thalweg::testing {
+namespace {
+
+std::unique_ptr<RewardModel> faulty(const std::string& fault) {
+  return std::make_unique<RewardModel>(faulty_library(fault), Json::object(), Activation{}, "/rewards/0");
+}
+
+double at2(const at::Tensor& x, int64_t b, int64_t k) {
+  return x.index({b, k}).item<double>();
+}
+
+/// mean(c - (a + b)/2), written with LibTorch.
+at::Tensor reference_color(const at::Tensor& frames_BF3HW, int64_t channel) {
+  const auto mean_B3 = frames_BF3HW.to(at::kDouble).mean(at::IntArrayRef{1, 3, 4});
+  return 1.5 * mean_B3.select(1, channel) - 0.5 * mean_B3.sum(1);
+}
+
+TEST(ColorReward, IsTheMeanOfTheChannelAboveTheOthers) {
+  const auto frames = random_frames(4, 3, 5, 7);
+  const std::vector<std::string> channels = {"red", "green", "blue"};
+  for (size_t c = 0; c < 3; ++c) {
+    RewardModel model(color_library(), Json{{"channel", channels[c]}}, Activation{});
+    EXPECT_EQ(model.dimension_names(), std::vector<std::string>{channels[c] + "ness"});
+    const auto values = model.score(frames_input(frames));
+    EXPECT_EQ(values.scalar_type(), at::kFloat);
+    EXPECT_TRUE(at::allclose(values.squeeze(1).to(at::kDouble),
+                             reference_color(frames, static_cast<int64_t>(c)), 0, 1e-6));
+  }
+}
+
+TEST(ColorReward, ReachesBothEndsOfItsRange) {
+  RewardModel model(color_library(), Json::object(), Activation{});
+  auto frames = at::zeros({2, 1, 3, 2, 2});
+  frames.select(0, 0).select(1, 0).fill_(1);
+  frames.select(0, 1).slice(1, 1, 3).fill_(1);
+  const auto values = model.score(frames_input(frames));
+  EXPECT_EQ(at2(values, 0, 0), 1.0);
+  EXPECT_EQ(at2(values, 1, 0), -1.0);
+}
+
+TEST(ColorReward, ASampleWithANanPixelIsNotScoredAndTheOthersAre) {
+  RewardModel model(color_library(), Json::object(), Activation{});
+  auto frames = random_frames(2, 1, 4, 4);
+  const double before = at2(model.score(frames_input(frames)), 0, 0);
+  frames[1][0][1][2][2] = std::nanf("");
+  const auto values = model.score(frames_input(frames));
+  EXPECT_EQ(at2(values, 0, 0), before);
+  EXPECT_TRUE(std::isnan(at2(values, 1, 0)));
+}
+
+TEST(ColorReward, RefusesAConfigurationAtItsPointer) {
+  const auto refusal = [](const Json& config) {
+    return error_of([&] { RewardModel(color_library(), config, Activation{}, "/rewards/2"); });
+  };
+  EXPECT_EQ(refusal({{"channel", "pink"}}).place, "/rewards/2/config/channel");
+  EXPECT_EQ(refusal({{"channel", 3}}).place, "/rewards/2/config/channel");
+  EXPECT_EQ(refusal({{"chanel", "red"}}).place, "/rewards/2/config/chanel");
+  EXPECT_EQ(refusal(Json::array()).place, "/rewards/2/config");
+}
+
+TEST(ColorReward, GradientEqualsCentralDifferences) {
+  RewardModel model(color_library(), Json{{"channel", "green"}}, Activation{});
+  ASSERT_TRUE(model.has_gradient());
+  EXPECT_FALSE(model.gradient_is_of_latents());
+  const auto frames = random_frames(2, 2, 3, 3);
+  const auto cotangent = at::tensor({1.0f, -2.5f}).view({2, 1});
+  const auto gradient = model.gradient(frames_input(frames), cotangent);
+  ASSERT_EQ(gradient.sizes(), frames.sizes());
+  const float h = 0.25f;  // the reward is linear: a large step costs no accuracy
+  for (const int64_t i : {0, 5, 17, 30, 53, 60, 107}) {
+    auto up = frames.clone(), down = frames.clone();
+    up.view({-1})[i] += h;
+    down.view({-1})[i] -= h;
+    const auto difference = (model.score(frames_input(up)) - model.score(frames_input(down))) / (2 * h);
+    EXPECT_NEAR(gradient.view({-1})[i].item<double>(), (difference * cotangent).sum().item<double>(), 1e-5)
+        << i;
+  }
+}
+
+TEST(RewardModel, HandsOverEveryFieldOfTheRequest) {
+  std::vector<std::string> lines;
+  Activation activation;
+  activation.seed = 41;
+  activation.log = [&](int severity, const std::string& plugin, const std::string& text) {
+    lines.push_back(std::to_string(severity) + " " + plugin + " " + text);
+  };
+  RewardModel model(probe_library(), Json::object(), activation);
+  EXPECT_EQ(lines, std::vector<std::string>{"1 probe seed 41"});
+  EXPECT_TRUE(model.nondeterministic());
+
+  // Not dense, and float64: what crosses must be dense float32 all the same.
+  auto input = frames_input(random_frames(2, 3, 5, 4).to(at::kDouble).transpose(3, 4));
+  input.prompts = {"a", "four"};
+  input.sample_ids = {7, 9};
+  input.seeds = {11, 13};
+  input.group_ids = {-3, 5};
+  input.metadata_json = {"{}", "{\"n\":1}"};
+  input.step_index = 4;
+  input.num_steps = 10;
+  input.fps = 12.5;
+  input.mask_BF1HW = at::full({2, 3, 1, 4, 5}, 0.75, at::kDouble);
+  const auto values = model.score(input);
+  ASSERT_EQ(values.size(1), 14);
+  const double expected[2][8] = {{1, 7, 11, -3, 2, 4, 10, 12.5}, {4, 9, 13, 5, 7, 4, 10, 12.5}};
+  for (int64_t b = 0; b < 2; ++b) {
+    for (int64_t k = 0; k < 8; ++k) EXPECT_EQ(at2(values, b, k), expected[b][k]) << b << " " << k;
+    EXPECT_NEAR(at2(values, b, 8), input.frames_BF3HW[b].mean().item<double>(), 1e-6);
+    EXPECT_FLOAT_EQ(at2(values, b, 9), input.frames_BF3HW[b][0][0][0][0].item<double>());
+    EXPECT_EQ(at2(values, b, 10), 2);
+    EXPECT_EQ(at2(values, b, 11), 0.75);
+    EXPECT_TRUE(std::isnan(at2(values, b, 12)));  // never written
+    EXPECT_TRUE(std::isnan(at2(values, b, 13)));  // infinite
+  }
+  EXPECT_EQ(model.last_error(), "");
+}
+
+TEST(RewardModel, GivesDefaultsForWhatIsAbsent) {
+  RewardModel model(probe_library(), Json::object(), Activation{});
+  const auto values = model.score(frames_input(random_frames(3, 1, 2, 2)));
+  const double expected[] = {0, 2, 0, -1, 2, -1, 0, 0};
+  for (int64_t k = 0; k < 8; ++k) EXPECT_EQ(at2(values, 2, k), expected[k]) << k;
+  EXPECT_EQ(at2(values, 2, 11), -1);  // no mask
+}
+
+TEST(RewardModel, FailuresInsideTheGlueBecomeStatusAndText) {
+  const std::pair<const char*, const char*> modes[] = {
+      {"throw_int", "internal failure: something that is not a std::exception was thrown"},
+      {"throw_runtime", "internal failure: the film tore ?  here"},
+      {"throw_away", "unavailable: the judge is at lunch"}};
+  for (const auto& [mode, text] : modes) {
+    RewardModel model(probe_library(), Json{{"mode", mode}}, Activation{});
+    const auto values = model.score(frames_input(random_frames(2, 1, 2, 2)));
+    EXPECT_TRUE(values.isnan().all().item<bool>()) << mode;
+    EXPECT_EQ(model.last_error(), text);
+  }
+}
+
+TEST(RewardModel, FailuresOfActivationAreErrors) {
+  const auto refusal = [](const char* mode) {
+    return error_of([&] { RewardModel(probe_library(), Json{{"mode", mode}}, Activation{}, "/rewards/1"); });
+  };
+  EXPECT_EQ(refusal("refuse").place, "/rewards/1/config/mode");
+  EXPECT_EQ(refusal("refuse").message, "\"refuse\" is refused");
+  EXPECT_EQ(refusal("no_memory").place, "/rewards/1");
+  EXPECT_NE(refusal("no_memory").message.find("out of memory"), std::string::npos);
+  for (const char* fault :
+       {"CREATE_FAILS", "MISSING_FUNCTION", "NO_DIMENSIONS", "TWIN_DIMENSIONS", "ONLY_CUDA", "WRONG_MAJOR"})
+    EXPECT_EQ(error_of([&] { faulty(fault); }).place, "/rewards/0") << fault;
+  EXPECT_EQ(error_of([] { RewardModel("/no/such.so", Json::object(), Activation{}); }).place, "/no/such.so");
+}
+
+TEST(RewardModel, ABadScoreIsNeverANumber) {
+  const auto input = frames_input(random_frames(3, 1, 2, 2));
+  auto failing = faulty("SCORE_FAILS");
+  EXPECT_TRUE(failing->score(input).isnan().all().item<bool>());
+  EXPECT_EQ(failing->last_error(), "device failure: the lamp is out");
+  auto silent = faulty("SCORE_FAILS_SILENTLY");
+  EXPECT_TRUE(silent->score(input).isnan().all().item<bool>());
+  EXPECT_EQ(silent->last_error(), "unknown status -77");
+
+  const auto nan = faulty("SCORE_NAN")->score(input);
+  EXPECT_TRUE(std::isnan(at2(nan, 0, 0)));
+  EXPECT_EQ(at2(nan, 1, 0), 1);
+  const auto unwritten = faulty("SCORE_UNWRITTEN")->score(input);
+  EXPECT_TRUE(unwritten.select(1, 1).isnan().all().item<bool>());
+  EXPECT_TRUE(unwritten.select(1, 0).eq(1).all().item<bool>());
+}
+
+TEST(RewardModel, InputsThatDoNotFitAreErrors) {
+  RewardModel color(color_library(), Json::object(), Activation{}, "/rewards/0");
+  const auto refused = [&](const ScoreInput& input) {
+    const auto e = error_of([&] { color.score(input); });
+    EXPECT_EQ(e.place, "/rewards/0");
+    return e.message;
+  };
+  EXPECT_NE(refused({}).find("nothing to score"), std::string::npos);
+  EXPECT_NE(refused(frames_input(at::rand({2, 1, 4, 3, 3}))).find("[2,1,4,3,3]"), std::string::npos);
+  EXPECT_NE(refused(frames_input(at::rand({2, 3, 3, 3}))).find("frames"), std::string::npos);
+  EXPECT_NE(refused(frames_input(at::rand({2, 0, 3, 3, 3}))).find("frames"), std::string::npos);
+  ScoreInput latents;
+  latents.latents_BCFHW = at::rand({2, 4, 1, 3, 3});
+  EXPECT_NE(refused(latents).find("needs frames"), std::string::npos);
+  auto odd = frames_input(random_frames(2, 1, 3, 3));
+  odd.prompts = {"one"};
+  EXPECT_NE(refused(odd).find("1 prompts for 2 samples"), std::string::npos);
+  EXPECT_EQ(error_of([&] {
+              color.gradient(frames_input(random_frames(2, 1, 3, 3)), at::ones({2, 2}));
+            }).place,
+            "/rewards/0");
+
+  Activation small;
+  small.height = 4;
+  RewardModel bounded(color_library(), Json::object(), small, "/r");
+  EXPECT_EQ(error_of([&] { bounded.score(frames_input(random_frames(1, 1, 5, 4))); }).place, "/r");
+}
+
+TEST(RewardModel, ABatchAboveTheLargestIsScoredInPartsWithTheSameValues) {
+  Activation activation;
+  activation.max_batch = 2;
+  RewardModel parts(probe_library(), Json::object(), activation);
+  RewardModel whole(probe_library(), Json::object(), Activation{});
+  auto input = frames_input(random_frames(5, 1, 3, 3));
+  input.prompts = {"", "a", "ab", "abc", "abcd"};
+  const auto a = parts.score(input), b = whole.score(input);
+  EXPECT_TRUE(at::equal(a.slice(1, 0, 10), b.slice(1, 0, 10)));
+  EXPECT_EQ(at2(a, 0, 10), 2);
+  EXPECT_EQ(at2(a, 4, 10), 1);
+
+  RewardModel color(color_library(), Json::object(), Activation{});
+  RewardModel color_parts(color_library(), Json::object(), activation);
+  const auto cotangent = at::arange(5).to(at::kFloat).view({5, 1});
+  EXPECT_TRUE(at::equal(color.gradient(input, cotangent), color_parts.gradient(input, cotangent)));
+}
+
+TEST(RewardModel, OneInstanceMayBeCalledFromManyThreads) {
+  RewardModel model(color_library(), Json::object(), Activation{});
+  const auto frames = random_frames(8, 1, 16, 16);
+  const auto expected = model.score(frames_input(frames));
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4, 0);
+  for (size_t t = 0; t < wrong.size(); ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 20; ++i) wrong[t] += !at::equal(model.score(frames_input(frames)), expected);
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, std::vector<int>(4, 0));
+}
+
+TEST(RewardModel, PicksARewardOfTheLibraryById) {
+  const auto open = [](const std::string& id) {
+    return RewardModel(probe_library(), Json::object(), Activation{}, "/r", id).dimension_names();
+  };
+  EXPECT_EQ(open("org.thalweg.test.energy"), std::vector<std::string>{"energy"});
+  const auto e = error_of([&] { open("org.thalweg.test.energie"); });
+  EXPECT_NE(e.message.find("did you mean \"org.thalweg.test.energy\"?"), std::string::npos) << e.message;
+}
+
+}  // namespace
+}  // namespace thalweg::testing

@@ -1,0 +1,141 @@
+#include "rewards/reward_set.h"
+
+#include <gtest/gtest.h>
+
+#include "rewards/combine/weighted.h"
+#include "tests/rewards/fixtures.h"
+
+namespace thalweg::testing {
+namespace {
+
+RewardSpec spec_of(const std::string& plugin, const std::string& pointer) {
+  RewardSpec spec;
+  spec.plugin = plugin;
+  spec.pointer = pointer;
+  return spec;
+}
+
+RewardSpec outside(const std::filesystem::path& library, const std::string& pointer) {
+  auto spec = spec_of(library.string(), pointer);
+  spec.isolation = "inproc";
+  return spec;
+}
+
+TEST(RewardSet, ScoresEveryDimensionAndWeighsThoseAskedFor) {
+  auto color = spec_of("color", "/rewards/0");
+  color.weight = 2;
+  auto probe = outside(probe_library(), "/rewards/1");
+  probe.weight = 0.5;
+  probe.dimensions = {{"seed", 4.0}, {"mean", -1.0}};
+  RewardSet set({color, probe}, built_plugins(), Activation{});
+  ASSERT_EQ(set.names_K().size(), 15u);
+  EXPECT_EQ(set.names_K()[0], "color/redness");
+  EXPECT_EQ(set.names_K()[3], "probe/seed");
+  std::vector<double> weights(15, 0.0);
+  weights[0] = 2;
+  weights[3] = 2;
+  weights[9] = -0.5;
+  EXPECT_EQ(set.weights_K(), weights);
+
+  auto input = frames_input(random_frames(3, 1, 4, 4));
+  input.seeds = {1, 2, 3};
+  const auto rewards = set.score(input);
+  EXPECT_EQ(rewards.names_K, set.names_K());
+  EXPECT_EQ(rewards.values_BK.scalar_type(), at::kDouble);
+  EXPECT_TRUE(rewards.valid_BK.select(1, 0).all().item<bool>());
+  EXPECT_FALSE(rewards.valid_BK.select(1, 13).any().item<bool>());
+  EXPECT_TRUE(set.errors().empty());
+  // The column that the plugin never writes has no weight, so it masks nothing.
+  const auto combined = weighted(rewards, set.weights_K());
+  EXPECT_TRUE(combined.valid_B.all().item<bool>());
+  const auto expected = 2 * rewards.values_BK.select(1, 0) + 2 * at::tensor({1.0, 2.0, 3.0}, at::kDouble) -
+                        0.5 * rewards.values_BK.select(1, 9);
+  EXPECT_TRUE(at::allclose(combined.total_B, expected, 0, 1e-12));
+}
+
+TEST(RewardSet, AFailingRewardMasksItsColumnsAndIsNamed) {
+  RewardSet set({spec_of("color", "/rewards/0"), outside(faulty_library("SCORE_FAILS"), "/rewards/1")},
+                built_plugins(), Activation{});
+  const auto rewards = set.score(frames_input(random_frames(2, 1, 3, 3)));
+  EXPECT_TRUE(rewards.valid_BK.select(1, 0).all().item<bool>());
+  EXPECT_FALSE(rewards.valid_BK.slice(1, 1, 3).any().item<bool>());
+  ASSERT_EQ(set.errors().size(), 1u);
+  EXPECT_EQ(set.errors()[0].plugin, "SCORE_FAILS");
+  EXPECT_EQ(set.errors()[0].text, "device failure: the lamp is out");
+  EXPECT_FALSE(weighted(rewards, set.weights_K()).valid_B.any().item<bool>());
+}
+
+TEST(RewardSet, OneSampleThatCannotBeScoredLeavesTheOthersAlone) {
+  auto spec = outside(probe_library(), "/rewards/0");
+  spec.config = {{"mode", "odd_nan"}};
+  RewardSet set({spec}, built_plugins(), Activation{});
+  const auto combined = weighted(set.score(frames_input(random_frames(4, 1, 3, 3))), set.weights_K());
+  EXPECT_TRUE(at::equal(combined.valid_B, at::tensor({1, 0, 1, 0}).to(at::kBool)));
+}
+
+TEST(RewardSet, TransformsEachRewardsOwnColumns) {
+  auto red = spec_of("color", "/rewards/0");
+  red.transform.name = "affine";
+  red.transform.affine.scale = 10;
+  auto blue = spec_of("color", "/rewards/1");
+  blue.config = {{"channel", "blue"}};
+  blue.transform.name = "log_sigmoid";
+  RewardSet set({red, blue, spec_of("color", "/rewards/2")}, built_plugins(), Activation{});
+  EXPECT_EQ(set.names_K(), (std::vector<std::string>{"color/redness", "color/blueness", "color/redness#2"}));
+  const auto raw = set.score(frames_input(random_frames(3, 1, 4, 4)));
+  const auto made = set.transform(raw);
+  EXPECT_EQ(made.names_K, raw.names_K);
+  EXPECT_TRUE(at::allclose(made.values_BK.select(1, 0), 10 * raw.values_BK.select(1, 0)));
+  EXPECT_TRUE(at::allclose(made.values_BK.select(1, 1), raw.values_BK.select(1, 1).sigmoid().log()));
+  EXPECT_TRUE(at::equal(made.values_BK.select(1, 2), raw.values_BK.select(1, 2)));
+}
+
+TEST(RewardSet, MistakesAreNamedAtTheirPointer) {
+  const auto place = [](RewardSpec spec) {
+    return error_of([&] { RewardSet({spec}, built_plugins(), Activation{}); });
+  };
+  auto dimension = spec_of("color", "/rewards/3");
+  dimension.dimensions = {{"rednes", 1.0}};
+  EXPECT_EQ(place(dimension).place, "/rewards/3/dimensions/rednes");
+  EXPECT_NE(place(dimension).message.find("did you mean \"redness\"?"), std::string::npos);
+  auto config = spec_of("color", "/rewards/3");
+  config.config = {{"channel", "pink"}};
+  EXPECT_EQ(place(config).place, "/rewards/3/config/channel");
+  EXPECT_EQ(place(spec_of("colr", "/rewards/3")).place, "/rewards/3/plugin");
+  EXPECT_EQ(place(spec_of(probe_library().string(), "/rewards/3")).place, "/rewards/3/isolation");
+}
+
+TEST(RewardSpec, IsReadFromAJobAndWrittenBack) {
+  const Json job = {
+      {"plugin", "color"},
+      {"weight", 0.5},
+      {"dimensions", {{"redness", 2.0}}},
+      {"config", {{"channel", "red"}}},
+      {"transform", {{"name", "affine"}, {"scale", 3.0}, {"clip", {{"low", -1.0}, {"high", 1.0}}}}}};
+  RewardSpec spec;
+  const auto walk = [&](Fields& f) { describe(f, spec); };
+  read_fields(job, "/rewards/0", walk);
+  EXPECT_EQ(spec.pointer, "/rewards/0");
+  EXPECT_EQ(spec.weight, 0.5);
+  EXPECT_EQ(spec.dimensions.at(0).first, "redness");
+  EXPECT_EQ(spec.config.at("channel"), "red");
+  EXPECT_EQ(spec.transform.affine.scale, 3.0);
+  EXPECT_TRUE(spec.transform.affine.clip);
+  EXPECT_EQ(spec.transform.affine.low, -1.0);
+  const Json written = write_fields(walk);
+  EXPECT_EQ(written.at("transform").at("name"), "affine");
+
+  RewardSpec again;
+  read_fields(written, "/rewards/0", [&](Fields& f) { describe(f, again); });
+  EXPECT_EQ(again.transform.affine.high, 1.0);
+
+  Json crossed = job;
+  crossed["transform"]["clip"]["low"] = 5.0;
+  RewardSpec refused;
+  EXPECT_EQ(
+      error_of([&] { read_fields(crossed, "/rewards/0", [&](Fields& f) { describe(f, refused); }); }).place,
+      "/rewards/0/transform/clip");
+}
+
+}  // namespace
+}  // namespace thalweg::testing

@@ -1,0 +1,37 @@
+// Writes the prompt files of the scenes world into a folder, one caption a line:
+//   make_prompts assets/prompts/scenes
+// train.txt: 2,000 captions that are not held out. select.txt: 256 held-out captions on which a checkpoint is
+// chosen. eval.txt: 512 other held-out captions on which it is reported. All in the world's shares; a family
+// with too few captions repeats each equally often. caption_test.cpp holds the files in the tree against
+// this.
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "pipelines/scenes/caption.h"
+
+namespace {
+
+bool write_lines(const std::string& path, const std::vector<std::string>& lines) {
+  std::ofstream file(path);
+  for (const std::string& line : lines) file << line << '\n';
+  file.close();
+  if (!file) std::fprintf(stderr, "%s: cannot be written\n", path.c_str());
+  return static_cast<bool>(file);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  namespace scenes = thalweg::scenes;
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
+    return 2;
+  }
+  const std::string folder = argv[1];
+  const bool written = write_lines(folder + "/train.txt", scenes::train_captions(2000, 0)) &&
+                       write_lines(folder + "/select.txt", scenes::eval_captions(256, 0, 0)) &&
+                       write_lines(folder + "/eval.txt", scenes::eval_captions(512, 0, 1));
+  return written ? 0 : 1;
+}

@@ -1,0 +1,5 @@
+// The plugin is a module, which nothing can link; its parts are compiled into this test program instead.
+#include "plugins/scene/caption.cpp"   // NOLINT(bugprone-suspicious-include)
+#include "plugins/scene/score.cpp"     // NOLINT(bugprone-suspicious-include)
+#include "plugins/scene/shape.cpp"     // NOLINT(bugprone-suspicious-include)
+#include "plugins/scene/verifier.cpp"  // NOLINT(bugprone-suspicious-include)

@@ -1,0 +1,93 @@
+// parity KIND FOLDER IN.safetensors OUT.safetensors: runs one component of a model folder on given inputs,
+// for the tests that compare it with its Python original. FOLDER is the component's own folder (config.json
+// and weights). A further component is one function and one row of the table at the end.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <functional>
+
+#include "engine/core/error.h"
+#include "engine/core/json.h"
+#include "engine/models/text/clip_text_encoder.h"
+#include "engine/models/vae/autoencoder_kl.h"
+#include "engine/weights/safetensors.h"
+
+namespace {
+
+using namespace thalweg;
+using std::filesystem::path;
+
+using Component = std::function<TensorMap(const path& folder, const TensorMap& inputs)>;
+
+const at::Tensor& input(const TensorMap& inputs, const std::string& name) {
+  const auto it = inputs.find(name);
+  if (it == inputs.end()) throw Error("", "the inputs lack the tensor \"" + name + "\"");
+  return it->second;
+}
+
+/// The component of `folder`, its weights in `stem`.safetensors.
+template <typename Model>
+Model load(const path& folder, const std::string& stem) {
+  const auto config_path = folder / "config.json";
+  const auto config = Model::parse(parse_json_file(config_path), config_path);
+  const auto weights = read_weights(folder, stem);
+  Binder binder(weights, folder.string());
+  auto model = Model::bind(config, binder);
+  binder.finish();
+  return model;
+}
+
+/// z: raw latents -> pictures.
+TensorMap vae_decode(const path& folder, const TensorMap& inputs) {
+  return {{"pictures", load<AutoencoderKl>(folder, "diffusion_pytorch_model").decode(input(inputs, "z"))}};
+}
+
+/// x: pictures -> moments, and their mean as the flow sees it.
+TensorMap vae_encode(const path& folder, const TensorMap& inputs) {
+  const auto vae = load<AutoencoderKl>(folder, "diffusion_pytorch_model");
+  const auto moments = vae.encode_moments(input(inputs, "x"));
+  const auto scaled = vae.scaled(moments.chunk(2, 1)[0]);
+  return {{"moments", moments}, {"scaled", scaled}, {"unscaled", vae.unscaled(scaled)}};
+}
+
+/// ids -> the three features.
+TensorMap clip_text(const path& folder, const TensorMap& inputs) {
+  const auto features = load<ClipTextEncoder>(folder, "model")(input(inputs, "ids"));
+  return {
+      {"penultimate", features.penultimate_BLD}, {"last", features.last_BLD}, {"pooled", features.pooled_BP}};
+}
+
+const std::map<std::string, Component>& components() {
+  static const std::map<std::string, Component> table{
+      {"clip-text", clip_text},
+      {"vae-decode", vae_decode},
+      {"vae-encode", vae_encode},
+  };
+  return table;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const auto it = argc == 5 ? components().find(argv[1]) : components().end();
+    if (it == components().end()) {
+      std::fprintf(stderr, "parity KIND FOLDER IN.safetensors OUT.safetensors; kinds:");
+      for (const auto& [name, component] : components()) std::fprintf(stderr, " %s", name.c_str());
+      std::fprintf(stderr, "\n");
+      return 2;
+    }
+    c10::NoGradGuard no_grad;
+    write_safetensors(argv[4], it->second(argv[2], read_safetensors(argv[3]).tensors));
+    return 0;
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "parity: %s\n", e.what());
+    return 1;
+  }
+}
