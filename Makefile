@@ -37,7 +37,7 @@ test: ## Build everything and run all tests, C++ and Python
 	cmake --build $(BUILD) -j$(JOBS)
 	ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
 	THALWEG_PROGRAM="$(CURDIR)/$(PROGRAM)" THALWEG_BUILD="$(CURDIR)/$(BUILD)" PYTHONDONTWRITEBYTECODE=1 \
-	  $(PYTHON) -m pytest -q -p no:cacheprovider --import-mode=importlib tests
+	  $(PYTHON) -m pytest -q -p no:cacheprovider tests
 	@echo; echo "PASSED: all C++ and Python tests"
 
 asan: ## Build and run the C++ tests under the address and undefined-behaviour sanitizers

@@ -7,7 +7,11 @@
 #include "engine/core/names.h"
 #include "engine/models/sd3/sd3_model.h"
 #include "engine/weights/folder.h"
+#include "pipelines/align/align_job.h"
+#include "pipelines/evaluate.h"
 #include "pipelines/pretrain.h"
+#include "pipelines/sample.h"
+#include "pipelines/score.h"
 
 namespace thalweg {
 namespace {
@@ -25,6 +29,10 @@ struct FamilyRow {
 
 const std::vector<JobRow>& job_table() {
   static const std::vector<JobRow> table = {
+      {"sample", "draw pictures", make_sample_job},
+      {"score", "score pictures that are there", make_score_job},
+      {"evaluate", "mean rewards of a model on held-out prompts", make_evaluate_job},
+      {"align", "align a model with rewards", make_align_job},
       {"pretrain", "train a small model from nothing on a world of pictures", make_pretrain_job},
   };
   return table;

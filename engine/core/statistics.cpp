@@ -53,13 +53,17 @@ void RunningMoments::add(double value) {
   squares_ += delta * (value - mean_);
 }
 
-double RunningMoments::mean() const { return count_ == 0 ? kNan : mean_; }
+double RunningMoments::mean() const {
+  return count_ == 0 ? kNan : mean_;
+}
 
 double RunningMoments::variance() const {
   return count_ < 2 ? kNan : squares_ / static_cast<double>(count_ - 1);
 }
 
-double RunningMoments::std() const { return std::sqrt(variance()); }
+double RunningMoments::std() const {
+  return std::sqrt(variance());
+}
 
 double quantile(std::vector<double> values, double q) {
   if (!(q >= 0.0 && q <= 1.0)) throw std::invalid_argument("quantile: q must lie in [0,1]");

@@ -32,8 +32,8 @@ double quantile(std::vector<double> values, double q);
 struct PairedDifference {
   double mean_before = 0.0;
   double mean_after = 0.0;
-  double mean = 0.0;    ///< of after - before
-  double low = 0.0;     ///< 95 % percentile bootstrap of `mean`; NaN below two pairs
+  double mean = 0.0;  ///< of after - before
+  double low = 0.0;   ///< 95 % percentile bootstrap of `mean`; NaN below two pairs
   double high = 0.0;
   int64_t n = 0;        ///< pairs that were scored on both sides
   int64_t dropped = 0;  ///< pairs with a value that is not finite: not scored is not 0

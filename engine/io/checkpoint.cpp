@@ -23,9 +23,8 @@ const std::string kPrefix = "checkpoint-";
 bool is_inside(const std::string& name) {
   const fs::path path(name);
   if (name.empty() || path.is_absolute() || name.find('\\') != std::string::npos) return false;
-  return std::all_of(path.begin(), path.end(), [](const fs::path& part) {
-    return !part.empty() && part != "." && part != "..";
-  });
+  return std::all_of(path.begin(), path.end(),
+                     [](const fs::path& part) { return !part.empty() && part != "." && part != ".."; });
 }
 
 // The N of checkpoint-N; none for other names (checkpoint-7.old, checkpoint-007).
@@ -80,7 +79,8 @@ void remove_temporaries(const fs::path& run_dir) {
   std::vector<fs::path> abandoned;
   for (const auto& entry : fs::directory_iterator(run_dir)) {
     const std::string name = entry.path().filename().string();
-    if (name.rfind("." + kPrefix, 0) == 0 && entry.path().extension() == ".tmp") abandoned.push_back(entry.path());
+    if (name.rfind("." + kPrefix, 0) == 0 && entry.path().extension() == ".tmp")
+      abandoned.push_back(entry.path());
   }
   for (const auto& folder : abandoned) remove_folder(folder);
 }
@@ -148,8 +148,8 @@ CheckpointManifest read_manifest(const fs::path& checkpoint) {
   const Json json = parse_json_file(path);
   try {
     if (json.at("version") != kFormatVersion)
-      throw Error(path.string(), "is of format " + json.at("version").dump() + "; this program reads format " +
-                                     std::to_string(kFormatVersion));
+      throw Error(path.string(), "is of format " + json.at("version").dump() +
+                                     "; this program reads format " + std::to_string(kFormatVersion));
     CheckpointManifest manifest;
     manifest.step = json.at("step").get<int64_t>();
     manifest.job_hash = json.at("job_hash").get<std::string>();
@@ -174,8 +174,10 @@ std::string verify_checkpoint(const fs::path& checkpoint) try {
     const fs::path path = checkpoint / file.name;
     std::error_code ec;
     if (!fs::is_regular_file(path, ec)) return path.string() + ": is missing";
-    if (fs::file_size(path, ec) != file.size) return path.string() + ": has another size than its manifest says";
-    if (sha256_file(path) != file.sha256) return path.string() + ": has another sha256 than its manifest says";
+    if (fs::file_size(path, ec) != file.size)
+      return path.string() + ": has another size than its manifest says";
+    if (sha256_file(path) != file.sha256)
+      return path.string() + ": has another sha256 than its manifest says";
     has_state = has_state || file.name == "state.json";
   }
   return has_state ? "" : checkpoint.string() + ": the manifest lists no state.json";
@@ -206,7 +208,9 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run_dir, std::vector<s
   return std::nullopt;
 }
 
-Json read_state(const fs::path& checkpoint) { return parse_json_file(checkpoint / "state.json"); }
+Json read_state(const fs::path& checkpoint) {
+  return parse_json_file(checkpoint / "state.json");
+}
 
 std::vector<fs::path> prune_checkpoints(const fs::path& run_dir, int64_t keep,
                                         const std::set<int64_t>& protected_steps) {

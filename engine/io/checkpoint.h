@@ -64,8 +64,8 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 /// state.json as given to commit().
 Json read_state(const std::filesystem::path& checkpoint);
 
-/// Keeps the `keep` (>= 1) newest checkpoints and the protected steps, deletes the others and abandoned temporary folders.
-/// Deletes nothing when the newest does not verify. Returns what was deleted.
+/// Keeps the `keep` (>= 1) newest checkpoints and the protected steps, deletes the others and abandoned
+/// temporary folders. Deletes nothing when the newest does not verify. Returns what was deleted.
 std::vector<std::filesystem::path> prune_checkpoints(const std::filesystem::path& run_dir, int64_t keep,
                                                      const std::set<int64_t>& protected_steps = {});
 

@@ -14,13 +14,19 @@ namespace {
 
 std::string reason_of(int code) {
   switch (code) {
-    case ENOSPC: return "the disk is full; free some space and run the job again";
-    case EDQUOT: return "the disk quota is used up; free some space and run the job again";
-    case EFBIG: return "the file grew beyond the size limit of this process or file system";
+    case ENOSPC:
+      return "the disk is full; free some space and run the job again";
+    case EDQUOT:
+      return "the disk quota is used up; free some space and run the job again";
+    case EFBIG:
+      return "the file grew beyond the size limit of this process or file system";
     case EACCES:
-    case EPERM: return "permission denied";
-    case EROFS: return "the file system is read-only";
-    default: return std::strerror(code);
+    case EPERM:
+      return "permission denied";
+    case EROFS:
+      return "the file system is read-only";
+    default:
+      return std::strerror(code);
   }
 }
 

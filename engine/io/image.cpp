@@ -28,15 +28,17 @@ void check_size(int64_t height, int64_t width, const std::string& place) {
   if (height < 1 || width < 1 || height > kMaxImageSide || width > kMaxImageSide ||
       height * width > kMaxImagePixels)
     throw Error(place, "the picture is " + std::to_string(width) + " x " + std::to_string(height) +
-                           "; each side must be 1 to " + std::to_string(kMaxImageSide) + " pixels and the area at most " +
-                           std::to_string(kMaxImagePixels >> 20) + " Mpx");
+                           "; each side must be 1 to " + std::to_string(kMaxImageSide) +
+                           " pixels and the area at most " + std::to_string(kMaxImagePixels >> 20) + " Mpx");
 }
 
-// Signature (8), length and name of the first chunk (8), then width and height: PNG specification 5.2, 11.2.2.
+// Signature (8), length and name of the first chunk (8), then width and height: PNG
+// specification 5.2, 11.2.2.
 PngSize header_of(std::string_view bytes, const std::string& place) {
   constexpr std::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
   if (bytes.substr(0, 8) != kSignature) throw Error(place, "is not a PNG file");
-  if (bytes.size() < 33 || bytes.substr(12, 4) != "IHDR") throw Error(place, "is a damaged PNG file: no header");
+  if (bytes.size() < 33 || bytes.substr(12, 4) != "IHDR")
+    throw Error(place, "is a damaged PNG file: no header");
   const PngSize size{big_endian(bytes, 16), big_endian(bytes, 20)};
   check_size(size.height, size.width, place);
   return size;
@@ -70,8 +72,8 @@ void write_png(const std::filesystem::path& path, const at::Tensor& rgb_3HW) {
 at::Tensor decode_png(std::string_view bytes, const std::string& place) {
   const PngSize size = header_of(bytes, place);
   auto bytes_HW3 = at::empty({size.height, size.width, 3}, at::kByte);
-  const auto problem =
-      stb::decode_rgb(bytes, static_cast<int>(size.width), static_cast<int>(size.height), bytes_HW3.data_ptr<uint8_t>());
+  const auto problem = stb::decode_rgb(bytes, static_cast<int>(size.width), static_cast<int>(size.height),
+                                       bytes_HW3.data_ptr<uint8_t>());
   if (problem) throw Error(place, "is a damaged PNG file: " + *problem);
   return bytes_HW3.permute({2, 0, 1}).to(at::kFloat).div(255.0).contiguous();
 }
@@ -88,10 +90,8 @@ at::Tensor image_grid(const at::Tensor& frames_N3HW, int64_t columns, int64_t pa
   const int64_t count = frames_N3HW.size(0);
   columns = std::min(columns, count);
   const int64_t rows = (count + columns - 1) / columns;
-  const auto large_N3HW = frames_N3HW.detach()
-                              .to(at::kCPU, at::kFloat)
-                              .repeat_interleave(scale, 2)
-                              .repeat_interleave(scale, 3);
+  const auto large_N3HW =
+      frames_N3HW.detach().to(at::kCPU, at::kFloat).repeat_interleave(scale, 2).repeat_interleave(scale, 3);
   const int64_t cell_height = large_N3HW.size(2) + padding, cell_width = large_N3HW.size(3) + padding;
   auto sheet_3HW = at::ones({3, rows * cell_height + padding, columns * cell_width + padding}, at::kFloat);
   for (int64_t i = 0; i < count; ++i) {

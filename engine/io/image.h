@@ -31,7 +31,6 @@ at::Tensor read_png(const std::filesystem::path& path);
 
 /// Contact sheet of frames_N3HW, row by row, on white: `columns` pictures wide, each enlarged `scale` times
 /// by repetition of pixels, `padding` pixels around and between them. Returns [3,H',W'].
-at::Tensor image_grid(const at::Tensor& frames_N3HW, int64_t columns, int64_t padding = 2,
-                      int64_t scale = 1);
+at::Tensor image_grid(const at::Tensor& frames_N3HW, int64_t columns, int64_t padding = 2, int64_t scale = 1);
 
 }  // namespace thalweg

@@ -28,8 +28,6 @@ void* limited_realloc(void* block, size_t size) {
 #define STBI_WRITE_NO_STDIO
 #define STBI_MAX_DIMENSIONS 8192
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wall"
-#pragma GCC diagnostic ignored "-Wextra"
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #pragma GCC diagnostic ignored "-Wsign-compare"
@@ -49,7 +47,8 @@ void append(void* text, void* bytes, int size) {
 std::string reason() {
   const char* text = stbi_failure_reason();
   std::string printable;
-  for (; text != nullptr && *text != '\0'; ++text) printable.push_back(*text >= ' ' && *text <= '~' ? *text : '?');
+  for (; text != nullptr && *text != '\0'; ++text)
+    printable.push_back(*text >= ' ' && *text <= '~' ? *text : '?');
   return printable.empty() ? "a chunk has no name" : printable;
 }
 
@@ -66,8 +65,9 @@ std::optional<std::string> decode_rgb(std::string_view png, int width, int heigh
   const size_t picture = (size_t{8} * static_cast<size_t>(width) + 1) * static_cast<size_t>(height);
   allocation_limit = 2 * (picture + png.size()) + (size_t{1} << 20);
   int found_width = 0, found_height = 0, channels = 0;
-  uint8_t* decoded = stbi_load_from_memory(reinterpret_cast<const uint8_t*>(png.data()), static_cast<int>(png.size()),
-                                           &found_width, &found_height, &channels, 3);
+  uint8_t* decoded =
+      stbi_load_from_memory(reinterpret_cast<const uint8_t*>(png.data()), static_cast<int>(png.size()),
+                            &found_width, &found_height, &channels, 3);
   allocation_limit = std::numeric_limits<size_t>::max();
   if (decoded == nullptr) return reason();
   const bool same = found_width == width && found_height == height;

@@ -66,7 +66,8 @@ double wall_time() {
 
 AppendFile new_event_file(const std::filesystem::path& directory) {
   char name[64];
-  std::snprintf(name, sizeof name, "events.out.tfevents.%010lld.thalweg", static_cast<long long>(wall_time()));
+  std::snprintf(name, sizeof name, "events.out.tfevents.%010lld.thalweg",
+                static_cast<long long>(wall_time()));
   // Two writers within one second get names of their own.
   auto path = directory / name;
   for (int i = 1; std::filesystem::exists(path); ++i) path = directory / (name + ("." + std::to_string(i)));
@@ -116,10 +117,13 @@ void EventWriter::text(const std::string& tag, int64_t step, std::string_view ma
         bytes_field(1, bytes_field(1, tag) + bytes_field(8, tensor) + bytes_field(9, metadata)));
 }
 
-void EventWriter::flush() { file_.sync(); }
+void EventWriter::flush() {
+  file_.sync();
+}
 
 void EventWriter::event(int64_t step, uint32_t field, std::string_view payload) {
-  file_.write(frame_record(double_field(1, wall_time()) + integer_field(2, step) + bytes_field(field, payload)));
+  file_.write(
+      frame_record(double_field(1, wall_time()) + integer_field(2, step) + bytes_field(field, payload)));
 }
 
 }  // namespace thalweg

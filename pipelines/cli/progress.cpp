@@ -17,9 +17,11 @@ using std::chrono::nanoseconds;
 
 constexpr nanoseconds kRedraw = std::chrono::milliseconds(100);
 constexpr double kWeight = 0.15;  // of the newest piece in the average, once there are some
-constexpr int64_t kSmallestBar = 8, kLargestBar = 40;
+constexpr int64_t kSmallestBar = 8, kLargestBar = 30;
 
-double seconds_of(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+double seconds_of(nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -174,8 +176,10 @@ std::string Progress::bar_line(const Phase& phase, nanoseconds now) const {
   std::string tail = count + (rate.empty() ? "" : "  " + rate);
   if (width_of(head) + 1 + width_of(tail) > room) tail = count;
   Values shown = phase.values;
-  const bool has_bar = phase.total > 0 && width_of(head) + width_of(tail) + kSmallestBar + 4 <= room;
-  const int64_t fixed = width_of(head) + width_of(tail) + (has_bar ? kSmallestBar + 4 : 1);
+  // The bar's width depends on the terminal's alone: it must not jump when a number gets longer.
+  const int64_t cells = std::clamp(room / 4, kSmallestBar, kLargestBar);
+  const bool has_bar = phase.total > 0 && width_of(head) + width_of(tail) + cells + 4 <= room;
+  const int64_t fixed = width_of(head) + width_of(tail) + (has_bar ? cells + 4 : 1);
   while (!shown.empty() && fixed + width_of(plain_values(shown)) > room) shown.pop_back();
   tail.insert(count.size(), without_controls(plain_values(shown)));
   if (!has_bar) {
@@ -183,7 +187,6 @@ std::string Progress::bar_line(const Phase& phase, nanoseconds now) const {
     if (width_of(line) > room) line.resize(static_cast<size_t>(room));
     return line;
   }
-  const int64_t cells = std::min(kLargestBar, room - width_of(head) - width_of(tail) - 4);
   const double fraction = static_cast<double>(phase.done) / static_cast<double>(phase.total);
   return head + " " + bar(std::clamp(fraction, 0.0, 1.0), cells) + " " + tail;
 }
@@ -195,7 +198,8 @@ std::string Progress::bar(double fraction, int64_t cells) const {
     const auto full = static_cast<size_t>(fraction * static_cast<double>(cells));
     return "[" + std::string(full, '#') + std::string(static_cast<size_t>(cells) - full, '.') + "]";
   }
-  static const char* const kEighths[] = {" ", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589"};
+  static const char* const kEighths[] = {" ",      "\u258f", "\u258e", "\u258d",
+                                         "\u258c", "\u258b", "\u258a", "\u2589"};
   const auto eighths = static_cast<int64_t>(fraction * static_cast<double>(cells) * 8.0);
   for (int64_t cell = 0; cell < cells; ++cell) {
     const int64_t filled = std::clamp<int64_t>(eighths - 8 * cell, 0, 8);

@@ -55,8 +55,10 @@ struct Frame {
 
 std::string tick_label(double value, const Axis& axis) {
   char text[32];
-  if (axis.decimals < 0) std::snprintf(text, sizeof text, "%.1e", value);
-  else std::snprintf(text, sizeof text, "%.*f", axis.decimals, std::fabs(value) < 1e-300 ? 0.0 : value);
+  if (axis.decimals < 0)
+    std::snprintf(text, sizeof text, "%.1e", value);
+  else
+    std::snprintf(text, sizeof text, "%.*f", axis.decimals, std::fabs(value) < 1e-300 ? 0.0 : value);
   return text;
 }
 
@@ -106,7 +108,8 @@ std::string dots_path(const Points& points, const Frame& frame) {
   for (const auto& point : points) {
     if (!is_finite(point)) continue;
     const bool last = ++seen == static_cast<size_t>(finite);
-    if (last || static_cast<size_t>(finite) <= kMaxDots) path += "M" + frame.at(point.first, point.second) + "h0";
+    if (last || static_cast<size_t>(finite) <= kMaxDots)
+      path += "M" + frame.at(point.first, point.second) + "h0";
   }
   return path;
 }
@@ -114,7 +117,8 @@ std::string dots_path(const Points& points, const Frame& frame) {
 std::string band_path(const Series& series, const Frame& frame) {
   std::string there, back;
   for (size_t i : thinned(series.points)) {
-    if (!is_finite(series.points[i]) || !std::isfinite(series.low[i]) || !std::isfinite(series.high[i])) continue;
+    if (!is_finite(series.points[i]) || !std::isfinite(series.low[i]) || !std::isfinite(series.high[i]))
+      continue;
     there += (there.empty() ? "M" : "L") + frame.at(series.points[i].first, series.high[i]);
     back.insert(0, "L" + frame.at(series.points[i].first, series.low[i]));
   }
@@ -122,7 +126,9 @@ std::string band_path(const Series& series, const Frame& frame) {
 }
 
 std::string svg_of(const Chart& chart, const Frame& frame) {
-  std::string svg = "<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><path class=\"rule\" d=\"";
+  std::string svg =
+      "<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><path class=\"rule\" "
+      "d=\"";
   for (double tick : frame.y.ticks) svg += "M" + frame.at(frame.x.low, tick) + "H1000";
   svg += "\"/>";
   for (size_t i = 0; i < chart.series.size(); ++i) {
@@ -138,11 +144,13 @@ std::string svg_of(const Chart& chart, const Frame& frame) {
 std::string ticks_of(const Frame& frame) {
   std::string out;
   for (double tick : frame.y.ticks)
-    out += "<span class=\"ty\" style=\"top:" + html::percent(1.0 - (tick - frame.y.low) / (frame.y.high - frame.y.low)) +
-           "\">" + tick_label(tick, frame.y) + "</span>";
+    out += "<span class=\"ty\" style=\"top:" +
+           html::percent(1.0 - (tick - frame.y.low) / (frame.y.high - frame.y.low)) + "\">" +
+           tick_label(tick, frame.y) + "</span>";
   for (double tick : frame.x.ticks)
-    out += "<span class=\"tx\" style=\"left:" + html::percent((tick - frame.x.low) / (frame.x.high - frame.x.low)) +
-           "\">" + tick_label(tick, frame.x) + "</span>";
+    out += "<span class=\"tx\" style=\"left:" +
+           html::percent((tick - frame.x.low) / (frame.x.high - frame.x.low)) + "\">" +
+           tick_label(tick, frame.x) + "</span>";
   return out;
 }
 
@@ -200,14 +208,16 @@ std::string render_chart(const Chart& chart) {
     const auto first = std::find_if(series.points.begin(), series.points.end(), is_finite);
     if (last == series.points.rend()) continue;
     const std::string value = format_number(last->second);
-    legend += "<li class=\"c" + std::to_string(i % kColours) + "\"><i></i>" + html::escape(series.name) + " <b>" +
-              value + "</b></li>";
+    legend += "<li class=\"c" + std::to_string(i % kColours) + "\"><i></i>" + html::escape(series.name) +
+              " <b>" + value + "</b></li>";
     spoken += series.name + " from " + format_number(first->second) + " to " + value + ". ";
   }
-  std::string out = "<figure class=\"card chart\"><figcaption><h3>" + html::escape(chart.title) + "</h3><ul class=\"legend\">" +
-                    legend + "</ul></figcaption><p class=\"unit\">" + (chart.y_label == chart.title ? "" : html::escape(chart.y_label)) + "</p>";
+  std::string out = "<figure class=\"card chart\"><figcaption><h3>" + html::escape(chart.title) +
+                    "</h3><ul class=\"legend\">" + legend + "</ul></figcaption><p class=\"unit\">" +
+                    (chart.y_label == chart.title ? "" : html::escape(chart.y_label)) + "</p>";
   out += "<div class=\"plot\" role=\"img\" aria-label=\"" + html::escape(spoken) + "\" data-chart=\"" +
-         data_of(chart, frame) + "\"><div class=\"area\">" + svg_of(chart, frame) + ticks_of(frame) + "</div></div>";
+         data_of(chart, frame) + "\"><div class=\"area\">" + svg_of(chart, frame) + ticks_of(frame) +
+         "</div></div>";
   out += "<p class=\"unit below\">" + html::escape(chart.x_label) + "</p>";
   if (!chart.note.empty()) out += "<p class=\"note\">" + html::escape(chart.note) + "</p>";
   return out + "</figure>\n";

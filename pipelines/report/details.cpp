@@ -28,15 +28,17 @@ std::string table_of(const Table& table) {
   for (const auto& row : table.rows) columns = std::max(columns, row.size());
   std::vector<bool> numeric(columns, !table.rows.empty());
   for (const auto& row : table.rows)
-    for (size_t c = 0; c < row.size(); ++c) numeric[c] = numeric[c] && (row[c].empty() || reads_as_number(row[c]));
+    for (size_t c = 0; c < row.size(); ++c)
+      numeric[c] = numeric[c] && (row[c].empty() || reads_as_number(row[c]));
   if (columns > 0) numeric[0] = false;  // the row's name
   const auto cell = [&](const char* tag, const std::vector<std::string>& row, size_t c) {
-    return std::string("<") + tag + (numeric[c] ? " class=\"n\">" : ">") + (c < row.size() ? escape(row[c]) : "") + "</" +
-           (tag[1] == 'd' ? "td>" : "th>");
+    return std::string("<") + tag + (numeric[c] ? " class=\"n\">" : ">") +
+           (c < row.size() ? escape(row[c]) : "") + "</" + (tag[1] == 'd' ? "td>" : "th>");
   };
   std::string out = "<div class=\"card\">";
   if (!table.title.empty()) out += "<h3>" + escape(table.title) + "</h3>";
-  out += "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"" + escape(table.title) + "\"><table>";
+  out += "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"" + escape(table.title) +
+         "\"><table>";
   if (!table.header.empty()) {
     out += "<thead><tr>";
     for (size_t c = 0; c < columns; ++c) out += cell("th scope=\"col\"", table.header, c);
@@ -45,7 +47,8 @@ std::string table_of(const Table& table) {
   out += "<tbody>";
   for (const auto& row : table.rows) {
     out += "<tr>";
-    for (size_t c = 0; c < columns; ++c) out += c == 0 ? cell("th scope=\"row\"", row, c) : cell("td", row, c);
+    for (size_t c = 0; c < columns; ++c)
+      out += c == 0 ? cell("th scope=\"row\"", row, c) : cell("td", row, c);
     out += "</tr>";
   }
   out += "</tbody></table></div>";
@@ -53,13 +56,18 @@ std::string table_of(const Table& table) {
   return out + "</div>\n";
 }
 
-std::string indent(size_t depth) { return "\n" + std::string(2 * depth, ' '); }
+std::string indent(size_t depth) {
+  return "\n" + std::string(2 * depth, ' ');
+}
 
 // The job as text with its keys marked; short arrays stay on one line.
 std::string json_html(const Json& json, size_t depth) {
-  const auto text = [](const Json& value) { return escape(value.dump(-1, ' ', false, Json::error_handler_t::replace)); };
+  const auto text = [](const Json& value) {
+    return escape(value.dump(-1, ' ', false, Json::error_handler_t::replace));
+  };
   if (!json.is_structured() || json.empty()) return "<span class=\"v\">" + text(json) + "</span>";
-  const bool flat = json.is_array() && std::none_of(json.begin(), json.end(), [](const Json& j) { return j.is_structured(); });
+  const bool flat = json.is_array() &&
+                    std::none_of(json.begin(), json.end(), [](const Json& j) { return j.is_structured(); });
   std::string out = json.is_array() ? "[" : "{";
   bool first = true;
   for (const auto& item : json.items()) {
@@ -75,14 +83,17 @@ std::string json_html(const Json& json, size_t depth) {
 
 std::string timing_row(const Timing& timing, double longest, double total) {
   const double share = total > 0.0 ? timing.wall_s / total : 0.0;
-  const std::string percent = share > 0.0 && share < 0.01 ? "<1%" : std::to_string(std::lround(100.0 * share)) + "%";
-  std::string out = "<li><span class=\"name\">" + escape(timing.phase) + "</span><span class=\"meter\"><i style=\"width:" +
-                    html::percent(longest > 0.0 ? timing.wall_s / longest : 0.0) + "\"></i></span><span class=\"n\">" +
-                    format_duration(timing.wall_s) + "</span><span class=\"n dim\">" + escape(percent) + "</span>";
+  const std::string percent =
+      share > 0.0 && share < 0.01 ? "<1%" : std::to_string(std::lround(100.0 * share)) + "%";
+  std::string out =
+      "<li><span class=\"name\">" + escape(timing.phase) + "</span><span class=\"meter\"><i style=\"width:" +
+      html::percent(longest > 0.0 ? timing.wall_s / longest : 0.0) + "\"></i></span><span class=\"n\">" +
+      format_duration(timing.wall_s) + "</span><span class=\"n dim\">" + escape(percent) + "</span>";
   if (std::isfinite(timing.cpu_s) && timing.wall_s > 0.0) {
     char cores[32];
     std::snprintf(cores, sizeof cores, "%.1f cores", timing.cpu_s / timing.wall_s);
-    out += "<span class=\"n dim cpu\" title=\"processor time " + format_duration(timing.cpu_s) + "\">" + cores + "</span>";
+    out += "<span class=\"n dim cpu\" title=\"processor time " + format_duration(timing.cpu_s) + "\">" +
+           cores + "</span>";
   } else {
     out += "<span class=\"cpu\"></span>";
   }
@@ -134,7 +145,8 @@ std::string settings(const Report& report) {
   if (report.job.is_null() || report.job.empty()) return "";
   return section("settings", "Settings",
                  "<details class=\"card\"><summary>The job with every default written out</summary>"
-                 "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Job\"><pre>" + json_html(report.job, 0) + "</pre></div></details>");
+                 "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Job\"><pre>" +
+                     json_html(report.job, 0) + "</pre></div></details>");
 }
 
 }  // namespace thalweg::page

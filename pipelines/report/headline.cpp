@@ -56,23 +56,25 @@ std::string track(const PairedDifference& d) {
   high += room;
   const auto at = [&](double value) { return (value - low) / (high - low); };
   const double left = std::min(at(d.mean_before), at(d.mean_after));
-  std::string out = "<div class=\"track\" aria-hidden=\"true\"><i class=\"way\" style=\"left:" + html::percent(left) +
-                    ";width:" + html::percent(std::fabs(at(d.mean_after) - at(d.mean_before))) + "\"></i>";
+  std::string out =
+      "<div class=\"track\" aria-hidden=\"true\"><i class=\"way\" style=\"left:" + html::percent(left) +
+      ";width:" + html::percent(std::fabs(at(d.mean_after) - at(d.mean_before))) + "\"></i>";
   if (interval)
     out += "<i class=\"span\" style=\"left:" + html::percent(at(low_end)) +
            ";width:" + html::percent(at(high_end) - at(low_end)) + "\"></i>";
-  out += "<i class=\"dot from\" style=\"left:" + html::percent(at(d.mean_before)) + "\"></i><i class=\"dot to\" style=\"left:" +
-         html::percent(at(d.mean_after)) + "\"></i></div>";
+  out += "<i class=\"dot from\" style=\"left:" + html::percent(at(d.mean_before)) +
+         "\"></i><i class=\"dot to\" style=\"left:" + html::percent(at(d.mean_after)) + "\"></i></div>";
   return out;
 }
 
 std::string comparison_body(const Comparison& comparison) {
   const auto& d = comparison.difference;
   const Verdict verdict = verdict_of(comparison);
-  std::string out = "<p class=\"label\">" + escape(comparison.label) + " <span class=\"chip " + verdict.kind + "\">" +
-                    verdict.words + "</span></p>";
+  std::string out = "<p class=\"label\">" + escape(comparison.label) + " <span class=\"chip " + verdict.kind +
+                    "\">" + verdict.words + "</span></p>";
   out += "<p class=\"numbers\"><span><small>before</small>" + format_number(d.mean_before) +
-         "</span><span class=\"arrow\" aria-hidden=\"true\">\u2192</span><span class=\"now\"><small>after</small>" +
+         "</span><span class=\"arrow\" aria-hidden=\"true\">\u2192</span><span "
+         "class=\"now\"><small>after</small>" +
          format_number(d.mean_after) + "</span></p>";
   if (d.n > 0) out += track(d);
   out += "<p class=\"fine\"><b>" + with_sign(d.mean) + "</b>";
@@ -94,8 +96,8 @@ std::string status_kind(const std::string& status) {
 }  // namespace
 
 std::string head(const Report& report) {
-  std::string out = "<header class=\"hero\">" + std::string(kRiver) + "<div class=\"wrap\"><p class=\"brand\">" + kMark +
-                    "<span>Thalweg</span>";
+  std::string out = "<header class=\"hero\">" + std::string(kRiver) +
+                    "<div class=\"wrap\"><p class=\"brand\">" + kMark + "<span>Thalweg</span>";
   if (!report.status.empty())
     out += "<span class=\"chip " + status_kind(report.status) + "\">" + escape(report.status) + "</span>";
   out += "</p><div class=\"two\"><div><h1>" + escape(report.title) + "</h1>";

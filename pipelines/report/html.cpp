@@ -17,7 +17,10 @@ size_t sequence_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(0);
   if (first < 0x80) return 1;
-  const size_t length = first >= 0xC2 && first < 0xE0 ? 2 : (first >> 4) == 0xE ? 3 : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+  const size_t length = first >= 0xC2 && first < 0xE0   ? 2
+                        : (first >> 4) == 0xE           ? 3
+                        : first >= 0xF0 && first < 0xF5 ? 4
+                                                        : 0;
   if (length == 0 || text.size() < length) return 0;
   for (size_t i = 1; i < length; ++i)
     if ((byte(i) & 0xC0) != 0x80) return 0;
@@ -37,13 +40,20 @@ std::string escape(std::string_view text) {
     const size_t length = sequence_length(text);
     const char c = text[0];
     const bool control = static_cast<uint8_t>(c) < 0x20 && c != '\n' && c != '\t';
-    if (length == 0 || control || c == 0x7f) out += "\xEF\xBF\xBD";
-    else if (c == '&') out += "&amp;";
-    else if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '"') out += "&quot;";
-    else if (c == '\'') out += "&#39;";
-    else out += text.substr(0, length);
+    if (length == 0 || control || c == 0x7f)
+      out += "\xEF\xBF\xBD";
+    else if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else if (c == '\'')
+      out += "&#39;";
+    else
+      out += text.substr(0, length);
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return out;
@@ -106,10 +116,14 @@ std::string format_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0.0) return "-";
   char text[48];
   const auto whole = static_cast<long long>(std::fmin(seconds, 1e12) + 0.5);
-  if (seconds < 9.95) std::snprintf(text, sizeof text, "%.1f s", seconds);
-  else if (whole < 60) std::snprintf(text, sizeof text, "%lld s", whole);
-  else if (whole < 3600) std::snprintf(text, sizeof text, "%lld min %02lld s", whole / 60, whole % 60);
-  else std::snprintf(text, sizeof text, "%lld h %02lld min", whole / 3600, whole / 60 % 60);
+  if (seconds < 9.95)
+    std::snprintf(text, sizeof text, "%.1f s", seconds);
+  else if (whole < 60)
+    std::snprintf(text, sizeof text, "%lld s", whole);
+  else if (whole < 3600)
+    std::snprintf(text, sizeof text, "%lld min %02lld s", whole / 60, whole % 60);
+  else
+    std::snprintf(text, sizeof text, "%lld h %02lld min", whole / 3600, whole / 60 % 60);
   return text;
 }
 

@@ -15,21 +15,26 @@ std::string picture(const std::string& png, const char* side, const std::string&
   if (size.width == 0) return "<span class=\"void\">no picture</span>";
   const bool small = size.width < kSmallPicture && size.height < kSmallPicture;
   return "<img src=\"" + html::png_uri(png) + "\" width=\"" + std::to_string(size.width) + "\" height=\"" +
-         std::to_string(size.height) + "\" loading=\"lazy\" decoding=\"async\"" + (small ? " class=\"pixels\"" : "") +
-         " alt=\"" + (*side == '\0' ? "" : std::string(side) + ": ") + escape(prompt) + "\">";
+         std::to_string(size.height) + "\" loading=\"lazy\" decoding=\"async\"" +
+         (small ? " class=\"pixels\"" : "") + " alt=\"" + (*side == '\0' ? "" : std::string(side) + ": ") +
+         escape(prompt) + "\">";
 }
 
-std::string score(double value) { return std::isfinite(value) ? format_number(value) : "not scored"; }
+std::string score(double value) {
+  return std::isfinite(value) ? format_number(value) : "not scored";
+}
 
 std::string scores(const PicturePair& pair, bool has_before) {
   const double change = pair.after_score - pair.before_score;
   std::string out = "<p class=\"scores\">";
-  if (has_before) out += "<span>" + score(pair.before_score) + "</span><span aria-hidden=\"true\">\u2192</span>";
+  if (has_before)
+    out += "<span>" + score(pair.before_score) + "</span><span aria-hidden=\"true\">\u2192</span>";
   out += "<b>" + score(pair.after_score) + "</b>";
   if (has_before && std::isfinite(change)) {
     const char* kind = change > 0 ? "good" : change < 0 ? "bad" : "flat";
     const char* sign = change > 0 ? "\u25b2 " : change < 0 ? "\u25bc " : "\u25cf ";
-    out += "<span class=\"chip " + std::string(kind) + "\">" + sign + format_number(std::fabs(change)) + "</span>";
+    out += "<span class=\"chip " + std::string(kind) + "\">" + sign + format_number(std::fabs(change)) +
+           "</span>";
   }
   if (!pair.detail.empty()) out += "<span class=\"detail\">" + escape(pair.detail) + "</span>";
   return out + "</p>";
@@ -42,12 +47,15 @@ std::string card(const PicturePair& pair, size_t index, bool scored) {
                     (std::isfinite(change) ? std::to_string(change) : "") + "\">";
   out += "<button type=\"button\" class=\"shots\" aria-label=\"Enlarge: " + escape(pair.prompt) + "\">";
   if (has_before)
-    out += "<span class=\"shot\">" + picture(pair.before_png, "before", pair.prompt) + "<em>before</em></span>";
+    out +=
+        "<span class=\"shot\">" + picture(pair.before_png, "before", pair.prompt) + "<em>before</em></span>";
   out += "<span class=\"shot\">" + picture(pair.after_png, has_before ? "after" : "", pair.prompt) +
          (has_before ? "<em class=\"now\">after</em>" : "") + "</span></button>";
   out += "<p class=\"prompt\">" + escape(pair.prompt) + "</p>";
-  if (scored) out += scores(pair, has_before);
-  else if (!pair.detail.empty()) out += "<p class=\"scores\"><span class=\"detail\">" + escape(pair.detail) + "</span></p>";
+  if (scored)
+    out += scores(pair, has_before);
+  else if (!pair.detail.empty())
+    out += "<p class=\"scores\"><span class=\"detail\">" + escape(pair.detail) + "</span></p>";
   return out + "</li>";
 }
 
@@ -61,7 +69,8 @@ std::string tally(const GridPair& grid) {
   }
   if (better + worse + even == 0) return "";
   std::string out = "<p class=\"tally\"><span class=\"chip good\">\u25b2 " + std::to_string(better) +
-                    " higher</span> <span class=\"chip bad\">\u25bc " + std::to_string(worse) + " lower</span>";
+                    " higher</span> <span class=\"chip bad\">\u25bc " + std::to_string(worse) +
+                    " lower</span>";
   if (even > 0) out += " <span class=\"chip flat\">\u25cf " + std::to_string(even) + " equal</span>";
   return out + "</p>";
 }
@@ -80,9 +89,10 @@ std::string grid_of(const GridPair& grid) {
     out += "<p class=\"note\">The numbers are <b>" + escape(grid.score_name) + "</b>.</p>";
   out += "</div><div class=\"tools\">" + tally(grid);
   if (scored && paired && grid.pictures.size() > 3)
-    out += "<label class=\"sort\" hidden>Order <select><option value=\"i\">as drawn</option>"
-           "<option value=\"up\">largest rise first</option><option value=\"down\">largest fall first</option>"
-           "</select></label>";
+    out +=
+        "<label class=\"sort\" hidden>Order <select><option value=\"i\">as drawn</option>"
+        "<option value=\"up\">largest rise first</option><option value=\"down\">largest fall first</option>"
+        "</select></label>";
   out += "</div></div><ul class=\"pairs" + std::string(paired ? "" : " single") + "\">";
   for (size_t i = 0; i < grid.pictures.size(); ++i) out += card(grid.pictures[i], i, scored);
   return out + "</ul><button type=\"button\" class=\"more\" hidden></button></div>\n";
@@ -92,8 +102,10 @@ constexpr const char* kViewer =
     "<dialog class=\"viewer\" aria-label=\"Picture\"><div class=\"stage\"></div>"
     "<label class=\"slide\"><span>before</span><input type=\"range\" min=\"0\" max=\"100\" value=\"50\" "
     "aria-label=\"How much of the picture before is shown\"><span>after</span></label>"
-    "<p class=\"prompt\"></p><div class=\"row\"><button type=\"button\" data-go=\"-1\">\u2190 Previous</button>"
-    "<button type=\"button\" data-go=\"1\">Next \u2192</button><button type=\"button\" data-close>Close</button>"
+    "<p class=\"prompt\"></p><div class=\"row\"><button type=\"button\" data-go=\"-1\">\u2190 "
+    "Previous</button>"
+    "<button type=\"button\" data-go=\"1\">Next \u2192</button><button type=\"button\" "
+    "data-close>Close</button>"
     "</div></dialog>";
 
 }  // namespace

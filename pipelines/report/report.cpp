@@ -13,11 +13,14 @@ std::string render_report(const Report& report) {
       "style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
-  out += html::escape(report.title) + " - Thalweg</title>\n<style>" + page::kStyle + "</style>\n</head>\n<body>\n";
+  out += html::escape(report.title) + " - Thalweg</title>\n<style>" + page::kStyle +
+         "</style>\n</head>\n<body>\n";
   out += page::head(report) + "<main>\n";
   out += page::comparisons(report) + page::notes(report) + page::pictures(report) + page::charts(report);
   out += page::tables(report) + page::timings(report) + page::settings(report);
-  out += "</main>\n<footer><p>Written by Thalweg. This file holds everything it shows and can be moved or sent.</p></footer>\n";
+  out +=
+      "</main>\n<footer><p>Written by Thalweg. This file holds everything it shows and can be moved or "
+      "sent.</p></footer>\n";
   return out + "<script>" + page::kScript + "</script>\n</body>\n</html>\n";
 }
 

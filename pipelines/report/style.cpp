@@ -179,6 +179,7 @@ footer { padding: 40px 28px 48px; color: var(--soft); font-size: .8125rem; }
   h2 { margin-top: 34px; }
   .card { padding: 14px; }
   .pair { padding: 8px; }
+  th, td { padding-left: 8px; padding-right: 8px; }
   .pairs.single { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .plot { padding-left: 44px; padding-right: 6px; }
   .area { height: 180px; }

@@ -60,12 +60,14 @@ class ScratchFolder {
   ScratchFolder& operator=(const ScratchFolder&) = delete;
   ~ScratchFolder() {
     std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+    // A death test's child ends before its parent is done with the folder.
+    if (!path_.empty() && getpid() == owner_) std::filesystem::remove_all(path_, ignored);
   }
   const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
+  pid_t owner_ = getpid();
 };
 
 inline const std::filesystem::path& scratch_dir() {

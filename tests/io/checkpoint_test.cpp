@@ -111,8 +111,11 @@ TEST(Checkpoint, IsPassedOverWhenDamaged) {
   std::vector<std::string> skipped;
   EXPECT_EQ(latest_checkpoint(run.folder(), &skipped), run / "checkpoint-1");
   ASSERT_EQ(skipped.size(), 5u);
-  for (const auto& [index, part] : std::vector<std::pair<size_t, std::string>>{
-           {0, "not valid JSON"}, {1, "no such file"}, {2, "state.json: is missing"}, {3, "another size"}, {4, "another sha256"}})
+  for (const auto& [index, part] : std::vector<std::pair<size_t, std::string>>{{0, "not valid JSON"},
+                                                                               {1, "no such file"},
+                                                                               {2, "state.json: is missing"},
+                                                                               {3, "another size"},
+                                                                               {4, "another sha256"}})
     EXPECT_NE(skipped[index].find(part), std::string::npos) << skipped[index];
 }
 
@@ -122,7 +125,8 @@ TEST(Checkpoint, TrustsNoManifest) {
   for (const char* manifest :
        {R"({"version":1,"step":1,"job_hash":"h","files":[{"name":"../../etc/passwd","size":1,"sha256":""}]})",
         R"({"version":1,"step":1,"job_hash":"h","files":[{"name":"state.json","size":-1,"sha256":""}]})",
-        R"({"version":2,"step":1,"job_hash":"h","files":[]})", R"({"version":1,"step":1,"job_hash":"h","files":[]})",
+        R"({"version":2,"step":1,"job_hash":"h","files":[]})",
+        R"({"version":1,"step":1,"job_hash":"h","files":[]})",
         R"({"version":1,"step":2,"job_hash":"h","files":[]})", R"([])", R"({"version":1,"files":7})"}) {
     write_file(folder / "manifest.json", manifest);
     EXPECT_NE(verify_checkpoint(folder), "") << manifest;

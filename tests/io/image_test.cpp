@@ -40,7 +40,8 @@ TEST(Image, ComesBackExactlyAtEightBits) {
   EXPECT_EQ(read_3HW.sizes(), picture_3HW.sizes());
   EXPECT_EQ(read_3HW.scalar_type(), at::kFloat);
   EXPECT_TRUE(at::equal(read_3HW, picture_3HW));
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.folder()), {}), 1);  // no temporary left
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.folder()), {}),
+            1);  // no temporary left
 }
 
 TEST(Image, RoundsTiesToEvenAndClamps) {

@@ -30,7 +30,8 @@ TEST(MetricsLog, KeepsRowsInOrderAcrossOpenings) {
   const auto rows = MetricsLog::read_all(scratch / "m");  // while the log is open: each row is out at once
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(rows[1]["reward_scene"].get<double>(), 0.30000000000000004);
-  EXPECT_EQ(read_file(scratch / "m"), "{\"step\":1,\"reward_scene\":0.1}\n{\"step\":2,\"reward_scene\":0.30000000000000004}\n");
+  EXPECT_EQ(read_file(scratch / "m"),
+            "{\"step\":1,\"reward_scene\":0.1}\n{\"step\":2,\"reward_scene\":0.30000000000000004}\n");
 }
 
 TEST(MetricsLog, StaysJsonWhateverItIsGiven) {
@@ -79,7 +80,8 @@ TEST(MetricsLog, ForgetsWhatComesAfterAStepAndGoesOn) {
 
 TEST(MetricsLog, NamesAFullDisk) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
-  EXPECT_ERROR(MetricsLog("/dev/full").append({{"step", 1}}), "/dev/full: cannot be written: the disk is full");
+  EXPECT_ERROR(MetricsLog("/dev/full").append({{"step", 1}}),
+               "/dev/full: cannot be written: the disk is full");
   EXPECT_ERROR(MetricsLog("/nonexistent/m"), "/nonexistent/m");
 }
 

@@ -44,10 +44,10 @@ inline std::string error_of(const std::function<void()>& action) {
 }
 
 /// The action must throw an Error whose text holds `part`.
-#define EXPECT_ERROR(action, part)                                                            \
-  do {                                                                                        \
-    const std::string found = ::thalweg::error_of([&] { action; });                           \
-    EXPECT_FALSE(found.empty()) << "nothing was thrown";                                      \
+#define EXPECT_ERROR(action, part)                                                          \
+  do {                                                                                      \
+    const std::string found = ::thalweg::error_of([&] { action; });                         \
+    EXPECT_FALSE(found.empty()) << "nothing was thrown";                                    \
     EXPECT_NE(found.find(part), std::string::npos) << "the error was: \"" << found << "\""; \
   } while (false)
 

@@ -62,9 +62,22 @@ TEST(EventWriter, WritesTheEventsOfTheProtobuf) {
   EXPECT_EQ(found[0][0], '\x09');
   const double wall_time = std::bit_cast<double>(word(found[0], 1, 8));
   EXPECT_GT(wall_time, 1.6e9);
-  EXPECT_EQ(hex(found[0].substr(9)), "1000" "1a0d" + hex("brain.Event:2"));
-  EXPECT_EQ(hex(found[1].substr(9)), "10ac02" "3a02" "0801");  // session_log START at step 300
-  EXPECT_EQ(hex(found[2].substr(9)), "10ac02" "2a0f" "0a0d" "0a06" + hex("reward") + "15" "0000803e");
+  EXPECT_EQ(hex(found[0].substr(9)),
+            "1000"
+            "1a0d" +
+                hex("brain.Event:2"));
+  EXPECT_EQ(hex(found[1].substr(9)),
+            "10ac02"
+            "3a02"
+            "0801");  // session_log START at step 300
+  EXPECT_EQ(hex(found[2].substr(9)),
+            "10ac02"
+            "2a0f"
+            "0a0d"
+            "0a06" +
+                hex("reward") +
+                "15"
+                "0000803e");
 }
 
 TEST(EventWriter, GivesEachWriterAFileOfItsOwn) {

@@ -15,16 +15,17 @@ TEST(Escape, DisarmsMarkup) {
 }
 
 TEST(Escape, KeepsTextOfAllLanguages) {
-  for (const char* text : {"\u00e9t\u00e9", "\u65e5\u672c\u8a9e", "\U0001F600", "a\nb\tc"}) EXPECT_EQ(html::escape(text), text);
+  for (const char* text : {"\u00e9t\u00e9", "\u65e5\u672c\u8a9e", "\U0001F600", "a\nb\tc"})
+    EXPECT_EQ(html::escape(text), text);
 }
 
 TEST(Escape, ReplacesWhatIsNotUtf8) {
   const std::string mark = "\xEF\xBF\xBD";
   EXPECT_EQ(html::escape("a\xff"), "a" + mark);
-  EXPECT_EQ(html::escape("\xc0\xaf"), mark + mark);               // overlong '/'
-  EXPECT_EQ(html::escape("\xed\xa0\x80"), mark + mark + mark);    // a surrogate
+  EXPECT_EQ(html::escape("\xc0\xaf"), mark + mark);             // overlong '/'
+  EXPECT_EQ(html::escape("\xed\xa0\x80"), mark + mark + mark);  // a surrogate
   EXPECT_EQ(html::escape("\xf4\x90\x80\x80"), mark + mark + mark + mark);
-  EXPECT_EQ(html::escape("\xe2\x82"), mark + mark);               // cut short
+  EXPECT_EQ(html::escape("\xe2\x82"), mark + mark);  // cut short
   EXPECT_EQ(html::escape(std::string_view("\0\x1b", 2)), mark + mark);
 }
 

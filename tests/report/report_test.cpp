@@ -10,7 +10,9 @@
 namespace thalweg {
 namespace {
 
-bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool holds(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 Report small_report() {
   Report report;
@@ -18,10 +20,15 @@ Report small_report() {
   report.subtitle = "flow_grpo";
   report.status = "succeeded";
   report.headline = {{"Method", "flow_grpo"}};
-  report.comparisons = {{"scene", paired_difference({0.2, 0.3, 0.4}, {0.7, 0.9, 0.8}), true, "share of facts"}};
+  report.comparisons = {
+      {"scene", paired_difference({0.2, 0.3, 0.4}, {0.7, 0.9, 0.8}), true, "share of facts"}};
   report.charts = {{"reward", "reward", "iteration", {{"train", {{0, 0.2}, {1, 0.8}}, {}, {}}}, ""}};
   const auto before = encode_png(at::zeros({3, 8, 8})), after = encode_png(at::ones({3, 8, 8}));
-  report.grids = {{"Held-out", "same seeds", "scene", {{"a red cube", before, after, 0.25, 0.75, "seed 3"}, {"a cat", before, after, 0.5, 0.25, ""}}}};
+  report.grids = {
+      {"Held-out",
+       "same seeds",
+       "scene",
+       {{"a red cube", before, after, 0.25, 0.75, "seed 3"}, {"a cat", before, after, 0.5, 0.25, ""}}}};
   report.tables = {{"Evaluation", {"iteration", "scene"}, {{"0", "0.3"}, {"10"}}, ""}};
   report.timings = {{"rollout", 30.0, 57.0}, {"train step", 10.0}};
   report.job = {{"job", "align"}, {"seeds", {1, 2}}};
@@ -31,12 +38,28 @@ Report small_report() {
 
 TEST(RenderReport, ShowsEverySection) {
   const std::string page = render_report(small_report());
-  for (const char* part :
-       {"<h1>demo</h1>", "chip good\">succeeded", "<small>before</small>0.300", "<small>after</small>0.800", "<b>+0.500</b> (95% interval ",
-        "3 pairs", "id=\"notes\"", "id=\"pictures\"", "a red cube", "\u25b2 1 higher", "\u25bc 1 lower", "seed 3", "id=\"curves\"",
-        "id=\"numbers\"", "id=\"time\"", "<b>40 s</b>", ">75%<", "1.9 cores", "id=\"settings\"", "&quot;align&quot;"})
+  for (const char* part : {"<h1>demo</h1>",
+                           "chip good\">succeeded",
+                           "<small>before</small>0.300",
+                           "<small>after</small>0.800",
+                           "<b>+0.500</b> (95% interval ",
+                           "3 pairs",
+                           "id=\"notes\"",
+                           "id=\"pictures\"",
+                           "a red cube",
+                           "\u25b2 1 higher",
+                           "\u25bc 1 lower",
+                           "seed 3",
+                           "id=\"curves\"",
+                           "id=\"numbers\"",
+                           "id=\"time\"",
+                           "<b>40 s</b>",
+                           ">75%<",
+                           "1.9 cores",
+                           "id=\"settings\"",
+                           "&quot;align&quot;"})
     EXPECT_TRUE(holds(page, part)) << part;
-  EXPECT_FALSE(holds(page, "id=\"others\""));  // one reward leads the page, there are no others
+  EXPECT_FALSE(holds(page, "id=\"others\""));               // one reward leads the page, there are no others
   EXPECT_LT(page.find("disk full"), page.find("resumed"));  // the worst first
 }
 
@@ -44,11 +67,13 @@ TEST(RenderReport, ShowsEverySection) {
 TEST(RenderReport, AsksNobodyForAnything) {
   const std::string page = render_report(small_report());
   EXPECT_TRUE(holds(page, "default-src 'none'"));
-  for (const char* part : {"http:", "https:", "//cdn", "@import", "url(", "fetch(", "XMLHttpRequest", "<link", "<iframe", "@font-face"})
+  for (const char* part : {"http:", "https:", "//cdn", "@import", "url(", "fetch(", "XMLHttpRequest", "<link",
+                           "<iframe", "@font-face"})
     EXPECT_FALSE(holds(page, part)) << part;
   const std::regex source("src=\"([^\"]{0,21})");
   int pictures = 0;
-  for (auto it = std::sregex_iterator(page.begin(), page.end(), source); it != std::sregex_iterator(); ++it, ++pictures)
+  for (auto it = std::sregex_iterator(page.begin(), page.end(), source); it != std::sregex_iterator();
+       ++it, ++pictures)
     EXPECT_EQ((*it)[1].str(), "data:image/png;base64");
   EXPECT_EQ(pictures, 4);
 }
@@ -99,7 +124,10 @@ TEST(RenderReport, SaysHowSureTheChangeIs) {
 
 TEST(RenderReport, TakesPicturesWithoutABefore) {
   Report report;
-  report.grids = {{"Samples", "", "", {{"a red cube", "", encode_png(at::ones({3, 4, 4})), kNotScored, kNotScored, "seed 1"}}}};
+  report.grids = {{"Samples",
+                   "",
+                   "",
+                   {{"a red cube", "", encode_png(at::ones({3, 4, 4})), kNotScored, kNotScored, "seed 1"}}}};
   const std::string page = render_report(report);
   EXPECT_TRUE(holds(page, "class=\"pairs single\""));
   EXPECT_TRUE(holds(page, "alt=\"a red cube\""));

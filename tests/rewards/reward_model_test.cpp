@@ -19,74 +19,6 @@ double at2(const at::Tensor& x, int64_t b, int64_t k) {
   return x.index({b, k}).item<double>();
 }
 
-/// mean(c - (a + b)/2), written with LibTorch.
-at::Tensor reference_color(const at::Tensor& frames_BF3HW, int64_t channel) {
-  const auto mean_B3 = frames_BF3HW.to(at::kDouble).mean(at::IntArrayRef{1, 3, 4});
-  return 1.5 * mean_B3.select(1, channel) - 0.5 * mean_B3.sum(1);
-}
-
-TEST(ColorReward, IsTheMeanOfTheChannelAboveTheOthers) {
-  const auto frames = random_frames(4, 3, 5, 7);
-  const std::vector<std::string> channels = {"red", "green", "blue"};
-  for (size_t c = 0; c < 3; ++c) {
-    RewardModel model(color_library(), Json{{"channel", channels[c]}}, Activation{});
-    EXPECT_EQ(model.dimension_names(), std::vector<std::string>{channels[c] + "ness"});
-    const auto values = model.score(frames_input(frames));
-    EXPECT_EQ(values.scalar_type(), at::kFloat);
-    EXPECT_TRUE(at::allclose(values.squeeze(1).to(at::kDouble),
-                             reference_color(frames, static_cast<int64_t>(c)), 0, 1e-6));
-  }
-}
-
-TEST(ColorReward, ReachesBothEndsOfItsRange) {
-  RewardModel model(color_library(), Json::object(), Activation{});
-  auto frames = at::zeros({2, 1, 3, 2, 2});
-  frames.select(0, 0).select(1, 0).fill_(1);
-  frames.select(0, 1).slice(1, 1, 3).fill_(1);
-  const auto values = model.score(frames_input(frames));
-  EXPECT_EQ(at2(values, 0, 0), 1.0);
-  EXPECT_EQ(at2(values, 1, 0), -1.0);
-}
-
-TEST(ColorReward, ASampleWithANanPixelIsNotScoredAndTheOthersAre) {
-  RewardModel model(color_library(), Json::object(), Activation{});
-  auto frames = random_frames(2, 1, 4, 4);
-  const double before = at2(model.score(frames_input(frames)), 0, 0);
-  frames[1][0][1][2][2] = std::nanf("");
-  const auto values = model.score(frames_input(frames));
-  EXPECT_EQ(at2(values, 0, 0), before);
-  EXPECT_TRUE(std::isnan(at2(values, 1, 0)));
-}
-
-TEST(ColorReward, RefusesAConfigurationAtItsPointer) {
-  const auto refusal = [](const Json& config) {
-    return error_of([&] { RewardModel(color_library(), config, Activation{}, "/rewards/2"); });
-  };
-  EXPECT_EQ(refusal({{"channel", "pink"}}).place, "/rewards/2/config/channel");
-  EXPECT_EQ(refusal({{"channel", 3}}).place, "/rewards/2/config/channel");
-  EXPECT_EQ(refusal({{"chanel", "red"}}).place, "/rewards/2/config/chanel");
-  EXPECT_EQ(refusal(Json::array()).place, "/rewards/2/config");
-}
-
-TEST(ColorReward, GradientEqualsCentralDifferences) {
-  RewardModel model(color_library(), Json{{"channel", "green"}}, Activation{});
-  ASSERT_TRUE(model.has_gradient());
-  EXPECT_FALSE(model.gradient_is_of_latents());
-  const auto frames = random_frames(2, 2, 3, 3);
-  const auto cotangent = at::tensor({1.0f, -2.5f}).view({2, 1});
-  const auto gradient = model.gradient(frames_input(frames), cotangent);
-  ASSERT_EQ(gradient.sizes(), frames.sizes());
-  const float h = 0.25f;  // the reward is linear: a large step costs no accuracy
-  for (const int64_t i : {0, 5, 17, 30, 53, 60, 107}) {
-    auto up = frames.clone(), down = frames.clone();
-    up.view({-1})[i] += h;
-    down.view({-1})[i] -= h;
-    const auto difference = (model.score(frames_input(up)) - model.score(frames_input(down))) / (2 * h);
-    EXPECT_NEAR(gradient.view({-1})[i].item<double>(), (difference * cotangent).sum().item<double>(), 1e-5)
-        << i;
-  }
-}
-
 TEST(RewardModel, HandsOverEveryFieldOfTheRequest) {
   std::vector<std::string> lines;
   Activation activation;
@@ -174,6 +106,32 @@ TEST(RewardModel, ABadScoreIsNeverANumber) {
   const auto unwritten = faulty("SCORE_UNWRITTEN")->score(input);
   EXPECT_TRUE(unwritten.select(1, 1).isnan().all().item<bool>());
   EXPECT_TRUE(unwritten.select(1, 0).eq(1).all().item<bool>());
+}
+
+TEST(RewardModel, AnExceptionThatCrossesTheInterfaceIsAFailedCall) {
+  const auto library = scratch_dir() / "throwing.so";
+  const auto built = run_command(
+      cxx_compiler() + " -x c++ -std=c++17 -fPIC -shared -DFAULT=SCORE_THROWS " + include_flag() + " '" +
+      (source_dir() / "tests/rewards/fixtures/faulty.c").string() + "' -o '" + library.string() + "'");
+  ASSERT_EQ(built.status, 0) << built.output;
+  RewardModel model(library, Json::object(), Activation{});
+  EXPECT_TRUE(model.score(frames_input(random_frames(2, 1, 2, 2))).isnan().all().item<bool>());
+  EXPECT_EQ(model.last_error(), "internal failure: let an exception out");
+}
+
+TEST(RewardModelDeathTest, LibrariesAreToldThatTheProgramEndsUnlessAnInstanceLives) {
+  ::testing::GTEST_FLAG(death_test_style) = "fast";
+  const auto library = faulty_library("NOTES_DEINIT");
+  const auto note = std::filesystem::canonical(library).string() + ".deinit";
+  const auto live_and_exit = [&](bool destroy) {
+    auto* model = new RewardModel(library, Json::object(), Activation{});
+    if (destroy) delete model;
+    std::exit(0);
+  };
+  EXPECT_EXIT(live_and_exit(false), ::testing::ExitedWithCode(0), "");
+  EXPECT_FALSE(std::filesystem::exists(note));
+  EXPECT_EXIT(live_and_exit(true), ::testing::ExitedWithCode(0), "");
+  EXPECT_TRUE(std::filesystem::exists(note));
 }
 
 TEST(RewardModel, InputsThatDoNotFitAreErrors) {

@@ -49,7 +49,7 @@ TEST(Safetensors, WritesTheBytesOfTheReference) {
                     {{"format", "pt"}});
   const auto header =
       R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-      R"("b.weight":{"dtype":"F32","shape":[3,1],"data_offsets":[4,16]}}   )";
+      R"("b.weight":{"dtype":"F32","shape":[3,1],"data_offsets":[4,16]}}    )";
   const std::string data("\x00\x00\x40\x40\x00\x00\x80\x3f\x00\x00\x00\xc0\x00\x00\x00\x3f", 16);
   EXPECT_EQ(read_file(folder / "a.safetensors"), safetensors_bytes(header, data));
 }

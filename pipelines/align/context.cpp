@@ -1,0 +1,147 @@
+#include "pipelines/align/context.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "pipelines/builtin.h"
+#include "samplers/guidance/cfg.h"
+
+namespace thalweg {
+namespace {
+
+LatentShape checked_shape(const FlowModel& model, const SizeSection& size) {
+  try {
+    return model.latent_shape(size.height, size.width, size.frames);
+  } catch (const Error& e) {
+    throw Error("/sampler", e.message());
+  }
+}
+
+}  // namespace
+
+AlignContext::AlignContext(const AlignOptions& o, const Observer& obs)
+    : options(o),
+      observer(obs),
+      workers(o.parallel.worker_count()),
+      model(load_model(o.model.path, o.model.options())),
+      shape(checked_shape(*model, o.sampler.size)),
+      space(*model, o.model, static_cast<uint64_t>(o.seed)),
+      train(encode_prompts(*model, read_prompts(o.train_prompts, "/prompts/train"))),
+      unconditional(model->encode({""})),
+      rewards(make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed)),
+      schedule(model->schedule(o.sampler.steps)),
+      policy(space.start()),
+      optimizer({o.optimizer.beta1, o.optimizer.beta2, o.optimizer.eps, o.optimizer.weight_decay}) {
+  if (o.ema_decay > 0.0) average = cloned(policy);
+}
+
+Velocity AlignContext::guided(const Velocity& velocity) const {
+  return cfg(options.sampler.guidance_scale, unconditional)(velocity);
+}
+
+std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, int64_t groups, int64_t group_size,
+                                    const Velocity& velocity,
+                                    const std::function<Trajectory(const SamplerInput&)>& sampler) {
+  const int64_t total = groups * group_size;
+  RolloutInput input{.model = *c.model,
+                     .prompts = c.train,
+                     .rows = {},
+                     .shape = c.shape,
+                     .schedule = c.schedule,
+                     .velocity = velocity,
+                     .sampler = sampler,
+                     .seed = c.seed(),
+                     .noise = Purpose::initial_noise,
+                     .initial_noise_NCFHW = {},
+                     .rewards = c.rewards.get(),
+                     .micro_batch = c.options.parallel.micro_batch,
+                     .keep_frames = 0,
+                     .workers = c.workers,
+                     .clock = c.clock};
+  const auto prompts = draw_prompts(c.train.size(), groups, iteration, c.seed());
+  for (int64_t i = 0; i < total; ++i)
+    input.rows.push_back({prompts[static_cast<size_t>(i / group_size)], i / group_size, iteration * total + i});
+  return rollout(input);
+}
+
+GroupAdvantages score_groups(AlignContext& c, const std::vector<MicroBatch>& batches, bool global_std,
+                             double adv_clip_max, Metrics& metrics) {
+  const auto raw = rewards_of(batches);
+  const auto total = combined(*c.rewards, raw);
+  std::vector<int64_t> groups;
+  for (const auto& batch : batches)
+    for (const auto& row : batch.rows) groups.push_back(row.group);
+  const auto mean = [](const at::Tensor& values, const at::Tensor& valid) {
+    const auto scored = values.masked_select(valid);
+    return scored.numel() == 0 ? std::nan("") : scored.mean().item<double>();
+  };
+  metrics.emplace_back("reward", mean(total.total_B, total.valid_B));
+  for (int64_t k = 0; k < raw.dimensions(); ++k)
+    metrics.emplace_back("reward_" + raw.names_K[static_cast<size_t>(k)],
+                         mean(raw.values_BK.select(1, k), raw.valid_BK.select(1, k)));
+  auto advantages = group_advantages(total.total_B, total.valid_B, groups,
+                                     global_std ? DeviationOver::batch : DeviationOver::group, adv_clip_max);
+  metrics.emplace_back("zero_std_ratio", advantages.zero_std_ratio);
+  metrics.emplace_back("reward_std_mean", advantages.reward_std_mean);
+  metrics.emplace_back("masked_samples", static_cast<double>(total.valid_B.numel()) - total.valid_B.sum().item<double>());
+  return advantages;
+}
+
+std::pair<size_t, size_t> update_share(size_t count, int64_t update, int64_t updates) {
+  const auto u = static_cast<size_t>(update), n = static_cast<size_t>(updates);
+  return {count * u / n, count * (u + 1) / n};
+}
+
+std::vector<int64_t> first_rows(const std::vector<MicroBatch>& batches) {
+  std::vector<int64_t> first;
+  int64_t row = 0;
+  for (const auto& batch : batches) {
+    first.push_back(row);
+    row += static_cast<int64_t>(batch.rows.size());
+  }
+  return first;
+}
+
+void apply_gradients(AlignContext& c, TensorMap gradients, int64_t iteration, Metrics& metrics) {
+  PhaseClock::Scope scope(c.clock, "optimizer");
+  if (gradients.empty()) return;
+  const double norm = clip_gradients(gradients, c.options.optimizer.max_grad_norm);
+  add_metric(metrics, "grad_norm", norm);
+  if (!std::isfinite(norm)) {
+    add_metric(metrics, "skipped_updates", 1.0);
+    return;
+  }
+  c.optimizer.step(c.policy, gradients, c.options.optimizer.rate_at(iteration, c.options.iterations));
+  const auto t = static_cast<double>(c.optimizer_steps++);
+  if (!c.average.empty()) ema_update(c.average, c.policy, std::min((1.0 + t) / (10.0 + t), c.options.ema_decay));
+}
+
+void add_metric(Metrics& metrics, const std::string& name, double value) {
+  const auto it = std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.first == name; });
+  if (it == metrics.end())
+    metrics.emplace_back(name, value);
+  else
+    it->second += value;
+}
+
+StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {
+  if (s.window_size == 0) return {0, s.steps};
+  const int64_t last = std::max<int64_t>(s.steps - s.window_size, s.window_begin);
+  int64_t begin = s.window_begin;
+  if (s.window_random)
+    begin += static_cast<int64_t>(random_bits(seed, Purpose::window, 0, static_cast<uint64_t>(iteration)) %
+                                  static_cast<uint64_t>(last - s.window_begin + 1));
+  return {begin, std::min(begin + s.window_size, s.steps)};
+}
+
+std::vector<int64_t> trained_steps(StepWindow window, int64_t steps) {
+  std::vector<int64_t> trained;
+  for (int64_t i = window.begin; i < std::min(window.end, steps - 1); ++i) trained.push_back(i);
+  return trained;
+}
+
+}  // namespace thalweg

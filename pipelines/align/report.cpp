@@ -1,0 +1,132 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "engine/io/image.h"
+#include "engine/io/metrics.h"
+#include "pipelines/align/summary.h"
+#include "pipelines/report/report.h"
+
+namespace thalweg {
+namespace {
+
+// The named number of every row of a kind, by step.
+Series series_of(const std::vector<Json>& rows, const std::string& kind, const std::string& key, const std::string& name) {
+  Series series;
+  series.name = name;
+  for (const auto& row : rows) {
+    if (row.value("kind", "") != kind || !row.contains(key)) continue;
+    series.points.emplace_back(row.at("step").get<double>(), row.at(key).is_number() ? row.at(key).get<double>() : kNotScored);
+  }
+  return series;
+}
+
+Chart chart_of(const std::string& title, const std::string& y_label, std::vector<Series> series, const std::string& note) {
+  Chart chart;
+  chart.title = title;
+  chart.y_label = y_label;
+  chart.note = note;
+  for (auto& s : series)
+    if (!s.points.empty()) chart.series.push_back(std::move(s));
+  return chart;
+}
+
+GridPair pictures_of(const AlignSummary& s) {
+  GridPair grid;
+  grid.title = "Before and after";
+  grid.caption = "The same prompt and the same noise, drawn by the model as loaded and by the aligned model.";
+  grid.score_name = s.metric;
+  const int64_t count = s.after_BF3HW.defined() ? s.after_BF3HW.size(0) : 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<size_t>(i);
+    PicturePair pair;
+    pair.prompt = s.prompts[at];
+    pair.before_png = encode_png(s.before_BF3HW[i][0]);
+    pair.after_png = encode_png(s.after_BF3HW[i][0]);
+    pair.before_score = s.before_scores[at];
+    pair.after_score = s.after_scores[at];
+    grid.pictures.push_back(std::move(pair));
+  }
+  return grid;
+}
+
+Table baselines_of(const AlignContext& c, const AlignSummary& s) {
+  Table table;
+  table.title = "Against the model as loaded, at its best guidance";
+  table.header = {"model", "guidance scale"};
+  for (const auto& name : s.names) table.header.push_back(name);
+  for (const auto& b : s.baselines) {
+    std::vector<std::string> row = {"as loaded", format_number(b.guidance_scale), format_number(b.mean_total)};
+    for (const double mean : b.mean_K) row.push_back(format_number(mean));
+    table.rows.push_back(std::move(row));
+  }
+  std::vector<std::string> row = {"aligned", format_number(c.options.evaluate.guidance_scale)};
+  for (const double mean : s.after_means) row.push_back(format_number(mean));
+  table.rows.push_back(std::move(row));
+  table.note = "Means over the held-out prompts of /prompts/eval, one picture each.";
+  return table;
+}
+
+Table table_of(const AlignSummary& s) {
+  Table table;
+  table.title = "All rewards on held-out prompts";
+  table.header = {"reward", "before", "after", "difference", "95 % low", "95 % high", "n"};
+  for (size_t i = 0; i < s.names.size(); ++i) {
+    const auto& d = s.differences[i];
+    table.rows.push_back({s.names[i], format_number(d.mean_before), format_number(d.mean_after), format_number(d.mean),
+                          format_number(d.low), format_number(d.high), std::to_string(d.n)});
+  }
+  table.note = "Paired bootstrap over prompts: the same prompts, noise and sampler before and after.";
+  return table;
+}
+
+std::vector<Comparison> comparisons_of(const AlignSummary& s) {
+  std::vector<Comparison> comparisons;
+  for (size_t i = 0; i < s.names.size(); ++i) {
+    Comparison comparison;
+    comparison.label = s.names[i];
+    comparison.difference = s.differences[i];
+    // The metric that chose the checkpoint leads.
+    if (s.names[i] == s.metric)
+      comparisons.insert(comparisons.begin(), comparison);
+    else if (s.names[i] != "reward" && comparisons.size() < 4)
+      comparisons.push_back(comparison);
+  }
+  return comparisons;
+}
+
+}  // namespace
+
+void write_report(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s) {
+  const auto& o = c.options;
+  const auto rows = MetricsLog::read_all(folder / "metrics.jsonl");
+  Report report;
+  report.title = folder.filename().string();
+  report.subtitle = o.method + " on " + o.model.path;
+  report.status = "succeeded";
+  report.headline = {{"Method", o.method},
+                     {"Trained", c.space.is_lora() ? "LoRA, rank " + std::to_string(c.space.lora().rank) : "all weights"},
+                     {"Iterations", std::to_string(o.iterations)},
+                     {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
+  report.comparisons = comparisons_of(s);
+  report.charts.push_back(chart_of("Held-out reward", s.metric, {series_of(rows, "eval", s.metric, s.metric)},
+                                   "Prompts of /prompts/select: they choose the checkpoint and are not those reported above."));
+  std::vector<Series> training = {series_of(rows, "train", "reward", "combined reward")};
+  for (const auto& name : c.rewards->names_K())
+    if (training.size() < 4) training.push_back(series_of(rows, "train", "reward_" + name, name));
+  report.charts.push_back(chart_of("Training reward", "mean", std::move(training), "Means over each rollout; the prompts change, so it swings."));
+  report.charts.push_back(chart_of("Loss", "policy loss", {series_of(rows, "train", "policy_loss", "policy loss")}, ""));
+  report.charts.push_back(chart_of("Gradient norm", "norm before clipping", {series_of(rows, "train", "grad_norm", "gradient norm")}, ""));
+  report.grids.push_back(pictures_of(s));
+  report.tables = {table_of(s)};
+  if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));
+  const auto workers = static_cast<double>(c.workers.count());
+  for (const auto& [phase, time] : c.clock.times())
+    report.timings.push_back({phase, phase == "optimizer" ? time.wall : time.wall / workers, time.cpu});
+  AlignOptions copy = o;
+  report.job = write_fields([&](Fields& f) { describe(f, copy); });
+  write_file(folder / "report.html", render_report(report));
+}
+
+}  // namespace thalweg

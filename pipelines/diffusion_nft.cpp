@@ -1,0 +1,145 @@
+// DiffusionNFT (Zheng et al. 2025, arXiv 2509.16117): rollout of the old policy with the ODE, clean latents only ->
+// score -> group advantages -> forward noising at sigmas of the schedule -> contrastive velocity loss -> optimizer ->
+// the old policy follows.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "engine/losses/nft.h"
+#include "pipelines/align/method.h"
+#include "samplers/flow_ode.h"
+
+namespace thalweg {
+namespace {
+
+struct LossSums {
+  double policy_loss = 0.0, kl_loss = 0.0, old_deviation = 0.0;
+};
+
+class DiffusionNft final : public Method {
+ public:
+  DiffusionNft(const DiffusionNftOptions& options, const AlignContext& context)
+      : o_(options), old_(cloned(context.policy)) {}
+
+  Metrics iterate(AlignContext& c, int64_t iteration) override {
+    Metrics metrics;
+    const auto batches =
+        draw_groups(c, iteration, o_.prompts_per_iteration, o_.group_size, c.guided(c.space.bind(old_)),
+                    [](const SamplerInput& in) { return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}}; });
+    const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
+    for (int64_t update = 0; update < o_.updates; ++update) {
+      LossSums sums;
+      apply_gradients(c, train(c, batches, advantages, update, sums), iteration, metrics);
+      add_metric(metrics, "policy_loss", sums.policy_loss / static_cast<double>(o_.updates));
+      if (o_.kl_beta > 0.0) add_metric(metrics, "kl_loss", sums.kl_loss / static_cast<double>(o_.updates));
+      add_metric(metrics, "old_deviation", sums.old_deviation / static_cast<double>(o_.updates));
+    }
+    const double decay = old_decay(iteration);
+    ema_update(old_, c.policy, decay);
+    metrics.emplace_back("old_decay", decay);
+    return metrics;
+  }
+
+  TensorMap state() const override { return old_; }
+  void load_state(const TensorMap& state) override { old_ = cloned(state); }
+
+ private:
+  double old_decay(int64_t iteration) const {
+    const double grown = o_.old_decay_rate * static_cast<double>(std::max<int64_t>(iteration + 1 - o_.old_decay_start, 0));
+    return std::min(grown, o_.old_decay_maximum);
+  }
+
+  TensorMap train(AlignContext& c, const std::vector<MicroBatch>& batches, const GroupAdvantages& advantages,
+                  int64_t update, LossSums& sums) const {
+    const auto [begin, end] = update_share(batches.size(), update, o_.updates);
+    const auto first = first_rows(batches);
+    double used = 0.0;
+    for (size_t m = begin; m < end; ++m)
+      used += advantages.used_B.slice(0, first[m], first[m] + static_cast<int64_t>(batches[m].rows.size())).sum().item<double>();
+    if (used == 0.0) return {};
+    // One entry a micro-batch, added in order: sums must not depend on which worker came first.
+    std::vector<LossSums> parts(end - begin);
+    auto gradients = lane_gradients(c.workers, c.options.parallel.lanes, static_cast<int64_t>(end - begin), [&](int64_t k) {
+      PhaseClock::Scope scope(c.clock, "train");
+      const auto m = begin + static_cast<size_t>(k);
+      const auto rows = static_cast<int64_t>(batches[m].rows.size());
+      return train_micro_batch(c, batches[m], advantages.values_B.slice(0, first[m], first[m] + rows),
+                               advantages.used_B.slice(0, first[m], first[m] + rows), used, parts[static_cast<size_t>(k)]);
+    });
+    for (const auto& part : parts) {
+      sums.policy_loss += part.policy_loss;
+      sums.kl_loss += part.kl_loss;
+      sums.old_deviation += part.old_deviation;
+    }
+    return gradients;
+  }
+
+  TensorMap train_micro_batch(AlignContext& c, const MicroBatch& batch, const at::Tensor& advantage_B,
+                              const at::Tensor& used_B, double used, LossSums& sums) const {
+    const auto& x0 = batch.trajectory.x0_BCFHW;
+    const auto sigmas_TB = training_sigmas(c, batch.slot_B());
+    const auto r = nft_optimality(advantage_B, o_.adv_clip_max).to(at::kFloat);
+    const auto policy = c.space.bind(c.policy), old = c.space.bind(old_);
+    const auto reference = o_.kl_beta > 0.0 ? c.space.reference() : Velocity{};
+    TensorMap gradients;
+    for (int64_t t = 0; t < o_.times_per_sample; ++t) {
+      const auto sigma_B = sigmas_TB[t];
+      const auto sigma = sigma_B.to(x0.scalar_type()).view({-1, 1, 1, 1, 1});
+      const auto noise = normal_noise(c.seed(), Purpose::training_noise, batch.slot_B(), static_cast<uint64_t>(t), x0.sizes().slice(1));
+      const auto x_t = (1.0 - sigma) * x0 + sigma * noise;
+      const Step step{sigma_B, sigma_B, -1, batch.slot_B()};
+      at::Tensor v_old, v_ref;
+      {
+        c10::NoGradGuard no_grad;
+        v_old = old(x_t, step, batch.conditioning);
+        if (reference) v_ref = reference(x_t, step, batch.conditioning);
+      }
+      const auto v = policy(x_t, step, batch.conditioning);
+      const double share = 1.0 / (used * static_cast<double>(o_.times_per_sample));
+      const auto mean = [&](const at::Tensor& value_B) { return at::where(used_B, value_B * share, 0.0).sum(); };
+      auto loss = mean(nft_loss(v, v_old, x_t, x0, sigma_B, r, o_.beta, o_.adv_clip_max));
+      sums.policy_loss += loss.item<double>();
+      sums.old_deviation += mean(velocity_kl(v.detach(), v_old)).item<double>();
+      if (reference) {
+        const auto kl = mean(velocity_kl(v, v_ref));
+        sums.kl_loss += kl.item<double>();
+        loss = loss + kl * o_.kl_beta;
+      }
+      accumulate(gradients, gradients_of(loss, c.policy));
+    }
+    return gradients;
+  }
+
+  // Each sample takes the schedule's sigmas in an order of its own and is trained on the first `times_per_sample`;
+  // [T, B], float64.
+  at::Tensor training_sigmas(const AlignContext& c, const std::vector<int64_t>& slots) const {
+    const auto n = static_cast<size_t>(c.schedule.steps());
+    auto sigmas_TB = at::empty({o_.times_per_sample, static_cast<int64_t>(slots.size())}, at::kDouble);
+    auto out = sigmas_TB.accessor<double, 2>();
+    for (size_t b = 0; b < slots.size(); ++b) {
+      std::vector<size_t> order(n);
+      std::iota(order.begin(), order.end(), size_t{0});
+      std::vector<uint64_t> key;
+      for (size_t i = 0; i < n; ++i)
+        key.push_back(random_bits(c.seed(), Purpose::training_sigma, static_cast<uint64_t>(slots[b]), i));
+      std::sort(order.begin(), order.end(), [&](size_t i, size_t j) { return key[i] < key[j]; });
+      for (int64_t t = 0; t < o_.times_per_sample; ++t)
+        out[t][static_cast<int64_t>(b)] = c.schedule.sigmas[order[static_cast<size_t>(t) % n]];
+    }
+    return sigmas_TB;
+  }
+
+  DiffusionNftOptions o_;
+  TensorMap old_;
+};
+
+}  // namespace
+
+std::unique_ptr<Method> make_diffusion_nft(const DiffusionNftOptions& options, const AlignContext& context) {
+  return std::make_unique<DiffusionNft>(options, context);
+}
+
+}  // namespace thalweg

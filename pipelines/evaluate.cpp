@@ -1,0 +1,99 @@
+#include "pipelines/evaluate.h"
+
+#include <ATen/ATen.h>
+
+#include "engine/core/error.h"
+#include "engine/io/image.h"
+#include "pipelines/scoring.h"
+#include "pipelines/stages/evaluation.h"
+
+namespace thalweg {
+namespace {
+
+struct EvaluateOptions {
+  ModelSection model;
+  PromptSection prompts;
+  SizeSection size;
+  int64_t steps = 28, pictures = 64, seed = 0;
+  std::vector<double> guidance_scales;
+  std::vector<RewardSpec> rewards;
+  CombineSection combine;
+  ParallelSection parallel;
+  std::string output;
+};
+
+void describe_evaluate(Fields& f, EvaluateOptions& o) {
+  f.object({"model", "what is evaluated", true}, [&](Fields& m) { describe(m, o.model); });
+  f.object({"prompts", "held-out prompts", true}, [&](Fields& p) { describe(p, o.prompts); });
+  f.object({"size", "of the pictures"}, [&](Fields& s) { describe(s, o.size); });
+  f.integer({"steps", "ODE steps"}, o.steps, 1, 1000);
+  f.list({"guidance", "one evaluation each; absent: guidance_scale 1"}, o.guidance_scales,
+         [](Fields& g, double& scale) { g.number({"guidance_scale", "classifier-free guidance", true}, scale, 0.0, 100.0); });
+  f.list({"rewards", "what to score", true}, o.rewards, [](Fields& r, RewardSpec& spec) { describe(r, spec); });
+  f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
+  f.integer({"pictures", "first pictures written as a grid for each guidance scale"}, o.pictures, 0, 1024);
+  f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
+  f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
+  f.text({"output", "folder of the run", true}, o.output);
+}
+
+class EvaluateJob final : public Job {
+ public:
+  void describe(Fields& fields) override { describe_evaluate(fields, o_); }
+
+  void check() override {
+    require_model(o_.model);
+    if (o_.model.has_lora && o_.model.lora.path.empty()) throw Error("/model/lora/path", "is missing: a LoRA to evaluate");
+    o_.prompts.require();
+    if (o_.rewards.empty()) throw Error("/rewards", "names no reward");
+    require_plugins(o_.rewards);
+  }
+
+  void run(const Observer& observer) override;
+  std::string output() const override { return o_.output; }
+
+ private:
+  EvaluateOptions o_;
+};
+
+void EvaluateJob::run(const Observer& observer) {
+  Workers workers(o_.parallel.worker_count());
+  PhaseClock clock;
+  const auto model = load_model(o_.model.path, o_.model.options());
+  const auto prompts = encode_prompts(*model, o_.prompts.read());
+  const auto unconditional = model->encode({""});
+  const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed);
+  const auto velocity = bound_with_lora(*model, o_.model);
+  EvaluationInput input{.model = *model, .prompts = prompts, .shape = checked_latent_shape(*model, o_.size), .steps = o_.steps,
+                        .guidance_scale = 1.0, .unconditional = unconditional, .seed = static_cast<uint64_t>(o_.seed),
+                        .rewards = *rewards, .micro_batch = o_.parallel.micro_batch, .keep_frames = o_.pictures,
+                        .workers = workers, .clock = clock};
+  const auto scales = o_.guidance_scales.empty() ? std::vector<double>{1.0} : o_.guidance_scales;
+  Json result = {{"status", "succeeded"}, {"job", "evaluate"}, {"samples", prompts.size()}, {"evaluations", Json::array()}};
+  for (size_t i = 0; i < scales.size(); ++i) {
+    input.guidance_scale = scales[i];
+    const auto evaluation = evaluate(input, velocity);
+    Json row = {{"guidance_scale", scales[i]}, {"reward", evaluation.mean_total()}};
+    std::string line = "guidance " + Json(scales[i]).dump() + ":";
+    for (int64_t k = 0; k < evaluation.rewards.dimensions(); ++k) {
+      const auto& name = evaluation.rewards.names_K[static_cast<size_t>(k)];
+      row[name] = evaluation.mean(k);
+      line += "  " + name + " " + row[name].dump().substr(0, 6);
+    }
+    result["evaluations"].push_back(std::move(row));
+    if (evaluation.frames_BF3HW.defined())
+      write_png(std::filesystem::path(o_.output) / ("grid-" + std::to_string(i) + ".png"),
+                image_grid(evaluation.frames_BF3HW.select(1, 0), 8));
+    observer.progress("evaluate", static_cast<int64_t>(i) + 1, static_cast<int64_t>(scales.size()), {});
+    observer.message(line);
+  }
+  for (const auto& [phase, time] : clock.times())
+    result["time"]["phases"][phase] = {{"wall_s", time.wall}, {"cpu_s", time.cpu}};
+  write_file(std::filesystem::path(o_.output) / "result.json", result.dump(2) + "\n");
+}
+
+}  // namespace
+
+std::unique_ptr<Job> make_evaluate_job() { return std::make_unique<EvaluateJob>(); }
+
+}  // namespace thalweg

@@ -1,0 +1,161 @@
+#include "pipelines/sample.h"
+
+#include <ATen/ATen.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "engine/core/error.h"
+#include "engine/io/image.h"
+#include "engine/weights/safetensors.h"
+#include "pipelines/scoring.h"
+#include "pipelines/stages/rollout.h"
+#include "samplers/flow_ode.h"
+#include "samplers/flow_sde.h"
+#include "samplers/guidance/cfg.h"
+
+namespace thalweg {
+namespace {
+
+struct SampleOptions {
+  ModelSection model;
+  PromptSection prompts;
+  SamplerSection sampler;
+  std::vector<RewardSpec> rewards;
+  CombineSection combine;
+  ParallelSection parallel;
+  std::string negative_prompt, latents, output;
+  bool save_latents = false, save_frames = false, save_images = true;
+  int64_t images_per_prompt = 1, seed = 0;
+};
+
+void describe_sample(Fields& f, SampleOptions& o) {
+  f.object({"model", "what to sample from", true}, [&](Fields& m) { describe(m, o.model); });
+  f.object({"prompts", "what to draw", true}, [&](Fields& p) { describe(p, o.prompts); });
+  f.text({"negative_prompt", "what guidance leads away from"}, o.negative_prompt);
+  f.integer({"images_per_prompt", "pictures a prompt, each from its own noise"}, o.images_per_prompt, 1, 100000);
+  f.object({"sampler", "how to draw"}, [&](Fields& s) { describe(s, o.sampler); });
+  f.text({"latents", "initial noise: safetensors with `latents` [N,C,H,W] or [N,C,F,H,W], in prompt order"}, o.latents);
+  f.boolean({"save_images", "PNG files and a grid"}, o.save_images);
+  f.boolean({"save_latents", "latents.safetensors: `latents`, float32, of the rank of the initial noise"}, o.save_latents);
+  f.boolean({"save_frames", "frames.safetensors: `frames` [N,F,3,H,W] in [0,1]"}, o.save_frames);
+  f.list({"rewards", "scores of what was drawn"}, o.rewards, [](Fields& r, RewardSpec& spec) { describe(r, spec); });
+  f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
+  f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
+  f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
+  f.text({"output", "folder of the run", true}, o.output);
+}
+
+// Initial noise of a file, as [N,C,F,H,W] float32; `image_rank` says whether it came without a frame axis.
+at::Tensor read_noise(const SampleOptions& o, const LatentShape& shape, int64_t count, bool& image_rank) {
+  const auto file = read_safetensors(o.latents);
+  const auto it = file.tensors.find("latents");
+  if (it == file.tensors.end()) throw Error(o.latents, "holds no tensor named latents");
+  auto noise = it->second;
+  image_rank = noise.dim() == 4;
+  if (image_rank) noise = noise.unsqueeze(2);
+  const std::vector<int64_t> expected = {count, shape.channels, shape.frames, shape.height, shape.width};
+  if (!at::isFloatingType(noise.scalar_type()) || noise.sizes() != at::IntArrayRef(expected)) {
+    std::string text;
+    for (const auto size : expected) text += (text.empty() ? "" : ",") + std::to_string(size);
+    throw Error("/latents", o.latents + " must hold floating-point latents [" + text + "] (the frame axis may be left out)");
+  }
+  return noise.to(at::kFloat).contiguous();
+}
+
+class SampleJob final : public Job {
+ public:
+  void describe(Fields& fields) override { describe_sample(fields, o_); }
+
+  void check() override {
+    require_model(o_.model);
+    if (o_.model.has_lora && o_.model.lora.path.empty())
+      throw Error("/model/lora/path", "is missing: a LoRA to sample with");
+    o_.prompts.require();
+    if (!o_.latents.empty()) require_file(o_.latents, "/latents");
+    require_plugins(o_.rewards);
+  }
+
+  void run(const Observer& observer) override;
+  std::string output() const override { return o_.output; }
+
+ private:
+  std::function<Trajectory(const SamplerInput&)> sampler() const {
+    if (o_.sampler.name == "flow_ode")
+      return [](const SamplerInput& in) { return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}}; };
+    const auto window = o_.sampler.window_size == 0
+                            ? StepWindow{0, o_.sampler.steps}
+                            : StepWindow{o_.sampler.window_begin, o_.sampler.window_begin + o_.sampler.window_size};
+    return [window, noise = o_.sampler.noise_level](const SamplerInput& in) { return sample_flow_sde(in, noise, window, {}); };
+  }
+
+  void save(const std::vector<MicroBatch>& batches, bool image_rank, const Observer& observer) const;
+
+  SampleOptions o_;
+};
+
+void SampleJob::run(const Observer& observer) {
+  Workers workers(o_.parallel.worker_count());
+  PhaseClock clock;
+  const auto model = load_model(o_.model.path, o_.model.options());
+  const auto prompts = encode_prompts(*model, o_.prompts.read());
+  const auto shape = checked_latent_shape(*model, o_.sampler.size);
+  const auto rewards = o_.rewards.empty() ? nullptr : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch, o_.seed);
+  const int64_t total = prompts.size() * o_.images_per_prompt;
+  bool image_rank = shape.frames == 1;
+  const auto noise = o_.latents.empty() ? at::Tensor() : read_noise(o_, shape, total, image_rank);
+  RolloutInput input{.model = *model,
+                     .prompts = prompts,
+                     .rows = {},
+                     .shape = shape,
+                     .schedule = model->schedule(o_.sampler.steps),
+                     .velocity = cfg(o_.sampler.guidance_scale, model->encode({o_.negative_prompt}))(bound_with_lora(*model, o_.model)),
+                     .sampler = sampler(),
+                     .seed = static_cast<uint64_t>(o_.seed),
+                     .noise = Purpose::initial_noise,
+                     .initial_noise_NCFHW = noise,
+                     .rewards = rewards.get(),
+                     .micro_batch = o_.parallel.micro_batch,
+                     .keep_frames = o_.save_images || o_.save_frames ? total : 0,
+                     .workers = workers,
+                     .clock = clock,
+                     .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); }};
+  for (int64_t i = 0; i < total; ++i) input.rows.push_back({i / o_.images_per_prompt, i / o_.images_per_prompt, i});
+  const auto batches = rollout(input);
+  save(batches, image_rank, observer);
+  std::optional<RewardBatch> scores;
+  if (rewards) scores = rewards_of(batches);
+  std::vector<std::string> row_prompts;
+  for (const auto& row : input.rows) row_prompts.push_back(prompts.list.prompts[static_cast<size_t>(row.prompt)]);
+  write_scores(o_.output, "sample", row_prompts, rewards.get(), scores, clock, observer);
+}
+
+void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank, const Observer& observer) const {
+  const std::filesystem::path folder = o_.output;
+  if (o_.save_latents) {
+    const auto latents = latents_of(batches).to(at::kFloat);
+    write_safetensors(folder / "latents.safetensors", {{"latents", image_rank ? latents.squeeze(2) : latents}});
+  }
+  const auto frames = frames_of(batches);
+  if (o_.save_frames) write_safetensors(folder / "frames.safetensors", {{"frames", frames}});
+  if (!o_.save_images) return;
+  std::filesystem::create_directories(folder / "samples");
+  for (int64_t i = 0; i < frames.size(0); ++i) {
+    for (int64_t f = 0; f < frames.size(1); ++f) {
+      char name[48];
+      if (frames.size(1) == 1)
+        std::snprintf(name, sizeof name, "%05d.png", static_cast<int>(i));
+      else
+        std::snprintf(name, sizeof name, "%05d_frame%04d.png", static_cast<int>(i), static_cast<int>(f));
+      write_png(folder / "samples" / name, frames[i][f]);
+    }
+  }
+  write_png(folder / "grid.png", image_grid(frames.select(1, 0).slice(0, 0, 64), 8));
+  observer.message("pictures: " + (folder / "samples").string());
+}
+
+}  // namespace
+
+std::unique_ptr<Job> make_sample_job() { return std::make_unique<SampleJob>(); }
+
+}  // namespace thalweg

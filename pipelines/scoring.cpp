@@ -1,0 +1,96 @@
+#include "pipelines/scoring.h"
+
+#include <ATen/ATen.h>
+
+#include <cstdio>
+
+#include "engine/core/error.h"
+#include "engine/weights/lora_file.h"
+#include "pipelines/stages/evaluation.h"
+
+namespace thalweg {
+namespace {
+
+Json number_or_null(double value, bool valid) { return valid ? Json(value) : Json(nullptr); }
+
+// One line a sample: prompt, every dimension (null: not scored), the combined reward.
+std::string score_lines(const std::vector<std::string>& prompts, const RewardBatch& raw, const CombinedReward& total) {
+  const auto values = raw.values_BK.accessor<double, 2>();
+  const auto valid = raw.valid_BK.accessor<bool, 2>();
+  const auto sums = total.total_B.accessor<double, 1>();
+  const auto summed = total.valid_B.accessor<bool, 1>();
+  std::string lines;
+  for (int64_t i = 0; i < raw.batch(); ++i) {
+    Json row = {{"index", i}, {"prompt", prompts[static_cast<size_t>(i)]}, {"reward", number_or_null(sums[i], summed[i])}};
+    for (int64_t k = 0; k < raw.dimensions(); ++k)
+      row[raw.names_K[static_cast<size_t>(k)]] = number_or_null(values[i][k], valid[i][k]);
+    lines += row.dump() + "\n";
+  }
+  return lines;
+}
+
+Json mean_of(const at::Tensor& values, const at::Tensor& valid) {
+  const auto scored = values.masked_select(valid);
+  return {{"mean", scored.numel() ? Json(scored.mean().item<double>()) : Json(nullptr)},
+          {"scored", scored.numel()},
+          {"not_scored", values.numel() - scored.numel()}};
+}
+
+}  // namespace
+
+void describe(Fields& f, PromptSection& p) {
+  f.texts({"texts", "the prompts themselves"}, p.texts);
+  f.text({"path", "file of prompts, .txt (one a line) or .jsonl"}, p.path);
+  f.integer({"limit", "first prompts of the file; 0: all"}, p.limit, 0, 100000000);
+}
+
+void PromptSection::require() const {
+  if (texts.empty() == path.empty()) throw Error("/prompts", "give either texts or path");
+  if (!path.empty()) require_file(path, "/prompts/path");
+}
+
+PromptList PromptSection::read() const {
+  if (!path.empty()) return read_prompts(path, "/prompts/path", limit);
+  return {texts, std::vector<std::string>(texts.size(), "{}")};
+}
+
+LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size) {
+  try {
+    return model.latent_shape(size.height, size.width, size.frames);
+  } catch (const Error& e) {
+    throw Error("/sampler", e.message());
+  }
+}
+
+Velocity bound_with_lora(const FlowModel& model, const ModelSection& section) {
+  if (!section.has_lora) return model.bind(model.backbone(), nullptr);
+  const auto lora = read_lora(section.lora.path);
+  Adapter adapter{{}, lora.scale};
+  for (const auto& [name, tensor] : lora.tensors) adapter.tensors[name] = tensor.to(section.options().dtype);
+  return model.bind(model.backbone(), &adapter);
+}
+
+void write_scores(const std::filesystem::path& folder, const std::string& job, const std::vector<std::string>& prompts,
+                  const RewardSet* rewards, const std::optional<RewardBatch>& scores, const PhaseClock& clock,
+                  const Observer& observer) {
+  Json result = {{"status", "succeeded"}, {"job", job}, {"samples", prompts.size()}};
+  if (rewards && scores) {
+    const auto total = combined(*rewards, *scores);
+    write_file(folder / "scores.jsonl", score_lines(prompts, *scores, total));
+    result["rewards"]["reward"] = mean_of(total.total_B, total.valid_B);
+    for (int64_t k = 0; k < scores->dimensions(); ++k) {
+      const auto& name = scores->names_K[static_cast<size_t>(k)];
+      result["rewards"][name] = mean_of(scores->values_BK.select(1, k), scores->valid_BK.select(1, k));
+    }
+    for (const auto& [name, entry] : result["rewards"].items()) {
+      const auto mean = entry.at("mean");
+      observer.message(name + "  " + (mean.is_null() ? "not scored" : mean.dump().substr(0, 8)));
+    }
+    for (const auto& failure : rewards->errors()) observer.message("reward " + failure.plugin + " failed: " + failure.text);
+  }
+  for (const auto& [phase, time] : clock.times())
+    result["time"]["phases"][phase] = {{"wall_s", time.wall}, {"cpu_s", time.cpu}};
+  write_file(folder / "result.json", result.dump(2) + "\n");
+}
+
+}  // namespace thalweg

@@ -1,0 +1,37 @@
+// What `sample`, `score` and `evaluate` share: prompts of a job, and scores to scores.jsonl and result.json.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "pipelines/observer.h"
+#include "pipelines/sections.h"
+#include "pipelines/stages/phase_clock.h"
+
+namespace thalweg {
+
+/// Prompts given in the job or in a file, one of the two.
+struct PromptSection {
+  std::vector<std::string> texts;
+  std::string path;
+  int64_t limit = 0;
+
+  /// Throws Error at /prompts unless exactly one is given and the file exists.
+  void require() const;
+  PromptList read() const;
+};
+void describe(Fields& fields, PromptSection& prompts);
+
+/// latent_shape() with the error placed at /sampler.
+LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size);
+
+/// The model with the LoRA of its section, if it names one.
+Velocity bound_with_lora(const FlowModel& model, const ModelSection& section);
+
+/// Writes scores.jsonl (a line a sample) when there are scores, and result.json: status, mean of each reward over the
+/// scored samples, how many were not scored and why, time by phase.
+void write_scores(const std::filesystem::path& folder, const std::string& job, const std::vector<std::string>& prompts,
+                  const RewardSet* rewards, const std::optional<RewardBatch>& scores, const PhaseClock& clock,
+                  const Observer& observer);
+
+}  // namespace thalweg

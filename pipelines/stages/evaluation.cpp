@@ -1,0 +1,53 @@
+#include "pipelines/stages/evaluation.h"
+
+#include <ATen/ATen.h>
+
+#include "samplers/flow_ode.h"
+#include "samplers/guidance/cfg.h"
+
+namespace thalweg {
+namespace {
+
+double masked_mean(const at::Tensor& values_B, const at::Tensor& valid_B) {
+  const auto scored = values_B.masked_select(valid_B);
+  return scored.numel() == 0 ? std::numeric_limits<double>::quiet_NaN() : scored.mean().item<double>();
+}
+
+}  // namespace
+
+double Evaluation::mean(int64_t k) const {
+  return masked_mean(rewards.values_BK.select(1, k), rewards.valid_BK.select(1, k));
+}
+
+double Evaluation::mean_total() const { return masked_mean(total.total_B, total.valid_B); }
+
+Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
+  RolloutInput rollout_in{.model = in.model,
+                          .prompts = in.prompts,
+                          .rows = {},
+                          .shape = in.shape,
+                          .schedule = in.model.schedule(in.steps),
+                          .velocity = cfg(in.guidance_scale, in.unconditional)(velocity),
+                          .sampler = [](const SamplerInput& s) { return Trajectory{s.schedule, sample_flow_ode(s), {}, {}, {}, {}}; },
+                          .seed = in.seed,
+                          .noise = Purpose::evaluation,
+                          .initial_noise_NCFHW = {},
+                          .rewards = &in.rewards,
+                          .micro_batch = in.micro_batch,
+                          .keep_frames = in.keep_frames,
+                          .workers = in.workers,
+                          .clock = in.clock};
+  for (int64_t i = 0; i < in.prompts.size(); ++i) rollout_in.rows.push_back({i, i, i});
+  const auto batches = rollout(rollout_in);
+  Evaluation result;
+  result.rewards = rewards_of(batches);
+  result.total = combined(in.rewards, result.rewards);
+  result.frames_BF3HW = frames_of(batches);
+  return result;
+}
+
+CombinedReward combined(const RewardSet& rewards, const RewardBatch& raw) {
+  return weighted(rewards.transform(raw), rewards.weights_K());
+}
+
+}  // namespace thalweg

@@ -1,0 +1,40 @@
+// Scores on held-out prompts: always the same prompts, the same noise, the ODE.
+#pragma once
+
+#include "pipelines/stages/rollout.h"
+#include "rewards/combine/weighted.h"
+
+namespace thalweg {
+
+struct EvaluationInput {
+  const FlowModel& model;
+  const PromptSet& prompts;
+  LatentShape shape;
+  int64_t steps = 28;
+  double guidance_scale = 1.0;
+  const Conditioning& unconditional;
+  uint64_t seed = 0;
+  RewardSet& rewards;
+  int64_t micro_batch = 16;
+  int64_t keep_frames = 0;
+  Workers& workers;
+  PhaseClock& clock;
+};
+
+struct Evaluation {
+  RewardBatch rewards;       // one row a prompt
+  CombinedReward total;      // transformed and combined
+  at::Tensor frames_BF3HW;   // of the first prompts
+
+  /// Mean of the scored values of column `k`; NaN when none is.
+  double mean(int64_t k) const;
+  double mean_total() const;
+};
+
+/// Prompt i starts from the noise (seed, evaluation, i): the same before and after, whatever was trained.
+Evaluation evaluate(const EvaluationInput& input, const Velocity& velocity);
+
+/// Transforms of the job, then the weighted sum.
+CombinedReward combined(const RewardSet& rewards, const RewardBatch& raw);
+
+}  // namespace thalweg
