@@ -111,8 +111,9 @@ std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const
     if (class_name == row.class_name) return row.load(folder, options);
     known.emplace_back(row.class_name);
   }
-  throw Error((folder / "model_index.json").string(),
-              "_class_name \"" + class_name + "\" is not a family that can be loaded" + suggestion(class_name, known));
+  throw Error((folder / "model_index.json").string(), "_class_name \"" + class_name +
+                                                          "\" is not a family that can be loaded" +
+                                                          suggestion(class_name, known));
 }
 
 }  // namespace thalweg

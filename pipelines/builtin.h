@@ -1,4 +1,5 @@
-// THE table of names: job kinds, methods, samplers and model families. To add one, add its file and its row here.
+// THE table of names: job kinds, methods, samplers and model families. To add one, add its file and its row
+// here.
 #pragma once
 
 #include <filesystem>

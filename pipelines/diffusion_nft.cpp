@@ -1,6 +1,6 @@
-// DiffusionNFT (Zheng et al. 2025, arXiv 2509.16117): rollout of the old policy with the ODE, clean latents only ->
-// score -> group advantages -> forward noising at sigmas of the schedule -> contrastive velocity loss -> optimizer ->
-// the old policy follows.
+// DiffusionNFT (Zheng et al. 2025, arXiv 2509.16117): rollout of the old policy with the ODE, clean latents
+// only -> score -> group advantages -> forward noising at sigmas of the schedule -> contrastive velocity loss
+// -> optimizer -> the old policy follows.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
@@ -26,9 +26,9 @@ class DiffusionNft final : public Method {
 
   Metrics iterate(AlignContext& c, int64_t iteration) override {
     Metrics metrics;
-    const auto batches =
-        draw_groups(c, iteration, o_.prompts_per_iteration, o_.group_size, c.guided(c.space.bind(old_)),
-                    [](const SamplerInput& in) { return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}}; });
+    const auto batches = draw_groups(
+        c, iteration, o_.prompts_per_iteration, o_.group_size, c.guided(c.space.bind(old_)),
+        [](const SamplerInput& in) { return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}}; });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       LossSums sums;
@@ -48,7 +48,8 @@ class DiffusionNft final : public Method {
 
  private:
   double old_decay(int64_t iteration) const {
-    const double grown = o_.old_decay_rate * static_cast<double>(std::max<int64_t>(iteration + 1 - o_.old_decay_start, 0));
+    const double grown =
+        o_.old_decay_rate * static_cast<double>(std::max<int64_t>(iteration + 1 - o_.old_decay_start, 0));
     return std::min(grown, o_.old_decay_maximum);
   }
 
@@ -58,17 +59,21 @@ class DiffusionNft final : public Method {
     const auto first = first_rows(batches);
     double used = 0.0;
     for (size_t m = begin; m < end; ++m)
-      used += advantages.used_B.slice(0, first[m], first[m] + static_cast<int64_t>(batches[m].rows.size())).sum().item<double>();
+      used += advantages.used_B.slice(0, first[m], first[m] + static_cast<int64_t>(batches[m].rows.size()))
+                  .sum()
+                  .item<double>();
     if (used == 0.0) return {};
     // One entry a micro-batch, added in order: sums must not depend on which worker came first.
     std::vector<LossSums> parts(end - begin);
-    auto gradients = lane_gradients(c.workers, c.options.parallel.lanes, static_cast<int64_t>(end - begin), [&](int64_t k) {
-      PhaseClock::Scope scope(c.clock, "train");
-      const auto m = begin + static_cast<size_t>(k);
-      const auto rows = static_cast<int64_t>(batches[m].rows.size());
-      return train_micro_batch(c, batches[m], advantages.values_B.slice(0, first[m], first[m] + rows),
-                               advantages.used_B.slice(0, first[m], first[m] + rows), used, parts[static_cast<size_t>(k)]);
-    });
+    auto gradients = lane_gradients(
+        c.workers, c.options.parallel.lanes, static_cast<int64_t>(end - begin), [&](int64_t k) {
+          PhaseClock::Scope scope(c.clock, "train");
+          const auto m = begin + static_cast<size_t>(k);
+          const auto rows = static_cast<int64_t>(batches[m].rows.size());
+          return train_micro_batch(c, batches[m], advantages.values_B.slice(0, first[m], first[m] + rows),
+                                   advantages.used_B.slice(0, first[m], first[m] + rows), used,
+                                   parts[static_cast<size_t>(k)]);
+        });
     for (const auto& part : parts) {
       sums.policy_loss += part.policy_loss;
       sums.kl_loss += part.kl_loss;
@@ -88,7 +93,8 @@ class DiffusionNft final : public Method {
     for (int64_t t = 0; t < o_.times_per_sample; ++t) {
       const auto sigma_B = sigmas_TB[t];
       const auto sigma = sigma_B.to(x0.scalar_type()).view({-1, 1, 1, 1, 1});
-      const auto noise = normal_noise(c.seed(), Purpose::training_noise, batch.slot_B(), static_cast<uint64_t>(t), x0.sizes().slice(1));
+      const auto noise = normal_noise(c.seed(), Purpose::training_noise, batch.slot_B(),
+                                      static_cast<uint64_t>(t), x0.sizes().slice(1));
       const auto x_t = (1.0 - sigma) * x0 + sigma * noise;
       const Step step{sigma_B, sigma_B, -1, batch.slot_B()};
       at::Tensor v_old, v_ref;
@@ -99,7 +105,9 @@ class DiffusionNft final : public Method {
       }
       const auto v = policy(x_t, step, batch.conditioning);
       const double share = 1.0 / (used * static_cast<double>(o_.times_per_sample));
-      const auto mean = [&](const at::Tensor& value_B) { return at::where(used_B, value_B * share, 0.0).sum(); };
+      const auto mean = [&](const at::Tensor& value_B) {
+        return at::where(used_B, value_B * share, 0.0).sum();
+      };
       auto loss = mean(nft_loss(v, v_old, x_t, x0, sigma_B, r, o_.beta, o_.adv_clip_max));
       sums.policy_loss += loss.item<double>();
       sums.old_deviation += mean(velocity_kl(v.detach(), v_old)).item<double>();
@@ -113,8 +121,8 @@ class DiffusionNft final : public Method {
     return gradients;
   }
 
-  // Each sample takes the schedule's sigmas in an order of its own and is trained on the first `times_per_sample`;
-  // [T, B], float64.
+  // Each sample takes the schedule's sigmas in an order of its own and is trained on the first
+  // `times_per_sample`; [T, B], float64.
   at::Tensor training_sigmas(const AlignContext& c, const std::vector<int64_t>& slots) const {
     const auto n = static_cast<size_t>(c.schedule.steps());
     auto sigmas_TB = at::empty({o_.times_per_sample, static_cast<int64_t>(slots.size())}, at::kDouble);

@@ -28,8 +28,11 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
   f.object({"size", "of the pictures"}, [&](Fields& s) { describe(s, o.size); });
   f.integer({"steps", "ODE steps"}, o.steps, 1, 1000);
   f.list({"guidance", "one evaluation each; absent: guidance_scale 1"}, o.guidance_scales,
-         [](Fields& g, double& scale) { g.number({"guidance_scale", "classifier-free guidance", true}, scale, 0.0, 100.0); });
-  f.list({"rewards", "what to score", true}, o.rewards, [](Fields& r, RewardSpec& spec) { describe(r, spec); });
+         [](Fields& g, double& scale) {
+           g.number({"guidance_scale", "classifier-free guidance", true}, scale, 0.0, 100.0);
+         });
+  f.list({"rewards", "what to score", true}, o.rewards,
+         [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.integer({"pictures", "first pictures written as a grid for each guidance scale"}, o.pictures, 0, 1024);
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
@@ -43,7 +46,8 @@ class EvaluateJob final : public Job {
 
   void check() override {
     require_model(o_.model);
-    if (o_.model.has_lora && o_.model.lora.path.empty()) throw Error("/model/lora/path", "is missing: a LoRA to evaluate");
+    if (o_.model.has_lora && o_.model.lora.path.empty())
+      throw Error("/model/lora/path", "is missing: a LoRA to evaluate");
     o_.prompts.require();
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward");
     require_plugins(o_.rewards);
@@ -64,12 +68,23 @@ void EvaluateJob::run(const Observer& observer) {
   const auto unconditional = model->encode({""});
   const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed);
   const auto velocity = bound_with_lora(*model, o_.model);
-  EvaluationInput input{.model = *model, .prompts = prompts, .shape = checked_latent_shape(*model, o_.size), .steps = o_.steps,
-                        .guidance_scale = 1.0, .unconditional = unconditional, .seed = static_cast<uint64_t>(o_.seed),
-                        .rewards = *rewards, .micro_batch = o_.parallel.micro_batch, .keep_frames = o_.pictures,
-                        .workers = workers, .clock = clock};
+  EvaluationInput input{.model = *model,
+                        .prompts = prompts,
+                        .shape = checked_latent_shape(*model, o_.size),
+                        .steps = o_.steps,
+                        .guidance_scale = 1.0,
+                        .unconditional = unconditional,
+                        .seed = static_cast<uint64_t>(o_.seed),
+                        .rewards = *rewards,
+                        .micro_batch = o_.parallel.micro_batch,
+                        .keep_frames = o_.pictures,
+                        .workers = workers,
+                        .clock = clock};
   const auto scales = o_.guidance_scales.empty() ? std::vector<double>{1.0} : o_.guidance_scales;
-  Json result = {{"status", "succeeded"}, {"job", "evaluate"}, {"samples", prompts.size()}, {"evaluations", Json::array()}};
+  Json result = {{"status", "succeeded"},
+                 {"job", "evaluate"},
+                 {"samples", prompts.size()},
+                 {"evaluations", Json::array()}};
   for (size_t i = 0; i < scales.size(); ++i) {
     input.guidance_scale = scales[i];
     const auto evaluation = evaluate(input, velocity);
@@ -94,6 +109,8 @@ void EvaluateJob::run(const Observer& observer) {
 
 }  // namespace
 
-std::unique_ptr<Job> make_evaluate_job() { return std::make_unique<EvaluateJob>(); }
+std::unique_ptr<Job> make_evaluate_job() {
+  return std::make_unique<EvaluateJob>();
+}
 
 }  // namespace thalweg

@@ -1,4 +1,5 @@
-// The `evaluate` job: mean rewards of a model on prompts, at one or several guidance scales, same noise for all.
+// The `evaluate` job: mean rewards of a model on prompts, at one or several guidance scales, same noise for
+// all.
 #pragma once
 
 #include "pipelines/builtin.h"

@@ -1,5 +1,5 @@
-// Flow-GRPO (Liu et al. 2025, arXiv 2505.05470): rollout with the SDE -> score -> group advantages -> clipped policy
-// loss on the stored transitions, each replayed with its stored next latent -> optimizer.
+// Flow-GRPO (Liu et al. 2025, arXiv 2505.05470): rollout with the SDE -> score -> group advantages -> clipped
+// policy loss on the stored transitions, each replayed with its stored next latent -> optimizer.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
@@ -13,7 +13,8 @@ namespace thalweg {
 namespace {
 
 struct ReplayStatistics {
-  double policy_loss = 0.0, kl_loss = 0.0, clipped = 0.0, clipped_above = 0.0, clipped_below = 0.0, approx_kl = 0.0;
+  double policy_loss = 0.0, kl_loss = 0.0, clipped = 0.0, clipped_above = 0.0, clipped_below = 0.0,
+         approx_kl = 0.0;
   double log_prob_deviation = 0.0;  // largest |replayed - rollout| before the first update
 
   void add(const ReplayStatistics& s) {
@@ -36,8 +37,9 @@ class FlowGrpo final : public Method {
     const auto trained = trained_steps(window, c.options.sampler.steps);
     const double noise_level = c.options.sampler.noise_level;
     Metrics metrics;
-    const auto batches = draw_groups(c, iteration, o_.prompts_per_iteration, o_.group_size, c.guided(c.space.bind(c.policy)),
-                                     [&](const SamplerInput& in) { return sample_flow_sde(in, noise_level, window, trained); });
+    const auto batches = draw_groups(
+        c, iteration, o_.prompts_per_iteration, o_.group_size, c.guided(c.space.bind(c.policy)),
+        [&](const SamplerInput& in) { return sample_flow_sde(in, noise_level, window, trained); });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       ReplayStatistics statistics;
@@ -56,17 +58,21 @@ class FlowGrpo final : public Method {
     const auto first = first_rows(batches);
     double used = 0.0;
     for (size_t m = begin; m < end; ++m)
-      used += advantages.used_B.slice(0, first[m], first[m] + static_cast<int64_t>(batches[m].rows.size())).sum().item<double>();
+      used += advantages.used_B.slice(0, first[m], first[m] + static_cast<int64_t>(batches[m].rows.size()))
+                  .sum()
+                  .item<double>();
     if (used == 0.0) return {};
     // One entry a micro-batch, added in order: sums must not depend on which worker came first.
     std::vector<ReplayStatistics> parts(end - begin);
-    auto gradients = lane_gradients(c.workers, c.options.parallel.lanes, static_cast<int64_t>(end - begin), [&](int64_t k) {
-      PhaseClock::Scope scope(c.clock, "train");
-      const auto m = begin + static_cast<size_t>(k);
-      const auto rows = static_cast<int64_t>(batches[m].rows.size());
-      return replay_micro_batch(c, batches[m], advantages.values_B.slice(0, first[m], first[m] + rows),
-                                advantages.used_B.slice(0, first[m], first[m] + rows), used, parts[static_cast<size_t>(k)]);
-    });
+    auto gradients = lane_gradients(
+        c.workers, c.options.parallel.lanes, static_cast<int64_t>(end - begin), [&](int64_t k) {
+          PhaseClock::Scope scope(c.clock, "train");
+          const auto m = begin + static_cast<size_t>(k);
+          const auto rows = static_cast<int64_t>(batches[m].rows.size());
+          return replay_micro_batch(c, batches[m], advantages.values_B.slice(0, first[m], first[m] + rows),
+                                    advantages.used_B.slice(0, first[m], first[m] + rows), used,
+                                    parts[static_cast<size_t>(k)]);
+        });
     for (const auto& part : parts) statistics.add(part);
     return gradients;
   }
@@ -83,8 +89,8 @@ class FlowGrpo final : public Method {
       const int64_t index = trajectory.trained_steps[t];
       const auto step = step_at(trajectory.schedule, index, slots);
       const auto& x = trajectory.latents[t];
-      const auto transition = flow_sde_transition(x, velocity(x, step, batch.conditioning), trajectory.schedule, index,
-                                                  c.options.sampler.noise_level);
+      const auto transition = flow_sde_transition(x, velocity(x, step, batch.conditioning),
+                                                  trajectory.schedule, index, c.options.sampler.noise_level);
       const auto log_prob = gaussian_log_prob(trajectory.next_latents[t], transition);
       const auto old_log_prob = trajectory.log_probs_TB[static_cast<int64_t>(t)];
       const auto policy = grpo_loss(log_prob, old_log_prob, advantage, o_.clip_range);
@@ -102,22 +108,28 @@ class FlowGrpo final : public Method {
     return gradients;
   }
 
-  at::Tensor kl_to_reference(const AlignContext& c, const MicroBatch& batch, const at::Tensor& x, const Step& step,
-                             const Transition& transition) const {
+  at::Tensor kl_to_reference(const AlignContext& c, const MicroBatch& batch, const at::Tensor& x,
+                             const Step& step, const Transition& transition) const {
     at::Tensor reference;
     {
       c10::NoGradGuard no_grad;
       const auto v = c.guided(c.space.reference())(x, step, batch.conditioning);
-      reference = flow_sde_transition(x, v, batch.trajectory.schedule, step.index, c.options.sampler.noise_level).mean_BCFHW;
+      reference =
+          flow_sde_transition(x, v, batch.trajectory.schedule, step.index, c.options.sampler.noise_level)
+              .mean_BCFHW;
     }
     const bool by_std = o_.kl_scale == "std";
-    const double scale = by_std ? transition.std
-                                : flow_sde_diffusion(batch.trajectory.schedule, step.index, c.options.sampler.noise_level);
+    const double scale =
+        by_std ? transition.std
+               : flow_sde_diffusion(batch.trajectory.schedule, step.index, c.options.sampler.noise_level);
     return gaussian_kl(transition.mean_BCFHW, reference, scale);
   }
 
-  void note(const at::Tensor& ratio_B, const at::Tensor& log_ratio_B, const at::Tensor& weight_B, ReplayStatistics& s) const {
-    const auto share = [&](const at::Tensor& condition) { return (condition.to(at::kFloat) * weight_B).sum().item<double>(); };
+  void note(const at::Tensor& ratio_B, const at::Tensor& log_ratio_B, const at::Tensor& weight_B,
+            ReplayStatistics& s) const {
+    const auto share = [&](const at::Tensor& condition) {
+      return (condition.to(at::kFloat) * weight_B).sum().item<double>();
+    };
     const double above = share(ratio_B - 1.0 > o_.clip_range), below = share(1.0 - ratio_B > o_.clip_range);
     s.clipped += above + below;
     s.clipped_above += above;
@@ -131,9 +143,11 @@ class FlowGrpo final : public Method {
     metrics.emplace_back("ratio_dev_first_step", deviation);
     constexpr double kTolerance = 1e-5;
     if (iteration == 0 && c.options.model.dtype == "float32" && !(deviation <= kTolerance))
-      throw Error("", "rollout and training disagree: |log p - log p_old| is " + std::to_string(deviation) +
-                          " before the first update, above 1e-5; the policy gradient would be wrong. Please report this "
-                          "job; a sampler step with almost no noise (see /sampler/noise_level) is the usual cause");
+      throw Error(
+          "",
+          "rollout and training disagree: |log p - log p_old| is " + std::to_string(deviation) +
+              " before the first update, above 1e-5; the policy gradient would be wrong. Please report this "
+              "job; a sampler step with almost no noise (see /sampler/noise_level) is the usual cause");
   }
 
   void report(const ReplayStatistics& s, Metrics& metrics) const {
@@ -151,6 +165,8 @@ class FlowGrpo final : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> make_flow_grpo(const FlowGrpoOptions& options) { return std::make_unique<FlowGrpo>(options); }
+std::unique_ptr<Method> make_flow_grpo(const FlowGrpoOptions& options) {
+  return std::make_unique<FlowGrpo>(options);
+}
 
 }  // namespace thalweg

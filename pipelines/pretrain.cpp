@@ -9,8 +9,10 @@
 namespace thalweg {
 
 void describe(Fields& f, PretrainOptions& o) {
-  f.foreign({"architecture", "config.json of each component: transformer, vae, text_encoder, text_encoder_2, scheduler", true},
-            o.architecture);
+  f.foreign(
+      {"architecture",
+       "config.json of each component: transformer, vae, text_encoder, text_encoder_2, scheduler", true},
+      o.architecture);
   f.object({"data", "pictures to learn from"}, [&](Fields& d) {
     d.choice({"world", "generator of captions and pictures"}, o.data.world, {"scenes"});
     d.integer({"images", "pictures drawn before training"}, o.data.images, 1, 10000000);
@@ -21,7 +23,8 @@ void describe(Fields& f, PretrainOptions& o) {
     v.integer({"batch_size", "pictures an update"}, o.vae.batch_size, 1, 65536);
     v.number({"learning_rate", "AdamW, at the start"}, o.vae.learning_rate, 0.0, 1.0);
     v.number({"kl_weight", "weight of the KL term at the start"}, o.vae.kl_weight, 0.0, 1e3);
-    v.number({"final_kl_weight", "weight of the KL term in the second half"}, o.vae.final_kl_weight, 0.0, 1e3);
+    v.number({"final_kl_weight", "weight of the KL term in the second half"}, o.vae.final_kl_weight, 0.0,
+             1e3);
   });
   f.object({"flow", "training of text encoders and transformer"}, [&](Fields& t) {
     t.integer({"steps", "updates"}, o.flow.steps, 1, 100000000);
@@ -29,7 +32,8 @@ void describe(Fields& f, PretrainOptions& o) {
     t.integer({"warmup_steps", "updates of linear warm-up"}, o.flow.warmup_steps, 0, 1000000);
     t.number({"muon_learning_rate", "Muon, matrices inside the blocks"}, o.flow.muon_learning_rate, 0.0, 1.0);
     t.number({"learning_rate", "AdamW, everything else"}, o.flow.learning_rate, 0.0, 1.0);
-    t.number({"decay_fraction", "last part of the updates with a falling learning rate"}, o.flow.decay_fraction, 0.0, 1.0);
+    t.number({"decay_fraction", "last part of the updates with a falling learning rate"},
+             o.flow.decay_fraction, 0.0, 1.0);
     t.number({"caption_dropout", "share of empty captions"}, o.flow.caption_dropout, 0.0, 1.0);
     t.number({"ema_decay", "average of the weights that is kept"}, o.flow.ema_decay, 0.0, 1.0);
     t.number({"max_grad_norm", "gradient clipping"}, o.flow.max_grad_norm, 1e-6, 1e6);
@@ -60,7 +64,9 @@ class PretrainJob final : public Job {
 
 }  // namespace
 
-std::unique_ptr<Job> make_pretrain_job() { return std::make_unique<PretrainJob>(); }
+std::unique_ptr<Job> make_pretrain_job() {
+  return std::make_unique<PretrainJob>();
+}
 
 void run_pretrain(const PretrainOptions& options, const Observer& observer) {
   at::set_num_threads(static_cast<int>(options.threads));

@@ -1,6 +1,6 @@
-// The `pretrain` job: from an architecture and a world of pictures to a diffusers folder. VAE first, then text
-// encoders and transformer together by conditional flow matching (Lipman et al. 2023, arXiv 2210.02747; SD3's
-// logit-normal sigmas, arXiv 2403.03206 section 3.1).
+// The `pretrain` job: from an architecture and a world of pictures to a diffusers folder. VAE first, then
+// text encoders and transformer together by conditional flow matching (Lipman et al. 2023, arXiv 2210.02747;
+// SD3's logit-normal sigmas, arXiv 2403.03206 section 3.1).
 #pragma once
 
 #include "pipelines/builtin.h"

@@ -33,13 +33,17 @@ void describe_sample(Fields& f, SampleOptions& o) {
   f.object({"model", "what to sample from", true}, [&](Fields& m) { describe(m, o.model); });
   f.object({"prompts", "what to draw", true}, [&](Fields& p) { describe(p, o.prompts); });
   f.text({"negative_prompt", "what guidance leads away from"}, o.negative_prompt);
-  f.integer({"images_per_prompt", "pictures a prompt, each from its own noise"}, o.images_per_prompt, 1, 100000);
+  f.integer({"images_per_prompt", "pictures a prompt, each from its own noise"}, o.images_per_prompt, 1,
+            100000);
   f.object({"sampler", "how to draw"}, [&](Fields& s) { describe(s, o.sampler); });
-  f.text({"latents", "initial noise: safetensors with `latents` [N,C,H,W] or [N,C,F,H,W], in prompt order"}, o.latents);
+  f.text({"latents", "initial noise: safetensors with `latents` [N,C,H,W] or [N,C,F,H,W], in prompt order"},
+         o.latents);
   f.boolean({"save_images", "PNG files and a grid"}, o.save_images);
-  f.boolean({"save_latents", "latents.safetensors: `latents`, float32, of the rank of the initial noise"}, o.save_latents);
+  f.boolean({"save_latents", "latents.safetensors: `latents`, float32, of the rank of the initial noise"},
+            o.save_latents);
   f.boolean({"save_frames", "frames.safetensors: `frames` [N,F,3,H,W] in [0,1]"}, o.save_frames);
-  f.list({"rewards", "scores of what was drawn"}, o.rewards, [](Fields& r, RewardSpec& spec) { describe(r, spec); });
+  f.list({"rewards", "scores of what was drawn"}, o.rewards,
+         [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
   f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
@@ -58,7 +62,8 @@ at::Tensor read_noise(const SampleOptions& o, const LatentShape& shape, int64_t 
   if (!at::isFloatingType(noise.scalar_type()) || noise.sizes() != at::IntArrayRef(expected)) {
     std::string text;
     for (const auto size : expected) text += (text.empty() ? "" : ",") + std::to_string(size);
-    throw Error("/latents", o.latents + " must hold floating-point latents [" + text + "] (the frame axis may be left out)");
+    throw Error("/latents", o.latents + " must hold floating-point latents [" + text +
+                                "] (the frame axis may be left out)");
   }
   return noise.to(at::kFloat).contiguous();
 }
@@ -82,11 +87,15 @@ class SampleJob final : public Job {
  private:
   std::function<Trajectory(const SamplerInput&)> sampler() const {
     if (o_.sampler.name == "flow_ode")
-      return [](const SamplerInput& in) { return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}}; };
-    const auto window = o_.sampler.window_size == 0
-                            ? StepWindow{0, o_.sampler.steps}
-                            : StepWindow{o_.sampler.window_begin, o_.sampler.window_begin + o_.sampler.window_size};
-    return [window, noise = o_.sampler.noise_level](const SamplerInput& in) { return sample_flow_sde(in, noise, window, {}); };
+      return
+          [](const SamplerInput& in) { return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}}; };
+    const auto window =
+        o_.sampler.window_size == 0
+            ? StepWindow{0, o_.sampler.steps}
+            : StepWindow{o_.sampler.window_begin, o_.sampler.window_begin + o_.sampler.window_size};
+    return [window, noise = o_.sampler.noise_level](const SamplerInput& in) {
+      return sample_flow_sde(in, noise, window, {});
+    };
   }
 
   void save(const std::vector<MicroBatch>& batches, bool image_rank, const Observer& observer) const;
@@ -100,7 +109,9 @@ void SampleJob::run(const Observer& observer) {
   const auto model = load_model(o_.model.path, o_.model.options());
   const auto prompts = encode_prompts(*model, o_.prompts.read());
   const auto shape = checked_latent_shape(*model, o_.sampler.size);
-  const auto rewards = o_.rewards.empty() ? nullptr : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch, o_.seed);
+  const auto rewards = o_.rewards.empty()
+                           ? nullptr
+                           : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch, o_.seed);
   const int64_t total = prompts.size() * o_.images_per_prompt;
   bool image_rank = shape.frames == 1;
   const auto noise = o_.latents.empty() ? at::Tensor() : read_noise(o_, shape, total, image_rank);
@@ -109,7 +120,8 @@ void SampleJob::run(const Observer& observer) {
                      .rows = {},
                      .shape = shape,
                      .schedule = model->schedule(o_.sampler.steps),
-                     .velocity = cfg(o_.sampler.guidance_scale, model->encode({o_.negative_prompt}))(bound_with_lora(*model, o_.model)),
+                     .velocity = cfg(o_.sampler.guidance_scale,
+                                     model->encode({o_.negative_prompt}))(bound_with_lora(*model, o_.model)),
                      .sampler = sampler(),
                      .seed = static_cast<uint64_t>(o_.seed),
                      .noise = Purpose::initial_noise,
@@ -120,21 +132,25 @@ void SampleJob::run(const Observer& observer) {
                      .workers = workers,
                      .clock = clock,
                      .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); }};
-  for (int64_t i = 0; i < total; ++i) input.rows.push_back({i / o_.images_per_prompt, i / o_.images_per_prompt, i});
+  for (int64_t i = 0; i < total; ++i)
+    input.rows.push_back({i / o_.images_per_prompt, i / o_.images_per_prompt, i});
   const auto batches = rollout(input);
   save(batches, image_rank, observer);
   std::optional<RewardBatch> scores;
   if (rewards) scores = rewards_of(batches);
   std::vector<std::string> row_prompts;
-  for (const auto& row : input.rows) row_prompts.push_back(prompts.list.prompts[static_cast<size_t>(row.prompt)]);
+  for (const auto& row : input.rows)
+    row_prompts.push_back(prompts.list.prompts[static_cast<size_t>(row.prompt)]);
   write_scores(o_.output, "sample", row_prompts, rewards.get(), scores, clock, observer);
 }
 
-void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank, const Observer& observer) const {
+void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
+                     const Observer& observer) const {
   const std::filesystem::path folder = o_.output;
   if (o_.save_latents) {
     const auto latents = latents_of(batches).to(at::kFloat);
-    write_safetensors(folder / "latents.safetensors", {{"latents", image_rank ? latents.squeeze(2) : latents}});
+    write_safetensors(folder / "latents.safetensors",
+                      {{"latents", image_rank ? latents.squeeze(2) : latents}});
   }
   const auto frames = frames_of(batches);
   if (o_.save_frames) write_safetensors(folder / "frames.safetensors", {{"frames", frames}});
@@ -156,6 +172,8 @@ void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank, co
 
 }  // namespace
 
-std::unique_ptr<Job> make_sample_job() { return std::make_unique<SampleJob>(); }
+std::unique_ptr<Job> make_sample_job() {
+  return std::make_unique<SampleJob>();
+}
 
 }  // namespace thalweg

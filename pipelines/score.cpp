@@ -26,8 +26,10 @@ struct ScoreOptions {
 void describe_score(Fields& f, ScoreOptions& o) {
   f.text({"images", "folder of PNG files, scored in the order of their names"}, o.images);
   f.text({"frames", "safetensors with `frames` [N,F,3,H,W] in [0,1], as `sample` saves them"}, o.frames);
-  f.object({"prompts", "one prompt a picture, in the same order", true}, [&](Fields& p) { describe(p, o.prompts); });
-  f.list({"rewards", "what to score", true}, o.rewards, [](Fields& r, RewardSpec& spec) { describe(r, spec); });
+  f.object({"prompts", "one prompt a picture, in the same order", true},
+           [&](Fields& p) { describe(p, o.prompts); });
+  f.list({"rewards", "what to score", true}, o.rewards,
+         [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.integer({"batch_size", "pictures of one call"}, o.batch_size, 1, 65536);
   f.integer({"seed", "handed to the rewards"}, o.seed, 0, INT64_MAX);
@@ -58,7 +60,8 @@ std::vector<fs::path> png_files(const std::string& folder) {
   if (!fs::is_directory(folder)) throw Error("/images", "\"" + folder + "\" is not a folder");
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == ".png" && entry.path().filename() != "grid.png") files.push_back(entry.path());
+    if (entry.path().extension() == ".png" && entry.path().filename() != "grid.png")
+      files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   if (files.empty()) throw Error("/images", "\"" + folder + "\" holds no PNG file");
   return files;
@@ -78,7 +81,8 @@ void ScoreJob::run(const Observer& observer) {
   const auto frames = o_.frames.empty() ? at::Tensor() : read_frames(o_.frames);
   const auto total = frames.defined() ? frames.size(0) : static_cast<int64_t>(files.size());
   if (total != static_cast<int64_t>(prompts.prompts.size()))
-    throw Error("/prompts", std::to_string(prompts.prompts.size()) + " prompts for " + std::to_string(total) + " pictures");
+    throw Error("/prompts", std::to_string(prompts.prompts.size()) + " prompts for " + std::to_string(total) +
+                                " pictures");
   SizeSection size;
   const auto first = frames.defined() ? frames[0] : read_png(files[0]).unsqueeze(0);
   size.frames = first.size(0);
@@ -93,7 +97,8 @@ void ScoreJob::run(const Observer& observer) {
     std::vector<at::Tensor> pictures;
     for (int64_t i = begin; i < end && !frames.defined(); ++i) {
       pictures.push_back(read_png(files[static_cast<size_t>(i)]).unsqueeze(0));
-      if (pictures.back().sizes() != first.sizes()) throw Error(files[static_cast<size_t>(i)].string(), "has another size than the first picture");
+      if (pictures.back().sizes() != first.sizes())
+        throw Error(files[static_cast<size_t>(i)].string(), "has another size than the first picture");
     }
     input.frames_BF3HW = frames.defined() ? frames.slice(0, begin, end) : at::stack(pictures);
     for (int64_t i = begin; i < end; ++i) {
@@ -106,11 +111,14 @@ void ScoreJob::run(const Observer& observer) {
     parts.push_back(rewards->score(input));
     observer.progress("score", end, total, {});
   }
-  write_scores(o_.output, "score", prompts.prompts, rewards.get(), concatenate_samples(parts), clock, observer);
+  write_scores(o_.output, "score", prompts.prompts, rewards.get(), concatenate_samples(parts), clock,
+               observer);
 }
 
 }  // namespace
 
-std::unique_ptr<Job> make_score_job() { return std::make_unique<ScoreJob>(); }
+std::unique_ptr<Job> make_score_job() {
+  return std::make_unique<ScoreJob>();
+}
 
 }  // namespace thalweg

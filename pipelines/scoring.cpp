@@ -11,17 +11,22 @@
 namespace thalweg {
 namespace {
 
-Json number_or_null(double value, bool valid) { return valid ? Json(value) : Json(nullptr); }
+Json number_or_null(double value, bool valid) {
+  return valid ? Json(value) : Json(nullptr);
+}
 
 // One line a sample: prompt, every dimension (null: not scored), the combined reward.
-std::string score_lines(const std::vector<std::string>& prompts, const RewardBatch& raw, const CombinedReward& total) {
+std::string score_lines(const std::vector<std::string>& prompts, const RewardBatch& raw,
+                        const CombinedReward& total) {
   const auto values = raw.values_BK.accessor<double, 2>();
   const auto valid = raw.valid_BK.accessor<bool, 2>();
   const auto sums = total.total_B.accessor<double, 1>();
   const auto summed = total.valid_B.accessor<bool, 1>();
   std::string lines;
   for (int64_t i = 0; i < raw.batch(); ++i) {
-    Json row = {{"index", i}, {"prompt", prompts[static_cast<size_t>(i)]}, {"reward", number_or_null(sums[i], summed[i])}};
+    Json row = {{"index", i},
+                {"prompt", prompts[static_cast<size_t>(i)]},
+                {"reward", number_or_null(sums[i], summed[i])}};
     for (int64_t k = 0; k < raw.dimensions(); ++k)
       row[raw.names_K[static_cast<size_t>(k)]] = number_or_null(values[i][k], valid[i][k]);
     lines += row.dump() + "\n";
@@ -70,8 +75,9 @@ Velocity bound_with_lora(const FlowModel& model, const ModelSection& section) {
   return model.bind(model.backbone(), &adapter);
 }
 
-void write_scores(const std::filesystem::path& folder, const std::string& job, const std::vector<std::string>& prompts,
-                  const RewardSet* rewards, const std::optional<RewardBatch>& scores, const PhaseClock& clock,
+void write_scores(const std::filesystem::path& folder, const std::string& job,
+                  const std::vector<std::string>& prompts, const RewardSet* rewards,
+                  const std::optional<RewardBatch>& scores, const PhaseClock& clock,
                   const Observer& observer) {
   Json result = {{"status", "succeeded"}, {"job", job}, {"samples", prompts.size()}};
   if (rewards && scores) {
@@ -86,7 +92,8 @@ void write_scores(const std::filesystem::path& folder, const std::string& job, c
       const auto mean = entry.at("mean");
       observer.message(name + "  " + (mean.is_null() ? "not scored" : mean.dump().substr(0, 8)));
     }
-    for (const auto& failure : rewards->errors()) observer.message("reward " + failure.plugin + " failed: " + failure.text);
+    for (const auto& failure : rewards->errors())
+      observer.message("reward " + failure.plugin + " failed: " + failure.text);
   }
   for (const auto& [phase, time] : clock.times())
     result["time"]["phases"][phase] = {{"wall_s", time.wall}, {"cpu_s", time.cpu}};

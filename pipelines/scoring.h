@@ -28,10 +28,11 @@ LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size
 /// The model with the LoRA of its section, if it names one.
 Velocity bound_with_lora(const FlowModel& model, const ModelSection& section);
 
-/// Writes scores.jsonl (a line a sample) when there are scores, and result.json: status, mean of each reward over the
-/// scored samples, how many were not scored and why, time by phase.
-void write_scores(const std::filesystem::path& folder, const std::string& job, const std::vector<std::string>& prompts,
-                  const RewardSet* rewards, const std::optional<RewardBatch>& scores, const PhaseClock& clock,
+/// Writes scores.jsonl (a line a sample) when there are scores, and result.json: status, mean of each reward
+/// over the scored samples, how many were not scored and why, time by phase.
+void write_scores(const std::filesystem::path& folder, const std::string& job,
+                  const std::vector<std::string>& prompts, const RewardSet* rewards,
+                  const std::optional<RewardBatch>& scores, const PhaseClock& clock,
                   const Observer& observer);
 
 }  // namespace thalweg

@@ -19,12 +19,14 @@ void describe(Fields& f, ModelSection& m) {
   f.text({"path", "folder in the diffusers layout", true}, m.path);
   f.choice({"dtype", "compute dtype of transformer and text encoders"}, m.dtype, {"float32", "bfloat16"});
   f.choice({"vae_dtype", "compute dtype of the VAE"}, m.vae_dtype, {"float32", "bfloat16"});
-  f.integer({"max_sequence_length", "T5 tokens, its zero tokens when it is absent"}, m.max_sequence_length, 0, 4096);
+  f.integer({"max_sequence_length", "T5 tokens, its zero tokens when it is absent"}, m.max_sequence_length, 0,
+            4096);
   f.optional_object({"lora", "low-rank adapter; absent: full fine-tuning"}, m.has_lora, [&](Fields& l) {
     l.text({"path", "LoRA file to start from"}, m.lora.path);
     l.integer({"rank", "rank of the update"}, m.lora.rank, 1, 4096);
     l.number({"alpha", "the update is scaled by alpha / rank"}, m.lora.alpha, 1e-6, 1e6);
-    l.texts({"targets", "linear layers, as ends of their names; empty: the family's default"}, m.lora.targets);
+    l.texts({"targets", "linear layers, as ends of their names; empty: the family's default"},
+            m.lora.targets);
   });
 }
 
@@ -48,7 +50,8 @@ void describe(Fields& f, SamplerSection& s) {
                 v.object({"window", "steps that draw noise; the others follow the ODE"}, [&](Fields& w) {
                   w.integer({"begin", "first step"}, s.window_begin, 0, 999);
                   w.integer({"size", "number of steps; 0: all"}, s.window_size, 0, 1000);
-                  w.boolean({"random", "draw the first step anew for each iteration, from begin on"}, s.window_random);
+                  w.boolean({"random", "draw the first step anew for each iteration, from begin on"},
+                            s.window_random);
                 });
               }}});
 }
@@ -59,7 +62,8 @@ int64_t ParallelSection::worker_count() const {
 }
 
 void describe(Fields& f, ParallelSection& p) {
-  f.integer({"workers", "threads that take micro-batches; 0: one a core. The numbers do not depend on it"}, p.workers, 0, 1024);
+  f.integer({"workers", "threads that take micro-batches; 0: one a core. The numbers do not depend on it"},
+            p.workers, 0, 1024);
   f.integer({"lanes", "sums of gradients that are added at the end; part of the numbers"}, p.lanes, 1, 1024);
   f.integer({"micro_batch", "samples of one forward"}, p.micro_batch, 1, 65536);
 }
@@ -90,7 +94,8 @@ PromptList read_prompts(const std::string& path, const std::string& pointer, int
     } else {
       const auto json = parse_json(line, place);
       const auto prompt = json.is_object() ? json.find("prompt") : json.end();
-      if (prompt == json.end() || !prompt->is_string()) throw Error(place, "must be an object with a text \"prompt\"");
+      if (prompt == json.end() || !prompt->is_string())
+        throw Error(place, "must be an object with a text \"prompt\"");
       list.prompts.push_back(prompt->get<std::string>());
       list.metadata_json.push_back(line);
     }
@@ -124,7 +129,8 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
 }
 
 void require_plugins(const std::vector<RewardSpec>& specs) {
-  for (const auto& spec : specs) find_plugin(spec.plugin, installed_plugin_dirs(), spec.isolation, spec.pointer);
+  for (const auto& spec : specs)
+    find_plugin(spec.plugin, installed_plugin_dirs(), spec.isolation, spec.pointer);
 }
 
 }  // namespace thalweg

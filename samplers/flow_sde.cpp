@@ -18,8 +18,8 @@ double flow_sde_diffusion(const Schedule& schedule, int64_t index, double noise_
   return noise_level * std::sqrt(s / (1.0 - clamped));
 }
 
-Transition flow_sde_transition(const at::Tensor& x, const at::Tensor& v, const Schedule& schedule, int64_t index,
-                               double noise_level) {
+Transition flow_sde_transition(const at::Tensor& x, const at::Tensor& v, const Schedule& schedule,
+                               int64_t index, double noise_level) {
   const double s = schedule.sigmas.at(static_cast<size_t>(index));
   const double dt = schedule.sigmas.at(static_cast<size_t>(index) + 1) - s;
   const double g = flow_sde_diffusion(schedule, index, noise_level);

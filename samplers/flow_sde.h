@@ -1,5 +1,5 @@
-// The stochastic sampler of Flow-GRPO (Liu et al. 2025, arXiv 2505.05470, equations 8 and 9): the ODE turned into an
-// SDE with the same marginals, so that each step is a Gaussian with a log-probability.
+// The stochastic sampler of Flow-GRPO (Liu et al. 2025, arXiv 2505.05470, equations 8 and 9): the ODE turned
+// into an SDE with the same marginals, so that each step is a Gaussian with a log-probability.
 #pragma once
 
 #include "samplers/sampler.h"
@@ -20,14 +20,16 @@ struct StepWindow {
 /// g(s) = a sqrt(s / (1 - s~)), s~ = s but sigmas[1] at step 0, where s = 1 (by index, never by comparison).
 double flow_sde_diffusion(const Schedule& schedule, int64_t index, double noise_level);
 
-/// mean = x (1 + g^2/(2s) dt) + v (1 + g^2 (1-s)/(2s)) dt, std = g sqrt(-dt). Noise level 0 is the Euler step, bit for bit.
+/// mean = x (1 + g^2/(2s) dt) + v (1 + g^2 (1-s)/(2s)) dt, std = g sqrt(-dt). Noise level 0 is the Euler
+/// step, bit for bit.
 Transition flow_sde_transition(const at::Tensor& x_BCFHW, const at::Tensor& v_BCFHW, const Schedule& schedule,
                                int64_t index, double noise_level);
 
 /// Mean over latent elements of the Gaussian's log-density, [B]. `next` is a constant. std must be positive.
 at::Tensor gaussian_log_prob(const at::Tensor& next_BCFHW, const Transition& transition);
 
-/// Samples; keeps latents and log-probs of `trained_steps` (ascending, inside the window, never the last step).
+/// Samples; keeps latents and log-probs of `trained_steps` (ascending, inside the window, never the last
+/// step).
 Trajectory sample_flow_sde(const SamplerInput& input, double noise_level, StepWindow window,
                            const std::vector<int64_t>& trained_steps);
 

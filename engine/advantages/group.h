@@ -1,4 +1,5 @@
-// Group-relative advantages (GRPO, arXiv 2402.03300 section 4.1; Flow-GRPO's variant with a global deviation).
+// Group-relative advantages (GRPO, arXiv 2402.03300 section 4.1; Flow-GRPO's variant with a global
+// deviation).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,14 +11,15 @@ namespace thalweg {
 enum class DeviationOver { group, batch };
 
 struct GroupAdvantages {
-  at::Tensor values_B;          // float64, 0 where masked
-  at::Tensor used_B;            // bool: a scored sample of a group with at least two scored samples
-  double zero_std_ratio = 0.0;  // share of groups whose rewards are all the same
-  double reward_std_mean = 0.0; // mean over groups of the group's deviation
+  at::Tensor values_B;           // float64, 0 where masked
+  at::Tensor used_B;             // bool: a scored sample of a group with at least two scored samples
+  double zero_std_ratio = 0.0;   // share of groups whose rewards are all the same
+  double reward_std_mean = 0.0;  // mean over groups of the group's deviation
 };
 
-/// A = (r - mean of its group) / (std + 1e-4), clamped to +-clip. Population deviation (ddof 0) over the group or over
-/// all scored samples. Samples that are not valid enter no statistic and get no advantage. `group_B` are integer ids.
+/// A = (r - mean of its group) / (std + 1e-4), clamped to +-clip. Population deviation (ddof 0) over the
+/// group or over all scored samples. Samples that are not valid enter no statistic and get no advantage.
+/// `group_B` are integer ids.
 GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& valid_B,
                                  const std::vector<int64_t>& group_B, DeviationOver deviation, double clip);
 

@@ -71,8 +71,9 @@ class Fields {
   virtual void list(Field field, const ListAccess& access) = 0;
 };
 
-/// Reads `value` (an object) into the described fields. Throws Error naming the JSON pointer for a wrong type,
-/// a value out of bounds, a missing required key, or a key that nothing reads (with the nearest known one).
+/// Reads `value` (an object) into the described fields. Throws Error naming the JSON pointer for a wrong
+/// type, a value out of bounds, a missing required key, or a key that nothing reads (with the nearest known
+/// one).
 void read_fields(const Json& value, const std::string& pointer, const Fields::Describe& describe);
 
 /// The described fields as JSON, every default included.

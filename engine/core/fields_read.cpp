@@ -31,8 +31,8 @@ class Reader final : public Fields {
     if (!json->is_number_integer()) throw Error(at(field), "must be an integer, not " + kind(*json));
     const bool above = json->is_number_unsigned() && json->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
     if (above || json->get<int64_t>() < low || json->get<int64_t>() > high)
-      throw Error(at(field), "must be from " + std::to_string(low) + " to " + std::to_string(high) + ", not " +
-                                 json->dump());
+      throw Error(at(field), "must be from " + std::to_string(low) + " to " + std::to_string(high) +
+                                 ", not " + json->dump());
     value = json->get<int64_t>();
   }
 

@@ -54,11 +54,11 @@ using Guidance = std::function<Velocity(Velocity)>;
 /// next_latents[k] is the state that step trained_steps[k] drew from latents[k].
 struct Trajectory {
   Schedule schedule;
-  at::Tensor x0_BCFHW;                  // clean latents, as the solver left them
-  std::vector<int64_t> trained_steps;   // ascending step indices, enumerated, never compared as floats
-  std::vector<at::Tensor> latents;      // per trained step, [B,C,F,H,W]
-  std::vector<at::Tensor> next_latents; // per trained step, [B,C,F,H,W]
-  at::Tensor log_probs_TB;              // per trained step; mean over latent elements (decision 0001)
+  at::Tensor x0_BCFHW;                   // clean latents, as the solver left them
+  std::vector<int64_t> trained_steps;    // ascending step indices, enumerated, never compared as floats
+  std::vector<at::Tensor> latents;       // per trained step, [B,C,F,H,W]
+  std::vector<at::Tensor> next_latents;  // per trained step, [B,C,F,H,W]
+  at::Tensor log_probs_TB;               // per trained step; mean over latent elements (decision 0001)
 };
 
 }  // namespace thalweg

@@ -10,13 +10,13 @@ struct PolicyLoss {
   at::Tensor ratio_B;  // detached
 };
 
-/// log_prob_B carries the gradient; old_log_prob_B and advantage_B are constants. The log-ratio is clamped to +-10
-/// before exp: a huge ratio with A < 0 is unbounded otherwise.
-PolicyLoss grpo_loss(const at::Tensor& log_prob_B, const at::Tensor& old_log_prob_B, const at::Tensor& advantage_B,
-                     double clip_range);
+/// log_prob_B carries the gradient; old_log_prob_B and advantage_B are constants. The log-ratio is clamped to
+/// +-10 before exp: a huge ratio with A < 0 is unbounded otherwise.
+PolicyLoss grpo_loss(const at::Tensor& log_prob_B, const at::Tensor& old_log_prob_B,
+                     const at::Tensor& advantage_B, double clip_range);
 
-/// mean over elements of (mean - reference)^2 / (2 scale^2), [B]. With scale = g it is Flow-GRPO's KL term, with
-/// scale = g sqrt(-dt) the KL divergence of the two Gaussians a dimension.
+/// mean over elements of (mean - reference)^2 / (2 scale^2), [B]. With scale = g it is Flow-GRPO's KL term,
+/// with scale = g sqrt(-dt) the KL divergence of the two Gaussians a dimension.
 at::Tensor gaussian_kl(const at::Tensor& mean_BCFHW, const at::Tensor& reference_mean_BCFHW, double scale);
 
 }  // namespace thalweg

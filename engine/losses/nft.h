@@ -1,5 +1,5 @@
-// The loss of DiffusionNFT (Zheng et al. 2025, arXiv 2509.16117, equation 7) in the self-normalised x0 form that its
-// authors train with (online_rl notes: x0 space, per-sample weight, guidance strength `beta`).
+// The loss of DiffusionNFT (Zheng et al. 2025, arXiv 2509.16117, equation 7) in the self-normalised x0 form
+// that its authors train with (online_rl notes: x0 space, per-sample weight, guidance strength `beta`).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,8 +9,8 @@ namespace thalweg {
 /// r_B = clip(A / (2 adv_clip_max) + 1/2, 0, 1): the optimality probability of each sample.
 at::Tensor nft_optimality(const at::Tensor& advantage_B, double adv_clip_max);
 
-/// v+ = b v + (1-b) v_old and v- = (1+b) v_old - b v predict x0 as x_t - sigma v+-; each squared error is divided by
-/// its own mean absolute error (no gradient, floor 1e-5), and the two are mixed by r:
+/// v+ = b v + (1-b) v_old and v- = (1+b) v_old - b v predict x0 as x_t - sigma v+-; each squared error is
+/// divided by its own mean absolute error (no gradient, floor 1e-5), and the two are mixed by r:
 ///   scale [r L+ + (1-r) L-] / b,   [B].
 /// v_old is a constant; sigma_B broadcasts over x. All in float32 or float64.
 at::Tensor nft_loss(const at::Tensor& v, const at::Tensor& v_old, const at::Tensor& x_t, const at::Tensor& x0,

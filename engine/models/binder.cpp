@@ -123,7 +123,8 @@ void Binder::finish() const {
   std::string problems;
   const auto add = [&](const std::string& what, const std::vector<std::string>& names) {
     if (!names.empty())
-      problems += (problems.empty() ? "" : "; ") + std::to_string(names.size()) + " " + what + ": " + some(names);
+      problems +=
+          (problems.empty() ? "" : "; ") + std::to_string(names.size()) + " " + what + ": " + some(names);
   };
   std::vector<std::string> extra, unmatched;
   if (state_->tensors)
@@ -139,7 +140,9 @@ void Binder::finish() const {
   if (!problems.empty()) throw Error(state_->place, problems);
 }
 
-const std::vector<ParameterSpec>& Binder::specs() const { return state_->specs; }
+const std::vector<ParameterSpec>& Binder::specs() const {
+  return state_->specs;
+}
 
 TensorMap initial_parameters(const std::vector<ParameterSpec>& specs, uint64_t seed) {
   TensorMap parameters;
@@ -148,19 +151,31 @@ TensorMap initial_parameters(const std::vector<ParameterSpec>& specs, uint64_t s
     // A stream per name (FNV-1a), so a layer's start does not depend on its neighbours.
     uint64_t slot = 1469598103934665603ull;
     for (const char c : spec.name) slot = (slot ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-    const auto normal = normal_noise(seed, Purpose::parameters, {static_cast<int64_t>(slot >> 1)}, 0, spec.shape)[0];
+    const auto normal =
+        normal_noise(seed, Purpose::parameters, {static_cast<int64_t>(slot >> 1)}, 0, spec.shape)[0];
     // The normal CDF turns the same draw into a uniform in (-1,1).
     const auto uniform = at::erf(normal / std::sqrt(2.0));
     const double fan_in = static_cast<double>(std::max<int64_t>(spec.fan_in, 1));
     at::Tensor value;
     switch (spec.init) {
-      case Init::zeros: value = at::zeros(spec.shape); break;
-      case Init::ones: value = at::ones(spec.shape); break;
-      case Init::normal_002: value = normal * 0.02; break;
-      case Init::xavier_uniform: value = uniform * std::sqrt(6.0 / (fan_in + static_cast<double>(spec.shape[0]))); break;
+      case Init::zeros:
+        value = at::zeros(spec.shape);
+        break;
+      case Init::ones:
+        value = at::ones(spec.shape);
+        break;
+      case Init::normal_002:
+        value = normal * 0.02;
+        break;
+      case Init::xavier_uniform:
+        value = uniform * std::sqrt(6.0 / (fan_in + static_cast<double>(spec.shape[0])));
+        break;
       case Init::kaiming_uniform:
-      case Init::bias_of_fan_in: value = uniform / std::sqrt(fan_in); break;
-      case Init::fixed: break;
+      case Init::bias_of_fan_in:
+        value = uniform / std::sqrt(fan_in);
+        break;
+      case Init::fixed:
+        break;
     }
     parameters[spec.name] = value.contiguous();
   }

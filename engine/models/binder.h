@@ -33,7 +33,8 @@ struct Adapter {
 
 class Binder {
  public:
-  /// Reads from `tensors` (which must outlive the binder, not the model); `place` names the folder or file in errors.
+  /// Reads from `tensors` (which must outlive the binder, not the model); `place` names the folder or file in
+  /// errors.
   Binder(const TensorMap& tensors, std::string place, const Adapter* adapter = nullptr);
   /// Declares only: every tensor asked for is an undefined placeholder and is noted in specs().
   Binder();

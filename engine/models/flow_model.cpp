@@ -40,8 +40,8 @@ std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
   return modules;
 }
 
-Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules, int64_t rank,
-                     double alpha, uint64_t seed) {
+Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules,
+                     int64_t rank, double alpha, uint64_t seed) {
   Adapter adapter;
   adapter.scale = alpha / static_cast<double>(rank);
   std::vector<ParameterSpec> pairs;

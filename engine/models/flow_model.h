@@ -1,5 +1,6 @@
-// What every model family offers to the rest of the engine. A model is immutable; roles (policy, old, reference)
-// are bindings of its backbone over named tensors, so workers never race and nothing says "which role is active".
+// What every model family offers to the rest of the engine. A model is immutable; roles (policy, old,
+// reference) are bindings of its backbone over named tensors, so workers never race and nothing says "which
+// role is active".
 #pragma once
 
 #include <filesystem>
@@ -18,24 +19,24 @@ struct LatentShape {
 };
 
 struct ModelOptions {
-  at::ScalarType dtype = at::kFloat;      // of the backbone and the text encoders
+  at::ScalarType dtype = at::kFloat;  // of the backbone and the text encoders
   at::ScalarType vae_dtype = at::kFloat;
-  int64_t max_sequence_length = 256;      // T5 tokens, its zero tokens included when it is absent
+  int64_t max_sequence_length = 256;  // T5 tokens, its zero tokens included when it is absent
 };
 
 class FlowModel {
  public:
   virtual ~FlowModel() = default;
 
-  /// Latent shape of one sample of `height` x `width` pixels and `frames` frames. Throws Error (place "") when the
-  /// model cannot make such a picture.
+  /// Latent shape of one sample of `height` x `width` pixels and `frames` frames. Throws Error (place "")
+  /// when the model cannot make such a picture.
   virtual LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const = 0;
   /// Prompts to conditioning, no gradients. Throws Error for text that is not UTF-8.
   virtual Conditioning encode(const std::vector<std::string>& prompts) const = 0;
   /// Noise levels of `steps` steps as this family's own pipeline takes them.
   virtual Schedule schedule(int64_t steps) const = 0;
-  /// The backbone over `parameters` (names and shapes of specs()), with an adapter or none. The velocity holds the
-  /// tensors; gradients flow into those that ask for them.
+  /// The backbone over `parameters` (names and shapes of specs()), with an adapter or none. The velocity
+  /// holds the tensors; gradients flow into those that ask for them.
   virtual Velocity bind(const TensorMap& parameters, const Adapter* adapter) const = 0;
   /// Names and shapes of the backbone's parameters.
   virtual const std::vector<ParameterSpec>& specs() const = 0;
@@ -52,12 +53,13 @@ class FlowModel {
 };
 
 /// Modules (names without ".weight") whose weight is a matrix and whose name ends with one of `suffixes`
-/// ("attn.to_q" matches "transformer_blocks.3.attn.to_q"). Throws Error at `place` for a suffix that matches none.
+/// ("attn.to_q" matches "transformer_blocks.3.attn.to_q"). Throws Error at `place` for a suffix that matches
+/// none.
 std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
                                         const std::vector<std::string>& suffixes, const std::string& place);
 
 /// Fresh adapter over `modules`: A kaiming-uniform as PEFT's default, B zero, so the start is the base model.
-Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules, int64_t rank,
-                     double alpha, uint64_t seed);
+Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules,
+                     int64_t rank, double alpha, uint64_t seed);
 
 }  // namespace thalweg

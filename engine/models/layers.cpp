@@ -32,8 +32,8 @@ at::Tensor rms_norm(const Norm& norm, const at::Tensor& x) {
   return norm.weight.defined() ? y * norm.weight : y;
 }
 
-at::Tensor attention(const at::Tensor& q_BHLD, const at::Tensor& k_BHLD, const at::Tensor& v_BHLD, bool causal,
-                     AttentionBackend backend) {
+at::Tensor attention(const at::Tensor& q_BHLD, const at::Tensor& k_BHLD, const at::Tensor& v_BHLD,
+                     bool causal, AttentionBackend backend) {
   if (backend == AttentionBackend::automatic) {
     // The fused CPU backward costs a third of a training step below about 128 tokens (measured).
     const bool few = q_BHLD.device().is_cpu() && q_BHLD.size(2) <= 128;

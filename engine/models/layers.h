@@ -26,7 +26,7 @@ struct Conv2d {
 /// Parameters of a layer, group or RMS norm; weight and bias may be undefined.
 struct Norm {
   at::Tensor weight, bias;
-  int64_t width = 0;   // normalised features (layer, rms) or groups (group)
+  int64_t width = 0;  // normalised features (layer, rms) or groups (group)
   double eps = 1e-5;
 };
 

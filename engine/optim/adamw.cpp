@@ -21,8 +21,8 @@ void AdamW::step(TensorMap& parameters, const TensorMap& gradients, double learn
     steps.push_back(moments.step);
   }
   if (p.empty()) return;
-  at::_fused_adamw_(p, g, m, v, max_v, steps, learning_rate, options_.beta1, options_.beta2, options_.weight_decay,
-                    options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  at::_fused_adamw_(p, g, m, v, max_v, steps, learning_rate, options_.beta1, options_.beta2,
+                    options_.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
 }
 
 TensorMap AdamW::state() const {

@@ -5,8 +5,8 @@
 
 namespace thalweg {
 
-/// Gradients of `loss` for `parameters` (leaves that require gradients), by name; a parameter that the loss does
-/// not reach gets none.
+/// Gradients of `loss` for `parameters` (leaves that require gradients), by name; a parameter that the loss
+/// does not reach gets none.
 TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters);
 
 /// Detached leaves that require gradients and share the tensors' storage.
@@ -15,8 +15,8 @@ TensorMap leaves(const TensorMap& parameters);
 /// sum += term, name by name; takes the term's tensors when sum has none.
 void accumulate(TensorMap& sum, TensorMap&& term);
 
-/// Scales to at most `max_norm` in the global 2-norm, in place. Returns the norm before; NaN or infinity passes
-/// through unscaled so that the caller can skip the update.
+/// Scales to at most `max_norm` in the global 2-norm, in place. Returns the norm before; NaN or infinity
+/// passes through unscaled so that the caller can skip the update.
 double clip_gradients(TensorMap& gradients, double max_norm);
 
 /// average <- decay * average + (1 - decay) * value, in place.

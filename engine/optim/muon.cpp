@@ -36,7 +36,8 @@ void Muon::step(TensorMap& parameters, const TensorMap& gradients, double learni
     for (const auto& name : names)
       looked_ahead.push_back(at::lerp(gradients.at(name), momentum_.at(name), options_.momentum));
     const auto update = orthogonalised(at::stack(looked_ahead), options_.newton_schulz_steps);
-    const double scale = std::sqrt(std::max(1.0, static_cast<double>(shape.first) / static_cast<double>(shape.second)));
+    const double scale =
+        std::sqrt(std::max(1.0, static_cast<double>(shape.first) / static_cast<double>(shape.second)));
     for (size_t i = 0; i < names.size(); ++i)
       parameters.at(names[i]).detach().sub_(update[static_cast<int64_t>(i)], learning_rate * scale);
   }

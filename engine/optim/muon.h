@@ -1,5 +1,5 @@
-// Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon): momentum whose matrices are orthogonalised by a
-// Newton-Schulz iteration. For the 2-D weights inside a transformer; the rest belongs to AdamW.
+// Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon): momentum whose matrices are orthogonalised by
+// a Newton-Schulz iteration. For the 2-D weights inside a transformer; the rest belongs to AdamW.
 #pragma once
 
 #include "engine/core/values.h"

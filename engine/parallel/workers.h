@@ -1,5 +1,5 @@
-// Workers of one intra-op thread each. On a CPU two such workers beat two intra-op threads (measured 1.67-1.95x of
-// one against 1.0-1.9x) and give the same bits whatever their number.
+// Workers of one intra-op thread each. On a CPU two such workers beat two intra-op threads
+// (measured 1.67-1.95x of one against 1.0-1.9x) and give the same bits whatever their number.
 #pragma once
 
 #include <condition_variable>
@@ -21,8 +21,8 @@ class Workers {
 
   int64_t count() const { return static_cast<int64_t>(threads_.size()); }
 
-  /// Runs task(0) .. task(tasks-1), each once, on the workers; returns when all are done. The first exception (lowest
-  /// task) is rethrown here. Not reentrant.
+  /// Runs task(0) .. task(tasks-1), each once, on the workers; returns when all are done. The first exception
+  /// (lowest task) is rethrown here. Not reentrant.
   void for_each(int64_t tasks, const std::function<void(int64_t)>& task);
 
  private:

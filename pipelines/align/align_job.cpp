@@ -61,8 +61,8 @@ class AlignRun {
 
   // Scores the prompts that choose the checkpoint; the best parameters are kept.
   void evaluate_held_out(int64_t step, const Velocity& velocity) {
-    PhaseClock::Scope scope(context_.clock, "evaluate (waiting)");
     auto input = evaluation_input(context_, select_, o_.evaluate.pictures);
+    input.progress = [&](int64_t done) { context_.observer.progress("held-out", done, select_.size(), {}); };
     const auto evaluation = evaluate(input, velocity);
     Metrics metrics = {{"reward", evaluation.mean_total()}};
     for (int64_t k = 0; k < evaluation.rewards.dimensions(); ++k)
@@ -71,8 +71,8 @@ class AlignRun {
     record_.append(step, "eval", metrics);
     record_.pictures(step, "step-" + std::to_string(step), evaluation.frames_BF3HW);
     context_.observer.message("iteration " + std::to_string(step) + ": held-out " +
-                              (o_.evaluate.metric.empty() ? std::string("reward") : o_.evaluate.metric) + " " +
-                              std::to_string(held_out_));
+                              (o_.evaluate.metric.empty() ? std::string("reward") : o_.evaluate.metric) +
+                              " " + std::to_string(held_out_));
     if (step == 0 || !(held_out_ > progress_.best_value)) return;
     progress_.best_value = held_out_;
     progress_.best_step = step;
@@ -90,7 +90,8 @@ class AlignRun {
     write_report(folder, context_, summary);
     const auto& d = summary.differences[static_cast<size_t>(column_ + 1)];
     char line[160];
-    std::snprintf(line, sizeof line, "%s on held-out prompts: %.3f -> %.3f (95 %% interval of the difference %+.3f to %+.3f)",
+    std::snprintf(line, sizeof line,
+                  "%s on held-out prompts: %.3f -> %.3f (95 %% interval of the difference %+.3f to %+.3f)",
                   summary.metric.c_str(), d.mean_before, d.mean_after, d.low, d.high);
     context_.observer.message(line);
     context_.observer.message("report: " + (folder / "report.html").string());
@@ -143,8 +144,10 @@ class AlignJob final : public Job {
  private:
   void check_flow_grpo() const {
     if (o_.sampler.name != "flow_sde")
-      throw Error("/sampler/name", "flow_grpo needs the log-probabilities of a stochastic sampler; use flow_sde");
-    if (!(o_.sampler.noise_level > 0.0)) throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
+      throw Error("/sampler/name",
+                  "flow_grpo needs the log-probabilities of a stochastic sampler; use flow_sde");
+    if (!(o_.sampler.noise_level > 0.0))
+      throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
     const auto window = step_window(o_.sampler, 0, 0);
     if (window.begin >= o_.sampler.steps - 1 || trained_steps(window, o_.sampler.steps).empty())
       throw Error("/sampler/window", "holds no step that can be trained; it must begin before the last of " +
@@ -156,6 +159,8 @@ class AlignJob final : public Job {
 
 }  // namespace
 
-std::unique_ptr<Job> make_align_job() { return std::make_unique<AlignJob>(); }
+std::unique_ptr<Job> make_align_job() {
+  return std::make_unique<AlignJob>();
+}
 
 }  // namespace thalweg

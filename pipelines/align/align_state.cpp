@@ -9,7 +9,8 @@
 
 namespace thalweg {
 
-void save_align(const AlignContext& c, const Method& method, const AlignProgress& progress, const std::string& job_hash) {
+void save_align(const AlignContext& c, const Method& method, const AlignProgress& progress,
+                const std::string& job_hash) {
   CheckpointWriter writer(c.options.output, progress.next);
   write_safetensors(writer.path("policy.safetensors"), c.policy);
   write_safetensors(writer.path("optimizer.safetensors"), c.optimizer.state());
@@ -17,7 +18,8 @@ void save_align(const AlignContext& c, const Method& method, const AlignProgress
   const auto state = method.state();
   if (!state.empty()) write_safetensors(writer.path("method.safetensors"), state);
   if (!progress.best.empty()) write_safetensors(writer.path("best.safetensors"), progress.best);
-  Json json = {{"next", progress.next}, {"optimizer_steps", c.optimizer_steps}, {"best_step", progress.best_step}};
+  Json json = {
+      {"next", progress.next}, {"optimizer_steps", c.optimizer_steps}, {"best_step", progress.best_step}};
   json["best_value"] = progress.best.empty() ? Json(nullptr) : Json(progress.best_value);
   writer.commit(json, job_hash);
   prune_checkpoints(c.options.output, c.options.checkpoint.keep);
@@ -28,7 +30,8 @@ AlignProgress load_align(AlignContext& c, Method& method, const std::string& job
   const auto found = latest_checkpoint(c.options.output);
   if (!found) return progress;
   if (read_manifest(*found).job_hash != job_hash)
-    throw Error("/output", found->string() + " belongs to another job; choose another output folder or remove it");
+    throw Error("/output",
+                found->string() + " belongs to another job; choose another output folder or remove it");
   const auto load = [&](const char* name) { return cloned(read_safetensors(*found / name).tensors); };
   const auto exists = [&](const char* name) { return std::filesystem::exists(*found / name); };
   c.policy = leaves(load("policy.safetensors"));

@@ -20,8 +20,8 @@ struct AlignProgress {
 void save_align(const AlignContext& context, const Method& method, const AlignProgress& progress,
                 const std::string& job_hash);
 
-/// Restores the newest whole checkpoint of the run's folder; a fresh progress when there is none. Throws Error when it
-/// belongs to another job.
+/// Restores the newest whole checkpoint of the run's folder; a fresh progress when there is none. Throws
+/// Error when it belongs to another job.
 AlignProgress load_align(AlignContext& context, Method& method, const std::string& job_hash);
 
 /// sha256 of the resolved job without "output", which may differ between a run and its continuation.

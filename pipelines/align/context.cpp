@@ -64,9 +64,25 @@ std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, int64_t 
                      .clock = c.clock};
   const auto prompts = draw_prompts(c.train.size(), groups, iteration, c.seed());
   for (int64_t i = 0; i < total; ++i)
-    input.rows.push_back({prompts[static_cast<size_t>(i / group_size)], i / group_size, iteration * total + i});
+    input.rows.push_back(
+        {prompts[static_cast<size_t>(i / group_size)], i / group_size, iteration * total + i});
   return rollout(input);
 }
+
+namespace {
+
+// Samples that no reward scored are masked; a rollout without a single score cannot teach anything.
+void note_failures(const AlignContext& c, const at::Tensor& valid_B) {
+  const auto masked = valid_B.numel() - valid_B.sum().item<int64_t>();
+  if (masked == 0) return;
+  std::string reasons;
+  for (const auto& failure : c.rewards->errors()) reasons += "; " + failure.plugin + ": " + failure.text;
+  if (masked == valid_B.numel()) throw Error("/rewards", "not one sample of the rollout was scored" + reasons);
+  c.observer.message(std::to_string(masked) + " of " + std::to_string(valid_B.numel()) +
+                     " samples were not scored and are masked" + reasons);
+}
+
+}  // namespace
 
 GroupAdvantages score_groups(AlignContext& c, const std::vector<MicroBatch>& batches, bool global_std,
                              double adv_clip_max, Metrics& metrics) {
@@ -87,7 +103,9 @@ GroupAdvantages score_groups(AlignContext& c, const std::vector<MicroBatch>& bat
                                      global_std ? DeviationOver::batch : DeviationOver::group, adv_clip_max);
   metrics.emplace_back("zero_std_ratio", advantages.zero_std_ratio);
   metrics.emplace_back("reward_std_mean", advantages.reward_std_mean);
-  metrics.emplace_back("masked_samples", static_cast<double>(total.valid_B.numel()) - total.valid_B.sum().item<double>());
+  note_failures(c, total.valid_B);
+  metrics.emplace_back("masked_samples",
+                       static_cast<double>(total.valid_B.numel()) - total.valid_B.sum().item<double>());
   return advantages;
 }
 
@@ -117,15 +135,35 @@ void apply_gradients(AlignContext& c, TensorMap gradients, int64_t iteration, Me
   }
   c.optimizer.step(c.policy, gradients, c.options.optimizer.rate_at(iteration, c.options.iterations));
   const auto t = static_cast<double>(c.optimizer_steps++);
-  if (!c.average.empty()) ema_update(c.average, c.policy, std::min((1.0 + t) / (10.0 + t), c.options.ema_decay));
+  if (!c.average.empty())
+    ema_update(c.average, c.policy, std::min((1.0 + t) / (10.0 + t), c.options.ema_decay));
 }
 
 void add_metric(Metrics& metrics, const std::string& name, double value) {
-  const auto it = std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.first == name; });
+  const auto it =
+      std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.first == name; });
   if (it == metrics.end())
     metrics.emplace_back(name, value);
   else
     it->second += value;
+}
+
+std::vector<PhaseTiming> phase_timings(const AlignContext& c) {
+  const auto workers = static_cast<double>(c.workers.count());
+  const auto times = c.clock.times();
+  std::vector<PhaseTiming> timings;
+  for (const char* phase : {"rollout", "decode", "reward", "train"})
+    if (const auto it = times.find(phase); it != times.end())
+      timings.push_back({phase, it->second.wall / workers, it->second.cpu});
+  if (const auto it = times.find("optimizer"); it != times.end())
+    timings.push_back({"optimizer", it->second.wall, it->second.cpu});
+  PhaseTiming evaluation{"evaluation"};
+  for (const auto& [phase, time] : c.evaluation_clock.times()) {
+    evaluation.wall += time.wall / workers;
+    evaluation.cpu += time.cpu;
+  }
+  timings.push_back(evaluation);
+  return timings;
 }
 
 StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {

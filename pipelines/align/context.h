@@ -1,5 +1,5 @@
-// What the methods of the `align` job share: the model and its roles, prompts, rewards, workers, the optimizer, and the
-// stages that every method walks in the same way.
+// What the methods of the `align` job share: the model and its roles, prompts, rewards, workers, the
+// optimizer, and the stages that every method walks in the same way.
 #pragma once
 
 #include <optional>
@@ -32,7 +32,8 @@ struct AlignContext {
   Conditioning unconditional;
   std::unique_ptr<RewardSet> rewards;
   Schedule schedule;
-  PhaseClock clock;
+  PhaseClock clock;             // of rollouts and updates
+  PhaseClock evaluation_clock;  // of held-out evaluations
 
   TensorMap policy;   // float32 leaves
   TensorMap average;  // EMA of the policy; empty without one
@@ -45,10 +46,10 @@ struct AlignContext {
   Velocity guided(const Velocity& velocity) const;
 };
 
-/// `groups` prompts of this iteration, `group_size` samples each, drawn with `velocity` (guided) by `sampler`, decoded
-/// and scored.
-std::vector<MicroBatch> draw_groups(AlignContext& context, int64_t iteration, int64_t groups, int64_t group_size,
-                                    const Velocity& velocity,
+/// `groups` prompts of this iteration, `group_size` samples each, drawn with `velocity` (guided) by
+/// `sampler`, decoded and scored.
+std::vector<MicroBatch> draw_groups(AlignContext& context, int64_t iteration, int64_t groups,
+                                    int64_t group_size, const Velocity& velocity,
                                     const std::function<Trajectory(const SamplerInput&)>& sampler);
 
 /// Rewards to advantages, with the metrics that the field reports for them.
@@ -61,11 +62,20 @@ std::pair<size_t, size_t> update_share(size_t count, int64_t update, int64_t upd
 /// Rows of the micro-batch at `index` in the whole batch: its first row.
 std::vector<int64_t> first_rows(const std::vector<MicroBatch>& batches);
 
-/// Clips, steps the optimizer and the average; a gradient that is not finite is skipped. Adds grad_norm and skipped_updates.
+/// Clips, steps the optimizer and the average; a gradient that is not finite is skipped. Adds grad_norm and
+/// skipped_updates.
 void apply_gradients(AlignContext& context, TensorMap gradients, int64_t iteration, Metrics& metrics);
 
 /// Adds `value` to the metric of that name, making it if it is new.
 void add_metric(Metrics& metrics, const std::string& name, double value);
+
+struct PhaseTiming {
+  std::string phase;
+  double wall = 0.0, cpu = 0.0;  // seconds; the wall time of work on several workers is their mean
+};
+
+/// rollout, decode, reward, train, optimizer and evaluation, each where it took place.
+std::vector<PhaseTiming> phase_timings(const AlignContext& context);
 
 /// Steps of the window of this iteration, and those of them that are trained: all but the schedule's last.
 StepWindow step_window(const SamplerSection& sampler, uint64_t seed, int64_t iteration);

@@ -20,22 +20,29 @@ void describe_groups(Fields& f, int64_t& prompts, int64_t& group_size, int64_t& 
 
 void describe(Fields& f, FlowGrpoOptions& o) {
   describe_groups(f, o.prompts_per_iteration, o.group_size, o.updates, o.adv_clip_max, o.global_std);
-  f.number({"clip_range", "PPO clip of the ratio; small because log-probs are means over latent elements"}, o.clip_range, 1e-9, 10.0);
+  f.number({"clip_range", "PPO clip of the ratio; small because log-probs are means over latent elements"},
+           o.clip_range, 1e-9, 10.0);
   f.number({"kl_beta", "weight of the KL term against the model as loaded"}, o.kl_beta, 0.0, 1e3);
-  f.choice({"kl_scale", "divide the squared mean difference by 2 g^2 (diffusion, Flow-GRPO) or by 2 std^2 (std, the true KL)"},
-           o.kl_scale, {"diffusion", "std"});
+  f.choice(
+      {"kl_scale",
+       "divide the squared mean difference by 2 g^2 (diffusion, Flow-GRPO) or by 2 std^2 (std, the true KL)"},
+      o.kl_scale, {"diffusion", "std"});
 }
 
 void describe(Fields& f, DiffusionNftOptions& o) {
   describe_groups(f, o.prompts_per_iteration, o.group_size, o.updates, o.adv_clip_max, o.global_std);
-  f.integer({"times_per_sample", "sigmas of the schedule a sample is trained at"}, o.times_per_sample, 1, 1000);
+  f.integer({"times_per_sample", "sigmas of the schedule a sample is trained at"}, o.times_per_sample, 1,
+            1000);
   f.number({"beta", "guidance strength b of v+ and v-"}, o.beta, 1e-3, 10.0);
-  f.number({"kl_beta", "weight of the squared velocity difference to the model as loaded"}, o.kl_beta, 0.0, 1e3);
-  f.object({"old_policy", "decay = min(rate (iteration - start), maximum): how slowly the rollout policy follows"}, [&](Fields& d) {
-    d.number({"rate", "growth of the decay an iteration; 0: no lag"}, o.old_decay_rate, 0.0, 1.0);
-    d.integer({"start", "iterations before it grows"}, o.old_decay_start, 0, 1000000);
-    d.number({"maximum", "largest decay"}, o.old_decay_maximum, 0.0, 1.0);
-  });
+  f.number({"kl_beta", "weight of the squared velocity difference to the model as loaded"}, o.kl_beta, 0.0,
+           1e3);
+  f.object(
+      {"old_policy", "decay = min(rate (iteration - start), maximum): how slowly the rollout policy follows"},
+      [&](Fields& d) {
+        d.number({"rate", "growth of the decay an iteration; 0: no lag"}, o.old_decay_rate, 0.0, 1.0);
+        d.integer({"start", "iterations before it grows"}, o.old_decay_start, 0, 1000000);
+        d.number({"maximum", "largest decay"}, o.old_decay_maximum, 0.0, 1.0);
+      });
 }
 
 double OptimizerSection::rate_at(int64_t iteration, int64_t iterations) const {
@@ -51,7 +58,8 @@ double OptimizerSection::rate_at(int64_t iteration, int64_t iterations) const {
 void describe(Fields& f, OptimizerSection& o) {
   f.choice({"name", "optimizer"}, o.name, {"adamw"});
   f.number({"learning_rate", "at its largest"}, o.learning_rate, 0.0, 1.0);
-  f.choice({"schedule", "of the learning rate over the iterations"}, o.schedule, {"constant", "linear", "cosine"});
+  f.choice({"schedule", "of the learning rate over the iterations"}, o.schedule,
+           {"constant", "linear", "cosine"});
   f.integer({"warmup_iterations", "iterations of linear growth"}, o.warmup_iterations, 0, 1000000);
   f.number({"beta1", "decay of the first moment"}, o.beta1, 0.0, 1.0);
   f.number({"beta2", "decay of the second moment"}, o.beta2, 0.0, 1.0);
@@ -64,9 +72,12 @@ void describe(Fields& f, EvaluateSection& e) {
   f.integer({"every", "iterations between evaluations"}, e.every, 1, 1000000);
   f.integer({"steps", "ODE steps"}, e.steps, 1, 1000);
   f.number({"guidance_scale", "of the policy, before and after"}, e.guidance_scale, 0.0, 100.0);
-  f.list({"baselines", "the model as loaded at other guidance scales, in the final table"}, e.base_guidance_scales,
-         [](Fields& b, double& scale) { b.number({"guidance_scale", "of the base model", true}, scale, 0.0, 100.0); });
-  f.text({"metric", "reward that chooses the checkpoint, \"plugin/dimension\"; absent: the combined reward"}, e.metric);
+  f.list({"baselines", "the model as loaded at other guidance scales, in the final table"},
+         e.base_guidance_scales, [](Fields& b, double& scale) {
+           b.number({"guidance_scale", "of the base model", true}, scale, 0.0, 100.0);
+         });
+  f.text({"metric", "reward that chooses the checkpoint, \"plugin/dimension\"; absent: the combined reward"},
+         e.metric);
   f.integer({"pictures", "held-out pictures shown in the report"}, e.pictures, 0, 1024);
 }
 
@@ -75,18 +86,23 @@ void describe(Fields& f, AlignOptions& o) {
   f.object({"prompts", "files of prompts", true}, [&](Fields& p) {
     p.text({"train", "prompts of the rollouts", true}, o.train_prompts);
     p.text({"select", "held-out prompts that choose the checkpoint", true}, o.select_prompts);
-    p.text({"eval", "held-out prompts that are reported, before and after; none of the above", true}, o.eval_prompts);
+    p.text({"eval", "held-out prompts that are reported, before and after; none of the above", true},
+           o.eval_prompts);
   });
   f.object({"sampler", "of the rollouts"}, [&](Fields& s) { describe(s, o.sampler); });
-  f.list({"rewards", "what to align with", true}, o.rewards, [](Fields& r, RewardSpec& spec) { describe(r, spec); });
+  f.list({"rewards", "what to align with", true}, o.rewards,
+         [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.object({"method", "how to align", true}, [&](Fields& m) {
     m.variant({"name", "method", true}, o.method,
               {{"flow_grpo", "Flow-GRPO (arXiv 2505.05470)", [&](Fields& v) { describe(v, o.flow_grpo); }},
-               {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)", [&](Fields& v) { describe(v, o.diffusion_nft); }}});
+               {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)",
+                [&](Fields& v) { describe(v, o.diffusion_nft); }}});
   });
   f.object({"optimizer", "of the policy's parameters"}, [&](Fields& p) { describe(p, o.optimizer); });
-  f.number({"ema_decay", "average of the parameters that is evaluated and saved; 0: the parameters themselves"}, o.ema_decay, 0.0, 1.0);
+  f.number(
+      {"ema_decay", "average of the parameters that is evaluated and saved; 0: the parameters themselves"},
+      o.ema_decay, 0.0, 1.0);
   f.integer({"iterations", "rollouts"}, o.iterations, 1, 10000000);
   f.object({"evaluate", "held-out evaluation"}, [&](Fields& e) { describe(e, o.evaluate); });
   f.object({"checkpoint", "where a stopped run goes on"}, [&](Fields& c) { describe(c, o.checkpoint); });

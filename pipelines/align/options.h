@@ -17,7 +17,8 @@ struct DiffusionNftOptions {
   int64_t prompts_per_iteration = 16, group_size = 12, updates = 1, times_per_sample = 4;
   double beta = 1.0, kl_beta = 1e-4, adv_clip_max = 5.0;
   bool global_std = true;
-  // Old policy <- decay * old + (1 - decay) * policy after each iteration i, decay = min(rate * (i - start), maximum).
+  // Old policy <- decay * old + (1 - decay) * policy after each iteration i, decay = min(rate * (i - start),
+  // maximum).
   double old_decay_rate = 0.001, old_decay_maximum = 0.5;
   int64_t old_decay_start = 0;
 };
@@ -25,7 +26,8 @@ void describe(Fields& fields, DiffusionNftOptions& options);
 
 struct OptimizerSection {
   std::string name = "adamw", schedule = "constant";
-  double learning_rate = 3e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-4, max_grad_norm = 1.0;
+  double learning_rate = 3e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-4,
+         max_grad_norm = 1.0;
   int64_t warmup_iterations = 0;
 
   double rate_at(int64_t iteration, int64_t iterations) const;

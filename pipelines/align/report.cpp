@@ -12,17 +12,20 @@ namespace thalweg {
 namespace {
 
 // The named number of every row of a kind, by step.
-Series series_of(const std::vector<Json>& rows, const std::string& kind, const std::string& key, const std::string& name) {
+Series series_of(const std::vector<Json>& rows, const std::string& kind, const std::string& key,
+                 const std::string& name) {
   Series series;
   series.name = name;
   for (const auto& row : rows) {
     if (row.value("kind", "") != kind || !row.contains(key)) continue;
-    series.points.emplace_back(row.at("step").get<double>(), row.at(key).is_number() ? row.at(key).get<double>() : kNotScored);
+    series.points.emplace_back(row.at("step").get<double>(),
+                               row.at(key).is_number() ? row.at(key).get<double>() : kNotScored);
   }
   return series;
 }
 
-Chart chart_of(const std::string& title, const std::string& y_label, std::vector<Series> series, const std::string& note) {
+Chart chart_of(const std::string& title, const std::string& y_label, std::vector<Series> series,
+               const std::string& note) {
   Chart chart;
   chart.title = title;
   chart.y_label = y_label;
@@ -57,7 +60,8 @@ Table baselines_of(const AlignContext& c, const AlignSummary& s) {
   table.header = {"model", "guidance scale"};
   for (const auto& name : s.names) table.header.push_back(name);
   for (const auto& b : s.baselines) {
-    std::vector<std::string> row = {"as loaded", format_number(b.guidance_scale), format_number(b.mean_total)};
+    std::vector<std::string> row = {"as loaded", format_number(b.guidance_scale),
+                                    format_number(b.mean_total)};
     for (const double mean : b.mean_K) row.push_back(format_number(mean));
     table.rows.push_back(std::move(row));
   }
@@ -74,8 +78,9 @@ Table table_of(const AlignSummary& s) {
   table.header = {"reward", "before", "after", "difference", "95 % low", "95 % high", "n"};
   for (size_t i = 0; i < s.names.size(); ++i) {
     const auto& d = s.differences[i];
-    table.rows.push_back({s.names[i], format_number(d.mean_before), format_number(d.mean_after), format_number(d.mean),
-                          format_number(d.low), format_number(d.high), std::to_string(d.n)});
+    table.rows.push_back({s.names[i], format_number(d.mean_before), format_number(d.mean_after),
+                          format_number(d.mean), format_number(d.low), format_number(d.high),
+                          std::to_string(d.n)});
   }
   table.note = "Paired bootstrap over prompts: the same prompts, noise and sampler before and after.";
   return table;
@@ -105,25 +110,28 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.title = folder.filename().string();
   report.subtitle = o.method + " on " + o.model.path;
   report.status = "succeeded";
-  report.headline = {{"Method", o.method},
-                     {"Trained", c.space.is_lora() ? "LoRA, rank " + std::to_string(c.space.lora().rank) : "all weights"},
-                     {"Iterations", std::to_string(o.iterations)},
-                     {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
+  report.headline = {
+      {"Method", o.method},
+      {"Trained", c.space.is_lora() ? "LoRA, rank " + std::to_string(c.space.lora().rank) : "all weights"},
+      {"Iterations", std::to_string(o.iterations)},
+      {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
   report.comparisons = comparisons_of(s);
-  report.charts.push_back(chart_of("Held-out reward", s.metric, {series_of(rows, "eval", s.metric, s.metric)},
-                                   "Prompts of /prompts/select: they choose the checkpoint and are not those reported above."));
+  report.charts.push_back(
+      chart_of("Held-out reward", s.metric, {series_of(rows, "eval", s.metric, s.metric)},
+               "Prompts of /prompts/select: they choose the checkpoint and are not those reported above."));
   std::vector<Series> training = {series_of(rows, "train", "reward", "combined reward")};
   for (const auto& name : c.rewards->names_K())
     if (training.size() < 4) training.push_back(series_of(rows, "train", "reward_" + name, name));
-  report.charts.push_back(chart_of("Training reward", "mean", std::move(training), "Means over each rollout; the prompts change, so it swings."));
-  report.charts.push_back(chart_of("Loss", "policy loss", {series_of(rows, "train", "policy_loss", "policy loss")}, ""));
-  report.charts.push_back(chart_of("Gradient norm", "norm before clipping", {series_of(rows, "train", "grad_norm", "gradient norm")}, ""));
+  report.charts.push_back(chart_of("Training reward", "mean", std::move(training),
+                                   "Means over each rollout; the prompts change, so it swings."));
+  report.charts.push_back(
+      chart_of("Loss", "policy loss", {series_of(rows, "train", "policy_loss", "policy loss")}, ""));
+  report.charts.push_back(chart_of("Gradient norm", "norm before clipping",
+                                   {series_of(rows, "train", "grad_norm", "gradient norm")}, ""));
   report.grids.push_back(pictures_of(s));
   report.tables = {table_of(s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));
-  const auto workers = static_cast<double>(c.workers.count());
-  for (const auto& [phase, time] : c.clock.times())
-    report.timings.push_back({phase, phase == "optimizer" ? time.wall : time.wall / workers, time.cpu});
+  for (const auto& timing : phase_timings(c)) report.timings.push_back({timing.phase, timing.wall, timing.cpu});
   AlignOptions copy = o;
   report.job = write_fields([&](Fields& f) { describe(f, copy); });
   write_file(folder / "report.html", render_report(report));

@@ -6,20 +6,25 @@ namespace thalweg {
 namespace {
 
 Json difference_json(const PairedDifference& d) {
-  return {{"before", d.mean_before}, {"after", d.mean_after}, {"difference", d.mean}, {"low", d.low}, {"high", d.high},
-          {"n", d.n}, {"dropped", d.dropped}};
+  return {{"before", d.mean_before}, {"after", d.mean_after},
+          {"difference", d.mean},    {"low", d.low},
+          {"high", d.high},          {"n", d.n},
+          {"dropped", d.dropped}};
 }
 
 }  // namespace
 
-void write_result(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s, double wall_s,
-                  double cpu_s) {
+void write_result(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s,
+                  double wall_s, double cpu_s) {
   Json result = {{"status", "succeeded"}, {"job", "align"}, {"method", c.options.method}};
   result["iterations"] = c.options.iterations;
   result["checkpoint"] = {{"step", s.best_step}, {"chosen_by", s.metric}, {"on", c.options.select_prompts}};
   for (size_t i = 0; i < s.names.size(); ++i) result["eval"][s.names[i]] = difference_json(s.differences[i]);
-  const auto metric = static_cast<size_t>(std::find(s.names.begin(), s.names.end(), s.metric) - s.names.begin());
-  const auto value = [&](const BaselineScore& b) { return metric == 0 ? b.mean_total : b.mean_K[metric - 1]; };
+  const auto metric =
+      static_cast<size_t>(std::find(s.names.begin(), s.names.end(), s.metric) - s.names.begin());
+  const auto value = [&](const BaselineScore& b) {
+    return metric == 0 ? b.mean_total : b.mean_K[metric - 1];
+  };
   result["baselines"] = Json::array();
   for (const auto& b : s.baselines) {
     Json row = {{"guidance_scale", b.guidance_scale}, {"reward", b.mean_total}};
@@ -36,8 +41,8 @@ void write_result(const std::filesystem::path& folder, const AlignContext& c, co
                                {"aligned_is_better", s.after_means[metric] > value(*best)}};
   }
   result["time"] = {{"wall_s", wall_s}, {"cpu_s", cpu_s}};
-  for (const auto& [phase, time] : c.clock.times())
-    result["time"]["phases"][phase] = {{"wall_s", time.wall}, {"cpu_s", time.cpu}};
+  for (const auto& timing : phase_timings(c))
+    result["time"]["phases"][timing.phase] = {{"wall_s", timing.wall}, {"cpu_s", timing.cpu}};
   write_file(folder / "result.json", result.dump(2) + "\n");
 }
 

@@ -31,11 +31,14 @@ int64_t metric_column(const RewardSet& rewards, const std::string& metric) {
   if (metric.empty()) return -1;
   const auto& names = rewards.names_K();
   const auto it = std::find(names.begin(), names.end(), metric);
-  if (it == names.end()) throw Error("/evaluate/metric", "no reward is named \"" + metric + "\"" + suggestion(metric, names));
+  if (it == names.end())
+    throw Error("/evaluate/metric", "no reward is named \"" + metric + "\"" + suggestion(metric, names));
   return it - names.begin();
 }
 
-double metric_value(const Evaluation& e, int64_t column) { return column < 0 ? e.mean_total() : e.mean(column); }
+double metric_value(const Evaluation& e, int64_t column) {
+  return column < 0 ? e.mean_total() : e.mean(column);
+}
 
 EvaluationInput evaluation_input(AlignContext& c, const PromptSet& prompts, int64_t keep_frames) {
   return {.model = *c.model,
@@ -49,7 +52,7 @@ EvaluationInput evaluation_input(AlignContext& c, const PromptSet& prompts, int6
           .micro_batch = c.options.parallel.micro_batch,
           .keep_frames = keep_frames,
           .workers = c.workers,
-          .clock = c.clock};
+          .clock = c.evaluation_clock};
 }
 
 AlignSummary summarize(AlignContext& c, const AlignProgress& progress) {
@@ -69,8 +72,9 @@ AlignSummary summarize(AlignContext& c, const AlignProgress& progress) {
   for (const double scale : o.evaluate.base_guidance_scales) {
     input.guidance_scale = scale;
     input.keep_frames = 0;
-    summary.baselines.push_back(scale == o.evaluate.guidance_scale ? baseline_of(before, scale)
-                                                                    : baseline_of(run(c.space.reference()), scale));
+    summary.baselines.push_back(scale == o.evaluate.guidance_scale
+                                    ? baseline_of(before, scale)
+                                    : baseline_of(run(c.space.reference()), scale));
   }
   summary.names = {"reward"};
   for (const auto& name : c.rewards->names_K()) summary.names.push_back(name);

@@ -15,12 +15,12 @@ struct BaselineScore {
 };
 
 struct AlignSummary {
-  std::vector<std::string> names;            // "reward", then each "plugin/dimension"
-  std::vector<PairedDifference> differences; // aligned - base, same prompts, noise and sampler
-  std::vector<BaselineScore> baselines;      // base at the scales asked for, its own among them
-  std::vector<double> after_means;           // per name
-  std::vector<std::string> prompts;          // of the pictures
-  at::Tensor before_BF3HW, after_BF3HW;      // pictures of the first prompts
+  std::vector<std::string> names;                   // "reward", then each "plugin/dimension"
+  std::vector<PairedDifference> differences;        // aligned - base, same prompts, noise and sampler
+  std::vector<BaselineScore> baselines;             // base at the scales asked for, its own among them
+  std::vector<double> after_means;                  // per name
+  std::vector<std::string> prompts;                 // of the pictures
+  at::Tensor before_BF3HW, after_BF3HW;             // pictures of the first prompts
   std::vector<double> before_scores, after_scores;  // of the metric, per picture
   std::string metric;
   int64_t best_step = 0;
@@ -29,7 +29,8 @@ struct AlignSummary {
 /// Evaluates base and aligned parameters on the prompts of /prompts/eval.
 AlignSummary summarize(AlignContext& context, const AlignProgress& progress);
 
-/// Column of rewards.names_K that `metric` names, or -1 for the combined reward. Throws Error at /evaluate/metric.
+/// Column of rewards.names_K that `metric` names, or -1 for the combined reward. Throws Error at
+/// /evaluate/metric.
 int64_t metric_column(const RewardSet& rewards, const std::string& metric);
 
 /// Value of the metric in an evaluation.
@@ -37,8 +38,9 @@ double metric_value(const Evaluation& evaluation, int64_t column);
 
 EvaluationInput evaluation_input(AlignContext& context, const PromptSet& prompts, int64_t keep_frames);
 
-void write_result(const std::filesystem::path& folder, const AlignContext& context, const AlignSummary& summary,
-                  double wall_s, double cpu_s);
-void write_report(const std::filesystem::path& folder, const AlignContext& context, const AlignSummary& summary);
+void write_result(const std::filesystem::path& folder, const AlignContext& context,
+                  const AlignSummary& summary, double wall_s, double cpu_s);
+void write_report(const std::filesystem::path& folder, const AlignContext& context,
+                  const AlignSummary& summary);
 
 }  // namespace thalweg

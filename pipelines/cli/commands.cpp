@@ -45,11 +45,18 @@ int run(const JobArguments& arguments) {
   write_file(std::filesystem::path(job->output()) / "job.json", resolved_job(json).dump(2) + "\n");
   watch_signals();
   Progress progress;
+  const auto note = [&](const Json& result) {
+    write_file(std::filesystem::path(job->output()) / "result.json", result.dump(2) + "\n");
+  };
   try {
     job->run(observer_of(progress));
   } catch (const Stopped&) {
+    note({{"status", "stopped"}});
     progress.message("stopped; run the same command to go on");
     return kStopped;
+  } catch (const Error& e) {
+    note({{"status", "failed"}, {"error", {{"param", e.place()}, {"message", e.message()}}}});
+    throw;
   }
   return kDone;
 }

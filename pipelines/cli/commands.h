@@ -3,7 +3,8 @@
 
 namespace thalweg::cli {
 
-/// Exit codes: 0 done, 2 the job or its inputs are wrong, 3 stopped by a signal after a checkpoint, 1 anything else.
+/// Exit codes: 0 done, 2 the job or its inputs are wrong, 3 stopped by a signal after a checkpoint, 1
+/// anything else.
 int run_program(int argc, char** argv);
 
 }  // namespace thalweg::cli

@@ -1,3 +1,5 @@
 #include "pipelines/cli/commands.h"
 
-int main(int argc, char** argv) { return thalweg::cli::run_program(argc, argv); }
+int main(int argc, char** argv) {
+  return thalweg::cli::run_program(argc, argv);
+}

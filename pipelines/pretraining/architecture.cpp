@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 
 #include "engine/core/error.h"
+#include "engine/weights/config.h"
 #include "pipelines/pretraining/stages.h"
 #include "pipelines/pretraining/vocabulary.h"
 #include "pipelines/scenes/caption.h"
@@ -69,12 +70,15 @@ Sd3Parts write_architecture(const PretrainOptions& options, const std::filesyste
   parts.vae = AutoencoderKl::parse(part(a, "vae"), "/architecture/vae");
   parts.first = ClipTextEncoder::parse(first, "/architecture/text_encoder");
   parts.second = ClipTextEncoder::parse(second, "/architecture/text_encoder_2");
+  parts.num_train_timesteps = config_integer(part(a, "scheduler"), "num_train_timesteps", 1000, 1, 1000000,
+                                             "/architecture/scheduler");
   const Json clip = Json::array({"CLIPTextModelWithProjection"});
-  write_config(folder / "transformer" / "config.json", "_class_name", "SD3Transformer2DModel", part(a, "transformer"));
+  write_config(folder / "transformer" / "config.json", "_class_name", "SD3Transformer2DModel",
+               part(a, "transformer"));
   write_config(folder / "text_encoder" / "config.json", "architectures", clip, first);
   write_config(folder / "text_encoder_2" / "config.json", "architectures", clip, second);
-  write_config(folder / "scheduler" / "scheduler_config.json", "_class_name", "FlowMatchEulerDiscreteScheduler",
-               part(a, "scheduler"));
+  write_config(folder / "scheduler" / "scheduler_config.json", "_class_name",
+               "FlowMatchEulerDiscreteScheduler", part(a, "scheduler"));
   // The VAE's config follows with its weights: scale and shift are measured.
   write_file(folder / "model_index.json", model_index().dump(2) + "\n");
   return parts;
@@ -102,7 +106,8 @@ std::vector<std::string> training_captions(const PretrainOptions& options) {
 }
 
 double learning_rate_factor(int64_t step, int64_t steps, int64_t warmup_steps, double decay_fraction) {
-  const double warm = warmup_steps > 0 ? static_cast<double>(step + 1) / static_cast<double>(warmup_steps) : 1.0;
+  const double warm =
+      warmup_steps > 0 ? static_cast<double>(step + 1) / static_cast<double>(warmup_steps) : 1.0;
   const double left = static_cast<double>(steps - step) / static_cast<double>(steps);
   const double decay = decay_fraction > 0.0 ? left / decay_fraction : 1.0;
   return std::min({1.0, warm, decay});

@@ -1,12 +1,13 @@
-// Kingma & Welling 2014 (arXiv 1312.6114) with an L1 + L2 reconstruction, as small latent-diffusion VAEs are trained.
+// Kingma & Welling 2014 (arXiv 1312.6114) with an L1 + L2 reconstruction, as small latent-diffusion VAEs are
+// trained.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include "engine/core/dtypes.h"
 #include "engine/core/rng.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
 #include "engine/weights/safetensors.h"
-#include "engine/core/dtypes.h"
 #include "pipelines/pretraining/stages.h"
 
 namespace thalweg {
@@ -21,8 +22,8 @@ Posterior posterior(const at::Tensor& moments_BCHW) {
   return {parts[0], parts[1].clamp(-30.0, 20.0)};
 }
 
-at::Tensor vae_loss(const AutoencoderKl& vae, const at::Tensor& x_BCHW, const at::Tensor& noise, double kl_weight,
-                    at::ScalarType dtype) {
+at::Tensor vae_loss(const AutoencoderKl& vae, const at::Tensor& x_BCHW, const at::Tensor& noise,
+                    double kl_weight, at::ScalarType dtype) {
   const auto q = posterior(vae.encode_moments(x_BCHW.to(dtype)));
   const auto z = q.mean + (q.log_variance * 0.5).exp() * noise;
   const auto error = vae.decode(z.to(dtype)).to(at::kFloat) - x_BCHW;
@@ -33,9 +34,10 @@ at::Tensor vae_loss(const AutoencoderKl& vae, const at::Tensor& x_BCHW, const at
 std::vector<int64_t> batch_indices(const PretrainOptions& options, int64_t step, int64_t batch) {
   std::vector<int64_t> indices;
   for (int64_t row = 0; row < batch; ++row)
-    indices.push_back(static_cast<int64_t>(random_bits(static_cast<uint64_t>(options.seed), Purpose::data,
-                                                       static_cast<uint64_t>(row), static_cast<uint64_t>(step)) %
-                                           static_cast<uint64_t>(options.data.images)));
+    indices.push_back(
+        static_cast<int64_t>(random_bits(static_cast<uint64_t>(options.seed), Purpose::data,
+                                         static_cast<uint64_t>(row), static_cast<uint64_t>(step)) %
+                             static_cast<uint64_t>(options.data.images)));
   return indices;
 }
 
@@ -57,7 +59,9 @@ void train_autoencoder(const PretrainOptions& o, const Sd3Parts& parts, const st
   AutoencoderKl::bind(parts.vae, declare);
   auto parameters = leaves(initial_parameters(declare.specs(), seed));
   AdamW adamw({0.9, 0.99, 1e-8, 0.0});
-  const auto bound = [&](const TensorMap& tensors) { return AutoencoderKl::bind(parts.vae, Binder(tensors, "vae")); };
+  const auto bound = [&](const TensorMap& tensors) {
+    return AutoencoderKl::bind(parts.vae, Binder(tensors, "vae"));
+  };
   for (int64_t step = 0; step < o.vae.steps; ++step) {
     const auto x = training_pictures(o, batch_indices(o, step, o.vae.batch_size));
     const int64_t side = o.data.size / parts.vae.factor();

@@ -1,5 +1,5 @@
-// Conditional flow matching with logit-normal sigmas (Esser et al. 2024, arXiv 2403.03206, section 3.1, mean 0,
-// deviation 1). Text encoders learn with the transformer; Muon takes the matrices inside the blocks.
+// Conditional flow matching with logit-normal sigmas (Esser et al. 2024, arXiv 2403.03206, section 3.1, mean
+// 0, deviation 1). Text encoders learn with the transformer; Muon takes the matrices inside the blocks.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
@@ -49,12 +49,13 @@ TensorMap initial_state(const Sd3Parts& parts, uint64_t seed) {
 
 // What a batch needs: latents of every picture and the token ids of its caption.
 struct FlowData {
-  at::Tensor latents_NCHW;   // float16, scaled
-  at::Tensor ids_NL;         // token ids per picture
-  at::Tensor empty_ids_L;    // of the empty caption
+  at::Tensor latents_NCHW;  // float16, scaled
+  at::Tensor ids_NL;        // token ids per picture
+  at::Tensor empty_ids_L;   // of the empty caption
 };
 
-FlowData prepare_data(const PretrainOptions& o, const std::filesystem::path& folder, const Observer& observer) {
+FlowData prepare_data(const PretrainOptions& o, const std::filesystem::path& folder,
+                      const Observer& observer) {
   c10::NoGradGuard no_grad;
   FlowData data;
   const auto tokenizer = ClipTokenizer::load(folder / "tokenizer");
@@ -108,7 +109,8 @@ Batch draw_batch(const PretrainOptions& o, const FlowData& data, int64_t step) {
   batch.x0_BCHW = data.latents_NCHW.index_select(0, index).to(at::kFloat);
   batch.ids_BL = at::where(drop_B1, data.empty_ids_L.unsqueeze(0), data.ids_NL.index_select(0, index));
   batch.sigma_B = at::sigmoid(normal_noise(seed, Purpose::training_sigma, slots, at_step, {1}).squeeze(1));
-  batch.noise_BCHW = normal_noise(seed, Purpose::training_noise, slots, at_step, batch.x0_BCHW.sizes().slice(1));
+  batch.noise_BCHW =
+      normal_noise(seed, Purpose::training_noise, slots, at_step, batch.x0_BCHW.sizes().slice(1));
   return batch;
 }
 
@@ -126,7 +128,8 @@ at::Tensor flow_loss(const PretrainOptions& o, const Sd3Parts& parts, const Tens
                                   o.max_sequence_length);
   const auto sigma = b.sigma_B.view({-1, 1, 1, 1});
   const auto x = (1.0 - sigma) * b.x0_BCHW + sigma * b.noise_BCHW;
-  const auto v = transformer(x, b.sigma_B * 1000.0, c.at("prompt_embeds"), c.at("pooled_prompt_embeds"));
+  const auto timestep_B = b.sigma_B * static_cast<double>(parts.num_train_timesteps);
+  const auto v = transformer(x, timestep_B, c.at("prompt_embeds"), c.at("pooled_prompt_embeds"));
   return (v.to(at::kFloat) - (b.noise_BCHW - b.x0_BCHW)).square().mean();
 }
 
@@ -146,7 +149,8 @@ void update(const PretrainOptions& o, FlowState& state, TensorMap gradients) {
   TensorMap matrices, others;
   for (const auto& [name, gradient] : gradients)
     (is_block_matrix(name, gradient) ? matrices : others)[name] = gradient;
-  const double factor = learning_rate_factor(state.step, o.flow.steps, o.flow.warmup_steps, o.flow.decay_fraction);
+  const double factor =
+      learning_rate_factor(state.step, o.flow.steps, o.flow.warmup_steps, o.flow.decay_fraction);
   state.muon.step(state.parameters, matrices, o.flow.muon_learning_rate * factor);
   state.adamw.step(state.parameters, others, o.flow.learning_rate * factor);
   ema_update(state.average, state.parameters, o.flow.ema_decay);
@@ -198,7 +202,8 @@ void export_weights(const PretrainOptions& o, const TensorMap& average, const at
 void train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
                 const Observer& observer) {
   PretrainOptions copy = o;
-  const auto job_hash = std::to_string(std::hash<std::string>{}(write_fields([&](Fields& f) { describe(f, copy); }).dump()));
+  const auto job_hash =
+      std::to_string(std::hash<std::string>{}(write_fields([&](Fields& f) { describe(f, copy); }).dump()));
   auto state = load_or_start(o, parts, job_hash);
   const auto position_table = sd3_position_table(parts.transformer);
   const auto data = state.step < o.flow.steps ? prepare_data(o, folder, observer) : FlowData{};

@@ -13,6 +13,7 @@ struct Sd3Parts {
   Sd3TransformerConfig transformer;
   AutoencoderKlConfig vae;
   ClipTextConfig first, second;
+  int64_t num_train_timesteps = 1000;
 };
 
 /// Writes tokenizers, configs, scheduler and model_index.json to `folder` and returns the parsed configs.
@@ -23,8 +24,8 @@ at::Tensor training_pictures(const PretrainOptions& options, const std::vector<i
 std::vector<std::string> training_captions(const PretrainOptions& options);
 
 /// Trains the VAE, writes its weights and the latents' scale and shift into `folder`/vae.
-void train_autoencoder(const PretrainOptions& options, const Sd3Parts& parts, const std::filesystem::path& folder,
-                       const Observer& observer);
+void train_autoencoder(const PretrainOptions& options, const Sd3Parts& parts,
+                       const std::filesystem::path& folder, const Observer& observer);
 
 /// Trains text encoders and transformer on the cached latents; writes their averaged weights into `folder`.
 void train_flow(const PretrainOptions& options, const Sd3Parts& parts, const std::filesystem::path& folder,

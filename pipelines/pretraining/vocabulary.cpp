@@ -14,8 +14,8 @@ std::string utf8(uint32_t code) {
   return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
 }
 
-// The 256 bytes as printable characters, in the order of OpenAI's byte-level vocabulary: printable bytes stand for
-// themselves, the others are moved above U+0100 in order.
+// The 256 bytes as printable characters, in the order of OpenAI's byte-level vocabulary: printable bytes
+// stand for themselves, the others are moved above U+0100 in order.
 std::vector<std::string> byte_characters() {
   std::vector<std::string> characters;
   const auto printable = [](uint32_t b) {

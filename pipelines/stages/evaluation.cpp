@@ -19,24 +19,29 @@ double Evaluation::mean(int64_t k) const {
   return masked_mean(rewards.values_BK.select(1, k), rewards.valid_BK.select(1, k));
 }
 
-double Evaluation::mean_total() const { return masked_mean(total.total_B, total.valid_B); }
+double Evaluation::mean_total() const {
+  return masked_mean(total.total_B, total.valid_B);
+}
 
 Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
-  RolloutInput rollout_in{.model = in.model,
-                          .prompts = in.prompts,
-                          .rows = {},
-                          .shape = in.shape,
-                          .schedule = in.model.schedule(in.steps),
-                          .velocity = cfg(in.guidance_scale, in.unconditional)(velocity),
-                          .sampler = [](const SamplerInput& s) { return Trajectory{s.schedule, sample_flow_ode(s), {}, {}, {}, {}}; },
-                          .seed = in.seed,
-                          .noise = Purpose::evaluation,
-                          .initial_noise_NCFHW = {},
-                          .rewards = &in.rewards,
-                          .micro_batch = in.micro_batch,
-                          .keep_frames = in.keep_frames,
-                          .workers = in.workers,
-                          .clock = in.clock};
+  RolloutInput rollout_in{
+      .model = in.model,
+      .prompts = in.prompts,
+      .rows = {},
+      .shape = in.shape,
+      .schedule = in.model.schedule(in.steps),
+      .velocity = cfg(in.guidance_scale, in.unconditional)(velocity),
+      .sampler =
+          [](const SamplerInput& s) { return Trajectory{s.schedule, sample_flow_ode(s), {}, {}, {}, {}}; },
+      .seed = in.seed,
+      .noise = Purpose::evaluation,
+      .initial_noise_NCFHW = {},
+      .rewards = &in.rewards,
+      .micro_batch = in.micro_batch,
+      .keep_frames = in.keep_frames,
+      .workers = in.workers,
+      .clock = in.clock,
+                          .progress = in.progress};
   for (int64_t i = 0; i < in.prompts.size(); ++i) rollout_in.rows.push_back({i, i, i});
   const auto batches = rollout(rollout_in);
   Evaluation result;

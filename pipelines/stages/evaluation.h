@@ -19,12 +19,13 @@ struct EvaluationInput {
   int64_t keep_frames = 0;
   Workers& workers;
   PhaseClock& clock;
+  std::function<void(int64_t done)> progress = [](int64_t) {};
 };
 
 struct Evaluation {
-  RewardBatch rewards;       // one row a prompt
-  CombinedReward total;      // transformed and combined
-  at::Tensor frames_BF3HW;   // of the first prompts
+  RewardBatch rewards;      // one row a prompt
+  CombinedReward total;     // transformed and combined
+  at::Tensor frames_BF3HW;  // of the first prompts
 
   /// Mean of the scored values of column `k`; NaN when none is.
   double mean(int64_t k) const;

@@ -14,7 +14,9 @@ double seconds(clockid_t clock) {
 }  // namespace
 
 PhaseClock::Scope::Scope(PhaseClock& clock, std::string phase)
-    : clock_(clock), phase_(std::move(phase)), start_{seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)} {}
+    : clock_(clock),
+      phase_(std::move(phase)),
+      start_{seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)} {}
 
 PhaseClock::Scope::~Scope() {
   const double wall = seconds(CLOCK_MONOTONIC) - start_.wall;

@@ -21,7 +21,8 @@ PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, ui
       for (auto& [name, tensor] : adapter.tensors) {
         const auto it = read.tensors.find(name);
         if (it == read.tensors.end() || it->second.sizes() != tensor.sizes())
-          throw Error("/model/lora", lora.path + " has no " + name + " of this rank: rank and targets must be the file's");
+          throw Error("/model/lora",
+                      lora.path + " has no " + name + " of this rank: rank and targets must be the file's");
         tensor = it->second.to(at::kFloat).clone();
       }
       adapter.scale = read.scale;
@@ -51,7 +52,9 @@ Velocity PolicySpace::bind(const TensorMap& parameters) const {
   return model_.bind(whole, nullptr);
 }
 
-Velocity PolicySpace::reference() const { return model_.bind(model_.backbone(), nullptr); }
+Velocity PolicySpace::reference() const {
+  return model_.bind(model_.backbone(), nullptr);
+}
 
 TensorMap PolicySpace::backbone_with(const TensorMap& parameters) const {
   TensorMap whole = parameters;

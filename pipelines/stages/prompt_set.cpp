@@ -26,7 +26,8 @@ std::vector<int64_t> draw_prompts(int64_t size, int64_t count, int64_t iteration
     if (pass != shuffled_pass) {
       std::vector<uint64_t> key;
       for (int64_t i = 0; i < size; ++i)
-        key.push_back(random_bits(seed, Purpose::prompts, static_cast<uint64_t>(i), static_cast<uint64_t>(pass)));
+        key.push_back(
+            random_bits(seed, Purpose::prompts, static_cast<uint64_t>(i), static_cast<uint64_t>(pass)));
       std::iota(order.begin(), order.end(), int64_t{0});
       std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
         return key[static_cast<size_t>(a)] < key[static_cast<size_t>(b)];

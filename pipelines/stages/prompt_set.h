@@ -15,8 +15,8 @@ struct PromptSet {
 
 PromptSet encode_prompts(const FlowModel& model, PromptList list);
 
-/// Prompt indices of iteration `iteration`: `count` in a row of an endless sequence of shuffled passes over all
-/// `size` prompts. A pure function of its arguments.
+/// Prompt indices of iteration `iteration`: `count` in a row of an endless sequence of shuffled passes over
+/// all `size` prompts. A pure function of its arguments.
 std::vector<int64_t> draw_prompts(int64_t size, int64_t count, int64_t iteration, uint64_t seed);
 
 }  // namespace thalweg

@@ -35,8 +35,9 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   const auto slots = batch.slot_B();
   {
     PhaseClock::Scope scope(in.clock, "rollout");
-    const auto x = in.initial_noise_NCFHW.defined() ? in.initial_noise_NCFHW.slice(0, begin, end)
-                                                    : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes());
+    const auto x = in.initial_noise_NCFHW.defined()
+                       ? in.initial_noise_NCFHW.slice(0, begin, end)
+                       : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes());
     batch.trajectory = in.sampler({in.velocity, in.schedule, batch.conditioning, x, slots, in.seed});
   }
   if (!in.rewards && begin >= in.keep_frames) return batch;

@@ -1,11 +1,11 @@
-// rollout -> decode -> score, micro-batch by micro-batch on the workers. Training, evaluation and the `sample` job all
-// draw their pictures here.
+// rollout -> decode -> score, micro-batch by micro-batch on the workers. Training, evaluation and the
+// `sample` job all draw their pictures here.
 #pragma once
 
 #include <functional>
 
-#include "engine/parallel/workers.h"
 #include "engine/core/rng.h"
+#include "engine/parallel/workers.h"
 #include "pipelines/stages/phase_clock.h"
 #include "pipelines/stages/prompt_set.h"
 #include "samplers/sampler.h"

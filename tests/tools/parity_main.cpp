@@ -11,6 +11,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
+#include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
 #include "engine/models/vae/autoencoder_kl.h"
 #include "engine/weights/safetensors.h"
@@ -60,9 +61,23 @@ TensorMap clip_text(const path& folder, const TensorMap& inputs) {
       {"penultimate", features.penultimate_BLD}, {"last", features.last_BLD}, {"pooled", features.pooled_BP}};
 }
 
+/// x, timestep (1000 sigma), prompt_embeds, pooled -> velocity.
+TensorMap sd3_transformer(const path& folder, const TensorMap& inputs) {
+  const auto config_path = folder / "config.json";
+  const auto config = parse_sd3_transformer_config(parse_json_file(config_path), config_path);
+  const auto weights = read_weights(folder, "diffusion_pytorch_model");
+  Binder binder(weights, folder.string());
+  const auto transformer = Sd3Transformer::bind(config, binder);
+  binder.finish();
+  return {{"velocity", transformer(input(inputs, "x"), input(inputs, "timestep"),
+                                   input(inputs, "prompt_embeds"), input(inputs, "pooled"))},
+          {"position_table", sd3_position_table(config)}};
+}
+
 const std::map<std::string, Component>& components() {
   static const std::map<std::string, Component> table{
       {"clip-text", clip_text},
+      {"transformer", sd3_transformer},
       {"vae-decode", vae_decode},
       {"vae-encode", vae_encode},
   };

@@ -28,7 +28,8 @@ Sd3TransformerConfig parse_sd3_transformer_config(const Json& json, const std::f
   read("pos_embed_max_size", c.pos_embed_max_size, 1, 4096);
   if (c.caption_projection_dim != c.width())
     throw Error(path.string(), "caption_projection_dim must equal num_attention_heads * attention_head_dim");
-  if (c.width() % 4 != 0) throw Error(path.string(), "the width must be a multiple of 4 for the position table");
+  if (c.width() % 4 != 0)
+    throw Error(path.string(), "the width must be a multiple of 4 for the position table");
   if (c.out_channels != c.in_channels)
     throw Error(path.string(), "out_channels must equal in_channels: a velocity has its latent's shape");
   const auto norm = json.find("qk_norm");
@@ -38,7 +39,8 @@ Sd3TransformerConfig parse_sd3_transformer_config(const Json& json, const std::f
   }
   const auto dual = json.find("dual_attention_layers");
   if (dual != json.end() && !dual->is_null()) {
-    if (!dual->is_array()) throw Error(path.string(), "dual_attention_layers must be a list of layer indices");
+    if (!dual->is_array())
+      throw Error(path.string(), "dual_attention_layers must be a list of layer indices");
     for (const auto& layer : *dual) {
       if (!layer.is_number_integer() || layer.get<int64_t>() < 0 || layer.get<int64_t>() >= c.num_layers)
         throw Error(path.string(), "dual_attention_layers names a layer that is not there");

@@ -16,7 +16,8 @@ TensorMap converted(TensorMap tensors, at::ScalarType dtype) {
 }
 
 template <typename Model, typename Config>
-Model bind_component(const ModelFolder& folder, const std::string& name, const Config& config, at::ScalarType dtype) {
+Model bind_component(const ModelFolder& folder, const std::string& name, const Config& config,
+                     at::ScalarType dtype) {
   const auto tensors = converted(component_weights(folder, name), dtype);
   Binder binder(tensors, (folder.root / name).string());
   auto model = Model::bind(config, binder);
@@ -31,7 +32,8 @@ struct TextTower {
 
 TextTower load_tower(const ModelFolder& folder, const std::string& suffix, at::ScalarType dtype) {
   const auto name = "text_encoder" + suffix;
-  const auto config = ClipTextEncoder::parse(component_config(folder, name), folder.root / name / "config.json");
+  const auto config =
+      ClipTextEncoder::parse(component_config(folder, name), folder.root / name / "config.json");
   return {ClipTokenizer::load(folder.root / ("tokenizer" + suffix)),
           bind_component<ClipTextEncoder>(folder, name, config, dtype)};
 }
@@ -43,7 +45,8 @@ class Sd3Model final : public FlowModel {
         options_(options),
         config_(parse_sd3_transformer_config(component_config(folder_, "transformer"),
                                              folder_.root / "transformer" / "config.json")),
-        vae_config_(AutoencoderKl::parse(component_config(folder_, "vae"), folder_.root / "vae" / "config.json")),
+        vae_config_(
+            AutoencoderKl::parse(component_config(folder_, "vae"), folder_.root / "vae" / "config.json")),
         vae_(bind_component<AutoencoderKl>(folder_, "vae", vae_config_, options.vae_dtype)),
         first_(load_tower(folder_, "", options.dtype)),
         second_(load_tower(folder_, "_2", options.dtype)),
@@ -51,11 +54,13 @@ class Sd3Model final : public FlowModel {
     read_scheduler();
     const auto third = folder_.index.find("text_encoder_3");
     if (third != folder_.index.end() && third->is_array() && !third->at(0).is_null())
-      throw Error((folder_.root / "text_encoder_3").string(),
-                  "T5 is not supported yet; remove text_encoder_3 from model_index.json to run without it, as "
-                  "diffusers does with text_encoder_3=None");
+      throw Error(
+          (folder_.root / "text_encoder_3").string(),
+          "T5 is not supported yet; remove text_encoder_3 from model_index.json to run without it, as "
+          "diffusers does with text_encoder_3=None");
     if (vae_config_.latent_channels != config_.in_channels)
-      throw Error(folder_.root.string(), "the VAE's latent_channels differ from the transformer's in_channels");
+      throw Error(folder_.root.string(),
+                  "the VAE's latent_channels differ from the transformer's in_channels");
     Binder declare;
     Sd3Transformer::bind(config_, declare);
     specs_ = declare.specs();
@@ -76,18 +81,21 @@ class Sd3Model final : public FlowModel {
 
   Conditioning encode(const std::vector<std::string>& prompts) const override {
     c10::NoGradGuard no_grad;
-    const auto first_ids = token_ids(first_.tokenizer, prompts), second_ids = token_ids(second_.tokenizer, prompts);
+    const auto first_ids = token_ids(first_.tokenizer, prompts),
+               second_ids = token_ids(second_.tokenizer, prompts);
     return {prompts, sd3_conditioning(first_.encoder, first_ids, second_.encoder, second_ids,
                                       config_.joint_attention_dim, options_.max_sequence_length)};
   }
 
-  Schedule schedule(int64_t steps) const override { return sd3_schedule(steps, shift_, num_train_timesteps_); }
+  Schedule schedule(int64_t steps) const override {
+    return sd3_schedule(steps, shift_, num_train_timesteps_);
+  }
 
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
     Binder binder(parameters, (folder_.root / "transformer").string(), adapter);
     auto transformer = Sd3Transformer::bind(config_, binder);
     binder.finish();
-    return sd3_velocity(std::move(transformer));
+    return sd3_velocity(std::move(transformer), num_train_timesteps_);
   }
 
   const std::vector<ParameterSpec>& specs() const override { return specs_; }
@@ -121,7 +129,8 @@ class Sd3Model final : public FlowModel {
     for (auto& [name, tensor] : stored) tensor = tensor.detach().to(original.at(name).scalar_type());
     for (const auto& entry : fs::directory_iterator(folder / "transformer"))
       if (entry.path().filename() != "config.json") fs::remove(entry.path());
-    write_safetensors(folder / "transformer" / "diffusion_pytorch_model.safetensors", stored, {{"format", "pt"}});
+    write_safetensors(folder / "transformer" / "diffusion_pytorch_model.safetensors", stored,
+                      {{"format", "pt"}});
   }
 
  private:
@@ -130,10 +139,12 @@ class Sd3Model final : public FlowModel {
     const auto config = parse_json_file(path);
     shift_ = config_number(config, "shift", 1.0, 1e-3, 1e3, path);
     num_train_timesteps_ = config_integer(config, "num_train_timesteps", 1000, 1, 1000000, path);
-    for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
-                            "invert_sigmas", "stochastic_sampling"})
+    for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas",
+                            "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"})
       if (config_bool(config, key, false, path))
         throw Error(path.string(), std::string(key) + " is not supported for SD3; set it to false");
+    if (const auto terminal = config.find("shift_terminal"); terminal != config.end() && !terminal->is_null())
+      throw Error(path.string(), "shift_terminal is not supported for SD3; set it to null");
   }
 
   ModelFolder folder_;
@@ -175,8 +186,9 @@ at::Tensor token_ids(const ClipTokenizer& tokenizer, const std::vector<std::stri
   return at::tensor(ids, at::kLong).view({static_cast<int64_t>(prompts.size()), -1});
 }
 
-TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first_ids_BL, const ClipTextEncoder& second,
-                           const at::Tensor& second_ids_BL, int64_t joint_attention_dim, int64_t t5_tokens) {
+TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first_ids_BL,
+                           const ClipTextEncoder& second, const at::Tensor& second_ids_BL,
+                           int64_t joint_attention_dim, int64_t t5_tokens) {
   const auto a = first(first_ids_BL), b = second(second_ids_BL);
   auto embeds_BLD = at::cat({a.penultimate_BLD, b.penultimate_BLD}, -1);
   embeds_BLD = at::constant_pad_nd(embeds_BLD, {0, joint_attention_dim - embeds_BLD.size(2)});
@@ -187,9 +199,10 @@ TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first
   return {{"prompt_embeds", embeds_BLD}, {"pooled_prompt_embeds", at::cat({a.pooled_BP, b.pooled_BP}, -1)}};
 }
 
-Velocity sd3_velocity(Sd3Transformer transformer) {
-  return [transformer = std::move(transformer)](const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
-    const auto timestep_B = (step.sigma_B * 1000.0).to(at::kFloat);
+Velocity sd3_velocity(Sd3Transformer transformer, int64_t num_train_timesteps) {
+  return [transformer = std::move(transformer), scale = static_cast<double>(num_train_timesteps)](
+             const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
+    const auto timestep_B = (step.sigma_B * scale).to(at::kFloat);
     return transformer(x_BCFHW.squeeze(2), timestep_B, c.tensors.at("prompt_embeds"),
                        c.tensors.at("pooled_prompt_embeds"))
         .unsqueeze(2)

@@ -33,7 +33,9 @@ at::Tensor Sd3Transformer::FeedForward::operator()(const at::Tensor& x) const {
 Sd3Transformer::Attention Sd3Transformer::bind_attention(const Sd3TransformerConfig& c, Binder b, bool joint,
                                                          bool last) {
   const auto width = c.width();
-  const auto linear = [&](const char* name) { return b.linear(name, width, width, true, Init::xavier_uniform); };
+  const auto linear = [&](const char* name) {
+    return b.linear(name, width, width, true, Init::xavier_uniform);
+  };
   Attention a;
   a.to_q = linear("to_q");
   a.to_k = linear("to_k");
@@ -55,7 +57,8 @@ Sd3Transformer::Attention Sd3Transformer::bind_attention(const Sd3TransformerCon
   return a;
 }
 
-Sd3Transformer::Block Sd3Transformer::bind_block(const Sd3TransformerConfig& c, Binder b, bool dual, bool last) {
+Sd3Transformer::Block Sd3Transformer::bind_block(const Sd3TransformerConfig& c, Binder b, bool dual,
+                                                 bool last) {
   const auto width = c.width();
   // adaLN-zero: gates start closed, so a fresh block is the identity.
   const auto adaln = [&](const char* name, int64_t parts) {
@@ -81,17 +84,21 @@ Sd3Transformer Sd3Transformer::bind(const Sd3TransformerConfig& c, Binder b) {
   t.config_ = c;
   const auto width = c.width();
   t.patch_proj_ = b.conv2d("pos_embed.proj", c.in_channels, width, c.patch_size, c.patch_size);
-  t.pos_embed_ = b.tensor("pos_embed.pos_embed", {1, c.pos_embed_max_size * c.pos_embed_max_size, width}, Init::fixed);
+  t.pos_embed_ =
+      b.tensor("pos_embed.pos_embed", {1, c.pos_embed_max_size * c.pos_embed_max_size, width}, Init::fixed);
   t.time_1_ = b.linear("time_text_embed.timestep_embedder.linear_1", 256, width, true, Init::xavier_uniform);
-  t.time_2_ = b.linear("time_text_embed.timestep_embedder.linear_2", width, width, true, Init::xavier_uniform);
-  t.text_1_ =
-      b.linear("time_text_embed.text_embedder.linear_1", c.pooled_projection_dim, width, true, Init::xavier_uniform);
+  t.time_2_ =
+      b.linear("time_text_embed.timestep_embedder.linear_2", width, width, true, Init::xavier_uniform);
+  t.text_1_ = b.linear("time_text_embed.text_embedder.linear_1", c.pooled_projection_dim, width, true,
+                       Init::xavier_uniform);
   t.text_2_ = b.linear("time_text_embed.text_embedder.linear_2", width, width, true, Init::xavier_uniform);
-  t.context_embedder_ = b.linear("context_embedder", c.joint_attention_dim, width, true, Init::xavier_uniform);
+  t.context_embedder_ =
+      b.linear("context_embedder", c.joint_attention_dim, width, true, Init::xavier_uniform);
   for (int64_t i = 0; i < c.num_layers; ++i) {
     const auto& dual = c.dual_attention_layers;
     t.blocks_.push_back(bind_block(c, b.sub("transformer_blocks." + std::to_string(i) + "."),
-                                   std::find(dual.begin(), dual.end(), i) != dual.end(), i + 1 == c.num_layers));
+                                   std::find(dual.begin(), dual.end(), i) != dual.end(),
+                                   i + 1 == c.num_layers));
   }
   t.norm_out_ = b.linear("norm_out.linear", width, 2 * width, true, Init::zeros);
   t.proj_out_ = b.linear("proj_out", width, c.patch_size * c.patch_size * c.out_channels, true, Init::zeros);
@@ -121,7 +128,8 @@ at::Tensor Sd3Transformer::unpatched(const at::Tensor& tokens_BLD, int64_t rows,
       .reshape({-1, c, rows * p, columns * p});
 }
 
-at::Tensor Sd3Transformer::time_text_embedding(const at::Tensor& timestep_B, const at::Tensor& pooled_BD) const {
+at::Tensor Sd3Transformer::time_text_embedding(const at::Tensor& timestep_B,
+                                               const at::Tensor& pooled_BD) const {
   constexpr int64_t kHalf = 128;
   const auto frequency = at::exp(at::arange(kHalf, timestep_B.options()) * (-std::log(10000.0) / kHalf));
   const auto angle = timestep_B.unsqueeze(1) * frequency.unsqueeze(0);
@@ -132,9 +140,12 @@ at::Tensor Sd3Transformer::time_text_embedding(const at::Tensor& timestep_B, con
 std::pair<at::Tensor, at::Tensor> Sd3Transformer::attend(const Attention& a, const at::Tensor& x_BLD,
                                                          const at::Tensor& c_BLD) const {
   const auto heads = [&](const at::Tensor& y_BLD) {
-    return y_BLD.view({y_BLD.size(0), y_BLD.size(1), config_.num_attention_heads, config_.attention_head_dim});
+    return y_BLD.view(
+        {y_BLD.size(0), y_BLD.size(1), config_.num_attention_heads, config_.attention_head_dim});
   };
-  const auto normed = [&](const Norm& norm, const at::Tensor& y) { return config_.qk_norm ? rms_norm(norm, y) : y; };
+  const auto normed = [&](const Norm& norm, const at::Tensor& y) {
+    return config_.qk_norm ? rms_norm(norm, y) : y;
+  };
   auto q = normed(a.norm_q, heads(a.to_q(x_BLD)));
   auto k = normed(a.norm_k, heads(a.to_k(x_BLD)));
   auto v = heads(a.to_v(x_BLD));
@@ -144,14 +155,16 @@ std::pair<at::Tensor, at::Tensor> Sd3Transformer::attend(const Attention& a, con
     k = at::cat({k, normed(a.norm_added_k, heads(a.add_k(c_BLD)))}, 1);
     v = at::cat({v, heads(a.add_v(c_BLD))}, 1);
   }
-  const auto y = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2).flatten(2);
+  const auto y =
+      attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2).flatten(2);
   auto x_out = a.to_out(y.slice(1, 0, length));
   at::Tensor c_out;
   if (c_BLD.defined() && a.to_add_out.weight.defined()) c_out = a.to_add_out(y.slice(1, length));
   return {x_out, c_out};
 }
 
-void Sd3Transformer::run_block(const Block& block, const at::Tensor& silu_temb, at::Tensor& x, at::Tensor& c) const {
+void Sd3Transformer::run_block(const Block& block, const at::Tensor& silu_temb, at::Tensor& x,
+                               at::Tensor& c) const {
   // Parts in order: shift, scale, gate of the attention, then of the MLP, then of the second attention.
   const auto m = modulation(block.norm1, silu_temb, block.attn2 ? 9 : 6);
   const auto n = modulation(block.norm1_context, silu_temb, block.last ? 2 : 6);
@@ -168,7 +181,8 @@ void Sd3Transformer::run_block(const Block& block, const at::Tensor& silu_temb, 
 }
 
 at::Tensor Sd3Transformer::operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
-                                      const at::Tensor& prompt_embeds_BLD, const at::Tensor& pooled_BD) const {
+                                      const at::Tensor& prompt_embeds_BLD,
+                                      const at::Tensor& pooled_BD) const {
   const auto dtype = proj_out_.weight.scalar_type();
   auto x_BLD = patches(x_BCHW.to(dtype));
   auto c_BLD = context_embedder_(prompt_embeds_BLD.to(dtype));

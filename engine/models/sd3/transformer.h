@@ -1,5 +1,5 @@
-// SD3Transformer2DModel: the MM-DiT of Stable Diffusion 3 (Esser et al. 2024, arXiv 2403.03206, section 4) and
-// 3.5 (qk-norm, dual attention). Config keys and state-dict names are those of diffusers.
+// SD3Transformer2DModel: the MM-DiT of Stable Diffusion 3 (Esser et al. 2024, arXiv 2403.03206, section 4)
+// and 3.5 (qk-norm, dual attention). Config keys and state-dict names are those of diffusers.
 #pragma once
 
 #include <filesystem>
@@ -22,17 +22,19 @@ struct Sd3TransformerConfig {
   int64_t width() const { return num_attention_heads * attention_head_dim; }
 };
 
-/// Reads transformer/config.json. Throws Error naming the file and key for what is out of range or unsupported.
+/// Reads transformer/config.json. Throws Error naming the file and key for what is out of range or
+/// unsupported.
 Sd3TransformerConfig parse_sd3_transformer_config(const Json& config, const std::filesystem::path& path);
 
 class Sd3Transformer {
  public:
   static Sd3Transformer bind(const Sd3TransformerConfig& config, Binder binder);
 
-  /// x [B,C,H,W], H and W multiples of the patch and at most pos_embed_max_size patches; timestep_B = 1000 sigma,
-  /// float32; prompt_embeds [B,L,joint_attention_dim]; pooled [B,pooled_projection_dim]. Returns v [B,C,H,W].
-  at::Tensor operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B, const at::Tensor& prompt_embeds_BLD,
-                        const at::Tensor& pooled_BD) const;
+  /// x [B,C,H,W], H and W multiples of the patch and at most pos_embed_max_size patches; timestep_B =
+  /// sigma * num_train_timesteps, float32; prompt_embeds [B,L,joint_attention_dim]; pooled
+  /// [B,pooled_projection_dim]. Returns v [B,C,H,W].
+  at::Tensor operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
+                        const at::Tensor& prompt_embeds_BLD, const at::Tensor& pooled_BD) const;
 
  private:
   struct Attention {
@@ -57,7 +59,8 @@ class Sd3Transformer {
   at::Tensor time_text_embedding(const at::Tensor& timestep_B, const at::Tensor& pooled_BD) const;
   at::Tensor patches(const at::Tensor& x_BCHW) const;
   at::Tensor unpatched(const at::Tensor& tokens_BLD, int64_t rows, int64_t columns) const;
-  std::pair<at::Tensor, at::Tensor> attend(const Attention& a, const at::Tensor& x_BLD, const at::Tensor& c_BLD) const;
+  std::pair<at::Tensor, at::Tensor> attend(const Attention& a, const at::Tensor& x_BLD,
+                                           const at::Tensor& c_BLD) const;
   void run_block(const Block& block, const at::Tensor& silu_temb, at::Tensor& x_BLD, at::Tensor& c_BLD) const;
 
   Sd3TransformerConfig config_;
