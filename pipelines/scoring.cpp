@@ -5,7 +5,6 @@
 #include <cstdio>
 
 #include "engine/core/error.h"
-#include "engine/weights/lora_file.h"
 #include "pipelines/stages/evaluation.h"
 
 namespace thalweg {
@@ -69,7 +68,7 @@ LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size
 
 Velocity bound_with_lora(const FlowModel& model, const ModelSection& section) {
   if (!section.has_lora) return model.bind(model.backbone(), nullptr);
-  const auto lora = read_lora(section.lora.path);
+  const auto lora = read_model_lora(section.lora);
   Adapter adapter{{}, lora.scale};
   for (const auto& [name, tensor] : lora.tensors) adapter.tensors[name] = tensor.to(section.options().dtype);
   return model.bind(model.backbone(), &adapter);

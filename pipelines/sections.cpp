@@ -117,6 +117,14 @@ void require_model(const ModelSection& model) {
   if (model.has_lora && !model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
 }
 
+LoraFile read_model_lora(const LoraSection& section) {
+  auto lora = read_lora(section.path);
+  if (!lora.unused.empty())
+    throw Error("/model/lora/path", section.path + " also holds " + lora.unused.front() +
+                                        "; only a LoRA of the transformer alone is supported");
+  return lora;
+}
+
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
                                         int64_t max_batch, int64_t seed) {
   Activation activation;

@@ -6,6 +6,7 @@
 
 #include "engine/core/fields.h"
 #include "engine/models/flow_model.h"
+#include "engine/weights/lora_file.h"
 #include "rewards/reward_set.h"
 
 namespace thalweg {
@@ -73,6 +74,10 @@ PromptList read_prompts(const std::string& path, const std::string& pointer, int
 /// Throws Error at `pointer` unless `path` is a regular file (or folder).
 void require_file(const std::string& path, const std::string& pointer);
 void require_model(const ModelSection& model);
+
+/// The LoRA that the section names. Throws Error for a file that also adapts text encoders: without that part
+/// it would draw other pictures than the file's author saw.
+LoraFile read_model_lora(const LoraSection& section);
 
 /// Plugin folders of this installation; activates the rewards for pictures of the sampler's size.
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,

@@ -73,11 +73,12 @@ class SchemaWriter final : public Fields {
   void optional_object(Field field, bool&, const Describe& describe) override {
     add(field, schema_of_fields(describe));
   }
-  void variant(Field field, std::string&, const std::vector<Alternative>& alternatives) override {
+  void variant(Field field, std::string& tag, const std::vector<Alternative>& alternatives) override {
     // draft 7 cannot close an object over properties from two places, so each alternative is a whole object.
     for (const auto& alternative : alternatives) {
       SchemaWriter branch;
-      branch.add({field.key, field.doc, true}, {{"const", alternative.name}});
+      // Only the default alternative may go without its tag.
+      branch.add({field.key, field.doc, field.required || alternative.name != tag}, {{"const", alternative.name}});
       alternative.describe(branch);
       branches_.push_back({alternative.doc, std::move(branch)});
     }

@@ -13,7 +13,9 @@ namespace thalweg {
 Json parse_json(std::string_view text, const std::string& place) {
   std::vector<std::set<std::string>> keys_by_depth;
   auto guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (static_cast<size_t>(depth) > kMaxJsonDepth)
+    // An object or list is reported with the number of levels around it.
+    const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (opens && static_cast<size_t>(depth) >= kMaxJsonDepth)
       throw Error(place, "nested deeper than " + std::to_string(kMaxJsonDepth) + " levels");
     if (event == Json::parse_event_t::object_start) {
       keys_by_depth.resize(static_cast<size_t>(depth) + 1);

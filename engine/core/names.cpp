@@ -39,7 +39,7 @@ std::string nearest_name(const std::string& name, const std::vector<std::string>
 
 std::string join(const std::vector<std::string>& words, const std::string& separator) {
   std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : separator) + word;
+  for (size_t i = 0; i < words.size(); ++i) text += (i == 0 ? "" : separator) + words[i];
   return text;
 }
 

@@ -41,14 +41,16 @@ at::Tensor attention(const at::Tensor& q_BHLD, const at::Tensor& k_BHLD, const a
   }
   if (backend == AttentionBackend::fused)
     return at::scaled_dot_product_attention(q_BHLD, k_BHLD, v_BHLD, {}, 0.0, causal);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(q_BHLD.size(3)));
-  auto logits = at::matmul(q_BHLD * scale, k_BHLD.transpose(2, 3));
+  // One batch axis before the products: a product over four axes would copy k transposed, element by element.
+  const auto flat = [](const at::Tensor& t) { return t.reshape({t.size(0) * t.size(1), t.size(2), t.size(3)}); };
+  const auto q = flat(q_BHLD), k = flat(k_BHLD), v = flat(v_BHLD);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
+  auto logits = at::baddbmm(at::empty({1}, q.options()), q, k.transpose(1, 2), /*beta=*/0.0, scale);
   if (causal) {
-    const auto length = q_BHLD.size(2);
-    const auto above = at::ones({length, length}, q_BHLD.options().dtype(at::kBool)).triu(1);
+    const auto above = at::ones({q.size(1), q.size(1)}, q.options().dtype(at::kBool)).triu(1);
     logits = logits.masked_fill(above, -std::numeric_limits<double>::infinity());
   }
-  return at::matmul(logits.softmax(-1), v_BHLD);
+  return at::bmm(logits.softmax(-1), v).view(q_BHLD.sizes());
 }
 
 }  // namespace thalweg

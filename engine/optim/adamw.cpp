@@ -15,7 +15,8 @@ void AdamW::step(TensorMap& parameters, const TensorMap& gradients, double learn
       moments = {at::zeros_like(parameter), at::zeros_like(parameter), at::zeros({}, parameter.options())};
     moments.step.add_(1);
     p.push_back(parameter.detach());
-    g.push_back(gradient);
+    // The fused kernel reads memory in order whatever the strides are.
+    g.push_back(gradient.contiguous());
     m.push_back(moments.exp_avg);
     v.push_back(moments.exp_avg_sq);
     steps.push_back(moments.step);

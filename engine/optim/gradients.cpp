@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <set>
 
 namespace thalweg {
 
@@ -13,10 +14,15 @@ TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters) {
   for (const auto& [name, tensor] : parameters) inputs.push_back(tensor);
   const auto grads = torch::autograd::grad({loss}, inputs, {}, std::nullopt, false, /*allow_unused=*/true);
   TensorMap gradients;
+  std::set<const void*> storages;
   size_t i = 0;
   for (const auto& [name, tensor] : parameters) {
-    if (grads[i].defined()) gradients[name] = grads[i];
-    ++i;
+    const auto& gradient = grads[i++];
+    if (!gradient.defined()) continue;
+    // Autograd may return expanded or transposed tensors, and one tensor for two parameters.
+    const auto dense = gradient.contiguous();
+    const bool shared = !storages.insert(dense.storage().unsafeGetStorageImpl()).second;
+    gradients[name] = shared ? dense.clone() : dense;
   }
   return gradients;
 }

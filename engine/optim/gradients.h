@@ -6,7 +6,7 @@
 namespace thalweg {
 
 /// Gradients of `loss` for `parameters` (leaves that require gradients), by name; a parameter that the loss
-/// does not reach gets none.
+/// does not reach gets none. Contiguous, each in memory of its own: they may be changed in place.
 TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters);
 
 /// Detached leaves that require gradients and share the tensors' storage.

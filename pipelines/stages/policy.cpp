@@ -5,7 +5,6 @@
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/optim/gradients.h"
-#include "engine/weights/lora_file.h"
 
 namespace thalweg {
 
@@ -17,7 +16,10 @@ PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, ui
     modules_ = linear_modules(model.specs(), lora.targets, "/model/lora/targets");
     auto adapter = make_adapter(model.specs(), modules_, lora.rank, lora.alpha, seed);
     if (!lora.path.empty()) {
-      const auto read = read_lora(lora.path);
+      const auto read = read_model_lora(lora);
+      for (const auto& [name, tensor] : read.tensors)
+        if (!adapter.tensors.count(name))
+          throw Error("/model/lora/targets", "do not cover " + name + " of " + lora.path);
       for (auto& [name, tensor] : adapter.tensors) {
         const auto it = read.tensors.find(name);
         if (it == read.tensors.end() || it->second.sizes() != tensor.sizes())

@@ -140,23 +140,22 @@ at::Tensor Sd3Transformer::time_text_embedding(const at::Tensor& timestep_B,
 std::pair<at::Tensor, at::Tensor> Sd3Transformer::attend(const Attention& a, const at::Tensor& x_BLD,
                                                          const at::Tensor& c_BLD) const {
   const auto heads = [&](const at::Tensor& y_BLD) {
-    return y_BLD.view(
-        {y_BLD.size(0), y_BLD.size(1), config_.num_attention_heads, config_.attention_head_dim});
+    return y_BLD.view({y_BLD.size(0), y_BLD.size(1), config_.num_attention_heads, config_.attention_head_dim});
   };
-  const auto normed = [&](const Norm& norm, const at::Tensor& y) {
-    return config_.qk_norm ? rms_norm(norm, y) : y;
+  // Normed before the transposition, joined after it: the join is the only copy.
+  const auto normed = [&](const Norm& norm, const at::Tensor& y_BLD) {
+    return (config_.qk_norm ? rms_norm(norm, heads(y_BLD)) : heads(y_BLD)).transpose(1, 2);
   };
-  auto q = normed(a.norm_q, heads(a.to_q(x_BLD)));
-  auto k = normed(a.norm_k, heads(a.to_k(x_BLD)));
-  auto v = heads(a.to_v(x_BLD));
+  auto q = normed(a.norm_q, a.to_q(x_BLD));
+  auto k = normed(a.norm_k, a.to_k(x_BLD));
+  auto v = heads(a.to_v(x_BLD)).transpose(1, 2);
   const int64_t length = x_BLD.size(1);
   if (c_BLD.defined()) {
-    q = at::cat({q, normed(a.norm_added_q, heads(a.add_q(c_BLD)))}, 1);
-    k = at::cat({k, normed(a.norm_added_k, heads(a.add_k(c_BLD)))}, 1);
-    v = at::cat({v, heads(a.add_v(c_BLD))}, 1);
+    q = at::cat({q, normed(a.norm_added_q, a.add_q(c_BLD))}, 2);
+    k = at::cat({k, normed(a.norm_added_k, a.add_k(c_BLD))}, 2);
+    v = at::cat({v, heads(a.add_v(c_BLD)).transpose(1, 2)}, 2);
   }
-  const auto y =
-      attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2).flatten(2);
+  const auto y = attention(q, k, v).transpose(1, 2).flatten(2);
   auto x_out = a.to_out(y.slice(1, 0, length));
   at::Tensor c_out;
   if (c_BLD.defined() && a.to_add_out.weight.defined()) c_out = a.to_add_out(y.slice(1, length));

@@ -1,0 +1,113 @@
+#include "engine/optim/gradients.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "engine/core/rng.h"
+
+namespace thalweg {
+namespace {
+
+at::Tensor noise(uint64_t seed, at::IntArrayRef shape) { return normal_noise(seed, Purpose::data, {0}, 0, shape)[0]; }
+
+TEST(GradientsOf, NamesThoseThatTheLossReaches) {
+  const auto parameters = leaves({{"a", noise(1, {3})}, {"b", noise(2, {3})}, {"unused", noise(3, {2})}});
+  const auto loss = (parameters.at("a") * parameters.at("b") * parameters.at("b")).sum();
+  const auto gradients = gradients_of(loss, parameters);
+  ASSERT_EQ(gradients.size(), 2u);
+  EXPECT_TRUE(at::allclose(gradients.at("a"), noise(2, {3}).square()));
+  EXPECT_TRUE(at::allclose(gradients.at("b"), noise(1, {3}) * noise(2, {3}) * 2.0));
+  for (const auto& [name, gradient] : gradients) EXPECT_FALSE(gradient.requires_grad()) << name;
+}
+
+// The backward of a sum hands one expanded zero-stride tensor to both: in-place work needs memory of one's own.
+TEST(GradientsOf, GivesEachItsOwnMemory) {
+  const auto parameters = leaves({{"a", noise(1, {2, 3})}, {"b", noise(2, {2, 3})}});
+  auto gradients = gradients_of((parameters.at("a") + parameters.at("b")).sum(), parameters);
+  for (const auto& [name, gradient] : gradients) EXPECT_TRUE(gradient.is_contiguous()) << name;
+  EXPECT_NE(gradients.at("a").const_data_ptr(), gradients.at("b").const_data_ptr());
+  EXPECT_NEAR(clip_gradients(gradients, 1.0), std::sqrt(12.0), 1e-6);
+  const double expected = 1.0 / std::sqrt(12.0);
+  for (const auto& [name, gradient] : gradients)
+    EXPECT_TRUE(at::allclose(gradient, at::full({2, 3}, expected), 1e-5)) << name;
+  auto sum = gradients_of((parameters.at("a") + parameters.at("b")).sum(), parameters);
+  accumulate(sum, gradients_of((parameters.at("a") + parameters.at("b")).sum(), parameters));
+  for (const auto& [name, gradient] : sum) EXPECT_TRUE(at::equal(gradient, at::full({2, 3}, 2.0))) << name;
+}
+
+TEST(Leaves, ShareTheStorage) {
+  const TensorMap parameters = {{"a", noise(1, {3})}};
+  auto policy = leaves(parameters);
+  EXPECT_TRUE(policy.at("a").requires_grad());
+  EXPECT_TRUE(policy.at("a").is_leaf());
+  policy.at("a").detach().add_(1.0);
+  EXPECT_TRUE(at::equal(parameters.at("a"), noise(1, {3}) + 1.0));
+}
+
+TEST(Accumulate, AddsNameByName) {
+  TensorMap sum;
+  accumulate(sum, {{"a", at::full({2}, 1.0)}});
+  accumulate(sum, {{"a", at::full({2}, 2.0)}, {"b", at::full({1}, 5.0)}});
+  accumulate(sum, {});
+  ASSERT_EQ(sum.size(), 2u);
+  EXPECT_TRUE(at::equal(sum.at("a"), at::full({2}, 3.0)));
+  EXPECT_TRUE(at::equal(sum.at("b"), at::full({1}, 5.0)));
+}
+
+TEST(ClipGradients, ScalesTheGlobalNorm) {
+  TensorMap gradients = {{"a", at::full({1}, 3.0)}, {"b", at::full({1, 1}, 4.0)}};
+  EXPECT_NEAR(clip_gradients(gradients, 10.0), 5.0, 1e-12);
+  EXPECT_EQ(gradients.at("a").item<double>(), 3.0);  // below the limit nothing changes
+  EXPECT_NEAR(clip_gradients(gradients, 1.0), 5.0, 1e-12);
+  EXPECT_NEAR(gradients.at("a").item<double>(), 0.6, 1e-6);
+  EXPECT_NEAR(gradients.at("b").item<double>(), 0.8, 1e-6);
+  TensorMap none;
+  EXPECT_EQ(clip_gradients(none, 1.0), 0.0);
+}
+
+TEST(ClipGradients, LetsWhatIsNotFinitePassThrough) {
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    TensorMap gradients = {{"a", at::full({2}, 3.0)}, {"b", at::full({1}, bad)}};
+    EXPECT_FALSE(std::isfinite(clip_gradients(gradients, 1.0)));
+    EXPECT_TRUE(at::equal(gradients.at("a"), at::full({2}, 3.0)));
+  }
+}
+
+TEST(EmaUpdate, MovesTowardsTheValue) {
+  TensorMap average = {{"a", at::full({2}, 10.0)}};
+  const TensorMap value = {{"a", at::full({2}, 20.0).requires_grad_()}, {"other", at::ones({1})}};
+  ema_update(average, value, 0.9);
+  EXPECT_TRUE(at::allclose(average.at("a"), at::full({2}, 11.0)));
+  ema_update(average, value, 1.0);
+  EXPECT_TRUE(at::allclose(average.at("a"), at::full({2}, 11.0)));
+  ema_update(average, value, 0.0);
+  EXPECT_TRUE(at::equal(average.at("a"), at::full({2}, 20.0)));
+  EXPECT_FALSE(average.at("a").requires_grad());
+  EXPECT_EQ(average.size(), 1u);
+  TensorMap nothing;
+  ema_update(nothing, value, 0.5);
+  EXPECT_TRUE(nothing.empty());
+}
+
+TEST(Cloned, SharesNothing) {
+  const TensorMap source = {{"a", at::full({2}, 1.0).requires_grad_()}};
+  auto copy = cloned(source);
+  copy.at("a").add_(1.0);
+  EXPECT_TRUE(at::equal(source.at("a").detach(), at::full({2}, 1.0)));
+  EXPECT_FALSE(copy.at("a").requires_grad());
+}
+
+TEST(Cast, KeepsGradientsFlowing) {
+  const auto parameters = leaves({{"a", noise(1, {3})}});
+  const auto halves = cast(parameters, at::kBFloat16);
+  EXPECT_EQ(halves.at("a").scalar_type(), at::kBFloat16);
+  const auto gradients = gradients_of(halves.at("a").sum(), parameters);
+  EXPECT_EQ(gradients.at("a").scalar_type(), at::kFloat);
+  EXPECT_TRUE(at::equal(gradients.at("a"), at::ones({3})));
+}
+
+}  // namespace
+}  // namespace thalweg
