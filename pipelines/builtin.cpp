@@ -8,10 +8,12 @@
 #include "engine/models/sd3/sd3_model.h"
 #include "engine/weights/folder.h"
 #include "pipelines/align/align_job.h"
+#include "pipelines/align/method.h"
 #include "pipelines/evaluate.h"
 #include "pipelines/pretrain.h"
 #include "pipelines/sample.h"
 #include "pipelines/score.h"
+#include "samplers/flow_ode.h"
 
 namespace thalweg {
 namespace {
@@ -76,6 +78,38 @@ struct WholeJob {
 };
 
 }  // namespace
+
+const std::vector<MethodRow>& method_table() {
+  static const std::vector<MethodRow> table = {
+      {"flow_grpo", "Flow-GRPO (arXiv 2505.05470)",
+       [](Fields& f, AlignOptions& o) { describe(f, o.flow_grpo); }, check_flow_grpo, make_flow_grpo},
+      {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)",
+       [](Fields& f, AlignOptions& o) { describe(f, o.diffusion_nft); }, check_diffusion_nft,
+       make_diffusion_nft},
+  };
+  return table;
+}
+
+const std::vector<SamplerRow>& sampler_table() {
+  static const std::vector<SamplerRow> table = {
+      {"flow_ode", "Euler's method, no noise", describe_flow_ode,
+       [](const SamplerInput& in, const SamplerSection&, StepWindow, const std::vector<int64_t>&) {
+         return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}};
+       }},
+      {"flow_sde", "Flow-GRPO's stochastic sampler", describe_flow_sde,
+       [](const SamplerInput& in, const SamplerSection& s, StepWindow window,
+          const std::vector<int64_t>& trained) {
+         return sample_flow_sde(in, s.noise_level, window, trained);
+       }},
+  };
+  return table;
+}
+
+const MethodRow& method_named(const std::string& name) {
+  for (const auto& row : method_table())
+    if (name == row.name) return row;
+  throw Error("/method/name", "knows no \"" + name + "\"");
+}
 
 std::unique_ptr<Job> read_job(const Json& json) {
   WholeJob whole;

@@ -8,9 +8,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/core/error.h"
 #include "engine/losses/nft.h"
 #include "pipelines/align/method.h"
-#include "samplers/flow_ode.h"
 
 namespace thalweg {
 namespace {
@@ -26,9 +26,12 @@ class DiffusionNft final : public Method {
 
   Metrics iterate(AlignContext& c, int64_t iteration) override {
     Metrics metrics;
+    // Any sampler will do: only the clean latents are kept.
+    const auto window = step_window(c.options.sampler, c.seed(), iteration);
+    const auto& sampler = sampler_named(c.options.sampler.name);
     const auto batches = draw_groups(
         c, iteration, o_.prompts_per_iteration, o_.group_size, c.guided(c.space.bind(old_)),
-        [](const SamplerInput& in) { return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}}; });
+        [&](const SamplerInput& in) { return sampler.sample(in, c.options.sampler, window, {}); });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       LossSums sums;
@@ -146,8 +149,14 @@ class DiffusionNft final : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> make_diffusion_nft(const DiffusionNftOptions& options, const AlignContext& context) {
-  return std::make_unique<DiffusionNft>(options, context);
+std::unique_ptr<Method> make_diffusion_nft(const AlignContext& context) {
+  return std::make_unique<DiffusionNft>(context.options.diffusion_nft, context);
+}
+
+void check_diffusion_nft(const AlignOptions& o) {
+  if (o.diffusion_nft.times_per_sample > o.sampler.steps)
+    throw Error("/method/times_per_sample",
+                "must be at most /sampler/steps, " + std::to_string(o.sampler.steps));
 }
 
 }  // namespace thalweg

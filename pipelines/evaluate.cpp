@@ -68,18 +68,21 @@ void EvaluateJob::run(const Observer& observer) {
   const auto unconditional = model->encode({""});
   const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed);
   const auto velocity = bound_with_lora(*model, o_.model);
-  EvaluationInput input{.model = *model,
-                        .prompts = prompts,
-                        .shape = checked_latent_shape(*model, o_.size),
-                        .steps = o_.steps,
-                        .guidance_scale = 1.0,
-                        .unconditional = unconditional,
-                        .seed = static_cast<uint64_t>(o_.seed),
-                        .rewards = *rewards,
-                        .micro_batch = o_.parallel.micro_batch,
-                        .keep_frames = o_.pictures,
-                        .workers = workers,
-                        .clock = clock};
+  EvaluationInput input{
+      .model = *model,
+      .prompts = prompts,
+      .shape = checked_latent_shape(*model, o_.size),
+      .steps = o_.steps,
+      .guidance_scale = 1.0,
+      .unconditional = unconditional,
+      .seed = static_cast<uint64_t>(o_.seed),
+      .rewards = *rewards,
+      .micro_batch = o_.parallel.micro_batch,
+      .keep_frames = o_.pictures,
+      .workers = workers,
+      .clock = clock,
+      .progress = [&](int64_t done) { observer.progress("evaluate", done, prompts.size(), {}); },
+      .stop_requested = observer.stop_requested};
   const auto scales = o_.guidance_scales.empty() ? std::vector<double>{1.0} : o_.guidance_scales;
   Json result = {{"status", "succeeded"},
                  {"job", "evaluate"},
@@ -99,7 +102,6 @@ void EvaluateJob::run(const Observer& observer) {
     if (evaluation.frames_BF3HW.defined())
       write_png(std::filesystem::path(o_.output) / ("grid-" + std::to_string(i) + ".png"),
                 image_grid(evaluation.frames_BF3HW.select(1, 0), 8));
-    observer.progress("evaluate", static_cast<int64_t>(i) + 1, static_cast<int64_t>(scales.size()), {});
     observer.message(line);
   }
   for (const auto& [phase, time] : clock.times())

@@ -165,8 +165,20 @@ class FlowGrpo final : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> make_flow_grpo(const FlowGrpoOptions& options) {
-  return std::make_unique<FlowGrpo>(options);
+std::unique_ptr<Method> make_flow_grpo(const AlignContext& context) {
+  return std::make_unique<FlowGrpo>(context.options.flow_grpo);
+}
+
+void check_flow_grpo(const AlignOptions& o) {
+  if (o.sampler.name != "flow_sde")
+    throw Error("/sampler/name",
+                "flow_grpo needs the log-probabilities of a stochastic sampler; use flow_sde");
+  if (!(o.sampler.noise_level > 0.0))
+    throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
+  if (o.sampler.window_begin >= o.sampler.steps - 1)
+    throw Error("/sampler/window/begin", "leaves no step to train; it must be below " +
+                                             std::to_string(o.sampler.steps - 1) +
+                                             ", since the last step is never trained");
 }
 
 }  // namespace thalweg

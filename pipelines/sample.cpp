@@ -10,8 +10,6 @@
 #include "engine/weights/safetensors.h"
 #include "pipelines/scoring.h"
 #include "pipelines/stages/rollout.h"
-#include "samplers/flow_ode.h"
-#include "samplers/flow_sde.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
@@ -86,15 +84,9 @@ class SampleJob final : public Job {
 
  private:
   std::function<Trajectory(const SamplerInput&)> sampler() const {
-    if (o_.sampler.name == "flow_ode")
-      return
-          [](const SamplerInput& in) { return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}}; };
-    const auto window =
-        o_.sampler.window_size == 0
-            ? StepWindow{0, o_.sampler.steps}
-            : StepWindow{o_.sampler.window_begin, o_.sampler.window_begin + o_.sampler.window_size};
-    return [window, noise = o_.sampler.noise_level](const SamplerInput& in) {
-      return sample_flow_sde(in, noise, window, {});
+    const auto window = step_window(o_.sampler, static_cast<uint64_t>(o_.seed), 0);
+    return [this, window](const SamplerInput& in) {
+      return sampler_named(o_.sampler.name).sample(in, o_.sampler, window, {});
     };
   }
 
@@ -131,7 +123,8 @@ void SampleJob::run(const Observer& observer) {
                      .keep_frames = o_.save_images || o_.save_frames ? total : 0,
                      .workers = workers,
                      .clock = clock,
-                     .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); }};
+                     .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); },
+                     .stop_requested = observer.stop_requested};
   for (int64_t i = 0; i < total; ++i)
     input.rows.push_back({i / o_.images_per_prompt, i / o_.images_per_prompt, i});
   const auto batches = rollout(input);

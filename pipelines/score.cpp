@@ -110,6 +110,7 @@ void ScoreJob::run(const Observer& observer) {
     PhaseClock::Scope scope(clock, "reward");
     parts.push_back(rewards->score(input));
     observer.progress("score", end, total, {});
+    if (observer.stop_requested()) throw Stopped{};
   }
   write_scores(o_.output, "score", prompts.prompts, rewards.get(), concatenate_samples(parts), clock,
                observer);

@@ -8,6 +8,7 @@
 #include "engine/models/flow_model.h"
 #include "engine/weights/lora_file.h"
 #include "rewards/reward_set.h"
+#include "samplers/flow_sde.h"
 
 namespace thalweg {
 
@@ -33,6 +34,8 @@ struct SizeSection {
 };
 void describe(Fields& fields, SizeSection& size);
 
+/// How many network steps a sampler takes, with which guidance, and what belongs to one kind of sampler
+/// alone.
 struct SamplerSection {
   std::string name = "flow_ode";
   int64_t steps = 28;
@@ -42,6 +45,24 @@ struct SamplerSection {
   SizeSection size;
 };
 void describe(Fields& fields, SamplerSection& sampler);
+
+/// Steps that draw noise in iteration `iteration` (0 outside of training).
+StepWindow step_window(const SamplerSection& sampler, uint64_t seed, int64_t iteration);
+
+/// A row of the table of samplers (pipelines/builtin.cpp).
+struct SamplerRow {
+  const char* name;
+  const char* doc;
+  void (*describe)(Fields&, SamplerSection&);
+  /// Samples of iteration `iteration`; those of the `trained_steps` are kept.
+  Trajectory (*sample)(const SamplerInput& input, const SamplerSection& sampler, StepWindow window,
+                       const std::vector<int64_t>& trained_steps);
+};
+const std::vector<SamplerRow>& sampler_table();
+const SamplerRow& sampler_named(const std::string& name);
+
+void describe_flow_ode(Fields& fields, SamplerSection& sampler);
+void describe_flow_sde(Fields& fields, SamplerSection& sampler);
 
 struct ParallelSection {
   int64_t workers = 0;  // 0: one a core

@@ -9,12 +9,25 @@
 #include "engine/core/error.h"
 
 namespace thalweg {
+namespace {
+
+/// A parser's message quotes what it read: that may be long, and bytes of any kind.
+std::string shown_text(std::string text) {
+  constexpr size_t kMost = 300;
+  if (text.size() > kMost) text.replace(kMost, std::string::npos, "...");
+  for (char& c : text)
+    if (c < ' ' || c > '~') c = '?';
+  return text;
+}
+
+}  // namespace
 
 Json parse_json(std::string_view text, const std::string& place) {
   std::vector<std::set<std::string>> keys_by_depth;
   auto guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
     // An object or list is reported with the number of levels around it.
-    const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    const bool opens =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
     if (opens && static_cast<size_t>(depth) >= kMaxJsonDepth)
       throw Error(place, "nested deeper than " + std::to_string(kMaxJsonDepth) + " levels");
     if (event == Json::parse_event_t::object_start) {
@@ -31,7 +44,7 @@ Json parse_json(std::string_view text, const std::string& place) {
   try {
     return Json::parse(text.begin(), text.end(), guard);
   } catch (const nlohmann::json::exception& e) {
-    throw Error(place, std::string("not valid JSON: ") + e.what());
+    throw Error(place, "not valid JSON: " + shown_text(e.what()));
   }
 }
 

@@ -14,17 +14,12 @@
 namespace thalweg {
 namespace {
 
-std::unique_ptr<Method> make_method(const AlignContext& c) {
-  if (c.options.method == "diffusion_nft") return make_diffusion_nft(c.options.diffusion_nft, c);
-  return make_flow_grpo(c.options.flow_grpo);
-}
-
 class AlignRun {
  public:
   AlignRun(const AlignOptions& options, const Observer& observer)
       : o_(options),
         context_(options, observer),
-        method_(make_method(context_)),
+        method_(method_named(options.method).make(context_)),
         job_hash_(align_job_hash(options)),
         progress_(load_align(context_, *method_, job_hash_)),
         record_(options.output, progress_.next),
@@ -131,29 +126,14 @@ class AlignJob final : public Job {
     require_file(o_.eval_prompts, "/prompts/eval");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
     require_plugins(o_.rewards);
-    if (o_.method == "flow_grpo") check_flow_grpo();
-    if (o_.method == "diffusion_nft" && o_.sampler.name != "flow_ode")
-      throw Error("/sampler/name", "diffusion_nft keeps clean latents alone; use flow_ode");
-    if (o_.method == "diffusion_nft" && o_.diffusion_nft.times_per_sample > o_.sampler.steps)
-      throw Error("/method/times_per_sample", "must be at most /sampler/steps");
+    require_own_checkpoint(o_);  // before anything of that job is overwritten
+    method_named(o_.method).check(o_);
   }
 
   void run(const Observer& observer) override { AlignRun(o_, observer).run(); }
   std::string output() const override { return o_.output; }
 
  private:
-  void check_flow_grpo() const {
-    if (o_.sampler.name != "flow_sde")
-      throw Error("/sampler/name",
-                  "flow_grpo needs the log-probabilities of a stochastic sampler; use flow_sde");
-    if (!(o_.sampler.noise_level > 0.0))
-      throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
-    const auto window = step_window(o_.sampler, 0, 0);
-    if (window.begin >= o_.sampler.steps - 1 || trained_steps(window, o_.sampler.steps).empty())
-      throw Error("/sampler/window", "holds no step that can be trained; it must begin before the last of " +
-                                         std::to_string(o_.sampler.steps) + " steps");
-  }
-
   AlignOptions o_;
 };
 

@@ -8,6 +8,15 @@
 #include "engine/weights/safetensors.h"
 
 namespace thalweg {
+namespace {
+
+void refuse_other_job(const std::filesystem::path& checkpoint, const std::string& job_hash) {
+  if (read_manifest(checkpoint).job_hash != job_hash)
+    throw Error("/output",
+                checkpoint.string() + " belongs to another job; choose another output folder or remove it");
+}
+
+}  // namespace
 
 void save_align(const AlignContext& c, const Method& method, const AlignProgress& progress,
                 const std::string& job_hash) {
@@ -29,9 +38,7 @@ AlignProgress load_align(AlignContext& c, Method& method, const std::string& job
   AlignProgress progress;
   const auto found = latest_checkpoint(c.options.output);
   if (!found) return progress;
-  if (read_manifest(*found).job_hash != job_hash)
-    throw Error("/output",
-                found->string() + " belongs to another job; choose another output folder or remove it");
+  refuse_other_job(*found, job_hash);
   const auto load = [&](const char* name) { return cloned(read_safetensors(*found / name).tensors); };
   const auto exists = [&](const char* name) { return std::filesystem::exists(*found / name); };
   c.policy = leaves(load("policy.safetensors"));
@@ -46,6 +53,13 @@ AlignProgress load_align(AlignContext& c, Method& method, const std::string& job
   if (!json.at("best_value").is_null()) progress.best_value = json.at("best_value").get<double>();
   c.observer.message("resuming at iteration " + std::to_string(progress.next) + " from " + found->string());
   return progress;
+}
+
+void require_own_checkpoint(const AlignOptions& options) {
+  // Manifests alone: whether the files are whole is seen when the run loads them.
+  for (const auto& checkpoint : list_checkpoints(options.output))
+    if (std::filesystem::exists(checkpoint / "manifest.json"))
+      refuse_other_job(checkpoint, align_job_hash(options));
 }
 
 std::string align_job_hash(const AlignOptions& options) {

@@ -77,7 +77,8 @@ void note_failures(const AlignContext& c, const at::Tensor& valid_B) {
   if (masked == 0) return;
   std::string reasons;
   for (const auto& failure : c.rewards->errors()) reasons += "; " + failure.plugin + ": " + failure.text;
-  if (masked == valid_B.numel()) throw Error("/rewards", "not one sample of the rollout was scored" + reasons);
+  if (masked == valid_B.numel())
+    throw Error("/rewards", "not one sample of the rollout was scored" + reasons);
   c.observer.message(std::to_string(masked) + " of " + std::to_string(valid_B.numel()) +
                      " samples were not scored and are masked" + reasons);
 }
@@ -164,16 +165,6 @@ std::vector<PhaseTiming> phase_timings(const AlignContext& c) {
   }
   timings.push_back(evaluation);
   return timings;
-}
-
-StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {
-  if (s.window_size == 0) return {0, s.steps};
-  const int64_t last = std::max<int64_t>(s.steps - s.window_size, s.window_begin);
-  int64_t begin = s.window_begin;
-  if (s.window_random)
-    begin += static_cast<int64_t>(random_bits(seed, Purpose::window, 0, static_cast<uint64_t>(iteration)) %
-                                  static_cast<uint64_t>(last - s.window_begin + 1));
-  return {begin, std::min(begin + s.window_size, s.steps)};
 }
 
 std::vector<int64_t> trained_steps(StepWindow window, int64_t steps) {

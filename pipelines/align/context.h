@@ -12,7 +12,6 @@
 #include "pipelines/stages/evaluation.h"
 #include "pipelines/stages/lanes.h"
 #include "pipelines/stages/policy.h"
-#include "samplers/flow_sde.h"
 
 namespace thalweg {
 
@@ -77,8 +76,7 @@ struct PhaseTiming {
 /// rollout, decode, reward, train, optimizer and evaluation, each where it took place.
 std::vector<PhaseTiming> phase_timings(const AlignContext& context);
 
-/// Steps of the window of this iteration, and those of them that are trained: all but the schedule's last.
-StepWindow step_window(const SamplerSection& sampler, uint64_t seed, int64_t iteration);
+/// Steps of a window that are trained: all but the schedule's last, whose noise is almost none.
 std::vector<int64_t> trained_steps(StepWindow window, int64_t steps);
 
 }  // namespace thalweg

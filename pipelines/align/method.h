@@ -15,7 +15,21 @@ class Method {
   virtual void load_state(const TensorMap&) {}
 };
 
-std::unique_ptr<Method> make_flow_grpo(const FlowGrpoOptions& options);
-std::unique_ptr<Method> make_diffusion_nft(const DiffusionNftOptions& options, const AlignContext& context);
+std::unique_ptr<Method> make_flow_grpo(const AlignContext& context);
+void check_flow_grpo(const AlignOptions& options);
+std::unique_ptr<Method> make_diffusion_nft(const AlignContext& context);
+void check_diffusion_nft(const AlignOptions& options);
+
+/// A row of the table of methods (pipelines/builtin.cpp).
+struct MethodRow {
+  const char* name;
+  const char* doc;
+  void (*describe)(Fields&, AlignOptions&);
+  /// What must hold of the whole job. Throws Error.
+  void (*check)(const AlignOptions&);
+  std::unique_ptr<Method> (*make)(const AlignContext&);
+};
+const std::vector<MethodRow>& method_table();
+const MethodRow& method_named(const std::string& name);
 
 }  // namespace thalweg

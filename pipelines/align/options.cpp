@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "pipelines/align/method.h"
+
 namespace thalweg {
 namespace {
 
@@ -94,10 +96,10 @@ void describe(Fields& f, AlignOptions& o) {
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.object({"method", "how to align", true}, [&](Fields& m) {
-    m.variant({"name", "method", true}, o.method,
-              {{"flow_grpo", "Flow-GRPO (arXiv 2505.05470)", [&](Fields& v) { describe(v, o.flow_grpo); }},
-               {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)",
-                [&](Fields& v) { describe(v, o.diffusion_nft); }}});
+    std::vector<Fields::Alternative> alternatives;
+    for (const auto& row : method_table())
+      alternatives.push_back({row.name, row.doc, [&o, &row](Fields& v) { row.describe(v, o); }});
+    m.variant({"name", "method", true}, o.method, alternatives);
   });
   f.object({"optimizer", "of the policy's parameters"}, [&](Fields& p) { describe(p, o.optimizer); });
   f.number(

@@ -131,7 +131,8 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.grids.push_back(pictures_of(s));
   report.tables = {table_of(s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));
-  for (const auto& timing : phase_timings(c)) report.timings.push_back({timing.phase, timing.wall, timing.cpu});
+  for (const auto& timing : phase_timings(c))
+    report.timings.push_back({timing.phase, timing.wall, timing.cpu});
   AlignOptions copy = o;
   report.job = write_fields([&](Fields& f) { describe(f, copy); });
   write_file(folder / "report.html", render_report(report));

@@ -37,11 +37,24 @@ Observer observer_of(Progress& progress) {
   return observer;
 }
 
+std::unique_ptr<Job> checked_job(const Json& json) {
+  auto job = read_job(json);
+  if (job->output().empty()) throw Error("/output", "must name a folder");
+  job->check();
+  return job;
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code ec;
+  std::filesystem::create_directories(folder, ec);
+  if (!std::filesystem::is_directory(folder, ec))
+    throw Error("/output", "\"" + folder.string() + "\" is not a folder and cannot be made one");
+}
+
 int run(const JobArguments& arguments) {
   const auto json = load_job(arguments);
-  const auto job = read_job(json);
-  job->check();
-  std::filesystem::create_directories(job->output());
+  const auto job = checked_job(json);
+  make_folder(job->output());
   write_file(std::filesystem::path(job->output()) / "job.json", resolved_job(json).dump(2) + "\n");
   watch_signals();
   Progress progress;
@@ -62,7 +75,7 @@ int run(const JobArguments& arguments) {
 }
 
 int validate(const JobArguments& arguments) {
-  read_job(load_job(arguments))->check();
+  checked_job(load_job(arguments));
   std::cout << arguments.path << ": a valid job\n";
   return kDone;
 }

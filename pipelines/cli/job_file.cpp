@@ -3,6 +3,19 @@
 #include "engine/core/error.h"
 
 namespace thalweg::cli {
+namespace {
+
+// Assigning far behind a list's end would fill it with nulls up to there, whatever memory that takes.
+bool beyond_list(const Json& job, Json::json_pointer pointer) {
+  for (; !pointer.empty(); pointer = pointer.parent_pointer()) {
+    const auto parent = pointer.parent_pointer();
+    if (!job.contains(parent) || !job.at(parent).is_array() || job.contains(pointer)) continue;
+    if (pointer.back() != "-" && pointer.back() != std::to_string(job.at(parent).size())) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 void apply_setting(Json& job, const std::string& setting) {
   const auto equals = setting.find('=');
@@ -10,10 +23,13 @@ void apply_setting(Json& job, const std::string& setting) {
     throw Error("--set " + setting, "must read /json/pointer=value");
   const auto pointer = setting.substr(0, equals), text = setting.substr(equals + 1);
   Json value = Json::accept(text) ? parse_json(text, "--set " + setting) : Json(text);
+  const Error nowhere("--set " + setting, "the pointer leads nowhere in this job");
   try {
-    job[Json::json_pointer(pointer)] = std::move(value);
+    const Json::json_pointer place(pointer);
+    if (beyond_list(job, place)) throw nowhere;
+    job[place] = std::move(value);
   } catch (const nlohmann::json::exception&) {
-    throw Error("--set " + setting, "the pointer leads nowhere in this job");
+    throw nowhere;
   }
 }
 

@@ -20,6 +20,7 @@ struct EvaluationInput {
   Workers& workers;
   PhaseClock& clock;
   std::function<void(int64_t done)> progress = [](int64_t) {};
+  std::function<bool()> stop_requested = [] { return false; };
 };
 
 struct Evaluation {

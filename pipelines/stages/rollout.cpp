@@ -80,6 +80,7 @@ std::vector<MicroBatch> rollout(const RolloutInput& in) {
   std::mutex mutex;
   int64_t done = 0;
   in.workers.for_each(count, [&](int64_t i) {
+    if (in.stop_requested()) throw Stopped{};
     c10::NoGradGuard no_grad;
     const int64_t begin = i * in.micro_batch, end = std::min(begin + in.micro_batch, total);
     batches[static_cast<size_t>(i)] = run_micro_batch(in, begin, end);

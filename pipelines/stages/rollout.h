@@ -6,6 +6,7 @@
 
 #include "engine/core/rng.h"
 #include "engine/parallel/workers.h"
+#include "pipelines/observer.h"
 #include "pipelines/stages/phase_clock.h"
 #include "pipelines/stages/prompt_set.h"
 #include "samplers/sampler.h"
@@ -44,9 +45,10 @@ struct RolloutInput {
   Workers& workers;
   PhaseClock& clock;
   std::function<void(int64_t done)> progress = [](int64_t) {};  // rows done so far; called under a lock
+  std::function<bool()> stop_requested = [] { return false; };  // asked before each micro-batch
 };
 
-/// Throws Error when a reward lacks an input. A reward that fails masks its samples (rewards.valid_BK).
+/// Throws Error when a reward lacks an input, Stopped when asked to stop. A reward that fails masks its samples (rewards.valid_BK).
 std::vector<MicroBatch> rollout(const RolloutInput& input);
 
 /// Rewards of all micro-batches in row order.

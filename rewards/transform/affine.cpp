@@ -17,7 +17,7 @@ void describe(Fields& fields, AffineOptions& options) {
   constexpr double kMost = 1e9;
   fields.number({"scale", "factor of the reward"}, options.scale, -kMost, kMost);
   fields.number({"shift", "added after the factor"}, options.shift, -kMost, kMost);
-  fields.optional_object({"clip", "bounds of the result"}, options.clip, [&](Fields& clip) {
+  fields.optional_object({"clip", "bounds of the result; absent: none"}, options.clip, [&](Fields& clip) {
     clip.number({"low", "smallest result"}, options.low, -kMost, kMost);
     clip.number({"high", "largest result, not below low"}, options.high, -kMost, kMost);
   });

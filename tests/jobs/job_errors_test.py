@@ -11,23 +11,24 @@ KINDS = ["sample", "score", "evaluate", "align", "pretrain"]
 # Pointer, value, where the message points, what it says; for every kind of job.
 EVERY_KIND = [
     ("/sede", 1, "/sede", 'unknown key (did you mean "seed"?)'),
-    ("/a~b/c", 1, "/a~0b", "unknown key"),
     ("/seed", "zero", "/seed", "must be an integer, not a value of type string"),
-    ("/seed", 1.5, "/seed", "must be an integer"),
     ("/seed", -1, "/seed", "must be from 0 to 9223372036854775807, not -1"),
-    ("/seed", 2**63, "/seed", "must be from 0"),
-    ("/seed", None, "/seed", "must be an integer"),
     ("/output", MISSING, "/output", "is missing"),
-    ("/output", ["runs"], "/output", "must be a text"),
-    ("/output", "", "/output", ""),
+    ("/output", "", "/output", "must name a folder"),
+    ("/output", "README.md/runs", "/output", "is not a folder"),
     ("/version", 2, "/version", "must be from 1 to 1"),
-    ("/version", MISSING, "/version", "is missing"),
-    ("/job", "smaple", "/job", 'knows no "smaple" (did you mean "sample"?)'),
-    ("/job", MISSING, "/job", "is missing"),
 ]
 
 # The same for one kind.
 ONE_KIND = [
+    ("sample", "/a~b/c", 1, "/a~0b", "unknown key"),
+    ("sample", "/seed", 1.5, "/seed", "must be an integer"),
+    ("sample", "/seed", 2**63, "/seed", "must be from 0"),
+    ("sample", "/seed", None, "/seed", "must be an integer"),
+    ("sample", "/output", ["runs"], "/output", "must be a text"),
+    ("sample", "/version", MISSING, "/version", "is missing"),
+    ("sample", "/job", "smaple", "/job", 'knows no "smaple" (did you mean "sample"?)'),
+    ("sample", "/job", MISSING, "/job", "is missing"),
     ("sample", "/model/path", "nowhere", "/model/path", '"nowhere" does not exist'),
     ("sample", "/model/path", MISSING, "/model/path", "is missing"),
     ("sample", "/model", [], "/model", "must be an object"),
@@ -122,6 +123,8 @@ NOT_JOBS = {
     "nan": (b'{"version": NaN}', "not valid JSON"),
     "too_large_number": (b'{"version": 1, "job": "score", "seed": 1e400}', "not valid JSON"),
     "not_utf8": (b'{"version": 1, "job": "s\xff"}', "not valid JSON"),
+    "control_characters": (b'{"version": "\x1b[31m', "not valid JSON"),
+    "long_text": (b'{"version": "' + b"x" * 1_000_000, "not valid JSON"),
     "duplicate_key": (b'{"version": 1, "job": "score", "version": 1}', 'the key "version" is given twice'),
     "deep_duplicate": (b'{"model": {"path": "a", "lora": {}, "path": "b"}}', 'the key "path" is given twice'),
     "deep": (b'{"a":' * 100 + b"1" + b"}" * 100, "nested deeper than"),
