@@ -71,7 +71,7 @@ void EvaluateJob::run(const Observer& observer) {
   EvaluationInput input{
       .model = *model,
       .prompts = prompts,
-      .shape = checked_latent_shape(*model, o_.size),
+      .shape = checked_latent_shape(*model, o_.size, "/size"),
       .steps = o_.steps,
       .guidance_scale = 1.0,
       .unconditional = unconditional,

@@ -100,7 +100,7 @@ void SampleJob::run(const Observer& observer) {
   PhaseClock clock;
   const auto model = load_model(o_.model.path, o_.model.options());
   const auto prompts = encode_prompts(*model, o_.prompts.read());
-  const auto shape = checked_latent_shape(*model, o_.sampler.size);
+  const auto shape = checked_latent_shape(*model, o_.sampler.size, "/sampler");
   const auto rewards = o_.rewards.empty()
                            ? nullptr
                            : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch, o_.seed);

@@ -58,11 +58,12 @@ PromptList PromptSection::read() const {
   return {texts, std::vector<std::string>(texts.size(), "{}")};
 }
 
-LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size) {
+LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size,
+                                 const std::string& pointer) {
   try {
     return model.latent_shape(size.height, size.width, size.frames);
   } catch (const Error& e) {
-    throw Error("/sampler", e.message());
+    throw Error(pointer, e.message());
   }
 }
 

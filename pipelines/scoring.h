@@ -22,8 +22,8 @@ struct PromptSection {
 };
 void describe(Fields& fields, PromptSection& prompts);
 
-/// latent_shape() with the error placed at /sampler.
-LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size);
+/// latent_shape() with the error placed at `pointer`, where the job says the size.
+LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size, const std::string& pointer);
 
 /// The model with the LoRA of its section, if it names one.
 Velocity bound_with_lora(const FlowModel& model, const ModelSection& section);

@@ -78,7 +78,8 @@ class SchemaWriter final : public Fields {
     for (const auto& alternative : alternatives) {
       SchemaWriter branch;
       // Only the default alternative may go without its tag.
-      branch.add({field.key, field.doc, field.required || alternative.name != tag}, {{"const", alternative.name}});
+      branch.add({field.key, field.doc, field.required || alternative.name != tag},
+                 {{"const", alternative.name}});
       alternative.describe(branch);
       branches_.push_back({alternative.doc, std::move(branch)});
     }

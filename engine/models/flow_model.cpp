@@ -17,16 +17,25 @@ bool ends_with_module(const std::string& name, const std::string& suffix) {
   return name.size() == suffix.size() || name[name.size() - suffix.size() - 1] == '.';
 }
 
+// "attn.to_q" of "transformer_blocks.7.attn.to_q": what the name is in every block.
+std::string name_in_block(const std::string& module) {
+  for (size_t dot = module.find('.'); dot != std::string::npos; dot = module.find('.', dot + 1)) {
+    const auto end = module.find_first_not_of("0123456789", dot + 1);
+    if (end != std::string::npos && end > dot + 1 && module[end] == '.') return module.substr(end + 1);
+  }
+  return module;
+}
+
 }  // namespace
 
 std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
                                         const std::vector<std::string>& suffixes, const std::string& place) {
-  std::vector<std::string> modules, all;
-  std::set<std::string> matched;
+  std::vector<std::string> modules;
+  std::set<std::string> matched, known;
   for (const auto& spec : specs) {
     if (spec.shape.size() != 2 || !spec.name.ends_with(kWeight)) continue;
     const auto module = spec.name.substr(0, spec.name.size() - std::char_traits<char>::length(kWeight));
-    all.push_back(module);
+    known.insert(name_in_block(module));
     const auto hit = std::find_if(suffixes.begin(), suffixes.end(),
                                   [&](const auto& suffix) { return ends_with_module(module, suffix); });
     if (hit == suffixes.end()) continue;
@@ -36,7 +45,8 @@ std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
   }
   for (const auto& suffix : suffixes)
     if (!matched.count(suffix))
-      throw Error(place, "no linear layer is named \"" + suffix + "\"" + suggestion(suffix, all));
+      throw Error(place, "no linear layer is named \"" + suffix + "\"" +
+                             suggestion(suffix, {known.begin(), known.end()}));
   return modules;
 }
 

@@ -20,7 +20,8 @@ TEST(ParseJson, KeepsTheOrderOfKeys) {
 }
 
 TEST(ParseJson, NamesThePlaceOfASyntaxError) {
-  for (const char* text : {"", "{", "{\"a\":}", "[1,]", "{} {}", "nul", "{\"a\":1e999}", "{'a':1}", "NaN", "// x\n{}"})
+  for (const char* text :
+       {"", "{", "{\"a\":}", "[1,]", "{} {}", "nul", "{\"a\":1e999}", "{'a':1}", "NaN", "// x\n{}"})
     EXPECT_ERROR(parse_json(text, "job.json"), "job.json: not valid JSON");
   try {
     parse_json("{", "job.json");

@@ -19,8 +19,8 @@ TEST(NearestName, IsSilentWhenNothingIsNear) {
 }
 
 TEST(NearestName, AllowsAThirdOfTheLongerNameAndTwoOfAShortOne) {
-  EXPECT_EQ(nearest_name("abcxyz", {"abcdef"}), "");       // three of six
-  EXPECT_EQ(nearest_name("abcdyz", {"abcdef"}), "abcdef");  // two of six
+  EXPECT_EQ(nearest_name("abcxyz", {"abcdef"}), "");                 // three of six
+  EXPECT_EQ(nearest_name("abcdyz", {"abcdef"}), "abcdef");           // two of six
   EXPECT_EQ(nearest_name("abcxyzghi", {"abcdefghi"}), "abcdefghi");  // three of nine
 }
 

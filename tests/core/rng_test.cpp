@@ -20,7 +20,8 @@ TEST(Philox, KnownAnswers) {
             (Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-at::Tensor draw(uint64_t seed, Purpose purpose, int64_t slot, uint64_t step, at::ScalarType dtype = at::kDouble) {
+at::Tensor draw(uint64_t seed, Purpose purpose, int64_t slot, uint64_t step,
+                at::ScalarType dtype = at::kDouble) {
   return normal_noise(seed, purpose, {slot}, step, {50000}, dtype)[0];
 }
 
@@ -39,8 +40,10 @@ TEST(NormalNoise, HasTheMomentsOfANormal) {
 
 TEST(NormalNoise, StreamsAreIndependent) {
   const auto base = draw(1, Purpose::transition, 5, 2);
-  const at::Tensor others[] = {draw(2, Purpose::transition, 5, 2), draw(1, Purpose::initial_noise, 5, 2),
-                               draw(1, Purpose::transition, 6, 2), draw(1, Purpose::transition, 5, 3),
+  const at::Tensor others[] = {draw(2, Purpose::transition, 5, 2),
+                               draw(1, Purpose::initial_noise, 5, 2),
+                               draw(1, Purpose::transition, 6, 2),
+                               draw(1, Purpose::transition, 5, 3),
                                draw(1ull << 32 | 1, Purpose::transition, 5, 2),
                                draw(1, Purpose::transition, int64_t{1} << 32 | 5, 2)};
   for (size_t i = 0; i < std::size(others); ++i) {
@@ -50,7 +53,8 @@ TEST(NormalNoise, StreamsAreIndependent) {
   }
   // Neither pairs of one block nor neighbouring blocks hang together.
   for (const int64_t lag : {1, 2, 4})
-    EXPECT_NEAR((base.slice(0, lag) * base.slice(0, 0, 50000 - lag)).mean().item<double>(), 0.0, 5.0 / std::sqrt(50000.0));
+    EXPECT_NEAR((base.slice(0, lag) * base.slice(0, 0, 50000 - lag)).mean().item<double>(), 0.0,
+                5.0 / std::sqrt(50000.0));
 }
 
 TEST(NormalNoise, DependsOnTheSlotAloneInAnyBatch) {
@@ -59,15 +63,17 @@ TEST(NormalNoise, DependsOnTheSlotAloneInAnyBatch) {
   for (int64_t b = 0; b < 3; ++b)
     EXPECT_TRUE(at::equal(whole[b], normal_noise(1, Purpose::initial_noise, {slots[b]}, 7, {3, 5})[0]));
   // A stream has an order: a shorter shape is its beginning, odd sizes included.
-  EXPECT_TRUE(at::equal(whole[0].flatten().slice(0, 0, 7), normal_noise(1, Purpose::initial_noise, {4}, 7, {7})[0]));
+  EXPECT_TRUE(
+      at::equal(whole[0].flatten().slice(0, 0, 7), normal_noise(1, Purpose::initial_noise, {4}, 7, {7})[0]));
 }
 
 TEST(NormalNoise, Float32IsTheRoundedFloat64) {
-  EXPECT_TRUE(at::equal(draw(1, Purpose::data, 3, 4, at::kFloat), draw(1, Purpose::data, 3, 4).to(at::kFloat)));
+  EXPECT_TRUE(
+      at::equal(draw(1, Purpose::data, 3, 4, at::kFloat), draw(1, Purpose::data, 3, 4).to(at::kFloat)));
 }
 
 TEST(NormalNoise, KeepsItsNumbers) {
-  // By hand from the known answer above: key 0, counter {0,0,0, purpose << 24} is another block, so compute it.
+  // The layout of the counter is a promise: whoever changes it changes every resumed run.
   const auto block = philox({7, 0}, {5, 0, 2, static_cast<uint32_t>(Purpose::transition) << 24});
   const auto unit = [](uint32_t high, uint32_t low) {
     return (static_cast<double>((static_cast<uint64_t>(high) << 32 | low) >> 11) + 1.0) / 9007199254740992.0;

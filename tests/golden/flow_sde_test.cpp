@@ -1,5 +1,5 @@
-// Numbers of the Flow-SDE kernel and of its noise levels, worked out by hand from the paper's formulas (float64,
-// outside of this program) and rounded to six digits.
+// Numbers of the Flow-SDE kernel and of its noise levels, worked out by hand from the paper's formulas
+// (float64, outside of this program) and rounded to six digits.
 #include "samplers/flow_sde.h"
 
 #include <ATen/ATen.h>
@@ -39,7 +39,9 @@ Transition exact_step(const Schedule& schedule, int64_t index, double noise_leve
   return flow_sde_transition(x, v, schedule, index, noise_level);
 }
 
-double mean_of(const Transition& transition) { return transition.mean_BCFHW.item<double>(); }
+double mean_of(const Transition& transition) {
+  return transition.mean_BCFHW.item<double>();
+}
 
 void expect_golden(const Schedule& schedule, double noise_level, const GoldenStep* golden, int64_t steps) {
   ASSERT_EQ(schedule.steps(), steps);
@@ -55,9 +57,13 @@ void expect_golden(const Schedule& schedule, double noise_level, const GoldenSte
   }
 }
 
-TEST(FlowSdeGolden, Sd3TenSteps) { expect_golden(sd3_schedule(10, 3.0), 0.7, kSd3, 10); }
+TEST(FlowSdeGolden, Sd3TenSteps) {
+  expect_golden(sd3_schedule(10, 3.0), 0.7, kSd3, 10);
+}
 
-TEST(FlowSdeGolden, FluxSixSteps) { expect_golden(kFluxSchedule, 0.9, kFlux, 6); }
+TEST(FlowSdeGolden, FluxSixSteps) {
+  expect_golden(kFluxSchedule, 0.9, kFlux, 6);
+}
 
 TEST(FlowSdeGolden, FirstStepClampsByIndex) {
   const auto schedule = sd3_schedule(10, 3.0);

@@ -31,8 +31,10 @@ inline std::vector<ParameterSpec> sd3_specs(const Sd3TransformerConfig& config) 
   return declare.specs();
 }
 
-/// Random weights in which no gate is closed: zero-initialised layers get noise too, so that every tensor matters.
-inline TensorMap small_sd3_weights(const Sd3TransformerConfig& config, uint64_t seed, at::ScalarType dtype = at::kFloat) {
+/// Random weights in which no gate is closed: zero-initialised layers get noise too, so that every tensor
+/// matters.
+inline TensorMap small_sd3_weights(const Sd3TransformerConfig& config, uint64_t seed,
+                                   at::ScalarType dtype = at::kFloat) {
   auto specs = sd3_specs(config);
   for (auto& spec : specs)
     if (spec.init == Init::zeros) spec.init = Init::kaiming_uniform;
@@ -51,12 +53,15 @@ inline Velocity small_sd3_velocity(const Sd3TransformerConfig& config, const Ten
 }
 
 /// Prompt features of each slot: noise of the slot's own, 5 tokens.
-inline Conditioning small_sd3_conditioning(const Sd3TransformerConfig& config, const std::vector<int64_t>& slots,
+inline Conditioning small_sd3_conditioning(const Sd3TransformerConfig& config,
+                                           const std::vector<int64_t>& slots,
                                            at::ScalarType dtype = at::kFloat) {
   Conditioning c;
   for (const auto slot : slots) c.prompts.push_back(std::to_string(slot));
-  c.tensors["prompt_embeds"] = normal_noise(31, Purpose::data, slots, 0, {5, config.joint_attention_dim}, dtype);
-  c.tensors["pooled_prompt_embeds"] = normal_noise(31, Purpose::data, slots, 1, {config.pooled_projection_dim}, dtype);
+  c.tensors["prompt_embeds"] =
+      normal_noise(31, Purpose::data, slots, 0, {5, config.joint_attention_dim}, dtype);
+  c.tensors["pooled_prompt_embeds"] =
+      normal_noise(31, Purpose::data, slots, 1, {config.pooled_projection_dim}, dtype);
   return c;
 }
 

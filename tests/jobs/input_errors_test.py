@@ -62,11 +62,11 @@ def test_jobs_run_unspoilt(files):
     ("sample", "/sampler/width", 64, "/sampler: ", "up to 32"),
     ("sample", "/sampler/frames", 2, "/sampler: ", "frames must be 1"),
     ("evaluate", "/size/height", 18, "/size", "multiples of 4"),
-    ("sample", "/rewards/0/config", {"channel": "purple"}, "/rewards/0/config", "purple"),
+    ("sample", "/rewards/0/config", {"channel": "purple"}, "/rewards/0/config/channel", '"red", "green" or "blue"'),
     ("sample", "/rewards/0/config", {"chanel": "red"}, "/rewards/0/config", "chanel"),
     ("score", "/rewards/0/dimensions", {"rednes": 1}, "/rewards/0/dimensions/rednes", 'did you mean "redness"?'),
     ("align", "/evaluate/metric", "color/rednes", "/evaluate/metric", 'did you mean "color/redness"?'),
-    ("align", "/model/lora/targets", ["attn.to_z"], "/model/lora/targets", "attn.to_z"),
+    ("align", "/model/lora/targets", ["attn.to_z"], "/model/lora/targets", 'did you mean "attn.to_k"?'),
     ("sample", "/prompts/path", "/dev/null", "/dev/null", ""),
     ("sample", "/model/path", "tests", "/model/path", "model_index.json"),
 ])
@@ -114,7 +114,7 @@ SPOILS = {
     "cut_short": (lambda m: (m / "transformer" / "diffusion_pytorch_model.safetensors").write_bytes(
         (m / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes()[:-4]), "transformer/", ""),
     "pickle_alone": (lambda m: (m / "vae" / "diffusion_pytorch_model.safetensors").rename(
-        m / "vae" / "diffusion_pytorch_model.bin"), "vae", "safetensors"),
+        m / "vae" / "diffusion_pytorch_model.bin"), "vae: ", "has only diffusion_pytorch_model.bin"),
     "dynamic_shift": (lambda m: edited(m / "scheduler" / "scheduler_config.json", use_dynamic_shifting=True),
                       "scheduler/scheduler_config.json", "use_dynamic_shifting"),
     "terminal_shift": (lambda m: edited(m / "scheduler" / "scheduler_config.json", shift_terminal=0.1),

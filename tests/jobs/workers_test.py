@@ -26,13 +26,13 @@ def files(tmp_path_factory):
     return folder
 
 
-def align_job(files, method, **changes):
+def align_job(files, method_name, **changes):
     prompts = str(files / "prompts.txt")
     job = {"job": "align", "model": {"path": str(files / "model"), "max_sequence_length": 1,
                                      "lora": {"rank": 2, "alpha": 4}},
            "prompts": {"train": prompts, "select": prompts, "eval": prompts},
-           "sampler": {"steps": 4, "height": 16, "width": 16, **SAMPLERS[method]},
-           "rewards": [{"plugin": "color"}], "method": METHODS[method],
+           "sampler": {"steps": 4, "height": 16, "width": 16, **SAMPLERS[method_name]},
+           "rewards": [{"plugin": "color"}], "method": METHODS[method_name],
            "optimizer": {"learning_rate": 0.01, "warmup_iterations": 2}, "ema_decay": 0.9, "iterations": 3,
            "evaluate": {"every": 2, "steps": 3, "pictures": 2}, "checkpoint": {"every": 2, "keep": 5},
            "parallel": {"workers": 1, "lanes": 2, "micro_batch": 4}, "seed": 11}

@@ -20,8 +20,8 @@ class Agreement : public ::testing::TestWithParam<double> {
 
   Trajectory rollout() const {
     c10::NoGradGuard no_grad;
-    return sample_flow_sde({guided(weights_), schedule_, conditioning_, small_sd3_noise(slots_), slots_, 3}, kNoise,
-                           {0, schedule_.steps()}, {0, 1, 2, 3, 4});
+    return sample_flow_sde({guided(weights_), schedule_, conditioning_, small_sd3_noise(slots_), slots_, 3},
+                           kNoise, {0, schedule_.steps()}, {0, 1, 2, 3, 4});
   }
 
   at::Tensor replayed(const Trajectory& t, size_t k, const TensorMap& policy) const {
@@ -50,7 +50,8 @@ TEST_P(Agreement, ReplayedLogProbsAreThoseOfTheRollout) {
     EXPECT_LT((log_prob - old).abs().max().item<double>(), 1e-5) << "step " << k;
     const auto loss = grpo_loss(log_prob, old, at::ones({4}), 1e-4);
     EXPECT_LT((loss.ratio_B - 1.0).abs().max().item<double>(), 1e-5) << "step " << k;
-    // Unit noise has the log-density -1/2 - log std - log(2 pi)/2: a log-prob that ignored the noise would not.
+    // Unit noise has the log-density -1/2 - log std - log(2 pi)/2: a log-prob that ignored the noise would
+    // not.
     const double g = flow_sde_diffusion(schedule_, static_cast<int64_t>(k), kNoise);
     const double std = g * std::sqrt(schedule_.sigmas[k] - schedule_.sigmas[k + 1]);
     EXPECT_NEAR(log_prob.mean().item<double>(), -0.5 - std::log(std) - 0.918939, 0.1) << "step " << k;
@@ -86,7 +87,8 @@ TEST_P(Agreement, TheUpdateRaisesWhatWasGood) {
   const auto policy = leaves(cloned(weights_));
   const auto advantage = at::tensor({1.0, -1.0, 1.0, -1.0}, at::kFloat);
   const auto before = replayed(t, 1, policy);
-  const auto gradients = gradients_of(grpo_loss(before, before.detach(), advantage, 0.2).loss_B.sum(), policy);
+  const auto gradients =
+      gradients_of(grpo_loss(before, before.detach(), advantage, 0.2).loss_B.sum(), policy);
   for (const auto& [name, gradient] : gradients) policy.at(name).detach().sub_(gradient, 1e-3);
   const auto change = (replayed(t, 1, policy) - before).detach();
   EXPECT_GT((change * advantage).sum().item<double>(), 0.0);

@@ -14,9 +14,13 @@
 namespace thalweg {
 namespace {
 
-at::Tensor gradient(const at::Tensor& loss, const at::Tensor& of) { return torch::autograd::grad({loss}, {of})[0]; }
+at::Tensor gradient(const at::Tensor& loss, const at::Tensor& of) {
+  return torch::autograd::grad({loss}, {of})[0];
+}
 
-at::Tensor one(double value) { return at::full({1}, value, at::kDouble); }
+at::Tensor one(double value) {
+  return at::full({1}, value, at::kDouble);
+}
 
 struct Case {
   double advantage, ratio, expected_loss, expected_slope;  // slope: dL / d log p
@@ -24,11 +28,11 @@ struct Case {
 
 // Clip range 0.2. Only the side on which the ratio runs away with the advantage is clipped.
 TEST(GrpoLoss, ClipsTheFourSides) {
-  for (const Case& c : {Case{2.0, 1.5, -2.0 * 1.2, 0.0},           // good, already likelier: clipped
-                        Case{2.0, 0.5, -2.0 * 0.5, -2.0 * 0.5},    // good, less likely: pulled back
-                        Case{-2.0, 1.5, 2.0 * 1.5, 2.0 * 1.5},     // bad, likelier: pushed away
-                        Case{-2.0, 0.5, 2.0 * 0.8, 0.0},           // bad, already less likely: clipped
-                        Case{2.0, 1.1, -2.0 * 1.1, -2.0 * 1.1},    // inside of the range
+  for (const Case& c : {Case{2.0, 1.5, -2.0 * 1.2, 0.0},         // good, already likelier: clipped
+                        Case{2.0, 0.5, -2.0 * 0.5, -2.0 * 0.5},  // good, less likely: pulled back
+                        Case{-2.0, 1.5, 2.0 * 1.5, 2.0 * 1.5},   // bad, likelier: pushed away
+                        Case{-2.0, 0.5, 2.0 * 0.8, 0.0},         // bad, already less likely: clipped
+                        Case{2.0, 1.1, -2.0 * 1.1, -2.0 * 1.1},  // inside of the range
                         Case{0.0, 1.5, 0.0, 0.0}}) {
     SCOPED_TRACE("A = " + std::to_string(c.advantage) + ", ratio = " + std::to_string(c.ratio));
     const auto log_prob = one(std::log(c.ratio)).requires_grad_();
@@ -50,7 +54,8 @@ TEST(GrpoLoss, OnPolicyGradientIsMinusAdvantage) {
 }
 
 TEST(GrpoLoss, OldLogProbAndAdvantageAreConstants) {
-  const auto log_prob = one(0.1).requires_grad_(), old = one(0.0).requires_grad_(), a = one(1.0).requires_grad_();
+  const auto log_prob = one(0.1).requires_grad_(), old = one(0.0).requires_grad_(),
+             a = one(1.0).requires_grad_();
   const auto loss = grpo_loss(log_prob, old, a, 0.5).loss_B.sum();
   const auto gradients = torch::autograd::grad({loss}, {log_prob, old, a}, {}, std::nullopt, false, true);
   EXPECT_TRUE(gradients[0].defined());
@@ -68,7 +73,9 @@ TEST(GrpoLoss, BoundsARunawayRatio) {
 
 class ThroughTheTransition : public ::testing::TestWithParam<int64_t> {
  protected:
-  Transition at_velocity(const at::Tensor& v) const { return flow_sde_transition(x_, v, schedule_, GetParam(), 0.7); }
+  Transition at_velocity(const at::Tensor& v) const {
+    return flow_sde_transition(x_, v, schedule_, GetParam(), 0.7);
+  }
 
   const Schedule schedule_ = sd3_schedule(10, 3.0);
   const at::Tensor x_ = random_latents(1, at::kDouble), v_ = random_latents(2, at::kDouble);
@@ -76,7 +83,8 @@ class ThroughTheTransition : public ::testing::TestWithParam<int64_t> {
 };
 
 TEST_P(ThroughTheTransition, PolicyGradientAgreesWithDifferences) {
-  // A drawn next latent near the mean, and old log-probs that put the ratio inside, above and below the range.
+  // A drawn next latent near the mean, and old log-probs that put the ratio inside, above and below the
+  // range.
   const auto drawn = at_velocity(v_);
   const auto next = drawn.mean_BCFHW + random_latents(4, at::kDouble) * drawn.std;
   const auto log_prob = gaussian_log_prob(next, drawn);
@@ -89,7 +97,8 @@ TEST_P(ThroughTheTransition, PolicyGradientAgreesWithDifferences) {
   const auto exact = gradient(loss(v), v);
   const auto differences = finite_difference(loss, v_);
   EXPECT_GT(exact.abs().max().item<double>(), 1e-4);
-  EXPECT_TRUE(at::allclose(exact, differences, 1e-5, 1e-7)) << (exact - differences).abs().max().item<double>();
+  EXPECT_TRUE(at::allclose(exact, differences, 1e-5, 1e-7))
+      << (exact - differences).abs().max().item<double>();
   EXPECT_EQ(exact[1].abs().max().item<double>(), 0.0);  // clipped
   EXPECT_EQ(exact[2].abs().max().item<double>(), 0.0);  // clipped
 }
@@ -98,7 +107,9 @@ TEST_P(ThroughTheTransition, KlGradientAgreesWithDifferencesAtBothScales) {
   const double g = flow_sde_diffusion(schedule_, GetParam(), 0.7);
   const auto reference = at_velocity(v_reference_).mean_BCFHW;
   for (const double scale : {g, at_velocity(v_).std}) {
-    const auto loss = [&](const at::Tensor& v) { return gaussian_kl(at_velocity(v).mean_BCFHW, reference, scale).sum(); };
+    const auto loss = [&](const at::Tensor& v) {
+      return gaussian_kl(at_velocity(v).mean_BCFHW, reference, scale).sum();
+    };
     const auto v = v_.clone().requires_grad_();
     EXPECT_TRUE(at::allclose(gradient(loss(v), v), finite_difference(loss, v_), 1e-5, 1e-8));
   }
@@ -107,22 +118,25 @@ TEST_P(ThroughTheTransition, KlGradientAgreesWithDifferencesAtBothScales) {
 // In velocity: |mean - mean_ref|^2 / (2 g^2) = c^2 dt^2 |v - v_ref|^2 / (2 g^2), c the kernel's prefactor.
 TEST_P(ThroughTheTransition, KlIsTheScaledVelocityDistance) {
   const auto i = static_cast<size_t>(GetParam());
-  const double dt = schedule_.sigmas[i + 1] - schedule_.sigmas[i], g = flow_sde_diffusion(schedule_, GetParam(), 0.7);
+  const double dt = schedule_.sigmas[i + 1] - schedule_.sigmas[i],
+               g = flow_sde_diffusion(schedule_, GetParam(), 0.7);
   const double prefactor = i == 0 ? 1.0 : 1.0 + 0.7 * 0.7 / 2.0;
   const auto kl = gaussian_kl(at_velocity(v_).mean_BCFHW, at_velocity(v_reference_).mean_BCFHW, g);
   const auto distance = (v_ - v_reference_).square().flatten(1).mean(1);
   EXPECT_TRUE(at::allclose(kl, distance * (prefactor * prefactor * dt * dt / (2.0 * g * g)), 1e-10, 0.0));
   // The true divergence of the Gaussians is 1/|dt| times that.
-  const auto divergence = gaussian_kl(at_velocity(v_).mean_BCFHW, at_velocity(v_reference_).mean_BCFHW, at_velocity(v_).std);
+  const auto divergence =
+      gaussian_kl(at_velocity(v_).mean_BCFHW, at_velocity(v_reference_).mean_BCFHW, at_velocity(v_).std);
   EXPECT_TRUE(at::allclose(divergence * -dt, kl, 1e-10, 0.0));
 }
 
 INSTANTIATE_TEST_SUITE_P(Steps, ThroughTheTransition, ::testing::Values(0, 1, 5, 8));
 
 TEST(GaussianKl, ReferenceIsAConstantAndSelfIsZero) {
-  const auto mean = random_latents(1, at::kDouble).requires_grad_(), reference = random_latents(2, at::kDouble).requires_grad_();
-  const auto gradients = torch::autograd::grad({gaussian_kl(mean, reference, 0.5).sum()}, {mean, reference}, {},
-                                               std::nullopt, false, true);
+  const auto mean = random_latents(1, at::kDouble).requires_grad_(),
+             reference = random_latents(2, at::kDouble).requires_grad_();
+  const auto gradients = torch::autograd::grad({gaussian_kl(mean, reference, 0.5).sum()}, {mean, reference},
+                                               {}, std::nullopt, false, true);
   EXPECT_TRUE(gradients[0].defined());
   EXPECT_FALSE(gradients[1].defined());
   EXPECT_EQ(gaussian_kl(mean, mean, 0.5).abs().max().item<double>(), 0.0);

@@ -10,7 +10,9 @@
 namespace thalweg {
 namespace {
 
-at::Tensor gradient(const at::Tensor& loss, const at::Tensor& of) { return torch::autograd::grad({loss}, {of})[0]; }
+at::Tensor gradient(const at::Tensor& loss, const at::Tensor& of) {
+  return torch::autograd::grad({loss}, {of})[0];
+}
 
 class NftLoss : public ::testing::Test {
  protected:
@@ -58,7 +60,8 @@ TEST_F(NftLoss, GradientAgreesWithDifferences) {
   }
 }
 
-// At v = v_old and beta = 1 the first step is a weighted flow-matching step: towards x0 for r > 1/2, away for r < 1/2.
+// At v = v_old and beta = 1 the first step is a weighted flow-matching step: towards x0 for r > 1/2, away for
+// r < 1/2.
 TEST_F(NftLoss, StartsAsWeightedFlowMatching) {
   const double scale = 5.0;
   const auto v = v_old_.clone().requires_grad_();
@@ -93,7 +96,8 @@ TEST(NftOptimality, MapsAdvantagesToProbabilities) {
 }
 
 TEST(VelocityKl, IsTheMeanSquareWithAConstantReference) {
-  const auto start = random_latents(1, at::kDouble), reference = random_latents(2, at::kDouble).requires_grad_();
+  const auto start = random_latents(1, at::kDouble),
+             reference = random_latents(2, at::kDouble).requires_grad_();
   const auto v = start.clone().requires_grad_();
   const auto kl = velocity_kl(v, reference);
   const double elements = static_cast<double>(start[0].numel());

@@ -31,7 +31,9 @@ std::vector<ParameterSpec> specs() {
   return declare.specs();
 }
 
-TensorMap weights() { return initial_parameters(specs(), 1); }
+TensorMap weights() {
+  return initial_parameters(specs(), 1);
+}
 
 void bind_and_finish(const TensorMap& tensors, const Adapter* adapter = nullptr) {
   Binder binder(tensors, "some/folder", adapter);
@@ -116,16 +118,19 @@ TEST_F(BinderAdapter, GivesALinearItsPair) {
 }
 
 TEST_F(BinderAdapter, RefusesPairsThatDoNotFit) {
-  for (const auto& adapter : {pair({4, 4}, {5, 4}), pair({4, 3}, {6, 4}), pair({4, 3}, {5, 3}), pair({3}, {5})})
+  for (const auto& adapter :
+       {pair({4, 4}, {5, 4}), pair({4, 3}, {6, 4}), pair({4, 3}, {5, 3}), pair({3}, {5})})
     EXPECT_ERROR(bind_and_finish(tensors_, &adapter), "mlp.up's LoRA pair");
 }
 
 TEST_F(BinderAdapter, RefusesModulesThatNothingUses) {
   const auto elsewhere = pair({4, 3}, {5, 4}, "mlp.gate");
-  EXPECT_ERROR(bind_and_finish(tensors_, &elsewhere), "2 adapter tensors match no linear layer: mlp.gate.lora_A.weight");
+  EXPECT_ERROR(bind_and_finish(tensors_, &elsewhere),
+               "2 adapter tensors match no linear layer: mlp.gate.lora_A.weight");
   auto half = pair({4, 3}, {5, 4});
   half.tensors.erase("mlp.up.lora_B.weight");
-  EXPECT_ERROR(bind_and_finish(tensors_, &half), "1 adapter tensors match no linear layer: mlp.up.lora_A.weight");
+  EXPECT_ERROR(bind_and_finish(tensors_, &half),
+               "1 adapter tensors match no linear layer: mlp.up.lora_A.weight");
 }
 
 TEST(InitialParameters, AreAPureFunctionOfSeedAndName) {
@@ -155,12 +160,17 @@ TEST(InitialParameters, HaveTheirDistributions) {
 }
 
 TEST(LinearModules, MatchWholeNamesAtTheEnd) {
-  const std::vector<ParameterSpec> declared = {{"blocks.0.attn.to_q.weight", {4, 4}}, {"blocks.1.attn.to_q.weight", {4, 4}},
-                                               {"blocks.0.attn.add_to_q.weight", {4, 4}}, {"blocks.0.attn.to_q.bias", {4}},
-                                               {"conv.weight", {4, 4, 1, 1}}, {"to_q.weight", {2, 2}}};
-  EXPECT_EQ(linear_modules(declared, {"attn.to_q"}, "p"), (std::vector<std::string>{"blocks.0.attn.to_q", "blocks.1.attn.to_q"}));
+  const std::vector<ParameterSpec> declared = {{"blocks.0.attn.to_q.weight", {4, 4}},
+                                               {"blocks.1.attn.to_q.weight", {4, 4}},
+                                               {"blocks.0.attn.add_to_q.weight", {4, 4}},
+                                               {"blocks.0.attn.to_q.bias", {4}},
+                                               {"conv.weight", {4, 4, 1, 1}},
+                                               {"to_q.weight", {2, 2}}};
+  EXPECT_EQ(linear_modules(declared, {"attn.to_q"}, "p"),
+            (std::vector<std::string>{"blocks.0.attn.to_q", "blocks.1.attn.to_q"}));
   EXPECT_EQ(linear_modules(declared, {"to_q"}, "p").size(), 3u);
-  EXPECT_ERROR(linear_modules(declared, {"to_q", "to_v"}, "/model/lora/targets"), "/model/lora/targets: no linear layer is named \"to_v\"");
+  EXPECT_ERROR(linear_modules(declared, {"to_q", "to_v"}, "/model/lora/targets"),
+               "/model/lora/targets: no linear layer is named \"to_v\"");
   EXPECT_ERROR(linear_modules(declared, {"conv"}, "p"), "no linear layer is named \"conv\"");
 }
 

@@ -10,7 +10,9 @@
 namespace thalweg {
 namespace {
 
-at::Tensor noise(uint64_t seed, at::IntArrayRef shape) { return normal_noise(seed, Purpose::data, {0}, 0, shape)[0]; }
+at::Tensor noise(uint64_t seed, at::IntArrayRef shape) {
+  return normal_noise(seed, Purpose::data, {0}, 0, shape)[0];
+}
 
 // One scalar's AdamW, spelt out in double.
 struct Reference {
@@ -29,7 +31,8 @@ struct Reference {
 class References {
  public:
   explicit References(const at::Tensor& parameter)
-      : values_(parameter.to(at::kDouble).contiguous().clone()), states_(static_cast<size_t>(values_.numel())) {}
+      : values_(parameter.to(at::kDouble).contiguous().clone()),
+        states_(static_cast<size_t>(values_.numel())) {}
 
   void step(const at::Tensor& gradient, double rate, const AdamWOptions& options) {
     const auto g = gradient.to(at::kDouble).contiguous();
@@ -37,7 +40,9 @@ class References {
     for (size_t i = 0; i < states_.size(); ++i)
       p[i] = states_[i].updated(p[i], g.const_data_ptr<double>()[i], rate, options);
   }
-  double distance(const at::Tensor& parameter) const { return (parameter - values_).abs().max().item<double>(); }
+  double distance(const at::Tensor& parameter) const {
+    return (parameter - values_).abs().max().item<double>();
+  }
 
  private:
   at::Tensor values_;
@@ -68,7 +73,8 @@ TEST(AdamW, TakesGradientsOfAnyLayout) {
   const auto transposed = values.t().contiguous().t();
   ASSERT_FALSE(transposed.is_contiguous());
   const auto constant = at::full({}, 0.5).expand({4, 6});
-  TensorMap plain = {{"a", noise(1, {4, 6})}, {"b", noise(2, {4, 6})}}, other = {{"a", noise(1, {4, 6})}, {"b", noise(2, {4, 6})}};
+  TensorMap plain = {{"a", noise(1, {4, 6})}, {"b", noise(2, {4, 6})}},
+            other = {{"a", noise(1, {4, 6})}, {"b", noise(2, {4, 6})}};
   AdamW first({}), second({});
   for (int k = 0; k < 2; ++k) {
     first.step(plain, {{"a", values.contiguous()}, {"b", constant.contiguous()}}, 0.1);

@@ -11,7 +11,9 @@
 namespace thalweg {
 namespace {
 
-at::Tensor noise(uint64_t seed, at::IntArrayRef shape) { return normal_noise(seed, Purpose::data, {0}, 0, shape)[0]; }
+at::Tensor noise(uint64_t seed, at::IntArrayRef shape) {
+  return normal_noise(seed, Purpose::data, {0}, 0, shape)[0];
+}
 
 TEST(GradientsOf, NamesThoseThatTheLossReaches) {
   const auto parameters = leaves({{"a", noise(1, {3})}, {"b", noise(2, {3})}, {"unused", noise(3, {2})}});
@@ -23,7 +25,8 @@ TEST(GradientsOf, NamesThoseThatTheLossReaches) {
   for (const auto& [name, gradient] : gradients) EXPECT_FALSE(gradient.requires_grad()) << name;
 }
 
-// The backward of a sum hands one expanded zero-stride tensor to both: in-place work needs memory of one's own.
+// The backward of a sum hands one expanded zero-stride tensor to both: in-place work needs memory of one's
+// own.
 TEST(GradientsOf, GivesEachItsOwnMemory) {
   const auto parameters = leaves({{"a", noise(1, {2, 3})}, {"b", noise(2, {2, 3})}});
   auto gradients = gradients_of((parameters.at("a") + parameters.at("b")).sum(), parameters);
@@ -69,7 +72,8 @@ TEST(ClipGradients, ScalesTheGlobalNorm) {
 }
 
 TEST(ClipGradients, LetsWhatIsNotFinitePassThrough) {
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     TensorMap gradients = {{"a", at::full({2}, 3.0)}, {"b", at::full({1}, bad)}};
     EXPECT_FALSE(std::isfinite(clip_gradients(gradients, 1.0)));
     EXPECT_TRUE(at::equal(gradients.at("a"), at::full({2}, 3.0)));

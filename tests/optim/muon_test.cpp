@@ -10,9 +10,13 @@
 namespace thalweg {
 namespace {
 
-at::Tensor noise(uint64_t seed, at::IntArrayRef shape) { return normal_noise(seed, Purpose::data, {0}, 0, shape)[0]; }
+at::Tensor noise(uint64_t seed, at::IntArrayRef shape) {
+  return normal_noise(seed, Purpose::data, {0}, 0, shape)[0];
+}
 
-at::Tensor singular_values(const at::Tensor& matrices) { return at::linalg_svdvals(matrices.to(at::kDouble)); }
+at::Tensor singular_values(const at::Tensor& matrices) {
+  return at::linalg_svdvals(matrices.to(at::kDouble));
+}
 
 TEST(Orthogonalised, BringsSingularValuesNearOne) {
   for (const auto& shape : {std::vector<int64_t>{3, 8, 8}, {2, 6, 20}, {2, 20, 6}}) {
@@ -35,7 +39,8 @@ TEST(Orthogonalised, KeepsTheSingularVectors) {
   const auto g = noise(2, {1, 5, 12});
   const auto [u, s, vh] = at::linalg_svd(g.to(at::kDouble), false);
   // In the basis of g's own singular vectors the result is diagonal.
-  const auto inner = at::bmm(at::bmm(u.transpose(1, 2), orthogonalised(g, 5).to(at::kDouble)), vh.transpose(1, 2))[0];
+  const auto inner =
+      at::bmm(at::bmm(u.transpose(1, 2), orthogonalised(g, 5).to(at::kDouble)), vh.transpose(1, 2))[0];
   const auto off_diagonal = inner - at::diag(inner.diagonal());
   EXPECT_LT(off_diagonal.abs().max().item<double>(), 0.05);
   EXPECT_GT(inner.diagonal().min().item<double>(), 0.6);
@@ -49,12 +54,15 @@ TEST(Orthogonalised, TreatsEachMatrixAlone) {
   EXPECT_EQ(orthogonalised(at::zeros({1, 4, 6}), 4).abs().max().item<double>(), 0.0);
 }
 
-// One singular value c > 0: after k steps it is the scalar polynomial's k-th iterate, and the rest stays zero.
+// One singular value c > 0: after k steps it is the scalar polynomial's k-th iterate, and the rest stays
+// zero.
 TEST(Muon, FirstUpdateOfARankOneGradientIsItsDirection) {
-  const auto left = at::tensor({0.6, -0.8}, at::kFloat), right = at::tensor({2.0, -1.0, 2.0}, at::kFloat) / 3.0;
+  const auto left = at::tensor({0.6, -0.8}, at::kFloat),
+             right = at::tensor({2.0, -1.0, 2.0}, at::kFloat) / 3.0;
   const auto gradient = at::outer(left, right) * 7.0;
   double sigma = 1.0;
-  for (int k = 0; k < 4; ++k) sigma = 3.4445 * sigma - 4.7750 * std::pow(sigma, 3) + 2.0315 * std::pow(sigma, 5);
+  for (int k = 0; k < 4; ++k)
+    sigma = 3.4445 * sigma - 4.7750 * std::pow(sigma, 3) + 2.0315 * std::pow(sigma, 5);
   TensorMap parameters = {{"w", at::zeros({2, 3})}};
   Muon({}).step(parameters, {{"w", gradient}}, 0.1);
   // Wider than tall: no scale. Against the gradient.

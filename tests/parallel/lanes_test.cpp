@@ -53,7 +53,8 @@ TEST(LaneGradients, AddEveryMicroBatchOnce) {
       const auto found = sum(2, lanes, micro_batches);
       ASSERT_EQ(found.size(), expected.size());
       for (const auto& [name, gradient] : expected)
-        EXPECT_TRUE(at::allclose(found.at(name).to(at::kDouble), gradient, 1e-5, 1e-6 * gradient.abs().max().item<double>()));
+        EXPECT_TRUE(at::allclose(found.at(name).to(at::kDouble), gradient, 1e-5,
+                                 1e-6 * gradient.abs().max().item<double>()));
     }
 }
 
@@ -65,7 +66,9 @@ TEST(LaneGradients, TheOrderIsThatOfTheLanes) {
   EXPECT_TRUE(at::equal(sum(3, 4, 4).at("a"), (a(0) + a(1)) + (a(2) + a(3))));
 }
 
-TEST(LaneGradients, OfNothingAreNothing) { EXPECT_TRUE(sum(2, 4, 0).empty()); }
+TEST(LaneGradients, OfNothingAreNothing) {
+  EXPECT_TRUE(sum(2, 4, 0).empty());
+}
 
 TEST(LaneGradients, PassExceptionsOn) {
   Workers pool(2);

@@ -66,6 +66,22 @@ TEST(Workers, RethrowTheExceptionOfTheLowestTask) {
   }
 }
 
+// Task 0 fails last: its worker waits for task 2, which the other takes only once task 1 has failed.
+TEST(Workers, RethrowTheLowestTaskHoweverLateItFails) {
+  Workers workers(2);
+  std::atomic<bool> last_began{false};
+  try {
+    workers.for_each(3, [&](int64_t i) {
+      if (i == 2) last_began = true;
+      while (i == 0 && !last_began) std::this_thread::yield();
+      if (i < 2) throw std::runtime_error("task " + std::to_string(i));
+    });
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const std::runtime_error& e) {
+    EXPECT_STREQ(e.what(), "task 0");
+  }
+}
+
 TEST(Workers, StopWhenTheyAreIdle) {
   for (int i = 0; i < 50; ++i) Workers workers(3);
 }

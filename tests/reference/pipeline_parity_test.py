@@ -1,7 +1,8 @@
 """The `sample` job against diffusers' StableDiffusion3Pipeline: the same folder, prompts and noise.
 
 The weights keep what passes through them near 1 (random_weights.py), so that the absolute bound means something:
-latents have a standard deviation of about 1, and most pixels lie between black and white. Both are checked.
+latents have a standard deviation between 0.3 and 5 (the differences seen are below 2e-5), and most pixels lie between
+black and white, where nothing is clipped. Both are checked.
 """
 
 import pytest

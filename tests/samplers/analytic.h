@@ -9,7 +9,8 @@
 namespace thalweg {
 
 /// Seeded noise [4,2,1,3,3].
-inline at::Tensor random_latents(uint64_t seed, at::ScalarType dtype, const std::vector<int64_t>& slots = {0, 1, 2, 3}) {
+inline at::Tensor random_latents(uint64_t seed, at::ScalarType dtype,
+                                 const std::vector<int64_t>& slots = {0, 1, 2, 3}) {
   return normal_noise(seed, Purpose::data, slots, 0, {2, 1, 3, 3}, dtype);
 }
 
@@ -30,7 +31,8 @@ inline Conditioning analytic_conditioning(const std::vector<int64_t>& slots) {
 /// Samples named by `slots`: noise, prompt and stream of a sample depend on its slot alone.
 inline SamplerInput sampler_input(const Schedule& schedule, at::ScalarType dtype,
                                   const std::vector<int64_t>& slots = {0, 1, 2, 3}) {
-  return {analytic_velocity, schedule, analytic_conditioning(slots), random_latents(9, dtype, slots), slots, 21};
+  return {
+      analytic_velocity, schedule, analytic_conditioning(slots), random_latents(9, dtype, slots), slots, 21};
 }
 
 }  // namespace thalweg

@@ -14,9 +14,7 @@ class Cfg : public ::testing::Test {
     return cfg(scale, empty_)(velocity)(x_, step_, prompts_);
   }
   at::Tensor conditional() const { return analytic_velocity(x_, step_, prompts_); }
-  at::Tensor unconditional() const {
-    return analytic_velocity(x_, step_, empty_.select({0, 0, 0, 0}));
-  }
+  at::Tensor unconditional() const { return analytic_velocity(x_, step_, empty_.select({0, 0, 0, 0})); }
 
   const std::vector<int64_t> slots_ = {0, 1, 2, 3};
   const at::Tensor x_ = random_latents(1, at::kDouble);

@@ -23,7 +23,9 @@ TEST(FlowSde, NoiseLevelZeroIsEulerBitForBit) {
     for (int64_t i = 0; i < schedule.steps(); ++i) {
       const auto step = flow_sde_transition(x, v, schedule, i, 0.0);
       const auto at_i = static_cast<size_t>(i);
-      EXPECT_TRUE(at::equal(step.mean_BCFHW, euler_step(x, v, schedule.sigmas[at_i], schedule.sigmas[at_i + 1]))) << i;
+      EXPECT_TRUE(
+          at::equal(step.mean_BCFHW, euler_step(x, v, schedule.sigmas[at_i], schedule.sigmas[at_i + 1])))
+          << i;
       EXPECT_EQ(step.std, 0.0);
     }
     const auto input = sampler_input(schedule, dtype);
@@ -96,7 +98,8 @@ TEST(FlowSde, WindowDrawsNoiseInsideOnly) {
   auto x = input.x_BCFHW;
   const auto euler = [&](int64_t i) {
     const auto v = input.velocity(x, step_at(schedule, i, input.slot_B), input.conditioning);
-    return euler_step(x, v, schedule.sigmas[static_cast<size_t>(i)], schedule.sigmas[static_cast<size_t>(i) + 1]);
+    return euler_step(x, v, schedule.sigmas[static_cast<size_t>(i)],
+                      schedule.sigmas[static_cast<size_t>(i) + 1]);
   };
   for (const int64_t i : {0, 1}) x = euler(i);
   EXPECT_TRUE(at::equal(trajectory.latents[0], x));
@@ -113,13 +116,16 @@ TEST(FlowSde, StoredLogProbsAreThoseOfTheStoredLatents) {
   const auto t = sample_flow_sde(input, 0.7, {0, 6}, trained);
   ASSERT_EQ(t.trained_steps, trained);
   for (size_t k = 0; k < trained.size(); ++k) {
-    const auto v = input.velocity(t.latents[k], step_at(schedule, trained[k], input.slot_B), input.conditioning);
+    const auto v =
+        input.velocity(t.latents[k], step_at(schedule, trained[k], input.slot_B), input.conditioning);
     const auto transition = flow_sde_transition(t.latents[k], v, schedule, trained[k], 0.7);
-    EXPECT_TRUE(at::equal(gaussian_log_prob(t.next_latents[k], transition), t.log_probs_TB[static_cast<int64_t>(k)]));
+    EXPECT_TRUE(
+        at::equal(gaussian_log_prob(t.next_latents[k], transition), t.log_probs_TB[static_cast<int64_t>(k)]));
     // What was drawn is standard normal once the mean is gone: the noise of this step and of no other.
     const auto z = (t.next_latents[k] - transition.mean_BCFHW) / transition.std;
-    const auto noise = normal_noise(input.seed, Purpose::transition, input.slot_B, static_cast<uint64_t>(trained[k]),
-                                    input.x_BCFHW.sizes().slice(1), at::kDouble);
+    const auto noise =
+        normal_noise(input.seed, Purpose::transition, input.slot_B, static_cast<uint64_t>(trained[k]),
+                     input.x_BCFHW.sizes().slice(1), at::kDouble);
     EXPECT_LT((z - noise).abs().max().item<double>(), 1e-9);
   }
 }
@@ -130,7 +136,8 @@ TEST(TrainedSteps, NeverIncludeTheLast) {
       for (int64_t end = begin; end <= steps; ++end) {
         const auto trained = trained_steps({begin, end}, steps);
         EXPECT_TRUE(std::is_sorted(trained.begin(), trained.end()));
-        EXPECT_EQ(trained.size(), static_cast<size_t>(std::max<int64_t>(std::min(end, steps - 1) - begin, 0)));
+        EXPECT_EQ(trained.size(),
+                  static_cast<size_t>(std::max<int64_t>(std::min(end, steps - 1) - begin, 0)));
         for (const auto i : trained) EXPECT_TRUE(i >= begin && i < end && i < steps - 1);
       }
 }

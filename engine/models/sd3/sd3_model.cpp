@@ -202,7 +202,9 @@ TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first
 Velocity sd3_velocity(Sd3Transformer transformer, int64_t num_train_timesteps) {
   return [transformer = std::move(transformer), scale = static_cast<double>(num_train_timesteps)](
              const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
-    const auto timestep_B = (step.sigma_B * scale).to(at::kFloat);
+    // Rounded before it is scaled, as the scheduler of diffusers does: the network sees the same time to the
+    // last bit.
+    const auto timestep_B = step.sigma_B.to(at::kFloat) * scale;
     return transformer(x_BCFHW.squeeze(2), timestep_B, c.tensors.at("prompt_embeds"),
                        c.tensors.at("pooled_prompt_embeds"))
         .unsqueeze(2)
