@@ -87,7 +87,7 @@ class DiffusionNft final : public Method {
 
   TensorMap train_micro_batch(AlignContext& c, const MicroBatch& batch, const at::Tensor& advantage_B,
                               const at::Tensor& used_B, double used, LossSums& sums) const {
-    const auto& x0 = batch.trajectory.x0_BCFHW;
+    const auto x0 = used_rows(batch.trajectory.x0_BCFHW, used_B);
     const auto sigmas_TB = training_sigmas(c, batch.slot_B());
     const auto r = nft_optimality(advantage_B, o_.adv_clip_max).to(at::kFloat);
     const auto policy = c.space.bind(c.policy), old = c.space.bind(old_);

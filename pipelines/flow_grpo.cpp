@@ -12,6 +12,11 @@
 namespace thalweg {
 namespace {
 
+// NaN wins: std::max would drop it.
+double larger(double a, double b) {
+  return a >= b ? a : b >= a ? b : std::nan("");
+}
+
 struct ReplayStatistics {
   double policy_loss = 0.0, kl_loss = 0.0, clipped = 0.0, clipped_above = 0.0, clipped_below = 0.0,
          approx_kl = 0.0;
@@ -24,7 +29,7 @@ struct ReplayStatistics {
     clipped_above += s.clipped_above;
     clipped_below += s.clipped_below;
     approx_kl += s.approx_kl;
-    log_prob_deviation = std::max(log_prob_deviation, s.log_prob_deviation);
+    log_prob_deviation = larger(log_prob_deviation, s.log_prob_deviation);
   }
 };
 
@@ -88,10 +93,10 @@ class FlowGrpo final : public Method {
     for (size_t t = 0; t < trajectory.trained_steps.size(); ++t) {
       const int64_t index = trajectory.trained_steps[t];
       const auto step = step_at(trajectory.schedule, index, slots);
-      const auto& x = trajectory.latents[t];
+      const auto x = used_rows(trajectory.latents[t], used_B);
       const auto transition = flow_sde_transition(x, velocity(x, step, batch.conditioning),
                                                   trajectory.schedule, index, c.options.sampler.noise_level);
-      const auto log_prob = gaussian_log_prob(trajectory.next_latents[t], transition);
+      const auto log_prob = gaussian_log_prob(used_rows(trajectory.next_latents[t], used_B), transition);
       const auto old_log_prob = trajectory.log_probs_TB[static_cast<int64_t>(t)];
       const auto policy = grpo_loss(log_prob, old_log_prob, advantage, o_.clip_range);
       // where(), not a product: a masked sample's loss may be NaN, and NaN * 0 is NaN.
@@ -103,7 +108,8 @@ class FlowGrpo final : public Method {
         loss = loss + kl * o_.kl_beta;
       }
       accumulate(gradients, gradients_of(loss, c.policy));
-      note(policy.ratio_B, log_prob.detach() - old_log_prob, weight, statistics);
+      note(at::where(used_B, policy.ratio_B, 1.0), at::where(used_B, log_prob.detach() - old_log_prob, 0.0),
+           weight, statistics);
     }
     return gradients;
   }
@@ -135,7 +141,7 @@ class FlowGrpo final : public Method {
     s.clipped_above += above;
     s.clipped_below += below;
     s.approx_kl += 0.5 * (log_ratio_B.square() * weight_B).sum().item<double>();
-    s.log_prob_deviation = std::max(s.log_prob_deviation, log_ratio_B.abs().max().item<double>());
+    s.log_prob_deviation = larger(s.log_prob_deviation, log_ratio_B.abs().max().item<double>());
   }
 
   // Before the first update the policy is the one that drew the samples: both paths must say so.

@@ -4,6 +4,9 @@
 
 #include <filesystem>
 
+#include "engine/core/error.h"
+#include "engine/io/checkpoint.h"
+#include "engine/io/sha256.h"
 #include "pipelines/pretraining/stages.h"
 
 namespace thalweg {
@@ -50,11 +53,24 @@ void describe(Fields& f, PretrainOptions& o) {
   f.text({"output", "folder of the run", true}, o.output);
 }
 
+std::string pretrain_job_hash(const PretrainOptions& options) {
+  PretrainOptions copy = options;
+  auto json = write_fields([&](Fields& f) { describe(f, copy); });
+  json.erase("output");
+  return sha256_hex(json.dump());
+}
+
 namespace {
 
 class PretrainJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, options_); }
+  void check() override {
+    const auto found = latest_checkpoint(options_.output);
+    if (found && read_manifest(*found).job_hash != pretrain_job_hash(options_))
+      throw Error("/output",
+                  found->string() + " belongs to another job; choose another output folder or remove it");
+  }
   void run(const Observer& observer) override { run_pretrain(options_, observer); }
   std::string output() const override { return options_.output; }
 

@@ -33,6 +33,9 @@ void describe(Fields& fields, PretrainOptions& options);
 
 std::unique_ptr<Job> make_pretrain_job();
 
+/// sha256 of the resolved job without "output".
+std::string pretrain_job_hash(const PretrainOptions& options);
+
 /// Runs or resumes; the finished folder is `output`/model. Throws Error, or Stopped after a checkpoint.
 void run_pretrain(const PretrainOptions& options, const Observer& observer);
 

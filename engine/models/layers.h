@@ -36,7 +36,7 @@ at::Tensor group_norm(const Norm& norm, const at::Tensor& x);
 at::Tensor rms_norm(const Norm& norm, const at::Tensor& x);
 
 enum class AttentionBackend {
-  automatic,  // `matmul` when a backward is wanted on a CPU and tokens are few, else `fused`
+  automatic,  // `matmul` on a CPU up to 128 tokens, else `fused`; the same with and without gradients
   matmul,     // softmax(q k^T / sqrt(d)) v spelt out
   fused,      // ATen's scaled_dot_product_attention
 };

@@ -140,6 +140,10 @@ void apply_gradients(AlignContext& c, TensorMap gradients, int64_t iteration, Me
     ema_update(c.average, c.policy, std::min((1.0 + t) / (10.0 + t), c.options.ema_decay));
 }
 
+at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B) {
+  return at::where(used_B.view({-1, 1, 1, 1, 1}), latents_BCFHW, 0.0);
+}
+
 void add_metric(Metrics& metrics, const std::string& name, double value) {
   const auto it =
       std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.first == name; });

@@ -65,6 +65,9 @@ std::vector<int64_t> first_rows(const std::vector<MicroBatch>& batches);
 /// skipped_updates.
 void apply_gradients(AlignContext& context, TensorMap gradients, int64_t iteration, Metrics& metrics);
 
+/// Latents with the rows of masked samples set to 0: whatever they hold, no NaN of theirs reaches a gradient.
+at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B);
+
 /// Adds `value` to the metric of that name, making it if it is new.
 void add_metric(Metrics& metrics, const std::string& name, double value);
 

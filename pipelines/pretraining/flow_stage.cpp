@@ -166,7 +166,7 @@ void save(const PretrainOptions& o, const FlowState& state, const std::string& j
   prune_checkpoints(o.output, o.checkpoint_keep);
 }
 
-FlowState load_or_start(const PretrainOptions& o, const Sd3Parts& parts, const std::string& job_hash) {
+FlowState load_or_start(const PretrainOptions& o, const Sd3Parts& parts) {
   FlowState state;
   const auto found = latest_checkpoint(o.output);
   if (!found) {
@@ -174,8 +174,6 @@ FlowState load_or_start(const PretrainOptions& o, const Sd3Parts& parts, const s
     state.average = cloned(state.parameters);
     return state;
   }
-  if (read_manifest(*found).job_hash != job_hash)
-    throw Error(found->string(), "belongs to another job; choose another output folder");
   const auto load = [&](const char* name) { return cloned(read_safetensors(*found / name).tensors); };
   state.parameters = leaves(load("parameters.safetensors"));
   state.average = load("average.safetensors");
@@ -201,10 +199,8 @@ void export_weights(const PretrainOptions& o, const TensorMap& average, const at
 
 void train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
                 const Observer& observer) {
-  PretrainOptions copy = o;
-  const auto job_hash =
-      std::to_string(std::hash<std::string>{}(write_fields([&](Fields& f) { describe(f, copy); }).dump()));
-  auto state = load_or_start(o, parts, job_hash);
+  const auto job_hash = pretrain_job_hash(o);
+  auto state = load_or_start(o, parts);
   const auto position_table = sd3_position_table(parts.transformer);
   const auto data = state.step < o.flow.steps ? prepare_data(o, folder, observer) : FlowData{};
   double mean_loss = 0.0;

@@ -109,9 +109,11 @@ class Sd3Model final : public FlowModel {
   }
 
   std::vector<std::string> default_lora_targets() const override {
-    // Present in every block or not at all (the last block has no to_add_out).
-    return {"attn.to_q",       "attn.to_k",       "attn.to_v",       "attn.to_out.0",
-            "attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj", "attn.to_add_out"};
+    std::vector<std::string> targets = {"attn.to_q",      "attn.to_k",       "attn.to_v",
+                                        "attn.to_out.0",  "attn.add_q_proj", "attn.add_k_proj",
+                                        "attn.add_v_proj"};
+    if (config_.num_layers > 1) targets.push_back("attn.to_add_out");  // the last block has none
+    return targets;
   }
 
   at::Tensor decode(const at::Tensor& latents_BCFHW) const override {

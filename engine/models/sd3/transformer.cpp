@@ -140,7 +140,8 @@ at::Tensor Sd3Transformer::time_text_embedding(const at::Tensor& timestep_B,
 std::pair<at::Tensor, at::Tensor> Sd3Transformer::attend(const Attention& a, const at::Tensor& x_BLD,
                                                          const at::Tensor& c_BLD) const {
   const auto heads = [&](const at::Tensor& y_BLD) {
-    return y_BLD.view({y_BLD.size(0), y_BLD.size(1), config_.num_attention_heads, config_.attention_head_dim});
+    return y_BLD.view(
+        {y_BLD.size(0), y_BLD.size(1), config_.num_attention_heads, config_.attention_head_dim});
   };
   // Normed before the transposition, joined after it: the join is the only copy.
   const auto normed = [&](const Norm& norm, const at::Tensor& y_BLD) {
