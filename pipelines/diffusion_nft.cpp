@@ -17,12 +17,20 @@ namespace {
 
 struct LossSums {
   double policy_loss = 0.0, kl_loss = 0.0, old_deviation = 0.0;
+
+  void add(const LossSums& s) {
+    policy_loss += s.policy_loss;
+    kl_loss += s.kl_loss;
+    old_deviation += s.old_deviation;
+  }
 };
 
 class DiffusionNft final : public Method {
  public:
   DiffusionNft(const DiffusionNftOptions& options, const AlignContext& context)
-      : o_(options), old_(cloned(context.policy)) {}
+      : o_(options),
+        plan_{options.prompts_per_iteration, options.group_size, options.updates},
+        old_(cloned(context.policy)) {}
 
   Metrics iterate(AlignContext& c, int64_t iteration) override {
     Metrics metrics;
@@ -30,12 +38,15 @@ class DiffusionNft final : public Method {
     const auto window = step_window(c.options.sampler, c.seed(), iteration);
     const auto& sampler = sampler_named(c.options.sampler.name);
     const auto batches = draw_groups(
-        c, iteration, o_.prompts_per_iteration, o_.group_size, c.guided(c.space.bind(old_)),
+        c, iteration, plan_, c.guided(c.space.bind(old_)),
         [&](const SamplerInput& in) { return sampler.sample(in, c.options.sampler, window, {}); });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       LossSums sums;
-      apply_gradients(c, train(c, batches, advantages, update, sums), iteration, metrics);
+      auto gradients = update_gradients(
+          c, batches, advantages, plan_, update, sums,
+          [&](const TrainingShare& share, LossSums& part) { return train_micro_batch(c, share, part); });
+      apply_gradients(c, std::move(gradients), iteration, metrics);
       add_metric(metrics, "policy_loss", sums.policy_loss / static_cast<double>(o_.updates));
       if (o_.kl_beta > 0.0) add_metric(metrics, "kl_loss", sums.kl_loss / static_cast<double>(o_.updates));
       add_metric(metrics, "old_deviation", sums.old_deviation / static_cast<double>(o_.updates));
@@ -56,40 +67,12 @@ class DiffusionNft final : public Method {
     return std::min(grown, o_.old_decay_maximum);
   }
 
-  TensorMap train(AlignContext& c, const std::vector<MicroBatch>& batches, const GroupAdvantages& advantages,
-                  int64_t update, LossSums& sums) const {
-    const auto [begin, end] = update_share(batches.size(), update, o_.updates);
-    const auto first = first_rows(batches);
-    double used = 0.0;
-    for (size_t m = begin; m < end; ++m)
-      used += advantages.used_B.slice(0, first[m], first[m] + static_cast<int64_t>(batches[m].rows.size()))
-                  .sum()
-                  .item<double>();
-    if (used == 0.0) return {};
-    // One entry a micro-batch, added in order: sums must not depend on which worker came first.
-    std::vector<LossSums> parts(end - begin);
-    auto gradients = lane_gradients(
-        c.workers, c.options.parallel.lanes, static_cast<int64_t>(end - begin), [&](int64_t k) {
-          PhaseClock::Scope scope(c.clock, "train");
-          const auto m = begin + static_cast<size_t>(k);
-          const auto rows = static_cast<int64_t>(batches[m].rows.size());
-          return train_micro_batch(c, batches[m], advantages.values_B.slice(0, first[m], first[m] + rows),
-                                   advantages.used_B.slice(0, first[m], first[m] + rows), used,
-                                   parts[static_cast<size_t>(k)]);
-        });
-    for (const auto& part : parts) {
-      sums.policy_loss += part.policy_loss;
-      sums.kl_loss += part.kl_loss;
-      sums.old_deviation += part.old_deviation;
-    }
-    return gradients;
-  }
-
-  TensorMap train_micro_batch(AlignContext& c, const MicroBatch& batch, const at::Tensor& advantage_B,
-                              const at::Tensor& used_B, double used, LossSums& sums) const {
+  TensorMap train_micro_batch(AlignContext& c, const TrainingShare& share, LossSums& sums) const {
+    const auto& batch = share.batch;
+    const auto& used_B = share.used_B;
     const auto x0 = used_rows(batch.trajectory.x0_BCFHW, used_B);
     const auto sigmas_TB = training_sigmas(c, batch.slot_B());
-    const auto r = nft_optimality(advantage_B, o_.adv_clip_max).to(at::kFloat);
+    const auto r = nft_optimality(share.advantage_B, o_.adv_clip_max).to(at::kFloat);
     const auto policy = c.space.bind(c.policy), old = c.space.bind(old_);
     const auto reference = o_.kl_beta > 0.0 ? c.space.reference() : Velocity{};
     TensorMap gradients;
@@ -107,9 +90,9 @@ class DiffusionNft final : public Method {
         if (reference) v_ref = reference(x_t, step, batch.conditioning);
       }
       const auto v = policy(x_t, step, batch.conditioning);
-      const double share = 1.0 / (used * static_cast<double>(o_.times_per_sample));
+      const double weight = 1.0 / (share.used * static_cast<double>(o_.times_per_sample));
       const auto mean = [&](const at::Tensor& value_B) {
-        return at::where(used_B, value_B * share, 0.0).sum();
+        return at::where(used_B, value_B * weight, 0.0).sum();
       };
       auto loss = mean(nft_loss(v, v_old, x_t, x0, sigma_B, r, o_.beta, o_.adv_clip_max));
       sums.policy_loss += loss.item<double>();
@@ -144,6 +127,7 @@ class DiffusionNft final : public Method {
   }
 
   DiffusionNftOptions o_;
+  GroupPlan plan_;
   TensorMap old_;
 };
 
@@ -154,6 +138,7 @@ std::unique_ptr<Method> make_diffusion_nft(const AlignContext& context) {
 }
 
 void check_diffusion_nft(const AlignOptions& o) {
+  require_updates(o.diffusion_nft.updates, o.diffusion_nft.prompts_per_iteration);
   if (o.diffusion_nft.times_per_sample > o.sampler.steps)
     throw Error("/method/times_per_sample",
                 "must be at most /sampler/steps, " + std::to_string(o.sampler.steps));

@@ -35,7 +35,8 @@ struct ReplayStatistics {
 
 class FlowGrpo final : public Method {
  public:
-  explicit FlowGrpo(const FlowGrpoOptions& options) : o_(options) {}
+  explicit FlowGrpo(const FlowGrpoOptions& options)
+      : o_(options), plan_{options.prompts_per_iteration, options.group_size, options.updates} {}
 
   Metrics iterate(AlignContext& c, int64_t iteration) override {
     const auto window = step_window(c.options.sampler, c.seed(), iteration);
@@ -43,12 +44,15 @@ class FlowGrpo final : public Method {
     const double noise_level = c.options.sampler.noise_level;
     Metrics metrics;
     const auto batches = draw_groups(
-        c, iteration, o_.prompts_per_iteration, o_.group_size, c.guided(c.space.bind(c.policy)),
+        c, iteration, plan_, c.guided(c.space.bind(c.policy)),
         [&](const SamplerInput& in) { return sample_flow_sde(in, noise_level, window, trained); });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       ReplayStatistics statistics;
-      auto gradients = replay(c, batches, advantages, update, statistics);
+      auto gradients = update_gradients(c, batches, advantages, plan_, update, statistics,
+                                        [&](const TrainingShare& share, ReplayStatistics& part) {
+                                          return replay_micro_batch(c, share, part);
+                                        });
       if (update == 0) check_agreement(c, statistics.log_prob_deviation, iteration, metrics);
       apply_gradients(c, std::move(gradients), iteration, metrics);
       report(statistics, metrics);
@@ -57,38 +61,15 @@ class FlowGrpo final : public Method {
   }
 
  private:
-  TensorMap replay(AlignContext& c, const std::vector<MicroBatch>& batches, const GroupAdvantages& advantages,
-                   int64_t update, ReplayStatistics& statistics) const {
-    const auto [begin, end] = update_share(batches.size(), update, o_.updates);
-    const auto first = first_rows(batches);
-    double used = 0.0;
-    for (size_t m = begin; m < end; ++m)
-      used += advantages.used_B.slice(0, first[m], first[m] + static_cast<int64_t>(batches[m].rows.size()))
-                  .sum()
-                  .item<double>();
-    if (used == 0.0) return {};
-    // One entry a micro-batch, added in order: sums must not depend on which worker came first.
-    std::vector<ReplayStatistics> parts(end - begin);
-    auto gradients = lane_gradients(
-        c.workers, c.options.parallel.lanes, static_cast<int64_t>(end - begin), [&](int64_t k) {
-          PhaseClock::Scope scope(c.clock, "train");
-          const auto m = begin + static_cast<size_t>(k);
-          const auto rows = static_cast<int64_t>(batches[m].rows.size());
-          return replay_micro_batch(c, batches[m], advantages.values_B.slice(0, first[m], first[m] + rows),
-                                    advantages.used_B.slice(0, first[m], first[m] + rows), used,
-                                    parts[static_cast<size_t>(k)]);
-        });
-    for (const auto& part : parts) statistics.add(part);
-    return gradients;
-  }
-
-  TensorMap replay_micro_batch(AlignContext& c, const MicroBatch& batch, const at::Tensor& advantage_B,
-                               const at::Tensor& used_B, double used, ReplayStatistics& statistics) const {
+  TensorMap replay_micro_batch(AlignContext& c, const TrainingShare& share,
+                               ReplayStatistics& statistics) const {
+    const auto& batch = share.batch;
+    const auto& used_B = share.used_B;
     TensorMap gradients;
     const auto& trajectory = batch.trajectory;
     const auto slots = batch.slot_B();
-    const auto advantage = advantage_B.to(at::kFloat), mask = used_B.to(at::kFloat);
-    const auto weight = mask / (used * static_cast<double>(trajectory.trained_steps.size()));
+    const auto advantage = share.advantage_B.to(at::kFloat), mask = used_B.to(at::kFloat);
+    const auto weight = mask / (share.used * static_cast<double>(trajectory.trained_steps.size()));
     const auto velocity = c.guided(c.space.bind(c.policy));
     for (size_t t = 0; t < trajectory.trained_steps.size(); ++t) {
       const int64_t index = trajectory.trained_steps[t];
@@ -167,6 +148,7 @@ class FlowGrpo final : public Method {
   }
 
   FlowGrpoOptions o_;
+  GroupPlan plan_;
 };
 
 }  // namespace
@@ -176,6 +158,7 @@ std::unique_ptr<Method> make_flow_grpo(const AlignContext& context) {
 }
 
 void check_flow_grpo(const AlignOptions& o) {
+  require_updates(o.flow_grpo.updates, o.flow_grpo.prompts_per_iteration);
   if (o.sampler.name != "flow_sde")
     throw Error("/sampler/name",
                 "flow_grpo needs the log-probabilities of a stochastic sampler; use flow_sde");

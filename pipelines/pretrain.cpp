@@ -42,7 +42,8 @@ void describe(Fields& f, PretrainOptions& o) {
     t.number({"max_grad_norm", "gradient clipping"}, o.flow.max_grad_norm, 1e-6, 1e6);
   });
   f.choice({"dtype", "dtype of the forward and backward passes"}, o.dtype, {"float32", "bfloat16"});
-  f.choice({"save_dtype", "dtype of the written weights"}, o.save_dtype, {"float32", "float16", "bfloat16"});
+  f.choice({"save_dtype", "dtype of the written transformer and VAE; text encoders are written in float32"},
+           o.save_dtype, {"float32", "float16", "bfloat16"});
   f.integer({"max_sequence_length", "T5 zero tokens to train with"}, o.max_sequence_length, 0, 512);
   f.object({"checkpoint", "where a stopped run goes on"}, [&](Fields& c) {
     c.integer({"every", "updates between checkpoints"}, o.checkpoint_every, 1, 10000000);

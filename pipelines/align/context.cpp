@@ -43,10 +43,10 @@ Velocity AlignContext::guided(const Velocity& velocity) const {
   return cfg(options.sampler.guidance_scale, unconditional)(velocity);
 }
 
-std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, int64_t groups, int64_t group_size,
+std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const GroupPlan& plan,
                                     const Velocity& velocity,
                                     const std::function<Trajectory(const SamplerInput&)>& sampler) {
-  const int64_t total = groups * group_size;
+  const int64_t total = plan.groups * plan.group_size;
   RolloutInput input{.model = *c.model,
                      .prompts = c.train,
                      .rows = {},
@@ -62,10 +62,13 @@ std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, int64_t 
                      .keep_frames = 0,
                      .workers = c.workers,
                      .clock = c.clock};
-  const auto prompts = draw_prompts(c.train.size(), groups, iteration, c.seed());
-  for (int64_t i = 0; i < total; ++i)
-    input.rows.push_back(
-        {prompts[static_cast<size_t>(i / group_size)], i / group_size, iteration * total + i});
+  const auto prompts = draw_prompts(c.train.size(), plan.groups, iteration, c.seed());
+  for (int64_t i = 0; i < total; ++i) {
+    const int64_t group = i / plan.group_size;
+    input.rows.push_back({prompts[static_cast<size_t>(group)], group, iteration * total + i});
+  }
+  for (int64_t update = 1; update < plan.updates; ++update)
+    input.cuts.push_back(plan.begin(update) * plan.group_size);
   return rollout(input);
 }
 
@@ -110,19 +113,30 @@ GroupAdvantages score_groups(AlignContext& c, const std::vector<MicroBatch>& bat
   return advantages;
 }
 
-std::pair<size_t, size_t> update_share(size_t count, int64_t update, int64_t updates) {
-  const auto u = static_cast<size_t>(update), n = static_cast<size_t>(updates);
-  return {count * u / n, count * (u + 1) / n};
+void require_updates(int64_t updates, int64_t groups) {
+  if (updates > groups)
+    throw Error("/method/updates", "must be at most /method/prompts_per_iteration, " +
+                                       std::to_string(groups) + ": each update takes whole groups");
 }
 
-std::vector<int64_t> first_rows(const std::vector<MicroBatch>& batches) {
-  std::vector<int64_t> first;
+std::vector<TrainingShare> training_shares(const std::vector<MicroBatch>& batches,
+                                           const GroupAdvantages& advantages, const GroupPlan& plan,
+                                           int64_t update) {
+  std::vector<TrainingShare> shares;
   int64_t row = 0;
+  double used = 0.0;
   for (const auto& batch : batches) {
-    first.push_back(row);
-    row += static_cast<int64_t>(batch.rows.size());
+    const auto end = row + static_cast<int64_t>(batch.rows.size());
+    const int64_t group = batch.rows.front().group;
+    if (group >= plan.begin(update) && group < plan.begin(update + 1)) {
+      shares.push_back({batch, advantages.values_B.slice(0, row, end), advantages.used_B.slice(0, row, end)});
+      used += shares.back().used_B.sum().item<double>();
+    }
+    row = end;
   }
-  return first;
+  if (used == 0.0) shares.clear();
+  for (auto& share : shares) share.used = used;
+  return shares;
 }
 
 void apply_gradients(AlignContext& c, TensorMap gradients, int64_t iteration, Metrics& metrics) {

@@ -45,21 +45,59 @@ struct AlignContext {
   Velocity guided(const Velocity& velocity) const;
 };
 
-/// `groups` prompts of this iteration, `group_size` samples each, drawn with `velocity` (guided) by
-/// `sampler`, decoded and scored.
-std::vector<MicroBatch> draw_groups(AlignContext& context, int64_t iteration, int64_t groups,
-                                    int64_t group_size, const Velocity& velocity,
+/// The groups of one rollout and how its updates share them.
+struct GroupPlan {
+  int64_t groups = 0, group_size = 0, updates = 1;
+
+  /// First group of update `update`; begin(updates) is the number of groups.
+  int64_t begin(int64_t update) const { return groups * update / updates; }
+};
+
+/// `plan.groups` prompts of this iteration, `plan.group_size` samples each, drawn with `velocity` (guided) by
+/// `sampler`, decoded and scored. No micro-batch belongs to two updates, so numbers do not depend on the
+/// micro-batch.
+std::vector<MicroBatch> draw_groups(AlignContext& context, int64_t iteration, const GroupPlan& plan,
+                                    const Velocity& velocity,
                                     const std::function<Trajectory(const SamplerInput&)>& sampler);
 
 /// Rewards to advantages, with the metrics that the field reports for them.
 GroupAdvantages score_groups(AlignContext& context, const std::vector<MicroBatch>& batches, bool global_std,
                              double adv_clip_max, Metrics& metrics);
 
-/// The share [begin, end) of `count` micro-batches that belongs to update `update` of `updates`.
-std::pair<size_t, size_t> update_share(size_t count, int64_t update, int64_t updates);
+/// Throws Error at /method/updates when an update would have no group.
+void require_updates(int64_t updates, int64_t groups);
 
-/// Rows of the micro-batch at `index` in the whole batch: its first row.
-std::vector<int64_t> first_rows(const std::vector<MicroBatch>& batches);
+/// A micro-batch in an update: its advantages, which samples count, and how many count in the whole update.
+struct TrainingShare {
+  const MicroBatch& batch;
+  at::Tensor advantage_B;  // float64
+  at::Tensor used_B;       // bool
+  double used = 0.0;
+};
+
+/// The micro-batches of update `update`; empty when no sample of it counts.
+std::vector<TrainingShare> training_shares(const std::vector<MicroBatch>& batches,
+                                           const GroupAdvantages& advantages, const GroupPlan& plan,
+                                           int64_t update);
+
+/// Gradient of update `update` over its micro-batches; none when no sample of it counts. `gradient_of` runs
+/// on the workers and fills its own Statistics; they are added (Statistics::add) in the micro-batches' order,
+/// so that sums do not depend on which worker came first.
+template <typename Statistics, typename GradientOf>
+TensorMap update_gradients(AlignContext& context, const std::vector<MicroBatch>& batches,
+                           const GroupAdvantages& advantages, const GroupPlan& plan, int64_t update,
+                           Statistics& total, const GradientOf& gradient_of) {
+  const auto shares = training_shares(batches, advantages, plan, update);
+  std::vector<Statistics> parts(shares.size());
+  auto gradients = lane_gradients(context.workers, context.options.parallel.lanes,
+                                  static_cast<int64_t>(shares.size()), [&](int64_t k) {
+                                    PhaseClock::Scope scope(context.clock, "train");
+                                    const auto i = static_cast<size_t>(k);
+                                    return gradient_of(shares[i], parts[i]);
+                                  });
+  for (const auto& part : parts) total.add(part);
+  return gradients;
+}
 
 /// Clips, steps the optimizer and the average; a gradient that is not finite is skipped. Adds grad_norm and
 /// skipped_updates.

@@ -13,7 +13,7 @@ void describe_groups(Fields& f, int64_t& prompts, int64_t& group_size, int64_t& 
                      bool& global_std) {
   f.integer({"prompts_per_iteration", "groups of one rollout"}, prompts, 1, 100000);
   f.integer({"group_size", "samples a prompt"}, group_size, 2, 4096);
-  f.integer({"updates", "optimizer steps a rollout, each on its own share of the samples"}, updates, 1, 1000);
+  f.integer({"updates", "optimizer steps a rollout, each on its own share of the groups"}, updates, 1, 1000);
   f.number({"adv_clip_max", "advantages are clamped to +- this"}, adv_clip_max, 1e-3, 1e3);
   f.boolean({"global_std", "divide by the deviation of all samples instead of the group's"}, global_std);
 }

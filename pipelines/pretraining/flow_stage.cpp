@@ -190,9 +190,9 @@ void export_weights(const PretrainOptions& o, const TensorMap& average, const at
   backbone["pos_embed.pos_embed"] = position_table;
   write_safetensors(folder / "transformer" / "diffusion_pytorch_model.safetensors", cast(backbone, dtype),
                     {{"format", "pt"}});
+  // float32 always: transformers opens a file in its own dtype, diffusers in float32, and the two must meet.
   for (const std::string name : {kFirst, kSecond})
-    write_safetensors(folder / name / "model.safetensors", cast(without_prefix(average, name), dtype),
-                      {{"format", "pt"}});
+    write_safetensors(folder / name / "model.safetensors", without_prefix(average, name), {{"format", "pt"}});
 }
 
 }  // namespace

@@ -41,8 +41,8 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
       .keep_frames = in.keep_frames,
       .workers = in.workers,
       .clock = in.clock,
-                          .progress = in.progress,
-                          .stop_requested = in.stop_requested};
+      .progress = in.progress,
+      .stop_requested = in.stop_requested};
   for (int64_t i = 0; i < in.prompts.size(); ++i) rollout_in.rows.push_back({i, i, i});
   const auto batches = rollout(rollout_in);
   Evaluation result;

@@ -55,6 +55,18 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   return batch;
 }
 
+// [begin, end) of each micro-batch: at most `micro_batch` rows, none across a cut.
+std::vector<std::pair<int64_t, int64_t>> ranges(const RolloutInput& in) {
+  auto ends = in.cuts;
+  ends.push_back(static_cast<int64_t>(in.rows.size()));
+  std::vector<std::pair<int64_t, int64_t>> result;
+  int64_t begin = 0;
+  for (const int64_t end : ends)
+    for (; begin < end; begin = result.back().second)
+      result.emplace_back(begin, std::min(begin + in.micro_batch, end));
+  return result;
+}
+
 template <typename Member>
 at::Tensor gathered(const std::vector<MicroBatch>& batches, Member member) {
   std::vector<at::Tensor> parts;
@@ -74,15 +86,14 @@ std::vector<int64_t> MicroBatch::slot_B() const {
 }
 
 std::vector<MicroBatch> rollout(const RolloutInput& in) {
-  const auto total = static_cast<int64_t>(in.rows.size());
-  const int64_t count = (total + in.micro_batch - 1) / in.micro_batch;
-  std::vector<MicroBatch> batches(static_cast<size_t>(count));
+  const auto parts = ranges(in);
+  std::vector<MicroBatch> batches(parts.size());
   std::mutex mutex;
   int64_t done = 0;
-  in.workers.for_each(count, [&](int64_t i) {
+  in.workers.for_each(static_cast<int64_t>(parts.size()), [&](int64_t i) {
     if (in.stop_requested()) throw Stopped{};
     c10::NoGradGuard no_grad;
-    const int64_t begin = i * in.micro_batch, end = std::min(begin + in.micro_batch, total);
+    const auto [begin, end] = parts[static_cast<size_t>(i)];
     batches[static_cast<size_t>(i)] = run_micro_batch(in, begin, end);
     std::lock_guard lock(mutex);
     done += end - begin;

@@ -41,14 +41,16 @@ struct RolloutInput {
   at::Tensor initial_noise_NCFHW;  // of all rows; undefined: drawn
   RewardSet* rewards = nullptr;
   int64_t micro_batch = 16;
-  int64_t keep_frames = 0;  // of the first rows; others are dropped once scored
+  std::vector<int64_t> cuts = {};  // ascending rows at which a micro-batch must begin (updates)
+  int64_t keep_frames = 0;         // of the first rows; others are dropped once scored
   Workers& workers;
   PhaseClock& clock;
   std::function<void(int64_t done)> progress = [](int64_t) {};  // rows done so far; called under a lock
   std::function<bool()> stop_requested = [] { return false; };  // asked before each micro-batch
 };
 
-/// Throws Error when a reward lacks an input, Stopped when asked to stop. A reward that fails masks its samples (rewards.valid_BK).
+/// Throws Error when a reward lacks an input, Stopped when asked to stop. A reward that fails masks its
+/// samples (rewards.valid_BK).
 std::vector<MicroBatch> rollout(const RolloutInput& input);
 
 /// Rewards of all micro-batches in row order.
