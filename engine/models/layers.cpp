@@ -42,7 +42,9 @@ at::Tensor attention(const at::Tensor& q_BHLD, const at::Tensor& k_BHLD, const a
   if (backend == AttentionBackend::fused)
     return at::scaled_dot_product_attention(q_BHLD, k_BHLD, v_BHLD, {}, 0.0, causal);
   // One batch axis before the products: a product over four axes would copy k transposed, element by element.
-  const auto flat = [](const at::Tensor& t) { return t.reshape({t.size(0) * t.size(1), t.size(2), t.size(3)}); };
+  const auto flat = [](const at::Tensor& t) {
+    return t.reshape({t.size(0) * t.size(1), t.size(2), t.size(3)});
+  };
   const auto q = flat(q_BHLD), k = flat(k_BHLD), v = flat(v_BHLD);
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
   auto logits = at::baddbmm(at::empty({1}, q.options()), q, k.transpose(1, 2), /*beta=*/0.0, scale);

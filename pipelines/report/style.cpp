@@ -100,8 +100,8 @@ select, .row button, .more { font: inherit; font-size: .875rem; color: var(--ink
 .shot { position: relative; display: block; background: var(--rule); border-radius: 6px; overflow: hidden; }
 .shot img { display: block; width: 100%; height: auto; }
 .pixels { image-rendering: pixelated; }
-.shot em { position: absolute; left: 6px; bottom: 6px; font-style: normal; font-size: .6875rem; font-weight: 600; line-height: 1.4; padding: 1px 7px;
-  border-radius: 99px; background: rgba(6, 26, 33, .74); color: #e9f3f4; }
+.shot em { display: block; font-style: normal; font-size: .6875rem; font-weight: 600; line-height: 1.4; padding: 2px 7px;
+  text-align: center; background: #2b454e; color: #e9f3f4; }
 .shot em.now { background: #0a7480; color: #fff; }
 .void { display: grid; place-items: center; min-height: 6em; color: var(--soft); font-size: .8rem; }
 .prompt { font-size: .9rem; line-height: 1.4; padding: 0 4px; overflow-wrap: anywhere; }
