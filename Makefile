@@ -47,10 +47,10 @@ asan: ## Build and run the C++ tests under the address and undefined-behaviour s
 	ctest --test-dir build/asan --output-on-failure -j$(JOBS)
 
 format: ## Format all C, C++ and CUDA sources
-	clang-format -i $(SOURCES)
+	@clang-format -i $(SOURCES)
 
 format-check: ## Fail where a source is not formatted
-	clang-format --dry-run -Werror $(SOURCES)
+	@clang-format --dry-run -Werror $(SOURCES)
 
 lint: ## Run clang-tidy over all C++ sources (slow)
 	@cmake/setup.sh --tests --lint

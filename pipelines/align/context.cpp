@@ -143,7 +143,7 @@ void apply_gradients(AlignContext& c, TensorMap gradients, int64_t iteration, Me
   PhaseClock::Scope scope(c.clock, "optimizer");
   if (gradients.empty()) return;
   const double norm = clip_gradients(gradients, c.options.optimizer.max_grad_norm);
-  add_metric(metrics, "grad_norm", norm);
+  largest_metric(metrics, "grad_norm", norm);
   if (!std::isfinite(norm)) {
     add_metric(metrics, "skipped_updates", 1.0);
     return;
@@ -158,13 +158,25 @@ at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B) 
   return at::where(used_B.view({-1, 1, 1, 1, 1}), latents_BCFHW, 0.0);
 }
 
-void add_metric(Metrics& metrics, const std::string& name, double value) {
+namespace {
+
+double& metric(Metrics& metrics, const std::string& name, double start) {
   const auto it =
       std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.first == name; });
-  if (it == metrics.end())
-    metrics.emplace_back(name, value);
-  else
-    it->second += value;
+  if (it != metrics.end()) return it->second;
+  metrics.emplace_back(name, start);
+  return metrics.back().second;
+}
+
+}  // namespace
+
+void add_metric(Metrics& metrics, const std::string& name, double value) {
+  metric(metrics, name, 0.0) += value;
+}
+
+void largest_metric(Metrics& metrics, const std::string& name, double value) {
+  auto& largest = metric(metrics, name, value);
+  if (!(value <= largest)) largest = value;  // NaN shows
 }
 
 std::vector<PhaseTiming> phase_timings(const AlignContext& c) {

@@ -108,6 +108,8 @@ at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B);
 
 /// Adds `value` to the metric of that name, making it if it is new.
 void add_metric(Metrics& metrics, const std::string& name, double value);
+/// The largest of several values; NaN is kept.
+void largest_metric(Metrics& metrics, const std::string& name, double value);
 
 struct PhaseTiming {
   std::string phase;
