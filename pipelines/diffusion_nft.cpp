@@ -139,9 +139,10 @@ std::unique_ptr<Method> make_diffusion_nft(const AlignContext& context) {
 
 void check_diffusion_nft(const AlignOptions& o) {
   require_updates(o.diffusion_nft.updates, o.diffusion_nft.prompts_per_iteration);
-  if (o.diffusion_nft.times_per_sample > o.sampler.steps)
+  if (o.diffusion_nft.times_per_sample > o.sampler.steps) {
     throw Error("/method/times_per_sample",
                 "must be at most /sampler/steps, " + std::to_string(o.sampler.steps));
+  }
 }
 
 }  // namespace thalweg
