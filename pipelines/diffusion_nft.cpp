@@ -37,15 +37,16 @@ class DiffusionNft final : public Method {
     // Any sampler will do: only the clean latents are kept.
     const auto window = step_window(c.options.sampler, c.seed(), iteration);
     const auto& sampler = sampler_named(c.options.sampler.name);
-    const auto batches = draw_groups(
-        c, iteration, plan_, c.guided(c.space.bind(old_)),
-        [&](const SamplerInput& in) { return sampler.sample(in, c.options.sampler, window, {}); });
+    const auto old = c.space.bind(old_);
+    const auto batches = draw_groups(c, iteration, plan_, c.guided(old), [&](const SamplerInput& in) {
+      return sampler.sample(in, c.options.sampler, window, {});
+    });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       LossSums sums;
       auto gradients = update_gradients(
           c, batches, advantages, plan_, update, sums,
-          [&](const TrainingShare& share, LossSums& part) { return train_micro_batch(c, share, part); });
+          [&](const TrainingShare& share, LossSums& part) { return train_micro_batch(c, share, old, part); });
       apply_gradients(c, std::move(gradients), iteration, metrics);
       add_metric(metrics, "policy_loss", sums.policy_loss / static_cast<double>(o_.updates));
       if (o_.kl_beta > 0.0) add_metric(metrics, "kl_loss", sums.kl_loss / static_cast<double>(o_.updates));
@@ -67,13 +68,14 @@ class DiffusionNft final : public Method {
     return std::min(grown, o_.old_decay_maximum);
   }
 
-  TensorMap train_micro_batch(AlignContext& c, const TrainingShare& share, LossSums& sums) const {
+  TensorMap train_micro_batch(AlignContext& c, const TrainingShare& share, const Velocity& old,
+                              LossSums& sums) const {
     const auto& batch = share.batch;
     const auto& used_B = share.used_B;
     const auto x0 = used_rows(batch.trajectory.x0_BCFHW, used_B);
     const auto sigmas_TB = training_sigmas(c, batch.slot_B());
     const auto r = nft_optimality(share.advantage_B, o_.adv_clip_max).to(at::kFloat);
-    const auto policy = c.space.bind(c.policy), old = c.space.bind(old_);
+    const auto policy = c.space.bind(c.policy);
     const auto reference = o_.kl_beta > 0.0 ? c.space.reference() : Velocity{};
     TensorMap gradients;
     for (int64_t t = 0; t < o_.times_per_sample; ++t) {

@@ -46,8 +46,7 @@ class EvaluateJob final : public Job {
 
   void check() override {
     require_model(o_.model);
-    if (o_.model.has_lora && o_.model.lora.path.empty())
-      throw Error("/model/lora/path", "is missing: a LoRA to evaluate");
+    require_lora_file(o_.model);
     o_.prompts.require();
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward");
     require_plugins(o_.rewards);
@@ -104,8 +103,7 @@ void EvaluateJob::run(const Observer& observer) {
                 image_grid(evaluation.frames_BF3HW.select(1, 0), 8));
     observer.message(line);
   }
-  for (const auto& [phase, time] : clock.times())
-    result["time"]["phases"][phase] = {{"wall_s", time.wall}, {"cpu_s", time.cpu}};
+  result["time"]["phases"] = phases_json(clock);
   write_file(std::filesystem::path(o_.output) / "result.json", result.dump(2) + "\n");
 }
 

@@ -71,6 +71,7 @@ class FlowGrpo final : public Method {
     const auto advantage = share.advantage_B.to(at::kFloat), mask = used_B.to(at::kFloat);
     const auto weight = mask / (share.used * static_cast<double>(trajectory.trained_steps.size()));
     const auto velocity = c.guided(c.space.bind(c.policy));
+    const auto reference = o_.kl_beta > 0.0 ? c.guided(c.space.reference()) : Velocity{};
     for (size_t t = 0; t < trajectory.trained_steps.size(); ++t) {
       const int64_t index = trajectory.trained_steps[t];
       const auto step = step_at(trajectory.schedule, index, slots);
@@ -83,8 +84,9 @@ class FlowGrpo final : public Method {
       // where(), not a product: a masked sample's loss may be NaN, and NaN * 0 is NaN.
       auto loss = at::where(used_B, policy.loss_B * weight, 0.0).sum();
       statistics.policy_loss += loss.item<double>();
-      if (o_.kl_beta > 0.0) {
-        const auto kl = at::where(used_B, kl_to_reference(c, batch, x, step, transition) * weight, 0.0).sum();
+      if (reference) {
+        const auto kl =
+            at::where(used_B, kl_to_reference(c, reference, batch, x, step, transition) * weight, 0.0).sum();
         statistics.kl_loss += kl.item<double>();
         loss = loss + kl * o_.kl_beta;
       }
@@ -95,12 +97,12 @@ class FlowGrpo final : public Method {
     return gradients;
   }
 
-  at::Tensor kl_to_reference(const AlignContext& c, const MicroBatch& batch, const at::Tensor& x,
-                             const Step& step, const Transition& transition) const {
+  at::Tensor kl_to_reference(const AlignContext& c, const Velocity& velocity, const MicroBatch& batch,
+                             const at::Tensor& x, const Step& step, const Transition& transition) const {
     at::Tensor reference;
     {
       c10::NoGradGuard no_grad;
-      const auto v = c.guided(c.space.reference())(x, step, batch.conditioning);
+      const auto v = velocity(x, step, batch.conditioning);
       reference =
           flow_sde_transition(x, v, batch.trajectory.schedule, step.index, c.options.sampler.noise_level)
               .mean_BCFHW;

@@ -4,10 +4,8 @@
 
 #include <filesystem>
 
-#include "engine/core/error.h"
-#include "engine/io/checkpoint.h"
-#include "engine/io/sha256.h"
 #include "pipelines/pretraining/stages.h"
+#include "pipelines/resume.h"
 
 namespace thalweg {
 
@@ -56,9 +54,7 @@ void describe(Fields& f, PretrainOptions& o) {
 
 std::string pretrain_job_hash(const PretrainOptions& options) {
   PretrainOptions copy = options;
-  auto json = write_fields([&](Fields& f) { describe(f, copy); });
-  json.erase("output");
-  return sha256_hex(json.dump());
+  return job_hash([&](Fields& f) { describe(f, copy); });
 }
 
 namespace {
@@ -66,12 +62,7 @@ namespace {
 class PretrainJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, options_); }
-  void check() override {
-    const auto found = latest_checkpoint(options_.output);
-    if (found && read_manifest(*found).job_hash != pretrain_job_hash(options_))
-      throw Error("/output",
-                  found->string() + " belongs to another job; choose another output folder or remove it");
-  }
+  void check() override { require_own_checkpoint(options_.output, pretrain_job_hash(options_)); }
   void run(const Observer& observer) override { run_pretrain(options_, observer); }
   std::string output() const override { return options_.output; }
 

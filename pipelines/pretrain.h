@@ -33,7 +33,7 @@ void describe(Fields& fields, PretrainOptions& options);
 
 std::unique_ptr<Job> make_pretrain_job();
 
-/// sha256 of the resolved job without "output".
+/// job_hash() of these options.
 std::string pretrain_job_hash(const PretrainOptions& options);
 
 /// Runs or resumes; the finished folder is `output`/model. Throws Error, or Stopped after a checkpoint.

@@ -72,8 +72,7 @@ class SampleJob final : public Job {
 
   void check() override {
     require_model(o_.model);
-    if (o_.model.has_lora && o_.model.lora.path.empty())
-      throw Error("/model/lora/path", "is missing: a LoRA to sample with");
+    require_lora_file(o_.model);
     o_.prompts.require();
     if (!o_.latents.empty()) require_file(o_.latents, "/latents");
     require_plugins(o_.rewards);

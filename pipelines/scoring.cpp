@@ -67,6 +67,13 @@ LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size
   }
 }
 
+Json phases_json(const PhaseClock& clock) {
+  Json phases = Json::object();
+  for (const auto& [phase, time] : clock.times())
+    phases[phase] = {{"wall_s", time.wall}, {"cpu_s", time.cpu}};
+  return phases;
+}
+
 Velocity bound_with_lora(const FlowModel& model, const ModelSection& section) {
   if (!section.has_lora) return model.bind(model.backbone(), nullptr);
   const auto lora = read_model_lora(section.lora);
@@ -95,8 +102,7 @@ void write_scores(const std::filesystem::path& folder, const std::string& job,
     for (const auto& failure : rewards->errors())
       observer.message("reward " + failure.plugin + " failed: " + failure.text);
   }
-  for (const auto& [phase, time] : clock.times())
-    result["time"]["phases"][phase] = {{"wall_s", time.wall}, {"cpu_s", time.cpu}};
+  result["time"]["phases"] = phases_json(clock);
   write_file(folder / "result.json", result.dump(2) + "\n");
 }
 

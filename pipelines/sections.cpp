@@ -156,6 +156,11 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
   return std::make_unique<RewardSet>(specs, installed_plugin_dirs(), activation);
 }
 
+void require_lora_file(const ModelSection& model) {
+  if (model.has_lora && model.lora.path.empty())
+    throw Error("/model/lora/path", "is missing: the LoRA file to use");
+}
+
 void require_plugins(const std::vector<RewardSpec>& specs) {
   for (const auto& spec : specs)
     find_plugin(spec.plugin, installed_plugin_dirs(), spec.isolation, spec.pointer);

@@ -104,6 +104,9 @@ LoraFile read_model_lora(const LoraSection& section);
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
                                         int64_t max_batch, int64_t seed);
 
+/// Throws Error at /model/lora/path when a LoRA is asked for and no file is named.
+void require_lora_file(const ModelSection& model);
+
 /// Checks that plugins exist and may be loaded, without loading weights.
 void require_plugins(const std::vector<RewardSpec>& specs);
 

@@ -10,6 +10,7 @@
 #include "engine/weights/lora_file.h"
 #include "pipelines/align/run_record.h"
 #include "pipelines/align/summary.h"
+#include "pipelines/resume.h"
 
 namespace thalweg {
 namespace {
@@ -126,7 +127,7 @@ class AlignJob final : public Job {
     require_file(o_.eval_prompts, "/prompts/eval");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
     require_plugins(o_.rewards);
-    require_own_checkpoint(o_);  // before anything of that job is overwritten
+    require_own_checkpoint(o_.output, align_job_hash(o_));  // before anything of that job is overwritten
     method_named(o_.method).check(o_);
   }
 

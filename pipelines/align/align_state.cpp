@@ -2,22 +2,11 @@
 
 #include <ATen/ATen.h>
 
-#include "engine/core/error.h"
 #include "engine/io/checkpoint.h"
-#include "engine/io/sha256.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/resume.h"
 
 namespace thalweg {
-namespace {
-
-void refuse_other_job(const std::filesystem::path& checkpoint, const std::string& job_hash) {
-  if (read_manifest(checkpoint).job_hash != job_hash)
-    throw Error("/output",
-                checkpoint.string() + " belongs to another job; choose another output folder or remove it");
-}
-
-}  // namespace
-
 void save_align(const AlignContext& c, const Method& method, const AlignProgress& progress,
                 const std::string& job_hash) {
   CheckpointWriter writer(c.options.output, progress.next);
@@ -36,9 +25,9 @@ void save_align(const AlignContext& c, const Method& method, const AlignProgress
 
 AlignProgress load_align(AlignContext& c, Method& method, const std::string& job_hash) {
   AlignProgress progress;
+  require_own_checkpoint(c.options.output, job_hash);
   const auto found = latest_checkpoint(c.options.output);
   if (!found) return progress;
-  refuse_other_job(*found, job_hash);
   const auto load = [&](const char* name) { return cloned(read_safetensors(*found / name).tensors); };
   const auto exists = [&](const char* name) { return std::filesystem::exists(*found / name); };
   c.policy = leaves(load("policy.safetensors"));
@@ -55,19 +44,9 @@ AlignProgress load_align(AlignContext& c, Method& method, const std::string& job
   return progress;
 }
 
-void require_own_checkpoint(const AlignOptions& options) {
-  // Manifests alone: whether the files are whole is seen when the run loads them.
-  for (const auto& checkpoint : list_checkpoints(options.output))
-    if (std::filesystem::exists(checkpoint / "manifest.json"))
-      refuse_other_job(checkpoint, align_job_hash(options));
-}
-
 std::string align_job_hash(const AlignOptions& options) {
   AlignOptions copy = options;
-  auto json = write_fields([&](Fields& f) { describe(f, copy); });
-  json.erase("output");
-  json["parallel"].erase("workers");  // does not change the numbers
-  return sha256_hex(json.dump());
+  return job_hash([&](Fields& f) { describe(f, copy); });
 }
 
 }  // namespace thalweg

@@ -24,10 +24,7 @@ void save_align(const AlignContext& context, const Method& method, const AlignPr
 /// Error when it belongs to another job.
 AlignProgress load_align(AlignContext& context, Method& method, const std::string& job_hash);
 
-/// Throws Error at /output when the run's folder holds a checkpoint of another job.
-void require_own_checkpoint(const AlignOptions& options);
-
-/// sha256 of the resolved job without "output", which may differ between a run and its continuation.
+/// job_hash() of these options.
 std::string align_job_hash(const AlignOptions& options);
 
 }  // namespace thalweg

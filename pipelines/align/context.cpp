@@ -8,27 +8,16 @@
 
 #include "engine/core/error.h"
 #include "pipelines/builtin.h"
+#include "pipelines/scoring.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
-namespace {
-
-LatentShape checked_shape(const FlowModel& model, const SizeSection& size) {
-  try {
-    return model.latent_shape(size.height, size.width, size.frames);
-  } catch (const Error& e) {
-    throw Error("/sampler", e.message());
-  }
-}
-
-}  // namespace
-
 AlignContext::AlignContext(const AlignOptions& o, const Observer& obs)
     : options(o),
       observer(obs),
       workers(o.parallel.worker_count()),
       model(load_model(o.model.path, o.model.options())),
-      shape(checked_shape(*model, o.sampler.size)),
+      shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       space(*model, o.model, static_cast<uint64_t>(o.seed)),
       train(encode_prompts(*model, read_prompts(o.train_prompts, "/prompts/train"))),
       unconditional(model->encode({""})),
