@@ -38,6 +38,7 @@ class AlignRun {
     auto metrics = method_->iterate(context_, progress_.next);
     const int64_t done = ++progress_.next;
     record_.append(done, "train", metrics);
+    record_.append(done, context_.events.take());
     show(done, metrics);
     if (done % o_.evaluate.every == 0 || done == o_.iterations)
       evaluate_held_out(done, context_.space.bind(context_.evaluated()));

@@ -64,15 +64,24 @@ std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const Gr
 namespace {
 
 // Samples that no reward scored are masked; a rollout without a single score cannot teach anything.
-void note_failures(const AlignContext& c, const at::Tensor& valid_B) {
+void note_failures(AlignContext& c, const at::Tensor& valid_B) {
   const auto masked = valid_B.numel() - valid_B.sum().item<int64_t>();
   if (masked == 0) return;
   std::string reasons;
-  for (const auto& failure : c.rewards->errors()) reasons += "; " + failure.plugin + ": " + failure.text;
+  Json failures = Json::array();
+  for (const auto& failure : c.rewards->errors()) {
+    reasons += "; " + failure.plugin + ": " + failure.text;
+    failures.push_back({{"plugin", failure.plugin}, {"reason", failure.text}});
+  }
   if (masked == valid_B.numel())
     throw Error("/rewards", "not one sample of the rollout was scored" + reasons);
-  c.observer.message(std::to_string(masked) + " of " + std::to_string(valid_B.numel()) +
-                     " samples were not scored and are masked" + reasons);
+  const auto line = std::to_string(masked) + " of " + std::to_string(valid_B.numel()) +
+                    " samples were not scored and are masked" + reasons;
+  c.observer.message(line);
+  c.events.add({"warn",
+                "reward_failed",
+                line,
+                {{"masked", masked}, {"samples", valid_B.numel()}, {"failures", failures}}});
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "pipelines/align/options.h"
 #include "pipelines/observer.h"
 #include "pipelines/stages/evaluation.h"
+#include "pipelines/stages/event.h"
 #include "pipelines/stages/lanes.h"
 #include "pipelines/stages/policy.h"
 
@@ -33,6 +34,7 @@ struct AlignContext {
   Schedule schedule;
   PhaseClock clock;             // of rollouts and updates
   PhaseClock evaluation_clock;  // of held-out evaluations
+  Events events;                // of this iteration; events.jsonl takes them
 
   TensorMap policy;   // float32 leaves
   TensorMap average;  // EMA of the policy; empty without one

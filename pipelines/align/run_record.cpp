@@ -26,19 +26,31 @@ std::filesystem::path made(const std::filesystem::path& folder) {
 RunRecord::RunRecord(const std::filesystem::path& folder, int64_t resumed_step)
     : folder_(made(folder)),
       metrics_(folder / "metrics.jsonl"),
-      events_(folder, resumed_step > 0 ? std::optional<int64_t>(resumed_step) : std::nullopt),
+      events_(folder / "events.jsonl"),
+      tensorboard_(folder, resumed_step > 0 ? std::optional<int64_t>(resumed_step) : std::nullopt),
       started_(now()) {
   metrics_.truncate_after(resumed_step);
+  events_.truncate_after(resumed_step);
 }
 
 void RunRecord::append(int64_t step, const std::string& kind, const Metrics& metrics) {
   Json row = {{"step", step}, {"kind", kind}};
   for (const auto& [name, value] : metrics) {
     row[name] = value;
-    events_.scalar(kind + "/" + name, step, value);
+    tensorboard_.scalar(kind + "/" + name, step, value);
   }
   row["time_s"] = now() - started_;
   metrics_.append(row);
+}
+
+void RunRecord::append(int64_t step, const std::vector<Event>& events) {
+  for (const auto& event : events)
+    events_.append({{"step", step},
+                    {"level", event.level},
+                    {"type", event.type},
+                    {"message", event.message},
+                    {"data", event.data},
+                    {"time_s", now() - started_}});
 }
 
 void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW) {
@@ -53,7 +65,7 @@ void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor
   const auto grid = image_grid(first_N3HW, 8);
   const auto png = encode_png(grid);
   write_file(folder / "grid.png", png);
-  events_.image("samples/" + name, step, png, grid.size(2), grid.size(1));
+  tensorboard_.image("samples/" + name, step, png, grid.size(2), grid.size(1));
 }
 
 }  // namespace thalweg

@@ -1,4 +1,4 @@
-// What a run leaves behind while it goes: metrics.jsonl, TensorBoard events, pictures.
+// What a run leaves behind while it goes: metrics.jsonl, events.jsonl, TensorBoard events, pictures.
 #pragma once
 
 #include <filesystem>
@@ -17,6 +17,9 @@ class RunRecord {
   /// One row: {"step", "kind": "train" or "eval", metrics..., "time_s"}.
   void append(int64_t step, const std::string& kind, const Metrics& metrics);
 
+  /// Rows of events.jsonl: {"step", "level", "type", "message", "data", "time_s"}.
+  void append(int64_t step, const std::vector<Event>& events);
+
   /// Writes samples/NAME/NNNNN.png and samples/NAME/grid.png (first frames), and the grid as an event.
   void pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW);
 
@@ -24,8 +27,8 @@ class RunRecord {
 
  private:
   std::filesystem::path folder_;
-  MetricsLog metrics_;
-  EventWriter events_;
+  MetricsLog metrics_, events_;
+  EventWriter tensorboard_;
   double started_;
 };
 
