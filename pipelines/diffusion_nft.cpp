@@ -18,6 +18,11 @@ namespace {
 struct LossSums {
   double policy_loss = 0.0, kl_loss = 0.0, old_deviation = 0.0;
 
+  void add_step(const std::vector<double>& row) {
+    policy_loss += row[0];
+    old_deviation += row[1];
+    kl_loss += row[2];
+  }
   void add(const LossSums& s) {
     policy_loss += s.policy_loss;
     kl_loss += s.kl_loss;
@@ -44,9 +49,10 @@ class DiffusionNft final : public Method {
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       LossSums sums;
-      auto gradients = update_gradients(
-          c, batches, advantages, plan_, update, sums,
-          [&](const TrainingShare& share, LossSums& part) { return train_micro_batch(c, share, old, part); });
+      auto gradients = update_gradients(c, batches, advantages, plan_, update, sums,
+                                        [&](const TrainingShare& share, StepRecord& record) {
+                                          return train_micro_batch(c, share, old, record);
+                                        });
       apply_gradients(c, std::move(gradients), iteration, metrics);
       add_metric(metrics, "policy_loss", sums.policy_loss / static_cast<double>(o_.updates));
       if (o_.kl_beta > 0.0) add_metric(metrics, "kl_loss", sums.kl_loss / static_cast<double>(o_.updates));
@@ -69,7 +75,7 @@ class DiffusionNft final : public Method {
   }
 
   TensorMap train_micro_batch(AlignContext& c, const TrainingShare& share, const Velocity& old,
-                              LossSums& sums) const {
+                              StepRecord& record) const {
     const auto& batch = share.batch;
     const auto& used_B = share.used_B;
     const auto x0 = used_rows(batch.trajectory.x0_BCFHW, used_B);
@@ -97,13 +103,14 @@ class DiffusionNft final : public Method {
         return at::where(used_B, value_B * weight, 0.0).sum();
       };
       auto loss = mean(nft_loss(v, v_old, x_t, x0, sigma_B, r, o_.beta, o_.adv_clip_max));
-      sums.policy_loss += loss.item<double>();
-      sums.old_deviation += mean(velocity_kl(v.detach(), v_old)).item<double>();
+      const auto policy_loss = loss.detach();
+      auto kl_loss = at::zeros_like(policy_loss);
       if (reference) {
         const auto kl = mean(velocity_kl(v, v_ref));
-        sums.kl_loss += kl.item<double>();
+        kl_loss = kl.detach();
         loss = loss + kl * o_.kl_beta;
       }
+      record.add({policy_loss, mean(velocity_kl(v.detach(), v_old)), kl_loss});
       accumulate(gradients, gradients_of(loss, c.policy));
     }
     return gradients;

@@ -22,6 +22,16 @@ struct ReplayStatistics {
          approx_kl = 0.0;
   double log_prob_deviation = 0.0;  // largest |replayed - rollout| before the first update
 
+  // A row of the record, in the order of FlowGrpo::measured.
+  void add_step(const std::vector<double>& row) {
+    policy_loss += row[0];
+    kl_loss += row[1];
+    clipped += row[2] + row[3];
+    clipped_above += row[2];
+    clipped_below += row[3];
+    approx_kl += 0.5 * row[4];
+    log_prob_deviation = larger(log_prob_deviation, row[5]);
+  }
   void add(const ReplayStatistics& s) {
     policy_loss += s.policy_loss;
     kl_loss += s.kl_loss;
@@ -50,8 +60,8 @@ class FlowGrpo final : public Method {
     for (int64_t update = 0; update < o_.updates; ++update) {
       ReplayStatistics statistics;
       auto gradients = update_gradients(c, batches, advantages, plan_, update, statistics,
-                                        [&](const TrainingShare& share, ReplayStatistics& part) {
-                                          return replay_micro_batch(c, share, part);
+                                        [&](const TrainingShare& share, StepRecord& record) {
+                                          return replay_micro_batch(c, share, record);
                                         });
       if (update == 0) check_agreement(c, statistics.log_prob_deviation, iteration, metrics);
       apply_gradients(c, std::move(gradients), iteration, metrics);
@@ -61,8 +71,7 @@ class FlowGrpo final : public Method {
   }
 
  private:
-  TensorMap replay_micro_batch(AlignContext& c, const TrainingShare& share,
-                               ReplayStatistics& statistics) const {
+  TensorMap replay_micro_batch(AlignContext& c, const TrainingShare& share, StepRecord& record) const {
     const auto& batch = share.batch;
     const auto& used_B = share.used_B;
     TensorMap gradients;
@@ -83,16 +92,17 @@ class FlowGrpo final : public Method {
       const auto policy = grpo_loss(log_prob, old_log_prob, advantage, o_.clip_range);
       // where(), not a product: a masked sample's loss may be NaN, and NaN * 0 is NaN.
       auto loss = at::where(used_B, policy.loss_B * weight, 0.0).sum();
-      statistics.policy_loss += loss.item<double>();
+      const auto policy_loss = loss.detach();
+      auto kl_loss = at::zeros_like(policy_loss);
       if (reference) {
         const auto kl =
             at::where(used_B, kl_to_reference(c, reference, batch, x, step, transition) * weight, 0.0).sum();
-        statistics.kl_loss += kl.item<double>();
+        kl_loss = kl.detach();
         loss = loss + kl * o_.kl_beta;
       }
       accumulate(gradients, gradients_of(loss, c.policy));
-      note(at::where(used_B, policy.ratio_B, 1.0), at::where(used_B, log_prob.detach() - old_log_prob, 0.0),
-           weight, statistics);
+      record.add(measured(policy_loss, kl_loss, at::where(used_B, policy.ratio_B, 1.0),
+                          at::where(used_B, log_prob.detach() - old_log_prob, 0.0), weight));
     }
     return gradients;
   }
@@ -114,17 +124,19 @@ class FlowGrpo final : public Method {
     return gaussian_kl(transition.mean_BCFHW, reference, scale);
   }
 
-  void note(const at::Tensor& ratio_B, const at::Tensor& log_ratio_B, const at::Tensor& weight_B,
-            ReplayStatistics& s) const {
+  // The numbers of one step, as ReplayStatistics::add_step takes them.
+  std::vector<at::Tensor> measured(const at::Tensor& policy_loss, const at::Tensor& kl_loss,
+                                   const at::Tensor& ratio_B, const at::Tensor& log_ratio_B,
+                                   const at::Tensor& weight_B) const {
     const auto share = [&](const at::Tensor& condition) {
-      return (condition.to(at::kFloat) * weight_B).sum().item<double>();
+      return (condition.to(at::kFloat) * weight_B).sum();
     };
-    const double above = share(ratio_B - 1.0 > o_.clip_range), below = share(1.0 - ratio_B > o_.clip_range);
-    s.clipped += above + below;
-    s.clipped_above += above;
-    s.clipped_below += below;
-    s.approx_kl += 0.5 * (log_ratio_B.square() * weight_B).sum().item<double>();
-    s.log_prob_deviation = larger(s.log_prob_deviation, log_ratio_B.abs().max().item<double>());
+    return {policy_loss,
+            kl_loss,
+            share(ratio_B - 1.0 > o_.clip_range),
+            share(1.0 - ratio_B > o_.clip_range),
+            (log_ratio_B.square() * weight_B).sum(),
+            log_ratio_B.abs().max()};
   }
 
   // Before the first update the policy is the one that drew the samples: both paths must say so.

@@ -137,6 +137,21 @@ std::vector<TrainingShare> training_shares(const std::vector<MicroBatch>& batche
   return shares;
 }
 
+void StepRecord::add(const std::vector<at::Tensor>& numbers) {
+  c10::NoGradGuard no_grad;
+  rows_.push_back(at::stack(numbers));
+}
+
+std::vector<std::vector<double>> StepRecord::read() const {
+  std::vector<std::vector<double>> rows;
+  if (rows_.empty()) return rows;
+  const auto all = at::stack(rows_).to(at::kCPU, at::kDouble);
+  const double* value = all.const_data_ptr<double>();
+  for (int64_t i = 0; i < all.size(0); ++i, value += all.size(1))
+    rows.emplace_back(value, value + all.size(1));
+  return rows;
+}
+
 void apply_gradients(AlignContext& c, TensorMap gradients, int64_t iteration, Metrics& metrics) {
   PhaseClock::Scope scope(c.clock, "optimizer");
   if (gradients.empty()) return;

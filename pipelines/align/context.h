@@ -82,22 +82,40 @@ std::vector<TrainingShare> training_shares(const std::vector<MicroBatch>& batche
                                            const GroupAdvantages& advantages, const GroupPlan& plan,
                                            int64_t update);
 
+/// What the training steps of one micro-batch measure: a row of numbers a step. They stay where they were
+/// computed until read(), so that no step waits for its device.
+class StepRecord {
+ public:
+  /// Tensors without dimensions, all of one dtype, in the same order for every step.
+  void add(const std::vector<at::Tensor>& numbers);
+  /// The rows of all steps, exact.
+  std::vector<std::vector<double>> read() const;
+
+ private:
+  std::vector<at::Tensor> rows_;
+};
+
 /// Gradient of update `update` over its micro-batches; none when no sample of it counts. `gradient_of` runs
-/// on the workers and fills its own Statistics; they are added (Statistics::add) in the micro-batches' order,
-/// so that sums do not depend on which worker came first.
+/// on the workers and fills a StepRecord. The records are read once, at the end, and summed step by step
+/// (Statistics::add_step) and micro-batch by micro-batch (Statistics::add) in order, so that sums do not
+/// depend on which worker came first.
 template <typename Statistics, typename GradientOf>
 TensorMap update_gradients(AlignContext& context, const std::vector<MicroBatch>& batches,
                            const GroupAdvantages& advantages, const GroupPlan& plan, int64_t update,
                            Statistics& total, const GradientOf& gradient_of) {
   const auto shares = training_shares(batches, advantages, plan, update);
-  std::vector<Statistics> parts(shares.size());
+  std::vector<StepRecord> records(shares.size());
   auto gradients = lane_gradients(context.workers, context.options.parallel.lanes,
                                   static_cast<int64_t>(shares.size()), [&](int64_t k) {
                                     PhaseClock::Scope scope(context.clock, "train");
                                     const auto i = static_cast<size_t>(k);
-                                    return gradient_of(shares[i], parts[i]);
+                                    return gradient_of(shares[i], records[i]);
                                   });
-  for (const auto& part : parts) total.add(part);
+  for (const auto& record : records) {
+    Statistics part;
+    for (const auto& row : record.read()) part.add_step(row);
+    total.add(part);
+  }
   return gradients;
 }
 
