@@ -58,6 +58,7 @@ install_packages() {
     need_package libcli11-dev
     need_package libspdlog-dev
     need_package libicu-dev
+    need_package libjpeg-dev libjpeg62-turbo-dev libjpeg-turbo8-dev
     if [[ $want_tests == yes ]]; then need_package libgtest-dev; fi
   fi
   if [[ $want_lint == yes ]]; then

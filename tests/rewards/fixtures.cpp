@@ -24,8 +24,12 @@ std::vector<std::filesystem::path> built_plugins() {
   return {std::filesystem::path(THALWEG_BUILD_DIR) / "plugins"};
 }
 
+std::filesystem::path plugin_library(const std::string& name) {
+  return built_plugins().front() / (name + ".so");
+}
+
 std::filesystem::path color_library() {
-  return built_plugins().front() / "color.so";
+  return plugin_library("color");
 }
 
 at::Tensor random_frames(int64_t B, int64_t F, int64_t H, int64_t W, uint64_t seed) {

@@ -20,6 +20,7 @@ std::filesystem::path faulty_library(const std::string& fault);
 
 /// The program's own plugins, as built.
 std::vector<std::filesystem::path> built_plugins();
+std::filesystem::path plugin_library(const std::string& name);
 std::filesystem::path color_library();
 
 /// Seeded frames [B,F,3,H,W] in [0,1].
