@@ -103,7 +103,7 @@ void EvaluateJob::run(const Observer& observer) {
                 image_grid(evaluation.frames_BF3HW.select(1, 0), 8));
     observer.message(line);
   }
-  result["time"]["phases"] = phases_json(clock);
+  result["time_phases"] = phases_json(clock);
   write_file(std::filesystem::path(o_.output) / "result.json", result.dump(2) + "\n");
 }
 

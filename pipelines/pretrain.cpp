@@ -52,9 +52,9 @@ void describe(Fields& f, PretrainOptions& o) {
   f.text({"output", "folder of the run", true}, o.output);
 }
 
-std::string pretrain_job_hash(const PretrainOptions& options) {
+Json pretrain_identity(const PretrainOptions& options) {
   PretrainOptions copy = options;
-  return job_hash([&](Fields& f) { describe(f, copy); });
+  return run_identity([&](Fields& f) { describe(f, copy); }, {});
 }
 
 namespace {
@@ -62,7 +62,9 @@ namespace {
 class PretrainJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, options_); }
-  void check() override { require_own_checkpoint(options_.output, pretrain_job_hash(options_)); }
+  void check() override {
+    require_own_checkpoints(options_.output, [this] { return pretrain_identity(options_); });
+  }
   void run(const Observer& observer) override { run_pretrain(options_, observer); }
   std::string output() const override { return options_.output; }
 

@@ -33,8 +33,8 @@ void describe(Fields& fields, PretrainOptions& options);
 
 std::unique_ptr<Job> make_pretrain_job();
 
-/// job_hash() of these options.
-std::string pretrain_job_hash(const PretrainOptions& options);
+/// run_identity() of these options.
+Json pretrain_identity(const PretrainOptions& options);
 
 /// Runs or resumes; the finished folder is `output`/model. Throws Error, or Stopped after a checkpoint.
 void run_pretrain(const PretrainOptions& options, const Observer& observer);

@@ -1,19 +1,45 @@
-// Which job a run's folder belongs to: what every kind of job that leaves checkpoints asks before it goes on.
+// Which run a folder belongs to, and where that run goes on: for every kind of job that leaves checkpoints.
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/core/fields.h"
+#include "pipelines/observer.h"
+#include "pipelines/stages/event.h"
 
 namespace thalweg {
 
-/// sha256 of the resolved job without what may differ between a run and its continuation: "output", and
-/// "parallel/workers", on which the numbers do not depend.
-std::string job_hash(const Fields::Describe& describe);
+/// A file, or a folder of a model, that a job reads; `pointer` is where the job names it.
+struct InputFile {
+  std::string pointer;
+  std::filesystem::path path;
+};
 
-/// Throws Error at /output when `folder` holds a checkpoint of another job. Reads manifests alone: whether
-/// the files are whole is seen when the run loads them.
-void require_own_checkpoint(const std::filesystem::path& folder, const std::string& job_hash);
+/// What a run and its continuation must share, as a checkpoint's manifest keeps it:
+/// "job": the resolved job without "output" and "parallel/workers", on which the numbers do not depend;
+/// "inputs": {pointer, path, sha256} of every file (see fingerprint());
+/// "machine": what may change the last bits: program, LibTorch, instruction set and processor.
+Json run_identity(const Fields::Describe& job, const std::vector<InputFile>& inputs);
+
+/// The "machine" part.
+Json machine_identity();
+
+/// Throws Error, naming what differs, when `folder` holds a checkpoint of another run than `identity()`,
+/// which is asked only where there is one. Reads manifests alone: a damaged one is passed over here, and
+/// whether the files are whole is seen when the run goes on.
+void require_own_checkpoints(const std::filesystem::path& folder, const std::function<Json()>& identity);
+
+struct Resumable {
+  std::optional<std::filesystem::path> checkpoint;  // none: the run starts from the beginning
+  std::vector<Event> events;                        // what its owner should know
+};
+
+/// The newest whole checkpoint. Damaged ones are set aside, with a message and an event each; what killed
+/// runs left is removed. Warns when the processor is another one.
+Resumable find_resumable(const std::filesystem::path& folder, const Observer& observer);
 
 }  // namespace thalweg

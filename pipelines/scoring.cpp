@@ -102,7 +102,7 @@ void write_scores(const std::filesystem::path& folder, const std::string& job,
     for (const auto& failure : rewards->errors())
       observer.message("reward " + failure.plugin + " failed: " + failure.text);
   }
-  result["time"]["phases"] = phases_json(clock);
+  result["time_phases"] = phases_json(clock);
   write_file(folder / "result.json", result.dump(2) + "\n");
 }
 

@@ -25,7 +25,7 @@ void describe(Fields& fields, PromptSection& prompts);
 /// latent_shape() with the error placed at `pointer`, where the job says the size.
 LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size, const std::string& pointer);
 
-/// "phases" of result.json: wall and CPU seconds by phase.
+/// "time_phases" of result.json: wall and CPU seconds by phase.
 Json phases_json(const PhaseClock& clock);
 
 /// The model with the LoRA of its section, if it names one.

@@ -90,7 +90,8 @@ void describe(Fields& f, ParallelSection& p) {
 
 void describe(Fields& f, CheckpointSection& c) {
   f.integer({"every", "iterations between checkpoints"}, c.every, 1, 1000000);
-  f.integer({"keep", "newest checkpoints kept; each holds the best parameters so far"}, c.keep, 1, 100000);
+  f.integer({"keep", "newest checkpoints kept, beside that of the best held-out evaluation"}, c.keep, 1,
+            100000);
 }
 
 void describe(Fields& f, CombineSection& c) {

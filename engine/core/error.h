@@ -24,4 +24,11 @@ class Error : public std::runtime_error {
   std::string message_;
 };
 
+/// What the machine refused: a full disk, a missing right, a device that fails. The job may be right, so the
+/// program exits with 1.
+class IoError : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace thalweg

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/core/file.h"
 
 namespace thalweg {
 namespace {
@@ -67,16 +68,9 @@ Json parse_json_file(const std::filesystem::path& path, size_t max_bytes) {
 }
 
 void write_file(const std::filesystem::path& path, std::string_view bytes) {
-  const auto temporary = path.string() + ".tmp";
-  {
-    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    out.flush();
-    if (!out) throw Error(path.string(), std::string("cannot be written: ") + std::strerror(errno));
-  }
-  std::error_code ec;
-  std::filesystem::rename(temporary, path, ec);
-  if (ec) throw Error(path.string(), "cannot be written: " + ec.message());
+  PendingFile file(path);
+  file.write(bytes);
+  file.publish();
 }
 
 }  // namespace thalweg

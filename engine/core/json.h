@@ -25,7 +25,8 @@ Json parse_json_file(const std::filesystem::path& path, size_t max_bytes = kMaxJ
 /// Whole file as bytes. Throws Error naming the path.
 std::string read_file(const std::filesystem::path& path, size_t max_bytes = kMaxJsonBytes);
 
-/// Replaces `path` by `bytes` through a temporary file and rename. Throws Error naming the path.
+/// Replaces `path` by `bytes` through a temporary file and rename: a kill leaves the old file or the new one
+/// (see write_synced in file.h for power cuts). Throws IoError naming the path.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace thalweg

@@ -1,14 +1,12 @@
 #include "engine/io/checkpoint.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 
 #include "engine/core/error.h"
-#include "engine/io/file.h"
+#include "engine/core/file.h"
 #include "engine/io/sha256.h"
 
 namespace thalweg {
@@ -16,7 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kFormatVersion = 1;
 const std::string kPrefix = "checkpoint-";
 
 // Relative, and never out of the folder: manifests come from outside.
@@ -43,12 +40,6 @@ fs::path temporary_of(const fs::path& run_dir, int64_t step) {
   return run_dir / ("." + kPrefix + std::to_string(step) + ".tmp");
 }
 
-void remove_folder(const fs::path& folder) {
-  std::error_code ec;
-  fs::remove_all(folder, ec);
-  if (ec) throw_io_error(folder, "cannot be removed", ec.value());
-}
-
 std::vector<fs::path> files_under(const fs::path& folder) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
@@ -57,46 +48,14 @@ std::vector<fs::path> files_under(const fs::path& folder) {
   return files;
 }
 
-Json manifest_of(const fs::path& folder, int64_t step, const std::string& job_hash) {
+Json manifest_of(const fs::path& folder, int64_t step, const Json& run) {
   Json files = Json::array();
   for (const auto& file : files_under(folder)) {
-    sync_path(file);
-    files.push_back({{"name", fs::relative(file, folder).generic_string()},
+    files.push_back({{"name", file.lexically_relative(folder).generic_string()},
                      {"size", fs::file_size(file)},
                      {"sha256", sha256_file(file)}});
   }
-  return {{"version", kFormatVersion}, {"step", step}, {"job_hash", job_hash}, {"files", files}};
-}
-
-void sync_folders(const fs::path& folder) {
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_directory()) sync_path(entry.path());
-  sync_path(folder);
-}
-
-// What killed runs left behind.
-void remove_temporaries(const fs::path& run_dir) {
-  std::vector<fs::path> abandoned;
-  for (const auto& entry : fs::directory_iterator(run_dir)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind("." + kPrefix, 0) == 0 && entry.path().extension() == ".tmp")
-      abandoned.push_back(entry.path());
-  }
-  for (const auto& folder : abandoned) remove_folder(folder);
-}
-
-// Exchange where a folder of that name stands already, so that at no instant there is none.
-void move_into_place(const fs::path& from, const fs::path& to) {
-  if (std::rename(from.c_str(), to.c_str()) == 0) return;
-  if (errno != ENOTEMPTY && errno != EEXIST) throw_io_error(to, "cannot be renamed into place", errno);
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
-    if (errno != EINVAL && errno != ENOSYS) throw_io_error(to, "cannot be renamed into place", errno);
-    // File systems without exchange (some network ones): the older folder goes first.
-    remove_folder(to);
-    if (std::rename(from.c_str(), to.c_str()) != 0) throw_io_error(to, "cannot be renamed into place", errno);
-    return;
-  }
-  remove_folder(from);
+  return {{"version", kCheckpointFormat}, {"step", step}, {"run", run}, {"files", files}};
 }
 
 }  // namespace
@@ -104,7 +63,7 @@ void move_into_place(const fs::path& from, const fs::path& to) {
 CheckpointWriter::CheckpointWriter(const fs::path& run_dir, int64_t step)
     : run_dir_(run_dir), folder_(temporary_of(run_dir, step)), step_(step) {
   if (step < 0) throw Error(run_dir.string(), "a checkpoint's step cannot be negative");
-  remove_folder(folder_);  // left by a run that was killed
+  remove_path(folder_);  // left by a run that was killed
   std::error_code ec;
   fs::create_directories(folder_, ec);
   if (ec) throw_io_error(folder_, "cannot be created", ec.value());
@@ -125,17 +84,15 @@ fs::path CheckpointWriter::path(const std::string& name) const {
   return path;
 }
 
-fs::path CheckpointWriter::commit(const Json& state, const std::string& job_hash) try {
+fs::path CheckpointWriter::commit(const Json& state, const Json& run) try {
   if (folder_.empty()) throw Error(run_dir_.string(), "this checkpoint was committed before");
   write_synced(folder_ / "state.json", state.dump(2));
-  const Json manifest = manifest_of(folder_, step_, job_hash);
-  sync_folders(folder_);
+  sync_tree(folder_);
+  const Json manifest = manifest_of(folder_, step_, run);
   write_synced(folder_ / "manifest.json", manifest.dump(2));
-  sync_path(folder_);
   const fs::path target = run_dir_ / (kPrefix + std::to_string(step_));
-  move_into_place(folder_, target);
+  replace_folder(folder_, target);
   folder_.clear();
-  sync_path(run_dir_);
   return target;
 } catch (const fs::filesystem_error& e) {
   throw_io_error(e.path1(), "the checkpoint cannot be written", e.code().value());
@@ -147,12 +104,11 @@ CheckpointManifest read_manifest(const fs::path& checkpoint) {
   const fs::path path = checkpoint / "manifest.json";
   const Json json = parse_json_file(path);
   try {
-    if (json.at("version") != kFormatVersion)
-      throw Error(path.string(), "is of format " + json.at("version").dump() +
-                                     "; this program reads format " + std::to_string(kFormatVersion));
     CheckpointManifest manifest;
+    manifest.format = json.at("version").get<int64_t>();
+    if (manifest.format != kCheckpointFormat) return manifest;
     manifest.step = json.at("step").get<int64_t>();
-    manifest.job_hash = json.at("job_hash").get<std::string>();
+    manifest.run = json.at("run");
     for (const auto& file : json.at("files")) {
       manifest.files.push_back({file.at("name").get<std::string>(), file.at("size").get<uint64_t>(),
                                 file.at("sha256").get<std::string>()});
@@ -167,6 +123,9 @@ CheckpointManifest read_manifest(const fs::path& checkpoint) {
 
 std::string verify_checkpoint(const fs::path& checkpoint) try {
   const CheckpointManifest manifest = read_manifest(checkpoint);
+  if (manifest.format != kCheckpointFormat)
+    return checkpoint.string() + ": is of format " + std::to_string(manifest.format) +
+           "; this program reads format " + std::to_string(kCheckpointFormat);
   if (const auto step = step_of(checkpoint); step && *step != manifest.step)
     return checkpoint.string() + ": the manifest is of step " + std::to_string(manifest.step);
   bool has_state = false;
@@ -187,11 +146,14 @@ std::string verify_checkpoint(const fs::path& checkpoint) try {
 
 std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
   std::vector<std::pair<int64_t, fs::path>> found;
-  std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(run_dir, ec)) {
-    const auto step = step_of(entry.path());
-    if (step && entry.is_directory(ec)) found.emplace_back(*step, entry.path());
+  std::error_code ec, ignored;
+  for (fs::directory_iterator it(run_dir, ec), end; !ec && it != end; it.increment(ec)) {
+    const auto step = step_of(it->path());
+    if (step && it->is_directory(ignored)) found.emplace_back(*step, it->path());
   }
+  // A folder that cannot be listed is not one without checkpoints: the run would start anew over them.
+  if (ec && ec != std::errc::no_such_file_or_directory && ec != std::errc::not_a_directory)
+    throw_io_error(run_dir, "cannot be listed", ec.value());
   std::sort(found.begin(), found.end());
   std::vector<fs::path> folders;
   for (auto& [step, folder] : found) folders.push_back(std::move(folder));
@@ -208,6 +170,23 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run_dir, std::vector<s
   return std::nullopt;
 }
 
+fs::path set_aside(const fs::path& checkpoint) {
+  const fs::path aside = checkpoint.string() + ".damaged";
+  replace_folder(checkpoint, aside);
+  return aside;
+}
+
+void remove_abandoned(const fs::path& run_dir) {
+  std::vector<fs::path> abandoned;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(run_dir, ec)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind("." + kPrefix, 0) == 0 && entry.path().extension() == ".tmp")
+      abandoned.push_back(entry.path());
+  }
+  for (const auto& folder : abandoned) remove_path(folder);
+}
+
 Json read_state(const fs::path& checkpoint) {
   return parse_json_file(checkpoint / "state.json");
 }
@@ -217,7 +196,7 @@ std::vector<fs::path> prune_checkpoints(const fs::path& run_dir, int64_t keep,
   if (keep < 1) throw Error(run_dir.string(), "at least one checkpoint is kept");
   const auto folders = list_checkpoints(run_dir);
   if (folders.empty() || !verify_checkpoint(folders.back()).empty()) return {};
-  remove_temporaries(run_dir);
+  remove_abandoned(run_dir);
   std::vector<fs::path> doomed;
   const auto count = static_cast<int64_t>(folders.size());
   for (int64_t i = 0; i + keep < count; ++i) {
@@ -227,7 +206,7 @@ std::vector<fs::path> prune_checkpoints(const fs::path& run_dir, int64_t keep,
     // Out of the list first: a kill in the middle must not leave half a checkpoint under its name.
     const fs::path hidden = temporary_of(run_dir, step);
     if (std::rename(folder.c_str(), hidden.c_str()) != 0) throw_io_error(folder, "cannot be removed", errno);
-    remove_folder(hidden);
+    remove_path(hidden);
     doomed.push_back(folder);
   }
   return doomed;

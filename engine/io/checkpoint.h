@@ -28,8 +28,9 @@ class CheckpointWriter {
 
   /// Writes state.json, fsyncs all files and folders, writes the manifest, renames the folder to
   /// checkpoint-N (an older folder of that name is exchanged in the same instant) and fsyncs run/.
-  /// `job_hash` is stored for the check on resume. Returns the folder. To be called once.
-  std::filesystem::path commit(const Json& state, const std::string& job_hash);
+  /// `run` says in the manifest which run this is, for the check on resume. Returns the folder. To be called
+  /// once.
+  std::filesystem::path commit(const Json& state, const Json& run);
 
  private:
   std::filesystem::path run_dir_;
@@ -37,14 +38,17 @@ class CheckpointWriter {
   int64_t step_;
 };
 
+inline constexpr int64_t kCheckpointFormat = 2;
+
 struct CheckpointManifest {
   struct File {
     std::string name;  // with '/' between folders
     uint64_t size = 0;
     std::string sha256;
   };
+  int64_t format = kCheckpointFormat;  // another one: the rest is not read
   int64_t step = 0;
-  std::string job_hash;
+  Json run;  // as given to commit()
   std::vector<File> files;
 };
 
@@ -60,6 +64,13 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 /// The highest N that verifies. Those passed over are put into `skipped` as "path: what is wrong".
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir,
                                                        std::vector<std::string>* skipped = nullptr);
+
+/// Renames a checkpoint that does not verify to checkpoint-N.damaged, out of the way of the run, which will
+/// write another of that step. Returns the new place.
+std::filesystem::path set_aside(const std::filesystem::path& checkpoint);
+
+/// Removes the temporary folders of killed runs.
+void remove_abandoned(const std::filesystem::path& run_dir);
 
 /// state.json as given to commit().
 Json read_state(const std::filesystem::path& checkpoint);

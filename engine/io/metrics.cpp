@@ -9,8 +9,6 @@
 namespace thalweg {
 namespace {
 
-constexpr size_t kMaxMetricsBytes = size_t{4} << 30;
-
 std::string line_of(const Json& row) {
   return row.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -23,7 +21,7 @@ AppendFile open_log(const std::filesystem::path& path) {
     if (!text.empty() && text.back() != '\n') {
       const size_t last = text.rfind('\n');
       std::filesystem::resize_file(path, last == std::string::npos ? 0 : last + 1, ec);
-      if (ec) throw Error(path.string(), "a torn last line cannot be cut off: " + ec.message());
+      if (ec) throw_io_error(path, "a torn last line cannot be cut off", ec.value());
     }
   }
   return AppendFile(path, AppendFile::Mode::append);
@@ -36,19 +34,6 @@ MetricsLog::MetricsLog(const std::filesystem::path& path) : file_(open_log(path)
 void MetricsLog::append(const Json& row) {
   if (!row.is_object()) throw Error(file_.path().string(), "a row of metrics must be a JSON object");
   file_.write(line_of(row));
-}
-
-void MetricsLog::truncate_after(int64_t step) {
-  const auto path = file_.path();
-  std::string kept;
-  for (const auto& row : read_all(path)) {
-    const auto found = row.find("step");
-    if (found == row.end() || !found->is_number_integer() || found->get<int64_t>() <= step)
-      kept += line_of(row);
-  }
-  write_file(path, kept);
-  sync_path(path);
-  file_ = AppendFile(path, AppendFile::Mode::append);
 }
 
 std::vector<Json> MetricsLog::read_all(const std::filesystem::path& path) {

@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <vector>
 
+#include "engine/core/file.h"
 #include "engine/core/json.h"
-#include "engine/io/file.h"
 
 namespace thalweg {
+
+inline constexpr size_t kMaxMetricsBytes = size_t{4} << 30;
 
 /// Appends rows. Each row reaches the system in one write, so a killed run tears at most the last line;
 /// such a line is cut off when the log is opened again.
@@ -20,9 +22,8 @@ class MetricsLog {
   /// `row` must be an object. NaN and infinities become null: JSON has no word for them.
   void append(const Json& row);
 
-  /// Drops the rows whose integer "step" is above `step`, for a resume from a checkpoint of that step;
-  /// rows without a step stay. The file is replaced in one rename.
-  void truncate_after(int64_t step);
+  /// Waits until all rows are on the disk.
+  void sync() { file_.sync(); }
 
   /// All rows of a file, in order. A torn last line is left out; any other bad line is an Error that
   /// names its number. No file is no rows.

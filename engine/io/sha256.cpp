@@ -7,7 +7,7 @@
 #include <fstream>
 #include <vector>
 
-#include "engine/io/file.h"
+#include "engine/core/file.h"
 
 namespace thalweg {
 namespace {

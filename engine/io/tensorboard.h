@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/io/file.h"
+#include "engine/core/file.h"
 
 namespace thalweg {
 

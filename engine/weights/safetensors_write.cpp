@@ -1,12 +1,10 @@
 #include <ATen/ATen.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "engine/core/error.h"
+#include "engine/core/file.h"
 #include "engine/core/json.h"
 #include "engine/weights/dtypes.h"
 #include "engine/weights/safetensors.h"
@@ -81,59 +79,6 @@ std::string header_of(std::vector<Part> parts, const Metadata& metadata, const s
   return header + json;
 }
 
-/// A file that takes its final name only when everything is on the disk.
-class PendingFile {
- public:
-  explicit PendingFile(std::filesystem::path path)
-      : path_(std::move(path)), temporary_(path_.string() + ".tmp") {
-    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd_ < 0) fail();
-  }
-  ~PendingFile() {
-    if (fd_ >= 0) ::close(fd_);
-    if (!done_) ::unlink(temporary_.c_str());
-  }
-  PendingFile(const PendingFile&) = delete;
-  PendingFile& operator=(const PendingFile&) = delete;
-
-  void write(const char* data, size_t size) {
-    while (size > 0) {
-      const auto written = ::write(fd_, data, std::min<size_t>(size, size_t{1} << 30));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail();
-      data += written;
-      size -= static_cast<size_t>(written);
-    }
-  }
-
-  void commit() {
-    if (::fsync(fd_) != 0) fail();
-    const int fd = std::exchange(fd_, -1);
-    if (::close(fd) != 0) fail();
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail();
-    done_ = true;
-    sync_folder();
-  }
-
- private:
-  [[noreturn]] void fail() const {
-    throw Error(path_.string(), std::string("cannot be written: ") + std::strerror(errno));
-  }
-
-  /// The rename itself must outlive a power cut. Some file systems refuse; the file is whole either way.
-  void sync_folder() const {
-    const auto folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
-    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    ::fsync(fd);
-    ::close(fd);
-  }
-
-  std::filesystem::path path_, temporary_;
-  int fd_ = -1;
-  bool done_ = false;
-};
-
 }  // namespace
 
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
@@ -141,11 +86,11 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
   const auto parts = lay_out(tensors, path.string());
   const auto header = header_of(parts, metadata, path.string());
   PendingFile file(path);
-  file.write(header.data(), header.size());
+  file.write(header);
   for (const auto& part : parts) {
     // One tensor at a time: a copy from a GPU or of a strided tensor lives no longer than its write.
     const auto flat = part.tensor->detach().to(at::kCPU).contiguous();
-    file.write(static_cast<const char*>(flat.const_data_ptr()), part.end - part.begin);
+    file.write({static_cast<const char*>(flat.const_data_ptr()), part.end - part.begin});
   }
   file.commit();
 }

@@ -2,15 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <chrono>
 #include <cmath>
 #include <ctime>
 
 #include "engine/core/error.h"
+#include "engine/core/file.h"
 #include "engine/weights/lora_file.h"
-#include "pipelines/align/run_record.h"
 #include "pipelines/align/summary.h"
-#include "pipelines/resume.h"
 
 namespace thalweg {
 namespace {
@@ -21,70 +19,103 @@ class AlignRun {
       : o_(options),
         context_(options, observer),
         method_(method_named(options.method).make(context_)),
-        job_hash_(align_job_hash(options)),
-        progress_(load_align(context_, *method_, job_hash_)),
-        record_(options.output, progress_.next),
+        identity_(align_identity(options)),
+        start_(load_align(context_, *method_, identity_)),
+        saved_(start_.resumed.checkpoint.has_value()),
+        record_(options.output, start_.resumed.checkpoint, progress_.next, progress_.elapsed_s),
         select_(encode_prompts(*context_.model, read_prompts(options.select_prompts, "/prompts/select"))),
-        column_(metric_column(*context_.rewards, options.evaluate.metric)) {}
+        column_(metric_column(*context_.rewards, options.evaluate.metric)) {
+    remove_path(std::filesystem::path(options.output) / "result.json");  // of an earlier end
+    record_.append(progress_.next, start_.resumed.events);
+  }
 
   void run() {
-    if (progress_.next == 0) evaluate_held_out(0, context_.space.reference());
-    while (progress_.next < o_.iterations) iterate();
-    finish();
+    try {
+      while (true) {
+        if (evaluation_is_due()) evaluate_held_out(progress_.next);
+        if (checkpoint_is_due()) save();
+        if (progress_.next == o_.iterations) break;
+        iterate();
+      }
+      finish();
+    } catch (const Stopped&) {
+      // An iteration that was given up before its first update is done again from its start.
+      if (!saved_) save();
+      throw;
+    }
   }
 
  private:
+  bool evaluation_is_due() const {
+    const int64_t step = progress_.next;
+    return progress_.evaluated < step && (step % o_.evaluate.every == 0 || step == o_.iterations);
+  }
+
+  // The best evaluation's is kept, so there is one.
+  bool checkpoint_is_due() const {
+    const int64_t step = progress_.next;
+    if (saved_ || step == 0) return false;
+    const bool best = !progress_.best.empty() && progress_.best_step == step;
+    return step % o_.checkpoint.every == 0 || step == o_.iterations || best;
+  }
+
+  void save() {
+    save_align(context_, *method_, progress_, identity_, record_);
+    saved_ = true;
+  }
+
   void iterate() {
     auto metrics = method_->iterate(context_, progress_.next);
     const int64_t done = ++progress_.next;
+    saved_ = false;
     record_.append(done, "train", metrics);
     record_.append(done, context_.events.take());
     show(done, metrics);
-    if (done % o_.evaluate.every == 0 || done == o_.iterations)
-      evaluate_held_out(done, context_.space.bind(context_.evaluated()));
-    const bool stop = context_.observer.stop_requested();
-    if (done % o_.checkpoint.every == 0 || done == o_.iterations || stop)
-      save_align(context_, *method_, progress_, job_hash_);
-    if (stop) throw Stopped{};
+    if (context_.observer.stop_requested()) throw Stopped{};
   }
 
   void show(int64_t done, const Metrics& metrics) {
     Observer::Values shown;
     for (const auto& [name, value] : metrics)
       if (name == "reward") shown.emplace_back(name, value);
-    if (std::isfinite(held_out_)) shown.emplace_back("held-out", held_out_);
+    if (std::isfinite(progress_.held_out)) shown.emplace_back("held-out", progress_.held_out);
     context_.observer.progress("align", done, o_.iterations, shown);
   }
 
   // Scores the prompts that choose the checkpoint; the best parameters are kept.
-  void evaluate_held_out(int64_t step, const Velocity& velocity) {
+  void evaluate_held_out(int64_t step) {
+    const auto velocity = step == 0 ? context_.space.reference() : context_.space.bind(context_.evaluated());
     auto input = evaluation_input(context_, select_, o_.evaluate.pictures);
     input.progress = [&](int64_t done) { context_.observer.progress("held-out", done, select_.size(), {}); };
     const auto evaluation = evaluate(input, velocity);
     Metrics metrics = {{"reward", evaluation.mean_total()}};
     for (int64_t k = 0; k < evaluation.rewards.dimensions(); ++k)
       metrics.emplace_back(evaluation.rewards.names_K[static_cast<size_t>(k)], evaluation.mean(k));
-    held_out_ = metric_value(evaluation, column_);
+    progress_.held_out = metric_value(evaluation, column_);
+    progress_.evaluated = step;
+    saved_ = false;
     record_.append(step, "eval", metrics);
+    record_.append(step, context_.events.take());
     record_.pictures(step, "step-" + std::to_string(step), evaluation.frames_BF3HW);
     context_.observer.message("iteration " + std::to_string(step) + ": held-out " +
                               (o_.evaluate.metric.empty() ? std::string("reward") : o_.evaluate.metric) +
-                              " " + std::to_string(held_out_));
-    if (step == 0 || !(held_out_ > progress_.best_value)) return;
-    progress_.best_value = held_out_;
+                              " " + std::to_string(progress_.held_out));
+    if (step == 0 || !(progress_.held_out > progress_.best_value)) return;
+    progress_.best_value = progress_.held_out;
     progress_.best_step = step;
     progress_.best = cloned(context_.evaluated());
   }
 
   void finish() {
     const auto summary = summarize(context_, progress_);
+    record_.append(o_.iterations, context_.events.take());
     record_.pictures(o_.iterations, "before", summary.before_BF3HW);
     record_.pictures(o_.iterations, "after", summary.after_BF3HW);
     const std::filesystem::path folder = o_.output;
     write_weights(folder);
-    const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
-    write_result(folder, context_, summary, wall, static_cast<double>(std::clock()) / CLOCKS_PER_SEC);
     write_report(folder, context_, summary);
+    const double cpu = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+    write_result(folder, context_, summary, record_.elapsed(), cpu);  // last: it says that all is there
     const auto& d = summary.differences[static_cast<size_t>(column_ + 1)];
     char line[160];
     std::snprintf(line, sizeof line,
@@ -101,20 +132,24 @@ class AlignRun {
       write_lora(folder / "pytorch_lora_weights.safetensors", parameters, lora.rank, lora.alpha, lora.targets,
                  {{"thalweg.method", o_.method}, {"thalweg.seed", std::to_string(o_.seed)}});
     } else {
-      context_.model->save(folder / "model", context_.space.backbone_with(parameters));
+      const auto whole = folder / ".model.tmp";
+      remove_path(whole);
+      context_.model->save(whole, context_.space.backbone_with(parameters));
+      sync_tree(whole);
+      replace_folder(whole, folder / "model");
     }
   }
 
   const AlignOptions& o_;
-  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   AlignContext context_;
   std::unique_ptr<Method> method_;
-  std::string job_hash_;
-  AlignProgress progress_;
+  Json identity_;
+  AlignStart start_;
+  AlignProgress& progress_ = start_.progress;
+  bool saved_;  // a checkpoint holds this very state
   RunRecord record_;
   PromptSet select_;
   int64_t column_;
-  double held_out_ = std::nan("");
 };
 
 class AlignJob final : public Job {
@@ -128,11 +163,17 @@ class AlignJob final : public Job {
     require_file(o_.eval_prompts, "/prompts/eval");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
     require_plugins(o_.rewards);
-    require_own_checkpoint(o_.output, align_job_hash(o_));  // before anything of that job is overwritten
+    // Before anything of another job is overwritten.
+    require_own_checkpoints(o_.output, [this] { return align_identity(o_); });
     method_named(o_.method).check(o_);
   }
 
-  void run(const Observer& observer) override { AlignRun(o_, observer).run(); }
+  void run(const Observer& observer) override {
+    if (is_finished(o_))
+      return observer.message("this job is finished: " + o_.output +
+                              "/report.html (to run it anew, remove the folder)");
+    AlignRun(o_, observer).run();
+  }
   std::string output() const override { return o_.output; }
 
  private:

@@ -2,13 +2,61 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/core/error.h"
 #include "engine/io/checkpoint.h"
 #include "engine/weights/safetensors.h"
-#include "pipelines/resume.h"
+#include "rewards/plugin.h"
 
 namespace thalweg {
+namespace {
+
+namespace fs = std::filesystem;
+
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+
+double number_of(const Json& json, double absent) {
+  return json.is_null() ? absent : json.get<double>();
+}
+
+// A reward's config is its own; every text in it that is the path of something is taken for an input.
+void collect_paths(const Json& config, const std::string& pointer, std::vector<InputFile>& inputs) {
+  if (config.is_structured()) {
+    for (const auto& [key, value] : config.items()) collect_paths(value, pointer + "/" + key, inputs);
+  } else if (config.is_string() && !config.get_ref<const std::string&>().empty()) {
+    std::error_code ec;
+    const fs::path path = config.get<std::string>();
+    if (fs::exists(path, ec)) inputs.push_back({pointer, path});
+  }
+}
+
+std::vector<InputFile> inputs_of(const AlignOptions& o) {
+  std::vector<InputFile> inputs = {{"/model/path", o.model.path},
+                                   {"/prompts/train", o.train_prompts},
+                                   {"/prompts/select", o.select_prompts},
+                                   {"/prompts/eval", o.eval_prompts}};
+  if (o.model.has_lora && !o.model.lora.path.empty())
+    inputs.push_back({"/model/lora/path", o.model.lora.path});
+  for (const auto& reward : o.rewards) {
+    const auto plugin = find_plugin(reward.plugin, installed_plugin_dirs(), reward.isolation, reward.pointer);
+    inputs.push_back({reward.pointer + "/plugin", plugin.path});
+    collect_paths(reward.config, reward.pointer + "/config", inputs);
+  }
+  return inputs;
+}
+
+void prune(const AlignOptions& options, const AlignProgress& progress) {
+  std::set<int64_t> best;
+  if (!progress.best.empty()) best.insert(progress.best_step);
+  prune_checkpoints(options.output, options.checkpoint.keep, best);
+}
+
+}  // namespace
+
 void save_align(const AlignContext& c, const Method& method, const AlignProgress& progress,
-                const std::string& job_hash) {
+                const Json& identity, RunRecord& record) {
+  record.sync();
   CheckpointWriter writer(c.options.output, progress.next);
   write_safetensors(writer.path("policy.safetensors"), c.policy);
   write_safetensors(writer.path("optimizer.safetensors"), c.optimizer.state());
@@ -16,20 +64,27 @@ void save_align(const AlignContext& c, const Method& method, const AlignProgress
   const auto state = method.state();
   if (!state.empty()) write_safetensors(writer.path("method.safetensors"), state);
   if (!progress.best.empty()) write_safetensors(writer.path("best.safetensors"), progress.best);
-  Json json = {
-      {"next", progress.next}, {"optimizer_steps", c.optimizer_steps}, {"best_step", progress.best_step}};
-  json["best_value"] = progress.best.empty() ? Json(nullptr) : Json(progress.best_value);
-  writer.commit(json, job_hash);
-  prune_checkpoints(c.options.output, c.options.checkpoint.keep);
+  record.save(writer);
+  writer.commit({{"next", progress.next},
+                 {"evaluated", progress.evaluated},
+                 {"held_out", number_or_null(progress.held_out)},
+                 {"optimizer_steps", c.optimizer_steps},
+                 {"best_step", progress.best_step},
+                 {"best_value", number_or_null(progress.best_value)},
+                 {"time_s", record.elapsed()}},
+                identity);
+  prune(c.options, progress);
 }
 
-AlignProgress load_align(AlignContext& c, Method& method, const std::string& job_hash) {
-  AlignProgress progress;
-  require_own_checkpoint(c.options.output, job_hash);
-  const auto found = latest_checkpoint(c.options.output);
-  if (!found) return progress;
+AlignStart load_align(AlignContext& c, Method& method, const Json& identity) {
+  require_own_checkpoints(c.options.output, [&] { return identity; });
+  AlignStart start;
+  start.resumed = find_resumable(c.options.output, c.observer);
+  const auto& found = start.resumed.checkpoint;
+  if (!found) return start;
+  auto& progress = start.progress;
   const auto load = [&](const char* name) { return cloned(read_safetensors(*found / name).tensors); };
-  const auto exists = [&](const char* name) { return std::filesystem::exists(*found / name); };
+  const auto exists = [&](const char* name) { return fs::exists(*found / name); };
   c.policy = leaves(load("policy.safetensors"));
   c.optimizer.load_state(load("optimizer.safetensors"));
   if (exists("average.safetensors")) c.average = load("average.safetensors");
@@ -37,16 +92,35 @@ AlignProgress load_align(AlignContext& c, Method& method, const std::string& job
   if (exists("best.safetensors")) progress.best = load("best.safetensors");
   const auto json = read_state(*found);
   progress.next = json.at("next").get<int64_t>();
+  progress.evaluated = json.at("evaluated").get<int64_t>();
+  progress.held_out = number_of(json.at("held_out"), progress.held_out);
   c.optimizer_steps = json.at("optimizer_steps").get<int64_t>();
   progress.best_step = json.at("best_step").get<int64_t>();
-  if (!json.at("best_value").is_null()) progress.best_value = json.at("best_value").get<double>();
+  progress.best_value = number_of(json.at("best_value"), progress.best_value);
+  progress.elapsed_s = json.at("time_s").get<double>();
+  prune(c.options, progress);  // a kill may have come between the last save and this
   c.observer.message("resuming at iteration " + std::to_string(progress.next) + " from " + found->string());
-  return progress;
+  return start;
 }
 
-std::string align_job_hash(const AlignOptions& options) {
+Json align_identity(const AlignOptions& options) {
   AlignOptions copy = options;
-  return job_hash([&](Fields& f) { describe(f, copy); });
+  return run_identity([&](Fields& f) { describe(f, copy); }, inputs_of(options));
+}
+
+bool is_finished(const AlignOptions& o) {
+  const fs::path folder = o.output;
+  const auto weights = o.model.has_lora ? "pytorch_lora_weights.safetensors" : "model/model_index.json";
+  for (const auto& name : {"result.json", "report.html", weights})
+    if (!fs::exists(folder / name)) return false;
+  const auto checkpoints = list_checkpoints(folder);
+  if (checkpoints.empty()) return false;
+  try {
+    return parse_json_file(folder / "result.json").value("status", "") == "succeeded" &&
+           read_manifest(checkpoints.back()).step == o.iterations;
+  } catch (const Error&) {
+    return false;  // damaged: done again
+  }
 }
 
 }  // namespace thalweg

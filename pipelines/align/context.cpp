@@ -50,7 +50,8 @@ std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const Gr
                      .micro_batch = c.options.parallel.micro_batch,
                      .keep_frames = 0,
                      .workers = c.workers,
-                     .clock = c.clock};
+                     .clock = c.clock,
+                     .stop_requested = c.observer.stop_requested};
   const auto prompts = draw_prompts(c.train.size(), plan.groups, iteration, c.seed());
   for (int64_t i = 0; i < total; ++i) {
     const int64_t group = i / plan.group_size;

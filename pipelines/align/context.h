@@ -107,6 +107,8 @@ TensorMap update_gradients(AlignContext& context, const std::vector<MicroBatch>&
   std::vector<StepRecord> records(shares.size());
   auto gradients = lane_gradients(context.workers, context.options.parallel.lanes,
                                   static_cast<int64_t>(shares.size()), [&](int64_t k) {
+                                    // Nothing has changed yet: the iteration can be given up.
+                                    if (update == 0 && context.observer.stop_requested()) throw Stopped{};
                                     PhaseClock::Scope scope(context.clock, "train");
                                     const auto i = static_cast<size_t>(k);
                                     return gradient_of(shares[i], records[i]);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engine/core/file.h"
 #include "engine/io/image.h"
 #include "engine/io/metrics.h"
 #include "pipelines/align/summary.h"
@@ -135,7 +136,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
     report.timings.push_back({timing.phase, timing.wall, timing.cpu});
   AlignOptions copy = o;
   report.job = write_fields([&](Fields& f) { describe(f, copy); });
-  write_file(folder / "report.html", render_report(report));
+  write_synced(folder / "report.html", render_report(report));
 }
 
 }  // namespace thalweg

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/core/file.h"
 #include "pipelines/align/summary.h"
 
 namespace thalweg {
@@ -40,10 +41,11 @@ void write_result(const std::filesystem::path& folder, const AlignContext& c, co
                                {"aligned", s.after_means[metric]},
                                {"aligned_is_better", s.after_means[metric] > value(*best)}};
   }
-  result["time"] = {{"wall_s", wall_s}, {"cpu_s", cpu_s}};
+  result["time_wall_s"] = wall_s;  // of the whole run; the rest since it was resumed
+  result["time_cpu_s"] = cpu_s;
   for (const auto& timing : phase_timings(c))
-    result["time"]["phases"][timing.phase] = {{"wall_s", timing.wall}, {"cpu_s", timing.cpu}};
-  write_file(folder / "result.json", result.dump(2) + "\n");
+    result["time_phases"][timing.phase] = {{"wall_s", timing.wall}, {"cpu_s", timing.cpu}};
+  write_synced(folder / "result.json", result.dump(2) + "\n");
 }
 
 }  // namespace thalweg

@@ -17,20 +17,55 @@ double now() {
 }
 
 std::filesystem::path made(const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
+  std::error_code ec;
+  std::filesystem::create_directories(folder, ec);
+  if (ec) throw_io_error(folder, "cannot be created", ec.value());
   return folder;
+}
+
+constexpr const char* kLogs[] = {"metrics.jsonl", "events.jsonl"};
+
+// As the checkpoint left it: what came after is done again.
+std::filesystem::path restored(const std::filesystem::path& folder,
+                               const std::optional<std::filesystem::path>& checkpoint, const char* name) {
+  write_synced(made(folder) / name, checkpoint ? read_file(*checkpoint / name, kMaxMetricsBytes) : "");
+  return folder / name;
+}
+
+// TensorBoard is told to forget what earlier files say of the steps that are done again.
+std::optional<int64_t> purged_from(const std::filesystem::path& folder,
+                                   const std::optional<std::filesystem::path>& checkpoint, int64_t step) {
+  if (checkpoint) return step + 1;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) return 0;
+  return std::nullopt;
 }
 
 }  // namespace
 
-RunRecord::RunRecord(const std::filesystem::path& folder, int64_t resumed_step)
-    : folder_(made(folder)),
-      metrics_(folder / "metrics.jsonl"),
-      events_(folder / "events.jsonl"),
-      tensorboard_(folder, resumed_step > 0 ? std::optional<int64_t>(resumed_step) : std::nullopt),
-      started_(now()) {
-  metrics_.truncate_after(resumed_step);
-  events_.truncate_after(resumed_step);
+RunRecord::RunRecord(const std::filesystem::path& folder,
+                     const std::optional<std::filesystem::path>& checkpoint, int64_t step, double elapsed_s)
+    : folder_(folder),
+      metrics_(restored(folder, checkpoint, kLogs[0])),
+      events_(restored(folder, checkpoint, kLogs[1])),
+      tensorboard_(folder, purged_from(folder, checkpoint, step)),
+      started_(now() - elapsed_s) {}
+
+void RunRecord::sync() {
+  metrics_.sync();
+  events_.sync();
+  tensorboard_.flush();
+  for (const auto& folder : unsynced_) sync_tree(folder);
+  unsynced_.clear();
+}
+
+void RunRecord::save(const CheckpointWriter& checkpoint) const {
+  for (const char* name : kLogs)
+    write_synced(checkpoint.path(name), read_file(folder_ / name, kMaxMetricsBytes));
+}
+
+double RunRecord::elapsed() const {
+  return now() - started_;
 }
 
 void RunRecord::append(int64_t step, const std::string& kind, const Metrics& metrics) {
@@ -39,23 +74,23 @@ void RunRecord::append(int64_t step, const std::string& kind, const Metrics& met
     row[name] = value;
     tensorboard_.scalar(kind + "/" + name, step, value);
   }
-  row["time_s"] = now() - started_;
+  row["time_s"] = elapsed();
   metrics_.append(row);
 }
 
 void RunRecord::append(int64_t step, const std::vector<Event>& events) {
-  for (const auto& event : events)
-    events_.append({{"step", step},
-                    {"level", event.level},
-                    {"type", event.type},
-                    {"message", event.message},
-                    {"data", event.data},
-                    {"time_s", now() - started_}});
+  for (const auto& event : events) {
+    Json row = {{"step", step}};
+    row.update(event_row(event));
+    row["time_s"] = elapsed();
+    events_.append(row);
+  }
 }
 
 void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW) {
   if (!frames_BF3HW.defined()) return;
   const auto folder = made(folder_ / "samples" / name);
+  unsynced_.insert(folder);
   const auto first_N3HW = frames_BF3HW.select(1, 0);
   for (int64_t i = 0; i < first_N3HW.size(0); ++i) {
     char file[32];

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <set>
 
+#include "engine/io/checkpoint.h"
 #include "engine/io/metrics.h"
 #include "engine/io/tensorboard.h"
 #include "pipelines/align/context.h"
@@ -11,8 +14,10 @@ namespace thalweg {
 
 class RunRecord {
  public:
-  /// Opens `folder`; rows and events after `resumed_step` are dropped.
-  RunRecord(const std::filesystem::path& folder, int64_t resumed_step);
+  /// Opens `folder`. Rows and events are those that `checkpoint`, of step `step`, holds; without one the run
+  /// starts from the beginning. `elapsed_s`: what the run took before.
+  RunRecord(const std::filesystem::path& folder, const std::optional<std::filesystem::path>& checkpoint,
+            int64_t step, double elapsed_s);
 
   /// One row: {"step", "kind": "train" or "eval", metrics..., "time_s"}.
   void append(int64_t step, const std::string& kind, const Metrics& metrics);
@@ -23,12 +28,20 @@ class RunRecord {
   /// Writes samples/NAME/NNNNN.png and samples/NAME/grid.png (first frames), and the grid as an event.
   void pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW);
 
-  const std::filesystem::path& folder() const { return folder_; }
+  /// Waits until everything so far is on the disk: to be called before a checkpoint that presupposes it.
+  void sync();
+
+  /// Copies rows and events into a checkpoint.
+  void save(const CheckpointWriter& checkpoint) const;
+
+  /// Seconds of the run, those before a resume included.
+  double elapsed() const;
 
  private:
   std::filesystem::path folder_;
   MetricsLog metrics_, events_;
   EventWriter tensorboard_;
+  std::set<std::filesystem::path> unsynced_;  // folders of pictures
   double started_;
 };
 

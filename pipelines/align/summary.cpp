@@ -52,7 +52,8 @@ EvaluationInput evaluation_input(AlignContext& c, const PromptSet& prompts, int6
           .micro_batch = c.options.parallel.micro_batch,
           .keep_frames = keep_frames,
           .workers = c.workers,
-          .clock = c.evaluation_clock};
+          .clock = c.evaluation_clock,
+          .stop_requested = c.observer.stop_requested};
 }
 
 AlignSummary summarize(AlignContext& c, const AlignProgress& progress) {

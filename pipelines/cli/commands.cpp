@@ -7,7 +7,9 @@
 #include <iostream>
 
 #include "engine/core/error.h"
+#include "engine/core/file.h"
 #include "pipelines/builtin.h"
+#include "pipelines/cli/folder_lock.h"
 #include "pipelines/cli/job_file.h"
 #include "pipelines/cli/plugin_list.h"
 #include "pipelines/cli/progress.h"
@@ -51,24 +53,36 @@ void make_folder(const std::filesystem::path& folder) {
     throw Error("/output", "\"" + folder.string() + "\" is not a folder and cannot be made one");
 }
 
+void write_result(const Job& job, const Json& result) {
+  write_synced(std::filesystem::path(job.output()) / "result.json", result.dump(2) + "\n");
+}
+
+// What std::filesystem throws becomes an error that names the file, as all others do.
+void run_job(Job& job, const Observer& observer) try {
+  job.run(observer);
+} catch (const std::filesystem::filesystem_error& e) {
+  throw_io_error(e.path2().empty() ? e.path1() : e.path2(), "cannot be written", e.code().value());
+}
+
 int run(const JobArguments& arguments) {
   const auto json = load_job(arguments);
   const auto job = checked_job(json);
   make_folder(job->output());
-  write_file(std::filesystem::path(job->output()) / "job.json", resolved_job(json).dump(2) + "\n");
+  const FolderLock lock(job->output());
+  write_synced(std::filesystem::path(job->output()) / "job.json", resolved_job(json).dump(2) + "\n");
   watch_signals();
   Progress progress;
-  const auto note = [&](const Json& result) {
-    write_file(std::filesystem::path(job->output()) / "result.json", result.dump(2) + "\n");
-  };
   try {
-    job->run(observer_of(progress));
+    run_job(*job, observer_of(progress));
   } catch (const Stopped&) {
-    note({{"status", "stopped"}});
+    write_result(*job, {{"status", "stopped"}});
     progress.message("stopped; run the same command to go on");
     return kStopped;
   } catch (const Error& e) {
-    note({{"status", "failed"}, {"error", {{"param", e.place()}, {"message", e.message()}}}});
+    try {
+      write_result(*job, {{"status", "failed"}, {"error", {{"param", e.place()}, {"message", e.message()}}}});
+    } catch (const Error&) {  // a full disk: the first error says so
+    }
     throw;
   }
   return kDone;
@@ -83,6 +97,9 @@ int validate(const JobArguments& arguments) {
 int guarded(const std::function<int()>& command) {
   try {
     return command();
+  } catch (const IoError& e) {
+    std::cerr << "thalweg: " << e.what() << "\n";
+    return kFailed;
   } catch (const Error& e) {
     std::cerr << "thalweg: " << e.what() << "\n";
     return kUserError;

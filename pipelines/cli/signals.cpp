@@ -1,7 +1,11 @@
 #include "pipelines/cli/signals.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <string_view>
 
 namespace thalweg::cli {
 namespace {
@@ -9,8 +13,12 @@ namespace {
 volatile std::sig_atomic_t stop_flag = 0;
 
 void on_signal(int number) {
-  if (stop_flag) std::_Exit(128 + number);
+  if (stop_flag) std::_Exit(128 + number);  // as a kill: what is on the disk is whole
   stop_flag = 1;
+  constexpr std::string_view kText = "\nstopping: a checkpoint is written first (once more: stop at once)\n";
+  const int interrupted = errno;
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kText.data(), kText.size());
+  errno = interrupted;
 }
 
 }  // namespace
@@ -19,6 +27,7 @@ void watch_signals() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pager must not end a run
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is an error like a full disk
 }
 
 bool stop_requested() {

@@ -10,11 +10,13 @@
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "engine/io/checkpoint.h"
+#include "engine/io/metrics.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
 #include "engine/optim/muon.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/pretraining/stages.h"
+#include "pipelines/resume.h"
 
 namespace thalweg {
 namespace {
@@ -156,19 +158,23 @@ void update(const PretrainOptions& o, FlowState& state, TensorMap gradients) {
   ema_update(state.average, state.parameters, o.flow.ema_decay);
 }
 
-void save(const PretrainOptions& o, const FlowState& state, const std::string& job_hash) {
+void save(const PretrainOptions& o, const FlowState& state, const Json& identity) {
   CheckpointWriter writer(o.output, state.step);
   write_safetensors(writer.path("parameters.safetensors"), state.parameters);
   write_safetensors(writer.path("average.safetensors"), state.average);
   write_safetensors(writer.path("adamw.safetensors"), state.adamw.state());
   write_safetensors(writer.path("muon.safetensors"), state.muon.state());
-  writer.commit({{"step", state.step}}, job_hash);
+  writer.commit({{"step", state.step}}, identity);
   prune_checkpoints(o.output, o.checkpoint_keep);
 }
 
-FlowState load_or_start(const PretrainOptions& o, const Sd3Parts& parts) {
+FlowState load_or_start(const PretrainOptions& o, const Sd3Parts& parts, const Observer& observer) {
   FlowState state;
-  const auto found = latest_checkpoint(o.output);
+  const auto [found, events] = find_resumable(o.output, observer);
+  if (!events.empty()) {
+    MetricsLog log(std::filesystem::path(o.output) / "events.jsonl");
+    for (const auto& event : events) log.append(event_row(event));
+  }
   if (!found) {
     state.parameters = leaves(initial_state(parts, static_cast<uint64_t>(o.seed)));
     state.average = cloned(state.parameters);
@@ -199,8 +205,8 @@ void export_weights(const PretrainOptions& o, const TensorMap& average, const at
 
 void train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
                 const Observer& observer) {
-  const auto job_hash = pretrain_job_hash(o);
-  auto state = load_or_start(o, parts);
+  const auto identity = pretrain_identity(o);
+  auto state = load_or_start(o, parts, observer);
   const auto position_table = sd3_position_table(parts.transformer);
   const auto data = state.step < o.flow.steps ? prepare_data(o, folder, observer) : FlowData{};
   double mean_loss = 0.0;
@@ -212,7 +218,7 @@ void train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::file
     observer.progress("flow", state.step, o.flow.steps, {{"loss", mean_loss}});
     const bool stop = observer.stop_requested();
     if (state.step % o.checkpoint_every == 0 || state.step == o.flow.steps || stop) {
-      save(o, state, job_hash);
+      save(o, state, identity);
       export_weights(o, state.average, position_table, folder);
     }
     if (stop) throw Stopped{};

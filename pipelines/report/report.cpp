@@ -21,6 +21,7 @@ std::string render_report(const Report& report) {
   out +=
       "</main>\n<footer><p>Written by Thalweg. This file holds everything it shows and can be moved or "
       "sent.</p></footer>\n";
+  out += page::data(report);
   return out + "<script>" + page::kScript + "</script>\n</body>\n</html>\n";
 }
 

@@ -102,6 +102,10 @@ struct Report {
 /// The whole page as HTML. Sections without content are left out.
 std::string render_report(const Report& report);
 
+/// The same for programs, which the page carries in its script "report-data": numbers in full, pictures as
+/// the sha256 of their PNG. Only what is named time_* may differ between a run and its repetition.
+Json report_data(const Report& report);
+
 /// "0.861", "12.35", "1.2e-05"; "-" for what is not finite.
 std::string format_number(double value);
 

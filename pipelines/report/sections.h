@@ -15,6 +15,7 @@ std::string charts(const Report& report);
 std::string tables(const Report& report);
 std::string timings(const Report& report);
 std::string settings(const Report& report);
+std::string data(const Report& report);  // report_data() as a block that a browser does not run
 
 /// <section id><h2>title</h2>body</section>; `body` is HTML.
 std::string section(const std::string& id, const std::string& title, const std::string& body);

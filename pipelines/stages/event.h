@@ -17,6 +17,11 @@ struct Event {
   Json data;            // for programs: an object of names and numbers
 };
 
+/// A line of events.jsonl, to which the log adds when it was.
+inline Json event_row(const Event& event) {
+  return {{"level", event.level}, {"type", event.type}, {"message", event.message}, {"data", event.data}};
+}
+
 /// Collects the events of one iteration, in the order in which they come; workers may add some too.
 class Events {
  public:

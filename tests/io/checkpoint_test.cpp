@@ -52,7 +52,7 @@ TEST(Checkpoint, HoldsItsFilesStateAndManifest) {
   EXPECT_EQ(read_state(folder)["seed"], 7);
   const auto manifest = read_manifest(folder);
   EXPECT_EQ(manifest.step, 10);
-  EXPECT_EQ(manifest.job_hash, "hash");
+  EXPECT_EQ(manifest.run, "hash");
   ASSERT_EQ(manifest.files.size(), 3u);
   EXPECT_EQ(manifest.files[0].name, "lora.safetensors");
   EXPECT_EQ(manifest.files[0].size, 7u);
@@ -123,11 +123,10 @@ TEST(Checkpoint, TrustsNoManifest) {
   Scratch run;
   const auto folder = write_checkpoint(run.folder(), 1);
   for (const char* manifest :
-       {R"({"version":1,"step":1,"job_hash":"h","files":[{"name":"../../etc/passwd","size":1,"sha256":""}]})",
-        R"({"version":1,"step":1,"job_hash":"h","files":[{"name":"state.json","size":-1,"sha256":""}]})",
-        R"({"version":2,"step":1,"job_hash":"h","files":[]})",
-        R"({"version":1,"step":1,"job_hash":"h","files":[]})",
-        R"({"version":1,"step":2,"job_hash":"h","files":[]})", R"([])", R"({"version":1,"files":7})"}) {
+       {R"({"version":2,"step":1,"run":"h","files":[{"name":"../../etc/passwd","size":1,"sha256":""}]})",
+        R"({"version":2,"step":1,"run":"h","files":[{"name":"state.json","size":-1,"sha256":""}]})",
+        R"({"version":1,"step":1,"run":"h","files":[]})", R"({"version":2,"step":1,"run":"h","files":[]})",
+        R"({"version":2,"step":2,"run":"h","files":[]})", R"([])", R"({"version":2,"files":7})"}) {
     write_file(folder / "manifest.json", manifest);
     EXPECT_NE(verify_checkpoint(folder), "") << manifest;
   }

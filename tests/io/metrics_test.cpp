@@ -68,16 +68,6 @@ TEST(MetricsLog, NamesABadLineInTheMiddle) {
   EXPECT_ERROR(MetricsLog::read_all(scratch / "m"), "line 2");
 }
 
-TEST(MetricsLog, ForgetsWhatComesAfterAStepAndGoesOn) {
-  Scratch scratch;
-  MetricsLog log(scratch / "m");
-  log.append({{"job", "align"}});
-  for (int step : {1, 2, 3, 4}) log.append({{"step", step}});
-  log.truncate_after(2);
-  log.append({{"step", 3}});
-  EXPECT_EQ(steps_of(scratch / "m"), (std::vector<int64_t>{-1, 1, 2, 3}));
-}
-
 TEST(MetricsLog, NamesAFullDisk) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
   EXPECT_ERROR(MetricsLog("/dev/full").append({{"step", 1}}),

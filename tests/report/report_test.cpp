@@ -36,6 +36,30 @@ Report small_report() {
   return report;
 }
 
+TEST(ReportData, IsInThePageAndHoldsWhatItShows) {
+  auto report = small_report();
+  report.title = "</script><!-- \"'&\xff";
+  report.charts[0].series[0].points.emplace_back(2, kNotScored);
+  const std::string page = render_report(report), begin = "id=\"report-data\">";
+  const auto from = page.find(begin) + begin.size();
+  const auto data = parse_json(page.substr(from, page.find("</script>", from) - from), "report-data");
+  EXPECT_EQ(data["title"].get<std::string>().substr(0, 17), "</script><!-- \"'&");
+  EXPECT_EQ(data["comparisons"][0]["after"], report.comparisons[0].difference.mean_after);
+  EXPECT_EQ(data["charts"][0]["series"][0]["points"], Json::parse("[[0.0,0.2],[1.0,0.8],[2.0,null]]"));
+  EXPECT_EQ(data["grids"][0]["pictures"][1]["after_score"], 0.25);
+  EXPECT_EQ(data["tables"][0]["rows"][0][1], "0.3");
+  EXPECT_EQ(data["notes"][1]["level"], "error");
+  EXPECT_EQ(data["job"], report.job);
+  EXPECT_EQ(data["time_phases"][0]["wall_s"], 30.0);
+  // Other times, and nothing else, give other data under names of time alone.
+  report.timings[0].wall_s = 31.0;
+  auto other = report_data(report), same = data;
+  other.erase("time_phases");
+  same.erase("time_phases");
+  same["title"] = other["title"];  // its bad byte became U+FFFD on the page
+  EXPECT_EQ(other, same);
+}
+
 TEST(RenderReport, ShowsEverySection) {
   const std::string page = render_report(small_report());
   for (const char* part : {"<h1>demo</h1>",

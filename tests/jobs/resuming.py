@@ -1,0 +1,140 @@
+"""A short `align` job that is stopped, killed and resumed, and all that it leaves, to be compared."""
+
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import time
+
+from program import ENVIRONMENT, PROGRAM, ROOT, write_job
+
+METHODS = {
+    "flow_grpo": {"method": {"name": "flow_grpo", "prompts_per_iteration": 2, "group_size": 4, "updates": 2,
+                             "kl_beta": 0.01},
+                  "sampler": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "random": True}}},
+    "diffusion_nft": {"method": {"name": "diffusion_nft", "prompts_per_iteration": 2, "group_size": 4,
+                                 "times_per_sample": 2, "old_policy": {"rate": 0.2}},
+                      "sampler": {"name": "flow_ode", "guidance_scale": 1.5}},
+}
+
+
+def make_files(folder):
+    """The model and prompts of these jobs, in `folder`."""
+    import tiny_sd3  # slow: it imports diffusers
+
+    tiny_sd3.make_folder(folder / "model", seed=80)
+    (folder / "prompts.txt").write_text("a red circle\ntwo blue squares\na big green triangle\n")
+    (folder / "many.txt").write_text("a red circle\ntwo blue squares\na big green triangle\n" * 150)
+    return folder
+
+
+def short_job(files, method_name, **sections):
+    """The job; keys of `sections` are merged into its sections, or replace what is no object."""
+    prompts, parts = str(files / "prompts.txt"), METHODS[method_name]
+    job = {"job": "align", "model": {"path": str(files / "model"), "max_sequence_length": 1,
+                                     "lora": {"rank": 4, "alpha": 8}},
+           "prompts": {"train": prompts, "select": prompts, "eval": prompts},
+           "sampler": {"steps": 4, "height": 16, "width": 16, **parts["sampler"]},
+           "rewards": [{"plugin": "color"}], "method": parts["method"],
+           "optimizer": {"learning_rate": 0.01, "warmup_iterations": 2}, "ema_decay": 0.9, "iterations": 6,
+           "evaluate": {"every": 2, "steps": 3, "pictures": 2}, "checkpoint": {"every": 1, "keep": 2},
+           "parallel": {"workers": 1, "lanes": 2, "micro_batch": 4}, "seed": 11}
+    for key, value in sections.items():
+        job[key] = {**job[key], **value} if isinstance(value, dict) else value
+    return job
+
+
+def start(folder, job, wrapper=(), **environment):
+    """The running program; its job file lies beside `folder`, which is to be named "run" for reports to be equal."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = write_job(folder.parent / "job.json", {**job, "output": str(folder)})
+    return subprocess.Popen([*wrapper, PROGRAM, "run", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            cwd=ROOT, env={**ENVIRONMENT, **environment})
+
+
+def finish(folder, job, wrapper=(), timeout=300):
+    """Runs or resumes to the end; what the program said."""
+    process = start(folder, job, wrapper)
+    said, _ = process.communicate(timeout=timeout)
+    assert process.returncode == 0, said
+    return said
+
+
+def wait_for(process, ready, timeout=120):
+    deadline = time.monotonic() + timeout
+    while not ready():
+        assert process.poll() is None, "the run ended before: " + process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def temporaries(folder):
+    return [path for path in folder.glob(".checkpoint-*.tmp")] if folder.is_dir() else []
+
+
+def kill_after(process, folder, seconds):
+    """SIGKILL that long after the start. Whether the process still ran, and whether a save was under way."""
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        pass
+    return kill(process, folder)
+
+
+def kill_in_save(process, folder, number, delay):
+    """SIGKILL `delay` seconds after the number-th save (from 1) began."""
+    seen, before = 0, None
+    while process.poll() is None:
+        now = next((path.name for path in temporaries(folder)), None)
+        if now is not None and now != before:
+            seen += 1
+            if seen == number:
+                time.sleep(delay)
+                break
+        before = now
+        time.sleep(0.0002)
+    return kill(process, folder)
+
+
+def kill(process, folder):
+    alive = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return alive and process.returncode == -signal.SIGKILL, bool(temporaries(folder))
+
+
+def untimed(value):
+    """Without what is named time_*, which alone may differ between a run and its repetition."""
+    if isinstance(value, dict):
+        return {key: untimed(item) for key, item in value.items() if not key.startswith("time_")}
+    return [untimed(item) for item in value] if isinstance(value, list) else value
+
+
+def rows(path):
+    return [untimed(json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def report_data(folder):
+    """What report.html shows, from its block for programs; the folder is where it is, not what it holds."""
+    text = re.search(r'id="report-data">(.*?)</script>', (folder / "report.html").read_text(), re.DOTALL).group(1)
+    data = untimed(json.loads(text))
+    del data["job"]["output"]
+    return data
+
+
+def results(folder):
+    """All that a finished run leaves, but for times."""
+    digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"lora": digest(folder / "pytorch_lora_weights.safetensors"),
+            "metrics": rows(folder / "metrics.jsonl"), "events": rows(folder / "events.jsonl"),
+            "result": untimed(json.loads((folder / "result.json").read_text())), "report": report_data(folder),
+            "samples": {str(path.relative_to(folder)): digest(path) for path in sorted(folder.glob("samples/*/*"))},
+            "checkpoints": {str(path.relative_to(folder)): digest(path)
+                            for path in sorted(folder.glob("checkpoint-*/*.safetensors"))},
+            "left over": [str(path.relative_to(folder)) for path in folder.rglob("*.tmp")]}
+
+
+def differences(one, other):
+    """Names of the parts of results() that differ."""
+    return [key for key in one if one[key] != other[key]]
