@@ -18,6 +18,7 @@ enum { kPathBytes = 4096 };
 static struct {
   pthread_mutex_t mutex;
   volatile int armed;
+  int told; /* on stderr */
   char calls[128], path[kPathBytes], first[kPathBytes + 64];
   long nth, count, seen, failed;
   int code;
@@ -53,6 +54,7 @@ __attribute__((constructor)) static void arm_from_environment(void) {
   if (text == NULL) return;
   if (sscanf(text, "%127[^:]:%ld:%ld:%d:%4095[^\n]", calls, &nth, &count, &code, path) != 5) abort();
   faults_arm(calls, nth, count, code, path);
+  state.told = 1;
 }
 
 /* Whether this call is to fail. */
@@ -65,7 +67,10 @@ static int hit(const char* call, const char* path) {
   if (strstr(state.calls, wanted) != NULL && strstr(path, state.path) != NULL) {
     ++state.seen;
     chosen = state.seen >= state.nth && state.seen - state.nth < state.count;
-    if (chosen && state.failed++ == 0) snprintf(state.first, sizeof state.first, "%s %s", call, path);
+    if (chosen && state.failed++ == 0) {
+      const int length = snprintf(state.first, sizeof state.first, "[fault] %s %s\n", call, path);
+      if (state.told) syscall(SYS_write, STDERR_FILENO, state.first, (size_t)length);
+    }
   }
   pthread_mutex_unlock(&state.mutex);
   if (chosen) errno = state.code;

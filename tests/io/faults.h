@@ -1,6 +1,6 @@
 /* Fails chosen calls of the C library on chosen paths, for tests of what is left on the disk. Linked into
    test_io, where a test arms it; as a library of its own (LD_PRELOAD) it is armed by the environment:
-   THALWEG_FAULTS="CALLS:NTH:COUNT:ERRNO:PATH", say "write,fsync:3:1:28:/runs/demo". */
+   THALWEG_FAULTS="CALLS:NTH:COUNT:ERRNO:PATH", say "write,fsync:3:1:28:/runs/demo", and tells stderr. */
 #pragma once
 
 #ifdef __cplusplus
@@ -15,7 +15,7 @@ void faults_arm(const char* calls, long nth, long count, int code, const char* p
 /* Stops. Returns how many calls failed or were cut short. */
 long faults_disarm(void);
 
-/* "fsync /runs/demo/metrics.jsonl": the first call that failed. */
+/* "[fault] fsync /runs/demo/metrics.jsonl" and a newline: the first call that failed. */
 const char* faults_first(void);
 
 #ifdef __cplusplus

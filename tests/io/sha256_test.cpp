@@ -35,6 +35,18 @@ TEST(Sha256, DoesNotDependOnHowTheBytesArrive) {
   EXPECT_EQ(hash.hex(), sha256_hex(bytes));
 }
 
+TEST(Sha256, IsTheSameOnAnyProcessor) {
+  if (sha256_blocks_x86() == nullptr) GTEST_SKIP() << "this processor has no SHA instructions";
+  std::string bytes;
+  for (size_t length = 0; length < 700; ++length) {
+    bytes.push_back(static_cast<char>(length * length % 251));
+    Sha256 portable(sha256_blocks_portable), x86(sha256_blocks_x86());
+    portable.update(bytes);
+    x86.update(bytes);
+    ASSERT_EQ(portable.hex(), x86.hex()) << length;
+  }
+}
+
 TEST(Sha256, ReadsFilesInBlocks) {
   Scratch scratch;
   const std::string bytes(3 * (size_t{1} << 20) + 17, 'q');

@@ -31,7 +31,8 @@ def broken_run(folder, job, fault):
     calls, nth, count, code, path = fault
     process = start(folder, job, LD_PRELOAD=str(SHIM), THALWEG_FAULTS=f"{calls}:{nth}:{count}:{code}:{path}")
     said, _ = process.communicate(timeout=120)
-    return process.returncode, said
+    assert "[fault]" in said, said
+    return process.returncode, "".join(line for line in said.splitlines(True) if not line.startswith("[fault]"))
 
 
 # Which file, and which write to it is the first that finds the disk full.
