@@ -5,12 +5,13 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/models/fused.h"
+
 namespace thalweg {
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  auto y = at::linear(x, weight, bias);
-  if (lora_a.defined()) y = y + at::linear(at::linear(x, lora_a), lora_b) * lora_scale;
-  return y;
+  if (lora_a.defined()) return lora_linear(x, weight, bias, lora_a, lora_b, lora_scale);
+  return at::linear(x, weight, bias);
 }
 
 at::Tensor Conv2d::operator()(const at::Tensor& x_BCHW) const {

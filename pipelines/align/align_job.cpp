@@ -13,6 +13,16 @@
 namespace thalweg {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
+
 class AlignRun {
  public:
   AlignRun(const AlignOptions& options, const Observer& observer)
@@ -65,10 +75,15 @@ class AlignRun {
   }
 
   void iterate() {
+    const auto timings_before = phase_timings(context_);
+    const auto started = Clock::now();
+    const double cpu_before = cpu_seconds();
     auto metrics = method_->iterate(context_, progress_.next);
     const int64_t done = ++progress_.next;
     saved_ = false;
-    record_.append(done, "train", metrics);
+    auto timings = difference(timings_before, phase_timings(context_));
+    timings.push_back({"iteration", seconds_since(started), cpu_seconds() - cpu_before});
+    record_.append(done, "train", metrics, timings);
     record_.append(done, context_.events.take());
     show(done, metrics);
     if (context_.observer.stop_requested()) throw Stopped{};
@@ -114,8 +129,7 @@ class AlignRun {
     const std::filesystem::path folder = o_.output;
     write_weights(folder);
     write_report(folder, context_, summary);
-    const double cpu = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
-    write_result(folder, context_, summary, record_.elapsed(), cpu);  // last: it says that all is there
+    write_result(folder, context_, summary, record_.elapsed(), cpu_seconds());  // last: it says that all is there
     const auto& d = summary.differences[static_cast<size_t>(column_ + 1)];
     char line[160];
     std::snprintf(line, sizeof line,

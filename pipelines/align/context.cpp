@@ -211,6 +211,18 @@ std::vector<PhaseTiming> phase_timings(const AlignContext& c) {
   return timings;
 }
 
+std::vector<PhaseTiming> difference(const std::vector<PhaseTiming>& before,
+                                    const std::vector<PhaseTiming>& after) {
+  auto grown = after;
+  for (auto& now : grown)
+    for (const auto& then : before) {
+      if (now.phase != then.phase) continue;
+      now.wall -= then.wall;
+      now.cpu -= then.cpu;
+    }
+  return grown;
+}
+
 std::vector<int64_t> trained_steps(StepWindow window, int64_t steps) {
   std::vector<int64_t> trained;
   for (int64_t i = window.begin; i < std::min(window.end, steps - 1); ++i) trained.push_back(i);

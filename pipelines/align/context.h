@@ -141,6 +141,10 @@ struct PhaseTiming {
 /// rollout, decode, reward, train, optimizer and evaluation, each where it took place.
 std::vector<PhaseTiming> phase_timings(const AlignContext& context);
 
+/// What `phase_timings` grew by between two calls; the first may lack phases.
+std::vector<PhaseTiming> difference(const std::vector<PhaseTiming>& before,
+                                    const std::vector<PhaseTiming>& after);
+
 /// Steps of a window that are trained: all but the schedule's last, whose noise is almost none.
 std::vector<int64_t> trained_steps(StepWindow window, int64_t steps);
 

@@ -68,13 +68,16 @@ double RunRecord::elapsed() const {
   return now() - started_;
 }
 
-void RunRecord::append(int64_t step, const std::string& kind, const Metrics& metrics) {
+void RunRecord::append(int64_t step, const std::string& kind, const Metrics& metrics,
+                       const std::vector<PhaseTiming>& phases) {
   Json row = {{"step", step}, {"kind", kind}};
   for (const auto& [name, value] : metrics) {
     row[name] = value;
     tensorboard_.scalar(kind + "/" + name, step, value);
   }
   row["time_s"] = elapsed();
+  for (const auto& phase : phases)
+    row["time_phases"][phase.phase] = {{"wall_s", phase.wall}, {"cpu_s", phase.cpu}};
   metrics_.append(row);
 }
 

@@ -6,18 +6,15 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "engine/models/fused.h"
 
 namespace thalweg {
 namespace {
 
 constexpr double kEps = 1e-6;
 
-at::Tensor modulate(const at::Tensor& normed_BLD, const at::Tensor& shift, const at::Tensor& scale) {
-  return at::addcmul(shift, normed_BLD, scale + 1.0);
-}
-
-at::Tensor normalised(const at::Tensor& x_BLD) {
-  return layer_norm(Norm{{}, {}, x_BLD.size(2), kEps}, x_BLD);
+at::Tensor modulated(const at::Tensor& x_BLD, const at::Tensor& shift, const at::Tensor& scale) {
+  return modulated_layer_norm(x_BLD, shift, scale, kEps);
 }
 
 std::vector<at::Tensor> modulation(const Linear& linear, const at::Tensor& silu_temb_BD, int64_t parts) {
@@ -27,7 +24,7 @@ std::vector<at::Tensor> modulation(const Linear& linear, const at::Tensor& silu_
 }  // namespace
 
 at::Tensor Sd3Transformer::FeedForward::operator()(const at::Tensor& x) const {
-  return down(at::gelu(up(x), "tanh"));
+  return down(gelu_tanh(up(x)));
 }
 
 Sd3Transformer::Attention Sd3Transformer::bind_attention(const Sd3TransformerConfig& c, Binder b, bool joint,
@@ -139,28 +136,11 @@ at::Tensor Sd3Transformer::time_text_embedding(const at::Tensor& timestep_B,
 
 std::pair<at::Tensor, at::Tensor> Sd3Transformer::attend(const Attention& a, const at::Tensor& x_BLD,
                                                          const at::Tensor& c_BLD) const {
-  const auto heads = [&](const at::Tensor& y_BLD) {
-    return y_BLD.view(
-        {y_BLD.size(0), y_BLD.size(1), config_.num_attention_heads, config_.attention_head_dim});
-  };
-  // Normed before the transposition, joined after it: the join is the only copy.
-  const auto normed = [&](const Norm& norm, const at::Tensor& y_BLD) {
-    return (config_.qk_norm ? rms_norm(norm, heads(y_BLD)) : heads(y_BLD)).transpose(1, 2);
-  };
-  auto q = normed(a.norm_q, a.to_q(x_BLD));
-  auto k = normed(a.norm_k, a.to_k(x_BLD));
-  auto v = heads(a.to_v(x_BLD)).transpose(1, 2);
-  const int64_t length = x_BLD.size(1);
-  if (c_BLD.defined()) {
-    q = at::cat({q, normed(a.norm_added_q, a.add_q(c_BLD))}, 2);
-    k = at::cat({k, normed(a.norm_added_k, a.add_k(c_BLD))}, 2);
-    v = at::cat({v, heads(a.add_v(c_BLD)).transpose(1, 2)}, 2);
-  }
-  const auto y = attention(q, k, v).transpose(1, 2).flatten(2);
-  auto x_out = a.to_out(y.slice(1, 0, length));
-  at::Tensor c_out;
-  if (c_BLD.defined() && a.to_add_out.weight.defined()) c_out = a.to_add_out(y.slice(1, length));
-  return {x_out, c_out};
+  const TokenStream x{a.to_q(x_BLD), a.to_k(x_BLD), a.to_v(x_BLD), a.norm_q, a.norm_k};
+  if (!c_BLD.defined()) return {a.to_out(joint_attention(x, {}, config_.num_attention_heads).x_BLD), {}};
+  const TokenStream c{a.add_q(c_BLD), a.add_k(c_BLD), a.add_v(c_BLD), a.norm_added_q, a.norm_added_k};
+  const auto y = joint_attention(x, c, config_.num_attention_heads);
+  return {a.to_out(y.x_BLD), a.to_add_out.weight.defined() ? a.to_add_out(y.context_BLD) : at::Tensor()};
 }
 
 void Sd3Transformer::run_block(const Block& block, const at::Tensor& silu_temb, at::Tensor& x,
@@ -168,16 +148,16 @@ void Sd3Transformer::run_block(const Block& block, const at::Tensor& silu_temb, 
   // Parts in order: shift, scale, gate of the attention, then of the MLP, then of the second attention.
   const auto m = modulation(block.norm1, silu_temb, block.attn2 ? 9 : 6);
   const auto n = modulation(block.norm1_context, silu_temb, block.last ? 2 : 6);
-  const auto x_norm = normalised(x);
   // The last block's context norm is "continuous": scale comes before shift.
-  const auto c_in = block.last ? modulate(normalised(c), n[1], n[0]) : modulate(normalised(c), n[0], n[1]);
-  const auto [x_attn, c_attn] = attend(block.attn, modulate(x_norm, m[0], m[1]), c_in);
-  x = at::addcmul(x, m[2], x_attn);
-  if (block.attn2) x = at::addcmul(x, m[8], attend(*block.attn2, modulate(x_norm, m[6], m[7]), {}).first);
-  x = at::addcmul(x, m[5], block.ff(modulate(normalised(x), m[3], m[4])));
+  const auto c_in = block.last ? modulated(c, n[1], n[0]) : modulated(c, n[0], n[1]);
+  const auto [x_attn, c_attn] = attend(block.attn, modulated(x, m[0], m[1]), c_in);
+  const auto x_before = x;
+  x = gated_sum(x, m[2], x_attn);
+  if (block.attn2) x = gated_sum(x, m[8], attend(*block.attn2, modulated(x_before, m[6], m[7]), {}).first);
+  x = gated_sum(x, m[5], block.ff(modulated(x, m[3], m[4])));
   if (block.last) return;
-  c = at::addcmul(c, n[2], c_attn);
-  c = at::addcmul(c, n[5], block.ff_context(modulate(normalised(c), n[3], n[4])));
+  c = gated_sum(c, n[2], c_attn);
+  c = gated_sum(c, n[5], block.ff_context(modulated(c, n[3], n[4])));
 }
 
 at::Tensor Sd3Transformer::operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
@@ -189,7 +169,7 @@ at::Tensor Sd3Transformer::operator()(const at::Tensor& x_BCHW, const at::Tensor
   const auto silu_temb = at::silu(time_text_embedding(timestep_B, pooled_BD.to(dtype)));
   for (const auto& block : blocks_) run_block(block, silu_temb, x_BLD, c_BLD);
   const auto n = modulation(norm_out_, silu_temb, 2);
-  const auto out = proj_out_(modulate(normalised(x_BLD), n[1], n[0]));
+  const auto out = proj_out_(modulated(x_BLD, n[1], n[0]));
   return unpatched(out, x_BCHW.size(2) / config_.patch_size, x_BCHW.size(3) / config_.patch_size);
 }
 

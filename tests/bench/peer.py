@@ -1,0 +1,230 @@
+"""What users run today, for the speed comparison: diffusers + peft, written as flow_grpo's and DiffusionNFT's trainers
+are (float32 weights under bf16 autocast, LoRA adapters, one picture batch after the other, scheduler-driven SDE step).
+
+    peer.py JOB.json {eager|compiled} ITERATIONS WARMUP THREADS     prints one JSON object
+
+JOB.json is the job that Thalweg runs; its keys are read here by hand. WARMUP iterations are not counted: they hold the
+compilation."""
+
+import json
+import math
+import resource
+import sys
+import time
+import warnings
+from collections import defaultdict
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from diffusers import StableDiffusion3Pipeline
+from peft import LoraConfig, get_peft_model
+
+import scene_reward
+
+warnings.filterwarnings("ignore")
+TARGETS = ["attn.add_k_proj", "attn.add_q_proj", "attn.add_v_proj", "attn.to_add_out", "attn.to_k", "attn.to_out.0",
+           "attn.to_q", "attn.to_v"]
+
+
+class PhaseClock:
+    def __init__(self):
+        self.seconds = defaultdict(lambda: np.zeros(2))
+
+    @contextmanager
+    def __call__(self, phase):
+        start = np.array([time.perf_counter(), time.process_time()])
+        yield
+        self.seconds[phase] += np.array([time.perf_counter(), time.process_time()]) - start
+
+
+def sde_step(scheduler, velocity, timestep_B, x, noise_level, following=None):
+    """Flow-GRPO's step and the mean log-probability of where it leads."""
+    index = [scheduler.index_for_timestep(t) for t in timestep_B]
+    sigma = scheduler.sigmas[index].view(-1, 1, 1, 1)
+    dt = scheduler.sigmas[[i + 1 for i in index]].view(-1, 1, 1, 1) - sigma
+    std = torch.sqrt(sigma / (1 - torch.where(sigma == 1, scheduler.sigmas[1], sigma))) * noise_level
+    mean = x * (1 + std**2 / (2 * sigma) * dt) + velocity * (1 + std**2 * (1 - sigma) / (2 * sigma)) * dt
+    scale = std * torch.sqrt(-dt)
+    if following is None:
+        following = mean + scale * torch.randn_like(mean)
+    log_prob = (-((following.detach() - mean) ** 2) / (2 * scale**2) - torch.log(scale)
+                - math.log(math.sqrt(2 * math.pi)))
+    return following, log_prob.mean(dim=(1, 2, 3))
+
+
+class Peer:
+    def __init__(self, job, compiled):
+        self.job, self.method, self.sampler = job, job["method"], job["sampler"]
+        start = time.perf_counter(), time.process_time()
+        self.pipe = StableDiffusion3Pipeline.from_pretrained(job["model"]["path"], text_encoder_3=None, tokenizer_3=None)
+        self.load = time.perf_counter() - start[0], time.process_time() - start[1]
+        self.pipe.set_progress_bar_config(disable=True)
+        for part in (self.pipe.vae, self.pipe.text_encoder, self.pipe.text_encoder_2, self.pipe.transformer):
+            part.requires_grad_(False)
+        self.pipe.vae.to(torch.bfloat16)
+        lora = job["model"]["lora"]
+        config = LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], target_modules=TARGETS)
+        self.transformer = get_peft_model(self.pipe.transformer, config)
+        if self.method["name"] == "diffusion_nft":
+            self.transformer.add_adapter("old", config)
+            self.transformer.set_adapter("default")
+        self.trained = [p for n, p in self.transformer.named_parameters() if ".old." not in n and "lora_" in n]
+        self.old = [p for n, p in self.transformer.named_parameters() if ".old." in n]
+        for p in self.trained:
+            p.requires_grad_(True)
+        with torch.no_grad():
+            for p, q in zip(self.old, self.trained):
+                p.copy_(q)
+        self.optimizer = torch.optim.AdamW(self.trained, lr=job["optimizer"]["learning_rate"], weight_decay=1e-4)
+        self.decode = self.pipe.vae.decode
+        self.forward = self.transformer
+        if compiled:
+            self.forward = torch.compile(self.transformer)
+            self.decode = torch.compile(self.pipe.vae.decode)
+        self.prompts = open(job["prompts"]["train"]).read().splitlines()
+        self.size, self.micro_batch = self.method["group_size"], job["parallel"]["micro_batch"]
+        self.clock, self.random = PhaseClock(), np.random.default_rng(0)
+
+    def velocity(self, x, timestep_B, embeds, pooled):
+        return self.forward(hidden_states=x, timestep=timestep_B, encoder_hidden_states=embeds,
+                            pooled_projections=pooled, return_dict=False)[0]
+
+    def adapter(self, name):
+        if self.old:
+            self.transformer.set_adapter(name)
+            for p in self.old:
+                p.requires_grad_(False)
+            for p in self.trained:
+                p.requires_grad_(True)
+
+    @torch.no_grad()
+    def rollout(self, prompts):
+        scheduler = self.pipe.scheduler
+        with self.clock("rollout"):
+            embeds, _, pooled, _ = self.pipe.encode_prompt(
+                prompts, None, None, do_classifier_free_guidance=False,
+                max_sequence_length=self.job["model"]["max_sequence_length"])
+            scheduler.set_timesteps(self.sampler["steps"])
+            x = torch.randn(len(prompts), self.transformer.config.in_channels, self.sampler["height"] // 4,
+                            self.sampler["width"] // 4)
+            latents, log_probs = [x], []
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                for i, t in enumerate(scheduler.timesteps):
+                    v = self.velocity(x, t.expand(len(prompts)), embeds, pooled).float()
+                    if self.sampler["name"] == "flow_sde":
+                        x, log_prob = sde_step(scheduler, v, t.unsqueeze(0), x, self.sampler["noise_level"])
+                        log_probs.append(log_prob)
+                    else:
+                        x = x + v * (scheduler.sigmas[i + 1] - scheduler.sigmas[i])
+                    latents.append(x)
+        with self.clock("decode"):
+            raw = x / self.pipe.vae.config.scaling_factor + self.pipe.vae.config.shift_factor
+            frames = (self.decode(raw.to(self.pipe.vae.dtype), return_dict=False)[0].float() / 2 + .5).clamp(0, 1)
+        with self.clock("reward"):
+            rewards = torch.from_numpy(scene_reward.rewards(frames.numpy(), prompts))
+        sample = {"embeds": embeds, "pooled": pooled, "latents": torch.stack(latents, 1), "rewards": rewards,
+                  "timesteps": scheduler.timesteps.repeat(len(prompts), 1)}
+        return {**sample, "log_probs": torch.stack(log_probs, 1)} if log_probs else sample
+
+    def collect(self):
+        drawn = self.random.choice(self.prompts, self.method["prompts_per_iteration"])
+        rows = [prompt for prompt in drawn for _ in range(self.size)]
+        parts = [self.rollout(list(map(str, rows[i:i + self.micro_batch]))) for i in range(0, len(rows), self.micro_batch)]
+        samples = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        groups = samples["rewards"].view(-1, self.size)
+        samples["advantages"] = ((groups - groups.mean(1, keepdim=True)) / (groups.std() + 1e-4)).flatten().float()
+        self.reward = float(groups.mean())
+        return samples
+
+    def grpo_loss(self, batch, step):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            v = self.velocity(batch["latents"][:, step], batch["timesteps"][:, step], batch["embeds"], batch["pooled"])
+        _, log_prob = sde_step(self.pipe.scheduler, v.float(), batch["timesteps"][:, step], batch["latents"][:, step],
+                               self.sampler["noise_level"], following=batch["latents"][:, step + 1])
+        advantages, clip = batch["advantages"].clamp(-5, 5), self.method["clip_range"]
+        ratio = torch.exp(log_prob - batch["log_probs"][:, step])
+        self.note(approx_kl=.5 * ((log_prob - batch["log_probs"][:, step]) ** 2).mean(),
+                  clipfrac=((ratio - 1).abs() > clip).float().mean())
+        return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1 - clip, 1 + clip)).mean()
+
+    def nft_loss(self, batch, step):
+        x0, beta = batch["latents"][:, -1], self.method["beta"]
+        timestep_B = batch["shuffled"][:, step]
+        t = (timestep_B / 1000).view(-1, 1, 1, 1)
+        x = (1 - t) * x0 + t * torch.randn_like(x0)
+        call = (x, timestep_B, batch["embeds"], batch["pooled"])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            self.adapter("old")
+            with torch.no_grad():
+                old = self.velocity(*call).float()
+            self.adapter("default")
+            v = self.velocity(*call).float()
+            with torch.no_grad(), self.transformer.disable_adapter():
+                reference = self.velocity(*call).float()
+            self.adapter("default")
+        r = (batch["advantages"].clamp(-5, 5) / 5 / 2 + .5).clamp(0, 1)
+
+        def matching(prediction):
+            error = x - t * prediction - x0
+            with torch.no_grad():
+                weight = error.double().abs().mean(dim=(1, 2, 3), keepdim=True).clip(min=1e-5)
+            return (error**2 / weight).mean(dim=(1, 2, 3))
+
+        positive, negative = matching(beta * v + (1 - beta) * old), matching((1 + beta) * old - beta * v)
+        loss = (5 * (r * positive + (1 - r) * negative) / beta).mean()
+        self.note(old_deviate=((v - old) ** 2).mean(), policy_loss=loss)
+        return loss + self.method["kl_beta"] * ((v - reference) ** 2).mean(dim=(1, 2, 3)).mean()
+
+    def note(self, **values):
+        for key, value in values.items():
+            self.info[key].append(value.detach())
+
+    def iterate(self):
+        grpo = self.method["name"] == "flow_grpo"
+        self.adapter("default" if grpo else "old")
+        samples = self.collect()
+        self.adapter("default")
+        count = len(samples["rewards"])
+        order = torch.randperm(count)
+        steps = self.sampler["window"]["size"] if grpo else self.method["times_per_sample"]
+        times = torch.stack([torch.randperm(self.sampler["steps"]) for _ in range(count)])
+        samples["shuffled"] = samples["timesteps"].gather(1, times)
+        batches = order.split(self.micro_batch)
+        share = len(batches) // self.method["updates"]
+        self.info = defaultdict(list)
+        for i, rows in enumerate(batches):
+            batch = {key: value[rows] for key, value in samples.items()}
+            for step in range(steps):
+                with self.clock("train"):
+                    loss = (self.grpo_loss if grpo else self.nft_loss)(batch, step)
+                    (loss / (share * steps)).backward()
+            if (i + 1) % share == 0:
+                with self.clock("optimizer"):
+                    torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+                    self.optimizer.step()
+                    self.optimizer.zero_grad()
+        if self.old:
+            with torch.no_grad():
+                for p, q in zip(self.old, self.trained):
+                    p.lerp_(q.detach(), .98)
+
+
+def main():
+    path, mode, iterations, warmup, threads = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    peer = Peer(json.load(open(path)), mode == "compiled")
+    rows, rewards = [], []
+    for i in range(warmup + iterations):
+        peer.clock = PhaseClock()
+        with peer.clock("iteration"):
+            peer.iterate()
+        rewards.append(peer.reward)
+        if i >= warmup:
+            rows.append({phase: list(seconds) for phase, seconds in peer.clock.seconds.items()})
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"mode": mode, "load": peer.load, "peak_mib": peak, "iterations": rows, "rewards": rewards}))
+
+
+main()
