@@ -59,6 +59,7 @@ install_packages() {
     need_package libspdlog-dev
     need_package libicu-dev
     need_package libjpeg-dev libjpeg62-turbo-dev libjpeg-turbo8-dev
+    need_package libjemalloc-dev
     if [[ $want_tests == yes ]]; then need_package libgtest-dev; fi
   fi
   if [[ $want_lint == yes ]]; then

@@ -1,7 +1,5 @@
 #include "pipelines/cli/commands.h"
 
-#include <malloc.h>
-
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <iostream>
@@ -9,6 +7,7 @@
 #include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "pipelines/builtin.h"
+#include "pipelines/cli/allocator.h"
 #include "pipelines/cli/folder_lock.h"
 #include "pipelines/cli/job_file.h"
 #include "pipelines/cli/plugin_list.h"
@@ -19,15 +18,6 @@ namespace thalweg::cli {
 namespace {
 
 enum Exit { kDone = 0, kFailed = 1, kUserError = 2, kStopped = 3 };
-
-// LibTorch frees and takes back the same large blocks each step; keeping them mapped saves the page faults
-// (8-50 % of a forward, measured).
-void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 2147483647);
-  mallopt(M_TOP_PAD, 256 << 20);
-  mallopt(M_ARENA_MAX, 1);
-}
 
 Observer observer_of(Progress& progress) {
   Observer observer;
