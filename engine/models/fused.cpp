@@ -1,6 +1,7 @@
 #include "engine/models/fused.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "engine/models/cpu/kernels.h"
@@ -48,6 +49,17 @@ cpu::Tokens tokens(const at::Tensor& x_BLD) {
   return {x_BLD.size(0), x_BLD.size(1), x_BLD.size(2)};
 }
 
+// Autograd takes an absent tensor as an absent option, not as an undefined tensor.
+using Optional = std::optional<at::Tensor>;
+
+Optional optional(const at::Tensor& t) {
+  return t.defined() ? Optional(t) : std::nullopt;
+}
+
+at::Tensor tensor(const Optional& t) {
+  return t.value_or(at::Tensor());
+}
+
 at::Tensor sample_rows_like(const at::Tensor& x_BLD, bool wanted) {
   return wanted ? at::empty({x_BLD.size(0), 1, x_BLD.size(2)}, x_BLD.options()) : at::Tensor();
 }
@@ -63,7 +75,8 @@ struct LayerNormResult {
   at::Tensor y, mean, rstd;
 };
 
-LayerNormResult fused_layer_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale, double eps) {
+LayerNormResult fused_layer_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
+                                 double eps) {
   const auto statistics = x.options().dtype(at::kFloat);
   LayerNormResult r{at::empty_like(x), at::empty({x.size(0) * x.size(1)}, statistics),
                     at::empty({x.size(0) * x.size(1)}, statistics)};
@@ -93,9 +106,9 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
                g_scale = sample_rows_like(x, modulated);
     with_type(x, [&](auto type) {
       using T = decltype(type);
-      cpu::kernels<T>().layer_norm_backward(data<T>(g), data<T>(x), modulation<T>(scale), data<float>(saved[2]),
-                                            data<float>(saved[3]), mutable_data<T>(g_x), mutable_data<T>(g_shift),
-                                            mutable_data<T>(g_scale), tokens(x));
+      cpu::kernels<T>().layer_norm_backward(
+          data<T>(g), data<T>(x), modulation<T>(scale), data<float>(saved[2]), data<float>(saved[3]),
+          mutable_data<T>(g_x), mutable_data<T>(g_shift), mutable_data<T>(g_scale), tokens(x));
     });
     return {g_x, g_shift, g_scale, at::Tensor()};
   }
@@ -111,7 +124,8 @@ at::Tensor fused_gated_sum(const at::Tensor& x, const at::Tensor& gate, const at
 }
 
 struct GatedSumFunction : torch::autograd::Function<GatedSumFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gate, const at::Tensor& y) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& gate,
+                            const at::Tensor& y) {
     ctx->save_for_backward({gate, gate.requires_grad() ? y : at::Tensor()});
     return fused_gated_sum(x, gate, y);
   }
@@ -123,8 +137,8 @@ struct GatedSumFunction : torch::autograd::Function<GatedSumFunction> {
     const auto g_y = at::empty_like(g), g_gate = sample_rows_like(g, saved[1].defined());
     with_type(g, [&](auto type) {
       using T = decltype(type);
-      cpu::kernels<T>().gated_sum_backward(data<T>(g), modulation<T>(gate), data<T>(saved[1]), mutable_data<T>(g_y),
-                                           mutable_data<T>(g_gate), tokens(g));
+      cpu::kernels<T>().gated_sum_backward(data<T>(g), modulation<T>(gate), data<T>(saved[1]),
+                                           mutable_data<T>(g_y), mutable_data<T>(g_gate), tokens(g));
     });
     return {g, g_gate, g_y};
   }
@@ -156,6 +170,39 @@ struct GeluFunction : torch::autograd::Function<GeluFunction> {
   }
 };
 
+at::Tensor fused_group_norm_silu(const Norm& norm, const at::Tensor& x) {
+  const auto y = at::empty_like(x);
+  with_type(x, [&](auto type) {
+    using T = decltype(type);
+    const cpu::Pictures pictures{x.size(0), x.size(1), x.size(2) * x.size(3), norm.width};
+    cpu::kernels<T>().group_norm_silu(data<T>(x), data<T>(norm.weight), data<T>(norm.bias),
+                                      mutable_data<T>(y), pictures, static_cast<float>(norm.eps));
+  });
+  return y;
+}
+
+// Only the pretraining of an autoencoder differentiates it: the backward goes through ATen's operations.
+struct GroupNormSiluFunction : torch::autograd::Function<GroupNormSiluFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& bias, int64_t groups, double eps) {
+    ctx->save_for_backward({x, weight, bias});
+    ctx->saved_data["groups"] = groups;
+    ctx->saved_data["eps"] = eps;
+    return fused_group_norm_silu({weight, bias, groups, eps}, x);
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const at::AutoGradMode with_gradients(true);
+    variable_list inputs;
+    for (const auto& t : ctx->get_saved_variables()) inputs.push_back(t.detach().requires_grad_(true));
+    const Norm norm{inputs[1], inputs[2], ctx->saved_data["groups"].toInt(),
+                    ctx->saved_data["eps"].toDouble()};
+    auto result = torch::autograd::grad({at::silu(group_norm(norm, inputs[0]))}, inputs, {gradients[0]});
+    result.resize(result.size() + 2);  // groups and eps
+    return result;
+  }
+};
+
 // The tensors of a joint attention in one order: q, k, v, norm_q, norm_k of x, then of the context.
 constexpr size_t kPerStream = 5, kStreams = 2;
 
@@ -172,8 +219,13 @@ struct AttentionCall {
   template <typename T>
   cpu::AttentionStream<T> stream(size_t i) const {
     if (!of(i, 0).defined()) return {};
-    return {of(i, 0).size(1), data<T>(of(i, 0)), data<T>(of(i, 1)), data<T>(of(i, 2)), data<T>(of(i, 3)),
-            data<T>(of(i, 4)), nullptr};
+    return {of(i, 0).size(1),
+            data<T>(of(i, 0)),
+            data<T>(of(i, 1)),
+            data<T>(of(i, 2)),
+            data<T>(of(i, 3)),
+            data<T>(of(i, 4)),
+            nullptr};
   }
 };
 
@@ -192,13 +244,15 @@ variable_list fused_attention(const AttentionCall& call) {
 
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   // Each tensor an argument of its own: gradients of tensors inside of a vector would be lost.
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                               const at::Tensor& norm_q, const at::Tensor& norm_k, const at::Tensor& context_q,
-                               const at::Tensor& context_k, const at::Tensor& context_v,
-                               const at::Tensor& context_norm_q, const at::Tensor& context_norm_k, int64_t heads,
-                               double eps) {
-    const variable_list inputs = {q,         k,         v,         norm_q,         norm_k,
-                                  context_q, context_k, context_v, context_norm_q, context_norm_k};
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                               const at::Tensor& v, const Optional& norm_q, const Optional& norm_k,
+                               const Optional& context_q, const Optional& context_k,
+                               const Optional& context_v, const Optional& context_norm_q,
+                               const Optional& context_norm_k, int64_t heads, double eps) {
+    variable_list inputs = {q, k, v};
+    for (const auto* t :
+         {&norm_q, &norm_k, &context_q, &context_k, &context_v, &context_norm_q, &context_norm_k})
+      inputs.push_back(tensor(*t));
     ctx->save_for_backward(inputs);
     ctx->saved_data["heads"] = heads;
     ctx->saved_data["eps"] = eps;
@@ -210,10 +264,12 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
                              ctx->saved_data["eps"].toDouble()};
     variable_list outs, of_inputs;
     for (auto& g : gradients) outs.push_back(g.defined() ? g.contiguous() : g);
+    size_t edge = 0;  // absent tensors have none
     for (size_t i = 0; i < call.inputs.size(); ++i) {
       const auto& input = call.inputs[i];
       const bool is_norm = i % kPerStream >= 3;
-      if (!input.defined() || (is_norm && !ctx->needs_input_grad(i)))
+      const bool wanted = input.defined() && ctx->needs_input_grad(edge++);
+      if (!input.defined() || (is_norm && !wanted))
         of_inputs.emplace_back();
       else
         of_inputs.push_back(is_norm ? at::zeros(input.sizes(), input.options().dtype(at::kFloat))
@@ -225,7 +281,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       cpu::AttentionGradient<T> to[kStreams];
       for (size_t i = 0; i < outs.size(); ++i) {
         const auto* part = &of_inputs[i * kPerStream];
-        to[i] = {data<T>(outs[i]),           mutable_data<T>(part[0]),     mutable_data<T>(part[1]),
+        to[i] = {data<T>(outs[i]),         mutable_data<T>(part[0]),     mutable_data<T>(part[1]),
                  mutable_data<T>(part[2]), mutable_data<float>(part[3]), mutable_data<float>(part[4])};
       }
       cpu::kernels<T>().attention_backward(streams, to, call.shape());
@@ -239,13 +295,14 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 
 struct LoraFunction : torch::autograd::Function<LoraFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, const at::Tensor& a, const at::Tensor& b, double scale) {
+                            const Optional& bias, const at::Tensor& a, const at::Tensor& b, double scale) {
     const auto flat = x.reshape({-1, x.size(-1)});
     const auto down = at::mm(flat, a.t());
-    auto y = bias.defined() ? at::addmm(bias, flat, weight.t()) : at::mm(flat, weight.t());
+    auto y = bias ? at::addmm(*bias, flat, weight.t()) : at::mm(flat, weight.t());
     y.addmm_(down, b.t(), 1.0, scale);
     ctx->save_for_backward({flat, weight, a, b, down});
     ctx->saved_data["scale"] = scale;
+    ctx->saved_data["bias"] = bias.has_value();
     auto sizes = x.sizes().vec();
     sizes.back() = weight.size(0);
     return y.view(sizes);
@@ -265,11 +322,16 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
       sizes.back() = weight.size(1);
       g_x = g_x.view(sizes);
     }
+    const bool bias = ctx->saved_data["bias"].toBool();
+    const size_t edge_a = bias ? 3 : 2;
+    const auto wanted = [&](size_t edge, const auto& gradient) {
+      return ctx->needs_input_grad(edge) ? gradient() : at::Tensor();
+    };
     return {g_x,
-            ctx->needs_input_grad(1) ? at::mm(g.t(), x) : at::Tensor(),
-            ctx->needs_input_grad(2) ? g.sum(0) : at::Tensor(),
-            ctx->needs_input_grad(3) ? at::mm(g_down.t(), x).mul_(scale) : at::Tensor(),
-            ctx->needs_input_grad(4) ? at::mm(g.t(), down).mul_(scale) : at::Tensor(),
+            wanted(1, [&] { return at::mm(g.t(), x); }),
+            bias ? wanted(2, [&] { return g.sum(0); }) : at::Tensor(),
+            wanted(edge_a, [&] { return at::mm(g_down.t(), x).mul_(scale); }),
+            wanted(edge_a + 1, [&] { return at::mm(g.t(), down).mul_(scale); }),
             at::Tensor()};
   }
 };
@@ -300,8 +362,8 @@ bool attention_is_fused(const TokenStream& x, const TokenStream& context, int64_
 
 }  // namespace
 
-at::Tensor modulated_layer_norm(const at::Tensor& x_BLD, const at::Tensor& shift_B1D, const at::Tensor& scale_B1D,
-                                double eps) {
+at::Tensor modulated_layer_norm(const at::Tensor& x_BLD, const at::Tensor& shift_B1D,
+                                const at::Tensor& scale_B1D, double eps) {
   if (!is_fused(x_BLD))
     return at::addcmul(shift_B1D, at::layer_norm(x_BLD, {x_BLD.size(2)}, {}, {}, eps), scale_B1D + 1.0);
   const auto x = x_BLD.contiguous(), shift = rows(shift_B1D), scale = rows(scale_B1D);
@@ -322,6 +384,15 @@ at::Tensor gelu_tanh(const at::Tensor& x) {
   return needs_gradient({dense}) ? GeluFunction::apply(dense) : fused_gelu(dense);
 }
 
+at::Tensor group_norm_silu(const Norm& norm, const at::Tensor& x_BCHW) {
+  if (!is_fused(x_BCHW) || norm.weight.scalar_type() != x_BCHW.scalar_type())
+    return at::silu(group_norm(norm, x_BCHW));
+  const auto x = x_BCHW.contiguous();
+  if (needs_gradient({x, norm.weight, norm.bias}))
+    return GroupNormSiluFunction::apply(x, norm.weight, norm.bias, norm.width, norm.eps);
+  return fused_group_norm_silu(norm, x);
+}
+
 JointAttention joint_attention(const TokenStream& x, const TokenStream& context, int64_t heads) {
   if (!attention_is_fused(x, context, heads)) return plain_attention(x, context, heads);
   variable_list t;
@@ -332,15 +403,16 @@ JointAttention joint_attention(const TokenStream& x, const TokenStream& context,
       gradient = gradient || needs_gradient({part});
     }
   const double eps = x.norm_q.eps;
-  const auto outs = gradient ? AttentionFunction::apply(t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9],
-                                                        heads, eps)
+  const auto outs = gradient ? AttentionFunction::apply(t[0], t[1], t[2], optional(t[3]), optional(t[4]),
+                                                        optional(t[5]), optional(t[6]), optional(t[7]),
+                                                        optional(t[8]), optional(t[9]), heads, eps)
                              : fused_attention({t, heads, eps});
   return {outs[0], outs.size() > 1 ? outs[1] : at::Tensor()};
 }
 
-at::Tensor lora_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& a,
-                       const at::Tensor& b, double scale) {
-  return LoraFunction::apply(x, weight, bias, a, b, scale);
+at::Tensor lora_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                       const at::Tensor& a, const at::Tensor& b, double scale) {
+  return LoraFunction::apply(x, weight, optional(bias), a, b, scale);
 }
 
 }  // namespace thalweg

@@ -2,8 +2,8 @@
 
 #include <malloc.h>
 
-// jemalloc reads its settings from a symbol of this name. Without the first one blocks above 8 MB would be given
-// back at once.
+// jemalloc reads its settings from a symbol of this name. Without the first one blocks above 8 MB would be
+// given back at once.
 extern "C" {
 extern const char* malloc_conf;
 const char* malloc_conf = "oversize_threshold:0,dirty_decay_ms:60000,muzzy_decay_ms:60000";

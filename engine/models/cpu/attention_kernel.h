@@ -1,5 +1,5 @@
-// Attention of few tokens, a head at a time: queries, keys and values of one head fit the first-level cache, so scores
-// never reach memory, and the backward computes them again. Included by kernels_*.cpp alone.
+// Attention of few tokens, a head at a time: queries, keys and values of one head fit the first-level cache,
+// so scores never reach memory, and the backward computes them again. Included by kernels_*.cpp alone.
 #pragma once
 
 #include <memory>
@@ -94,8 +94,8 @@ inline void norm_rows(float* x, const T* weight, int64_t rows, int64_t dim, floa
 
 // From the gradient of norm_rows' result to that of its argument `x` (as stored, before the norm), in place.
 template <typename T>
-inline void norm_rows_backward(float* g, const T* x, int64_t stride, const T* weight, int64_t rows, int64_t dim,
-                               const float* scale, float* g_weight) {
+inline void norm_rows_backward(float* g, const T* x, int64_t stride, const T* weight, int64_t rows,
+                               int64_t dim, const float* scale, float* g_weight) {
   for (int64_t r = 0; r < rows; ++r) {
     float* row = g + r * Head::kRow;
     const T* source = x + r * stride;
@@ -178,7 +178,8 @@ void attention(const AttentionStream<T> streams[2], AttentionShape s) {
   for (int64_t b = 0; b < s.batch; ++b)
     for (int64_t h = 0; h < s.heads; ++h) {
       read_head(streams, s, b, h, head);
-      product(head.p, Head::kScores, 1, head.v, Head::kRow, head.d_out, Head::kRow, tokens, s.head_dim, tokens);
+      product(head.p, Head::kScores, 1, head.v, Head::kRow, head.d_out, Head::kRow, tokens, s.head_dim,
+              tokens);
       int64_t row = 0;
       for (int64_t i = 0; i < 2; ++i) {
         const auto& stream = streams[i];
@@ -210,7 +211,8 @@ void attention_backward(const AttentionStream<T> streams[2], const AttentionGrad
           std::memset(to, 0, static_cast<size_t>(stream.length * Head::kRow) * sizeof(float));
         row += stream.length;
       }
-      product(head.p, 1, Head::kScores, head.d_out, Head::kRow, head.d_v, Head::kRow, tokens, s.head_dim, tokens);
+      product(head.p, 1, Head::kScores, head.d_out, Head::kRow, head.d_v, Head::kRow, tokens, s.head_dim,
+              tokens);
       transpose(head.v, tokens, s.head_dim, padded(tokens), head.transposed);
       product(head.d_out, Head::kRow, 1, head.transposed, Head::kScores, head.d_p, Head::kScores, tokens,
               padded(tokens), s.head_dim);
@@ -222,8 +224,10 @@ void attention_backward(const AttentionStream<T> streams[2], const AttentionGrad
         for (int64_t j = 0; j < padded(tokens); j += kLanes)
           store(d_p + j, (load(d_p + j) - mean) * load(p + j) * scale);
       }
-      product(head.d_p, Head::kScores, 1, head.k, Head::kRow, head.d_q, Head::kRow, tokens, s.head_dim, tokens);
-      product(head.d_p, 1, Head::kScores, head.q, Head::kRow, head.d_k, Head::kRow, tokens, s.head_dim, tokens);
+      product(head.d_p, Head::kScores, 1, head.k, Head::kRow, head.d_q, Head::kRow, tokens, s.head_dim,
+              tokens);
+      product(head.d_p, 1, Head::kScores, head.q, Head::kRow, head.d_k, Head::kRow, tokens, s.head_dim,
+              tokens);
       row = 0;
       for (int64_t i = 0; i < 2; ++i) {
         const auto& stream = streams[i];

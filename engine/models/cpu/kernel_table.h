@@ -9,8 +9,8 @@ namespace {
 
 template <typename T>
 constexpr Kernels<T> table() {
-  return {layer_norm<T>, layer_norm_backward<T>, gated_sum<T>, gated_sum_backward<T>,
-          gelu<T>,       gelu_backward<T>,       attention<T>, attention_backward<T>};
+  return {layer_norm<T>,    layer_norm_backward<T>, gated_sum<T>, gated_sum_backward<T>, gelu<T>,
+          gelu_backward<T>, group_norm_silu<T>,     attention<T>, attention_backward<T>};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-// Fused CPU loops of a transformer block, over raw row-major arrays: no LibTorch here, so that the same source is
-// compiled once for each instruction set and picked when the program runs. Sums and products are float whatever the
-// elements are, in an order that depends on the sizes alone: one thread, the same bits each time.
+// Fused CPU loops of a transformer block, over raw row-major arrays: no LibTorch here, so that the same
+// source is compiled once for each instruction set and picked when the program runs. Sums and products are
+// float whatever the elements are, in an order that depends on the sizes alone: one thread, the same bits
+// each time.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,11 @@ struct Modulation {
 
 struct Tokens {
   int64_t batch = 0, length = 0, width = 0;
+};
+
+/// [batch, channels, pixels], normalised over `groups` of neighbouring channels.
+struct Pictures {
+  int64_t batch = 0, channels = 0, pixels = 0, groups = 0;
 };
 
 /// Joint attention of one or two token streams. Rows of q, k, v and out are [B, length, heads * head_dim].
@@ -53,8 +59,8 @@ struct Kernels {
   void (*layer_norm)(const T* x, Modulation<T> shift, Modulation<T> scale, T* y, float* mean, float* rstd,
                      Tokens n, float eps);
   /// g_shift and g_scale [B, width] may be null.
-  void (*layer_norm_backward)(const T* g, const T* x, Modulation<T> scale, const float* mean, const float* rstd,
-                              T* g_x, T* g_shift, T* g_scale, Tokens n);
+  void (*layer_norm_backward)(const T* g, const T* x, Modulation<T> scale, const float* mean,
+                              const float* rstd, T* g_x, T* g_shift, T* g_scale, Tokens n);
   /// x + gate y.
   void (*gated_sum)(const T* x, Modulation<T> gate, const T* y, T* out, Tokens n);
   /// g_y = g gate, g_gate [B, width] = sum over tokens of g y; g_gate may be null.
@@ -62,6 +68,8 @@ struct Kernels {
   /// The tanh form of GELU.
   void (*gelu)(const T* x, T* y, int64_t count);
   void (*gelu_backward)(const T* g, const T* x, T* g_x, int64_t count);
+  /// silu(group_norm(x) weight + bias); weight and bias [channels].
+  void (*group_norm_silu)(const T* x, const T* weight, const T* bias, T* y, Pictures n, float eps);
   /// softmax(q k^T / sqrt(head_dim)) v over the tokens of both streams, at most kMaxTokens together.
   void (*attention)(const AttentionStream<T> streams[2], AttentionShape shape);
   void (*attention_backward)(const AttentionStream<T> streams[2], const AttentionGradient<T> gradients[2],

@@ -1,5 +1,5 @@
-// The passes over tokens between a block's matrix products, each one reading and writing memory once. Included by
-// kernels_*.cpp alone. Widths that are no multiple of 16 end in a loop over single elements.
+// The passes over tokens between a block's matrix products, each one reading and writing memory once.
+// Included by kernels_*.cpp alone. Widths that are no multiple of 16 end in a loop over single elements.
 #pragma once
 
 #include <algorithm>
@@ -28,8 +28,8 @@ inline void store_some(T* p, F16 v, int64_t count) {
 }
 
 template <typename T>
-void layer_norm(const T* x, Modulation<T> shift, Modulation<T> scale, T* y, float* mean, float* rstd, Tokens n,
-                float eps) {
+void layer_norm(const T* x, Modulation<T> shift, Modulation<T> scale, T* y, float* mean, float* rstd,
+                Tokens n, float eps) {
   const auto width = static_cast<float>(n.width);
   for (int64_t row = 0; row < n.batch * n.length; ++row) {
     const T *from = x + row * n.width, *add = shift.row(row / n.length), *factor = scale.row(row / n.length);
@@ -48,8 +48,8 @@ void layer_norm(const T* x, Modulation<T> shift, Modulation<T> scale, T* y, floa
     for (d = 0; d < n.width; d += kLanes) {
       const int64_t left = n.width - d;
       const F16 normed = (load_some(from + d, left) - m) * r;
-      store_some(y + row * n.width + d, normed * (load_some(factor + d, left) + 1.0F) + load_some(add + d, left),
-                 left);
+      store_some(y + row * n.width + d,
+                 normed * (load_some(factor + d, left) + 1.0F) + load_some(add + d, left), left);
     }
     mean[row] = m;
     rstd[row] = r;
@@ -57,8 +57,8 @@ void layer_norm(const T* x, Modulation<T> shift, Modulation<T> scale, T* y, floa
 }
 
 template <typename T>
-void layer_norm_backward(const T* g, const T* x, Modulation<T> scale, const float* mean, const float* rstd, T* g_x,
-                         T* g_shift, T* g_scale, Tokens n) {
+void layer_norm_backward(const T* g, const T* x, Modulation<T> scale, const float* mean, const float* rstd,
+                         T* g_x, T* g_shift, T* g_scale, Tokens n) {
   const bool sums = g_shift != nullptr;
   std::vector<float> shifts(sums ? static_cast<size_t>(n.width) : 0), scales(shifts);
   for (int64_t b = 0; b < n.batch; ++b) {
@@ -105,7 +105,8 @@ void gated_sum(const T* x, Modulation<T> gate, const T* y, T* out, Tokens n) {
     for (int64_t d = 0; d < n.width; d += kLanes) {
       const int64_t left = n.width - d;
       store_some(out + at + d,
-                 load_some(x + at + d, left) + load_some(factor + d, left) * load_some(y + at + d, left), left);
+                 load_some(x + at + d, left) + load_some(factor + d, left) * load_some(y + at + d, left),
+                 left);
     }
   }
 }
@@ -148,6 +149,44 @@ void gelu_backward(const T* g, const T* x, T* g_x, int64_t count) {
     const F16 slope = kGeluTwoK * (v * v * (3.0F * kGeluC) + 1.0F);
     store_some(g_x + i, load_some(g + i, count - i) * (sigmoid + v * sigmoid * (1.0F - sigmoid) * slope),
                count - i);
+  }
+}
+
+// Blocks of floats, added up in double: a group of a large picture has millions of elements.
+template <typename T, typename Term>
+inline double sum_over(const T* x, int64_t count, const Term& term) {
+  constexpr int64_t kBlock = 4096;
+  double total = 0;
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t end = begin + kBlock < count ? begin + kBlock : count;
+    F16 partial{};
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) partial += term(load(x + i));
+    float rest = 0;
+    for (F16 v = term(load_some(x + i, end - i)); i < end; ++i) rest += v[i % kLanes];
+    total += sum(partial) + rest;
+  }
+  return total;
+}
+
+template <typename T>
+void group_norm_silu(const T* x, const T* weight, const T* bias, T* y, Pictures n, float eps) {
+  const int64_t per_group = n.channels / n.groups, span = per_group * n.pixels;
+  for (int64_t i = 0; i < n.batch * n.groups; ++i) {
+    const T* from = x + i * span;
+    const auto count = static_cast<double>(span);
+    const auto mean = static_cast<float>(sum_over(from, span, [](F16 v) { return v; }) / count);
+    const double variance = sum_over(from, span, [mean](F16 v) { return (v - mean) * (v - mean); }) / count;
+    const auto rstd = static_cast<float>(1.0 / std::sqrt(variance + static_cast<double>(eps)));
+    for (int64_t c = 0; c < per_group; ++c) {
+      const int64_t channel = i % n.groups * per_group + c, at = i * span + c * n.pixels;
+      const float factor = load_some(weight + channel, 1)[0] * rstd;
+      const float offset = load_some(bias + channel, 1)[0] - mean * factor;
+      for (int64_t p = 0; p < n.pixels; p += kLanes) {
+        const F16 v = load_some(x + at + p, n.pixels - p) * factor + offset;
+        store_some(y + at + p, v / (exponential(-v) + 1.0F), n.pixels - p);
+      }
+    }
   }
 }
 

@@ -1,5 +1,5 @@
-// Sixteen floats at a time, in the compiler's own vector types: each instruction set's translation unit turns them into
-// its registers. Included by kernels_*.cpp alone.
+// Sixteen floats at a time, in the compiler's own vector types: each instruction set's translation unit turns
+// them into its registers. Included by kernels_*.cpp alone.
 #pragma once
 
 #include <cmath>
@@ -72,8 +72,8 @@ inline float largest(F16 v) {
   return most;
 }
 
-// e^x: 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2] (Taylor, 2e-8 there). Below -87 it is 0 to within
-// the least normal number, above 88 it is 1.6e38; NaN stays NaN.
+// e^x: 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2] (Taylor, 2e-8 there). Below -87 it is 0 to
+// within the least normal number, above 88 it is 1.6e38; NaN stays NaN.
 inline F16 exponential(F16 x) {
   const F16 low = splat(-87.0F), high = splat(88.0F);
   const F16 bounded = x < low ? low : (x > high ? high : x);

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "engine/core/error.h"
+#include "engine/models/fused.h"
 #include "engine/weights/config.h"
 
 namespace thalweg {
@@ -104,7 +105,7 @@ at::Tensor AutoencoderKl::encode_moments(const at::Tensor& x_BCHW) const {
   auto y_BCHW = encoder_.conv_in(x_BCHW);
   for (const auto& scale : encoder_.scales) y_BCHW = scale.down(std::move(y_BCHW));
   y_BCHW = encoder_.mid(y_BCHW);
-  y_BCHW = encoder_.conv_out(norm_silu(encoder_.norm_out, y_BCHW));
+  y_BCHW = encoder_.conv_out(group_norm_silu(encoder_.norm_out, y_BCHW));
   return quant_conv_ ? (*quant_conv_)(y_BCHW) : y_BCHW;
 }
 
@@ -112,7 +113,7 @@ at::Tensor AutoencoderKl::decode(const at::Tensor& z_BCHW) const {
   auto y_BCHW = decoder_.conv_in(post_quant_conv_ ? (*post_quant_conv_)(z_BCHW) : z_BCHW);
   y_BCHW = decoder_.mid(y_BCHW);
   for (const auto& scale : decoder_.scales) y_BCHW = scale.up(std::move(y_BCHW));
-  return decoder_.conv_out(norm_silu(decoder_.norm_out, y_BCHW));
+  return decoder_.conv_out(group_norm_silu(decoder_.norm_out, y_BCHW));
 }
 
 at::Tensor AutoencoderKl::scaled(const at::Tensor& z) const {

@@ -2,13 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/models/fused.h"
+
 namespace thalweg {
 namespace {
-
-/// Overwrites its input unless a backward needs it.
-at::Tensor silu_over(at::Tensor x) {
-  return x.requires_grad() ? at::silu(x) : at::silu_(x);
-}
 
 at::Tensor run(const std::vector<VaeResnet>& resnets, at::Tensor x_BCHW) {
   for (const auto& resnet : resnets) x_BCHW = resnet(x_BCHW);
@@ -16,10 +13,6 @@ at::Tensor run(const std::vector<VaeResnet>& resnets, at::Tensor x_BCHW) {
 }
 
 }  // namespace
-
-at::Tensor norm_silu(const Norm& norm, const at::Tensor& x_BCHW) {
-  return silu_over(group_norm(norm, x_BCHW));
-}
 
 VaeResnet VaeResnet::bind(Binder binder, int64_t in, int64_t out, int64_t groups) {
   VaeResnet block;
@@ -32,7 +25,7 @@ VaeResnet VaeResnet::bind(Binder binder, int64_t in, int64_t out, int64_t groups
 }
 
 at::Tensor VaeResnet::operator()(const at::Tensor& x_BCHW) const {
-  auto y_BCHW = conv2(norm_silu(norm2, conv1(norm_silu(norm1, x_BCHW))));
+  auto y_BCHW = conv2(group_norm_silu(norm2, conv1(group_norm_silu(norm1, x_BCHW))));
   const auto base_BCHW = shortcut ? (*shortcut)(x_BCHW) : x_BCHW;
   return y_BCHW.requires_grad() || base_BCHW.requires_grad() ? y_BCHW + base_BCHW : y_BCHW.add_(base_BCHW);
 }

@@ -52,7 +52,4 @@ struct VaeScale {
   at::Tensor up(at::Tensor x_BCHW) const;
 };
 
-/// silu(group_norm(x)): the activation stands between norm and convolution everywhere here.
-at::Tensor norm_silu(const Norm& norm, const at::Tensor& x_BCHW);
-
 }  // namespace thalweg
