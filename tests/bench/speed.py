@@ -1,0 +1,136 @@
+"""Thalweg beside the Python peer: one iteration of each method by phase, load time and peak memory, on the same folder,
+sizes, precision and cores, in turn within one run.
+
+    python tests/bench/speed.py [--rounds 3] [--iterations 3] [--threads 2] [--only flow_grpo] [--write docs/results/speed.md]
+
+Each round runs Thalweg, the eager peer and the torch.compile'd peer one after the other; a figure is the median over all
+counted iterations of all rounds. Needs a quiet machine: the peer's two threads wait for each other in every operation."""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BENCH = ROOT / "tests/bench"
+PHASES = ["rollout", "decode", "reward", "train", "optimizer", "iteration"]
+PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg"))
+BUILD = pathlib.Path(os.environ.get("THALWEG_BUILD", ROOT / "build/release"))
+
+
+def measured(command, **options):
+    """Standard output, and the peak of the resident memory in MiB."""
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, cwd=ROOT, **options)
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"failed: {' '.join(map(str, command))}")
+    return out, usage.ru_maxrss / 1024
+
+
+def thalweg(job_path, folder, iterations, threads):
+    few = folder / "few.txt"  # the base and final evaluations are not measured
+    few.write_text("\n".join((ROOT / "assets/prompts/scenes/select.txt").read_text().splitlines()[:4]) + "\n")
+    output = folder / "thalweg"
+    sets = {"/prompts/select": few, "/prompts/eval": few, "/iterations": 1 + iterations, "/parallel/workers": threads}
+    command = [PROGRAM, "run", job_path, "--output", output]
+    for pointer, value in sets.items():
+        command += ["--set", f"{pointer}={value}"]
+    _, peak = measured(command, stderr=subprocess.DEVNULL)
+    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if row["kind"] == "train"]
+    times = [{phase: [row["time_phases"][phase]["wall_s"], row["time_phases"][phase]["cpu_s"]]
+              for phase in PHASES if phase in row["time_phases"]} for row in rows[1:]]
+    return {"peak_mib": peak, "iterations": times, "rewards": [row["reward"] for row in rows]}
+
+
+def load_time(folder):
+    """Best of the wall times of opening the model, each in a process of its own."""
+    best = None
+    for _ in range(5):
+        found = json.loads(measured([BUILD / "tests/load", folder])[0])
+        best = found if best is None or found["wall_s"] < best["wall_s"] else best
+    return best["wall_s"], best["cpu_s"]
+
+
+def peer(job_path, mode, iterations, threads):
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    out, peak = measured([sys.executable, BENCH / "peer.py", job_path, mode, iterations, 2 if mode == "compiled" else 1,
+                          threads], env=environment, stderr=subprocess.DEVNULL)
+    return {**json.loads(out), "peak_mib": peak}
+
+
+def median(runs, phase, which):
+    return statistics.median(row[phase][which] for run in runs for row in run["iterations"] if phase in row)
+
+
+def compare(method, arguments):
+    job_path = BENCH / f"jobs/{method}.json"
+    runs = {"thalweg": [], "eager": [], "compiled": []}
+    for _ in range(arguments.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            runs["thalweg"].append(thalweg(job_path, pathlib.Path(folder), arguments.iterations, arguments.threads))
+        for mode in ("eager", "compiled"):
+            runs[mode].append(peer(job_path, mode, arguments.iterations, arguments.threads))
+        print(f"  {method}: a round is done", file=sys.stderr, flush=True)
+    return runs
+
+
+def table(method, runs):
+    lines = [f"### {method}", "",
+             "| phase | Thalweg | eager | compiled | eager / Thalweg | compiled / Thalweg | the same, CPU time |",
+             "|---|---|---|---|---|---|---|"]
+    for phase in PHASES:
+        wall = [median(runs[name], phase, 0) for name in ("thalweg", "eager", "compiled")]
+        cpu = [median(runs[name], phase, 1) for name in ("thalweg", "eager", "compiled")]
+        ratio = lambda t, i: f"{t[i] / t[0]:.2f}" if t[0] > 0.002 else "-"
+        lines.append(f"| {phase} | {wall[0]:.3f} s | {wall[1]:.3f} s | {wall[2]:.3f} s | {ratio(wall, 1)} | "
+                     f"{ratio(wall, 2)} | {ratio(cpu, 1)}, {ratio(cpu, 2)} |")
+    peaks = [statistics.median(run["peak_mib"] for run in runs[name]) for name in ("thalweg", "eager", "compiled")]
+    lines.append(f"| peak memory | {peaks[0]:.0f} MiB | {peaks[1]:.0f} MiB | {peaks[2]:.0f} MiB | "
+                 f"{peaks[1] / peaks[0]:.2f} | {peaks[2] / peaks[0]:.2f} | |")
+    return lines + [""]
+
+
+def processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            flags = line.split()
+            wanted = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return ", ".join(wanted)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=["flow_grpo", "diffusion_nft"])
+    parser.add_argument("--write", help="replace the tables of this page")
+    arguments = parser.parse_args()
+    started, lines, eager_loads = os.getloadavg()[0], [], []
+    for method in [arguments.only] if arguments.only else ["flow_grpo", "diffusion_nft"]:
+        runs = compare(method, arguments)
+        lines += table(method, runs)
+        eager_loads += [run["load"] for run in runs["eager"] + runs["compiled"]]
+    ours, theirs = load_time(ROOT / "assets/models/tiny-sd3"), min(eager_loads)
+    lines += [f"Loading the model: {ours[0] * 1000:.0f} ms against {theirs[0] * 1000:.0f} ms, "
+              f"ratio {theirs[0] / ours[0]:.1f} (CPU time: {theirs[1] / ours[1]:.1f}); best of each, imports not counted.",
+              "", f"{arguments.rounds} rounds of {arguments.iterations} counted iterations, {arguments.threads} threads each, "
+              f"load before the run {started:.1f}, processor with {processor()}, {time.strftime('%Y-%m-%d')}.", ""]
+    text = "\n".join(lines)
+    print(text)
+    if arguments.write:
+        page = pathlib.Path(arguments.write)
+        head, _, rest = page.read_text().partition("<!-- tables -->")
+        _, _, tail = rest.partition("<!-- end of tables -->")
+        page.write_text(f"{head}<!-- tables -->\n{text}<!-- end of tables -->{tail}")
+
+
+main()
