@@ -50,8 +50,14 @@ def test_stopped_run_goes_on(whole, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) in (0, 3)  # 0: it was done before the signal came
+    # The newest checkpoint is damaged besides: the one before it is taken, if there is one.
+    newest = max((tmp_path / "stopped").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    (newest / "manifest.json").write_text("{")
     run = thalweg("run", job)
     assert run.returncode == 0, run.stderr
+    assert f"is damaged and passed over: {newest}/manifest.json" in run.stdout + run.stderr
+    first = json.loads((tmp_path / "stopped" / "events.jsonl").read_text().splitlines()[0])
+    assert (first["type"], first["data"]["checkpoint"]) == ("checkpoint_damaged", newest.name)
     assert weights(tmp_path / "stopped") == weights(whole)
 
 
