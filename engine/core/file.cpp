@@ -150,11 +150,18 @@ void sync_path(const fs::path& path) {
   if (code != 0) throw_io_error(path, "cannot be synced to disk", code);
 }
 
-void sync_tree(const fs::path& folder) {
+std::vector<fs::path> entries_below(const fs::path& folder) {
+  std::vector<fs::path> entries;
   std::error_code ec;
   for (fs::recursive_directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec))
-    sync_path(it->path());
+    entries.push_back(it->path());
   if (ec) throw_io_error(folder, "cannot be listed", ec.value());
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+void sync_tree(const fs::path& folder) {
+  for (const auto& entry : entries_below(folder)) sync_path(entry);
   sync_path(folder);
 }
 

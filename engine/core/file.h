@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace thalweg {
 
@@ -68,6 +69,9 @@ void write_synced(const std::filesystem::path& path, std::string_view bytes);
 
 /// Fsyncs a file, or a folder's list of entries.
 void sync_path(const std::filesystem::path& path);
+
+/// All files and folders below `folder`, sorted.
+std::vector<std::filesystem::path> entries_below(const std::filesystem::path& folder);
 
 /// Fsyncs every file and folder below `folder`, then `folder` itself.
 void sync_tree(const std::filesystem::path& folder);

@@ -40,17 +40,10 @@ fs::path temporary_of(const fs::path& run_dir, int64_t step) {
   return run_dir / ("." + kPrefix + std::to_string(step) + ".tmp");
 }
 
-std::vector<fs::path> files_under(const fs::path& folder) {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 Json manifest_of(const fs::path& folder, int64_t step, const Json& run) {
   Json files = Json::array();
-  for (const auto& file : files_under(folder)) {
+  for (const auto& file : entries_below(folder)) {
+    if (fs::is_directory(file)) continue;
     files.push_back({{"name", file.lexically_relative(folder).generic_string()},
                      {"size", fs::file_size(file)},
                      {"sha256", sha256_file(file)}});
