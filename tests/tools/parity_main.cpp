@@ -14,6 +14,8 @@
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
 #include "engine/models/vae/autoencoder_kl.h"
+#include "engine/models/vision/clip_model.h"
+#include "engine/models/vision/image_processor.h"
 #include "engine/weights/safetensors.h"
 
 namespace {
@@ -61,6 +63,25 @@ TensorMap clip_text(const path& folder, const TensorMap& inputs) {
       {"penultimate", features.penultimate_BLD}, {"last", features.last_BLD}, {"pooled", features.pooled_BP}};
 }
 
+/// ids, pixels -> both towers' features.
+TensorMap clip(const path& folder, const TensorMap& inputs) {
+  const auto model = load_clip_model(folder);
+  return {{"text_embeds", model.text(input(inputs, "ids")).pooled_BP},
+          {"image_embeds", model.vision(input(inputs, "pixels"))},
+          {"logit_scale", model.logit_scale}};
+}
+
+/// Pictures [3,H,W] by any name -> what a vision tower gets of each.
+TensorMap image_processor(const path& folder, const TensorMap& inputs) {
+  const auto processor = ImageProcessor::load(folder);
+  TensorMap pixels;
+  for (const auto& [name, frame_3HW] : inputs) {
+    pixels["exact/" + name] = processor.exact(frame_3HW);
+    pixels["smooth/" + name] = processor.smooth(frame_3HW);
+  }
+  return pixels;
+}
+
 /// x, timestep (1000 sigma), prompt_embeds, pooled -> velocity.
 TensorMap sd3_transformer(const path& folder, const TensorMap& inputs) {
   const auto config_path = folder / "config.json";
@@ -76,7 +97,9 @@ TensorMap sd3_transformer(const path& folder, const TensorMap& inputs) {
 
 const std::map<std::string, Component>& components() {
   static const std::map<std::string, Component> table{
+      {"clip", clip},
       {"clip-text", clip_text},
+      {"image-processor", image_processor},
       {"transformer", sd3_transformer},
       {"vae-decode", vae_decode},
       {"vae-encode", vae_encode},

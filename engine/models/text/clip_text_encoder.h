@@ -1,24 +1,19 @@
-// CLIPTextModelWithProjection of transformers (Radford et al. 2021, arXiv 2103.00020): a causal transformer
-// over token ids whose feature at the end token is projected. B prompts, L tokens, D width, P projection.
+// CLIPTextModelWithProjection of transformers, and the text half of its CLIPModel, which has the same names:
+// a causal transformer over token ids whose feature at the end token is projected. B prompts, L tokens, D
+// width, P projection.
 #pragma once
 
 #include <filesystem>
-#include <string>
 #include <vector>
 
-#include "engine/core/json.h"
-#include "engine/models/binder.h"
+#include "engine/models/clip_layer.h"
 
 namespace thalweg {
 
 /// config.json of the component; the defaults are transformers'.
-struct ClipTextConfig {
-  int64_t vocab_size = 49408, max_position_embeddings = 77;
-  int64_t hidden_size = 512, intermediate_size = 2048, projection_dim = 512;
-  int64_t num_hidden_layers = 12, num_attention_heads = 8;
+struct ClipTextConfig : ClipLayerConfig {
+  int64_t vocab_size = 49408, max_position_embeddings = 77, projection_dim = 512;
   int64_t eos_token_id = 49407;
-  double layer_norm_eps = 1e-5;
-  std::string hidden_act = "quick_gelu";  // or "gelu"
 };
 
 struct ClipTextFeatures {
@@ -41,18 +36,12 @@ class ClipTextEncoder {
   const Config& config() const { return config_; }
 
  private:
-  struct Layer {
-    Norm norm1, norm2;
-    Linear to_q, to_k, to_v, to_out, fc1, fc2;
-  };
-  static Layer bind_layer(const Config& config, Binder binder);
-  at::Tensor run(const Layer& layer, const at::Tensor& x_BLD) const;
   void check(const at::Tensor& ids_BL) const;
   at::Tensor end_positions(const at::Tensor& ids_BL) const;
 
   Config config_;
   at::Tensor token_embedding_VD_, position_embedding_LD_;
-  std::vector<Layer> layers_;
+  std::vector<ClipLayer> layers_;
   Norm final_norm_;
   Linear projection_;
 };
