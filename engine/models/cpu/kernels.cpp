@@ -1,5 +1,9 @@
 #include "engine/models/cpu/kernels.h"
 
+#include <ATen/Version.h>
+
+#include <string>
+
 #include "engine/models/cpu/isa.h"
 
 namespace thalweg::cpu {
@@ -7,19 +11,12 @@ namespace {
 
 enum class Isa { avx512, avx2, baseline };
 
-Isa of_this_processor() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return Isa::avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
-#endif
-  return Isa::baseline;
-}
-
-const Isa& isa() {
-  static const Isa found = of_this_processor();
+// What ATen's own loops use, so that one name (and ATEN_CPU_CAPABILITY) stands for both.
+Isa isa() {
+  static const Isa found = [] {
+    const auto capability = at::get_cpu_capability();
+    return capability == "AVX512" ? Isa::avx512 : capability == "AVX2" ? Isa::avx2 : Isa::baseline;
+  }();
   return found;
 }
 

@@ -1,7 +1,7 @@
-// Fused CPU loops of a transformer block, over raw row-major arrays: no LibTorch here, so that the same
-// source is compiled once for each instruction set and picked when the program runs. Sums and products are
-// float whatever the elements are, in an order that depends on the sizes alone: one thread, the same bits
-// each time.
+// Fused CPU loops of a transformer block, over raw row-major arrays: no LibTorch in them, so that the same
+// source is compiled once for each instruction set and picked as ATen picks its own when the program runs.
+// Sums and products are float whatever the elements are, in an order that depends on the sizes alone: one
+// thread, the same bits each time.
 #pragma once
 
 #include <cstdint>
