@@ -170,13 +170,19 @@ struct GeluFunction : torch::autograd::Function<GeluFunction> {
   }
 };
 
+bool is_interleaved(const at::Tensor& x_BCHW) {
+  return x_BCHW.is_contiguous(at::MemoryFormat::ChannelsLast) && x_BCHW.size(1) % 16 == 0;
+}
+
 at::Tensor fused_group_norm_silu(const Norm& norm, const at::Tensor& x) {
   const auto y = at::empty_like(x);
   with_type(x, [&](auto type) {
     using T = decltype(type);
     const cpu::Pictures pictures{x.size(0), x.size(1), x.size(2) * x.size(3), norm.width};
-    cpu::kernels<T>().group_norm_silu(data<T>(x), data<T>(norm.weight), data<T>(norm.bias),
-                                      mutable_data<T>(y), pictures, static_cast<float>(norm.eps));
+    const auto& kernels = cpu::kernels<T>();
+    const auto pass = is_interleaved(x) ? kernels.group_norm_silu_interleaved : kernels.group_norm_silu;
+    pass(data<T>(x), data<T>(norm.weight), data<T>(norm.bias), mutable_data<T>(y), pictures,
+         static_cast<float>(norm.eps));
   });
   return y;
 }
@@ -387,7 +393,7 @@ at::Tensor gelu_tanh(const at::Tensor& x) {
 at::Tensor group_norm_silu(const Norm& norm, const at::Tensor& x_BCHW) {
   if (!is_fused(x_BCHW) || norm.weight.scalar_type() != x_BCHW.scalar_type())
     return at::silu(group_norm(norm, x_BCHW));
-  const auto x = x_BCHW.contiguous();
+  const auto x = is_interleaved(x_BCHW) ? x_BCHW : x_BCHW.contiguous();
   if (needs_gradient({x, norm.weight, norm.bias}))
     return GroupNormSiluFunction::apply(x, norm.weight, norm.bias, norm.width, norm.eps);
   return fused_group_norm_silu(norm, x);

@@ -25,7 +25,8 @@ struct Tokens {
   int64_t batch = 0, length = 0, width = 0;
 };
 
-/// [batch, channels, pixels], normalised over `groups` of neighbouring channels.
+/// Normalised over `groups` of neighbouring channels; [batch, channels, pixels] or, interleaved, [batch,
+/// pixels, channels].
 struct Pictures {
   int64_t batch = 0, channels = 0, pixels = 0, groups = 0;
 };
@@ -70,6 +71,9 @@ struct Kernels {
   void (*gelu_backward)(const T* g, const T* x, T* g_x, int64_t count);
   /// silu(group_norm(x) weight + bias); weight and bias [channels].
   void (*group_norm_silu)(const T* x, const T* weight, const T* bias, T* y, Pictures n, float eps);
+  /// The same of interleaved pictures; channels: a multiple of 16.
+  void (*group_norm_silu_interleaved)(const T* x, const T* weight, const T* bias, T* y, Pictures n,
+                                      float eps);
   /// softmax(q k^T / sqrt(head_dim)) v over the tokens of both streams, at most kMaxTokens together.
   void (*attention)(const AttentionStream<T> streams[2], AttentionShape shape);
   void (*attention_backward)(const AttentionStream<T> streams[2], const AttentionGradient<T> gradients[2],

@@ -1,5 +1,5 @@
 // The passes over tokens between a block's matrix products, each one reading and writing memory once.
-// Included by kernels_*.cpp alone. Widths that are no multiple of 16 end in a loop over single elements.
+// Included by kernels_*.cpp alone.
 #pragma once
 
 #include <algorithm>
@@ -9,23 +9,6 @@
 
 namespace thalweg::cpu {
 namespace {
-
-// The last, incomplete group of a row is copied to and from full ones.
-template <typename T>
-inline F16 load_some(const T* p, int64_t count) {
-  if (count >= kLanes) return load(p);
-  T padded[kLanes] = {};
-  for (int64_t i = 0; i < count; ++i) padded[i] = p[i];
-  return load(padded);
-}
-
-template <typename T>
-inline void store_some(T* p, F16 v, int64_t count) {
-  if (count >= kLanes) return store(p, v);
-  T padded[kLanes];
-  store(padded, v);
-  for (int64_t i = 0; i < count; ++i) p[i] = padded[i];
-}
 
 template <typename T>
 void layer_norm(const T* x, Modulation<T> shift, Modulation<T> scale, T* y, float* mean, float* rstd,
@@ -149,44 +132,6 @@ void gelu_backward(const T* g, const T* x, T* g_x, int64_t count) {
     const F16 slope = kGeluTwoK * (v * v * (3.0F * kGeluC) + 1.0F);
     store_some(g_x + i, load_some(g + i, count - i) * (sigmoid + v * sigmoid * (1.0F - sigmoid) * slope),
                count - i);
-  }
-}
-
-// Blocks of floats, added up in double: a group of a large picture has millions of elements.
-template <typename T, typename Term>
-inline double sum_over(const T* x, int64_t count, const Term& term) {
-  constexpr int64_t kBlock = 4096;
-  double total = 0;
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
-    const int64_t end = begin + kBlock < count ? begin + kBlock : count;
-    F16 partial{};
-    int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) partial += term(load(x + i));
-    float rest = 0;
-    for (F16 v = term(load_some(x + i, end - i)); i < end; ++i) rest += v[i % kLanes];
-    total += sum(partial) + rest;
-  }
-  return total;
-}
-
-template <typename T>
-void group_norm_silu(const T* x, const T* weight, const T* bias, T* y, Pictures n, float eps) {
-  const int64_t per_group = n.channels / n.groups, span = per_group * n.pixels;
-  for (int64_t i = 0; i < n.batch * n.groups; ++i) {
-    const T* from = x + i * span;
-    const auto count = static_cast<double>(span);
-    const auto mean = static_cast<float>(sum_over(from, span, [](F16 v) { return v; }) / count);
-    const double variance = sum_over(from, span, [mean](F16 v) { return (v - mean) * (v - mean); }) / count;
-    const auto rstd = static_cast<float>(1.0 / std::sqrt(variance + static_cast<double>(eps)));
-    for (int64_t c = 0; c < per_group; ++c) {
-      const int64_t channel = i % n.groups * per_group + c, at = i * span + c * n.pixels;
-      const float factor = load_some(weight + channel, 1)[0] * rstd;
-      const float offset = load_some(bias + channel, 1)[0] - mean * factor;
-      for (int64_t p = 0; p < n.pixels; p += kLanes) {
-        const F16 v = load_some(x + at + p, n.pixels - p) * factor + offset;
-        store_some(y + at + p, v / (exponential(-v) + 1.0F), n.pixels - p);
-      }
-    }
   }
 }
 

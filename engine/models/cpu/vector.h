@@ -47,6 +47,23 @@ inline void store(BFloat16* p, F16 v) {
   std::memcpy(p, &half, sizeof half);
 }
 
+// The last, incomplete group of a row, of `count` elements: it is copied to and from full ones.
+template <typename T>
+inline F16 load_some(const T* p, int64_t count) {
+  if (count >= kLanes) return load(p);
+  T padded[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) padded[i] = p[i];
+  return load(padded);
+}
+
+template <typename T>
+inline void store_some(T* p, F16 v, int64_t count) {
+  if (count >= kLanes) return store(p, v);
+  T padded[kLanes];
+  store(padded, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = padded[i];
+}
+
 inline F16 splat(float x) {
   return x - F16{};
 }

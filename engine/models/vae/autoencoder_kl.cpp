@@ -110,10 +110,13 @@ at::Tensor AutoencoderKl::encode_moments(const at::Tensor& x_BCHW) const {
 }
 
 at::Tensor AutoencoderKl::decode(const at::Tensor& z_BCHW) const {
-  auto y_BCHW = decoder_.conv_in(post_quant_conv_ ? (*post_quant_conv_)(z_BCHW) : z_BCHW);
+  // On a CPU, channels next to each other all the way: no convolution has to turn its pictures around.
+  const auto layout = z_BCHW.is_cpu() ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  const auto z = z_BCHW.contiguous(layout);
+  auto y_BCHW = decoder_.conv_in(post_quant_conv_ ? (*post_quant_conv_)(z) : z);
   y_BCHW = decoder_.mid(y_BCHW);
   for (const auto& scale : decoder_.scales) y_BCHW = scale.up(std::move(y_BCHW));
-  return decoder_.conv_out(group_norm_silu(decoder_.norm_out, y_BCHW));
+  return decoder_.conv_out(group_norm_silu(decoder_.norm_out, y_BCHW)).contiguous();
 }
 
 at::Tensor AutoencoderKl::scaled(const at::Tensor& z) const {
