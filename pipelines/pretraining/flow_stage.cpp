@@ -126,8 +126,8 @@ at::Tensor flow_loss(const PretrainOptions& o, const Sd3Parts& parts, const Tens
   const auto transformer = Sd3Transformer::bind(parts.transformer, Binder(backbone, "transformer"));
   const auto first = ClipTextEncoder::bind(parts.first, Binder(first_weights, "text_encoder"));
   const auto second = ClipTextEncoder::bind(parts.second, Binder(second_weights, "text_encoder_2"));
-  const auto c = sd3_conditioning(first, b.ids_BL, second, b.ids_BL, parts.transformer.joint_attention_dim,
-                                  o.max_sequence_length);
+  const auto t5_1LD = at::zeros({1, o.max_sequence_length, parts.transformer.joint_attention_dim});
+  const auto c = sd3_conditioning(first, b.ids_BL, second, b.ids_BL, t5_1LD);
   const auto sigma = b.sigma_B.view({-1, 1, 1, 1});
   const auto x = (1.0 - sigma) * b.x0_BCHW + sigma * b.noise_BCHW;
   const auto timestep_B = b.sigma_B * static_cast<double>(parts.num_train_timesteps);

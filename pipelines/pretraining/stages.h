@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "engine/models/sd3/sd3_model.h"
+#include "engine/models/sd3/sd3_text.h"
+#include "engine/models/vae/autoencoder_kl.h"
 #include "pipelines/pretrain.h"
 
 namespace thalweg {

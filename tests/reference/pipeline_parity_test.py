@@ -37,6 +37,11 @@ CASES = [
                          second=dict(width=32, heads=4, layers=2, projection=8), seed=50,
                          transformer=dict(patch_size=4, pos_embed_max_size=5, heads=3, dual_attention_layers=(0, 1))),
      dict(guidance_scale=2.0, tokens=0, negative="two red squares", size=(24, 40), steps=4)),
+    ("t5", dict(shift=3.0, t5={}, seed=70),
+     dict(guidance_scale=4.5, tokens=256, negative="a small <extra_id_1> circle", size=(16, 16), steps=5)),
+    ("t5_short_relu", dict(shift=3.0, t5=dict(feed_forward_proj="relu", num_layers=3), seed=80,
+                           transformer=dict(qk_norm="rms_norm", dual_attention_layers=(0,))),
+     dict(guidance_scale=2.0, tokens=9, size=(16, 16), steps=4)),
     ("one_step", dict(shift=3.0, seed=60), dict(guidance_scale=4.5, tokens=1, size=(16, 16), steps=1)),
 ]
 IDS = [case[0] for case in CASES]
@@ -103,6 +108,23 @@ def test_what_is_said_counts(tmp_path):
     ours, _ = thalweg_pictures(tmp_path / "model", noise, call, tmp_path, prompts=["a blue circle", PROMPTS[1]])
     assert (ours[0] - theirs[0]).abs().max() > 10 * TOLERANCE
     assert (ours[1] - theirs[1]).abs().max() <= TOLERANCE
+
+
+def test_t5_reads_the_prompt(tmp_path):
+    """T5's tokens alone move the picture: the whole prompt, its end beyond CLIP's tokens too."""
+    name, folder_options, call = next(case for case in CASES if case[0] == "t5")
+    pipe = tiny_sd3.make_folder(tmp_path / "model", **folder_options)
+    noise = noise_for(pipe, call["size"], 2)
+    same_start = ["a red circle " * 6 + "left", "a red circle " * 6 + "right"]
+    theirs = diffusers_pictures(pipe, noise[:1].repeat(2, 1, 1, 1), call, prompts=same_start)
+    ours = thalweg_pictures(tmp_path / "model", noise[:1].repeat(2, 1, 1, 1), call, tmp_path, prompts=same_start)
+    assert_same(ours, theirs)
+    assert (ours[0][0] - ours[0][1]).abs().max() > 10 * TOLERANCE
+    # Saved in float16 and in shards, as the published model is.
+    pipe.text_encoder_3.half().save_pretrained(tmp_path / "model" / "text_encoder_3", max_shard_size="20KB")
+    (tmp_path / "model" / "text_encoder_3" / "model.safetensors").unlink(missing_ok=True)
+    pipe = tiny_sd3.load(tmp_path / "model").to(torch.float32)
+    assert_same(thalweg_pictures(tmp_path / "model", noise, call, tmp_path), diffusers_pictures(pipe, noise, call))
 
 
 def test_pictures_a_prompt_and_micro_batches(tmp_path):

@@ -7,6 +7,7 @@ import torch
 import transformers
 from diffusers import StableDiffusion3Pipeline
 
+import t5_tokenizer_parity
 from random_weights import randomise
 from tokenizer_parity import BOS, EOS, word_vocabulary, write_files
 
@@ -40,6 +41,25 @@ def text_encoder(seed, width, heads, layers, projection, activation="quick_gelu"
     return model
 
 
+def t5_encoder(seed, width, **changes):
+    config = dict(vocab_size=800, d_model=width, d_kv=8, d_ff=2 * width, num_layers=2, num_heads=3,
+                  feed_forward_proj="gated-gelu")
+    model = randomise(transformers.T5EncoderModel(transformers.T5Config(**{**config, **changes})), seed)
+    with torch.no_grad():  # rows of tables, not matrices; unscaled attention wants small queries
+        model.shared.weight.mul_(width**0.5)
+        for name, parameter in model.named_parameters():
+            if "relative_attention_bias" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+            if name.endswith(".q.weight"):
+                parameter.mul_(0.35)
+    return model
+
+
+def t5_tokenizer(folder):
+    t5_tokenizer_parity.write(folder, spiece__model=t5_tokenizer_parity.train(0))
+    return transformers.T5Tokenizer.from_pretrained(folder)
+
+
 def make_transformer(seed, widths, **changes):
     """`widths`: of the text features side by side, and of the pooled outputs side by side."""
     heads, head_dim = changes.pop("heads", 2), changes.pop("head_dim", 8)
@@ -62,15 +82,19 @@ def make_vae(seed, **changes):
     return vae
 
 
-def make_folder(folder, *, transformer=None, vae=None, first=None, second=None, tokenizers=("json", "json"), shift=3.0,
-                seed=0):
-    """Saves a pipeline without T5 and returns it as diffusers loads it."""
+def make_folder(folder, *, transformer=None, vae=None, first=None, second=None, t5=None, tokenizers=("json", "json"),
+                shift=3.0, seed=0):
+    """Saves a pipeline, with T5 when `t5` holds its settings, and returns it as diffusers loads it."""
     first = {"width": 16, "heads": 2, "layers": 2, "projection": 12, **(first or {})}
     second = {"width": 24, "heads": 3, "layers": 3, "projection": 20, "activation": "gelu", **(second or {})}
     sources = folder.parent / f"{folder.name}-tokenizers"
     sources.mkdir()
     for name, layout, pad in [("first", tokenizers[0], EOS), ("second", tokenizers[1], "a</w>")]:
         make_tokenizer(sources / name, layout, pad)
+    t5_parts = dict(text_encoder_3=None, tokenizer_3=None)
+    if t5 is not None:
+        t5_parts = dict(text_encoder_3=t5_encoder(seed + 4, first["width"] + second["width"] + 5, **t5),
+                        tokenizer_3=t5_tokenizer(sources / "third"))
     pipe = StableDiffusion3Pipeline(
         transformer=make_transformer(seed, (first["width"] + second["width"], first["projection"] + second["projection"]),
                                      **(transformer or {})),
@@ -79,7 +103,7 @@ def make_folder(folder, *, transformer=None, vae=None, first=None, second=None, 
         text_encoder=text_encoder(seed + 2, **first), tokenizer=transformers.CLIPTokenizer.from_pretrained(sources / "first"),
         text_encoder_2=text_encoder(seed + 3, **second),
         tokenizer_2=transformers.CLIPTokenizer.from_pretrained(sources / "second"),
-        text_encoder_3=None, tokenizer_3=None)
+        **t5_parts)
     pipe.save_pretrained(folder, safe_serialization=True)
     for name, layout, source in [("tokenizer", tokenizers[0], "first"), ("tokenizer_2", tokenizers[1], "second")]:
         if layout == "files":  # as repositories of before transformers 5 hold them
@@ -91,7 +115,8 @@ def make_folder(folder, *, transformer=None, vae=None, first=None, second=None, 
 
 
 def load(folder):
-    pipe = StableDiffusion3Pipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)
+    absent = {} if (folder / "text_encoder_3").exists() else dict(text_encoder_3=None, tokenizer_3=None)
+    pipe = StableDiffusion3Pipeline.from_pretrained(folder, **absent)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -13,6 +13,7 @@
 #include "engine/core/json.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
+#include "engine/models/text/t5_encoder.h"
 #include "engine/models/vae/autoencoder_kl.h"
 #include "engine/models/vision/clip_model.h"
 #include "engine/models/vision/image_processor.h"
@@ -82,6 +83,18 @@ TensorMap image_processor(const path& folder, const TensorMap& inputs) {
   return pixels;
 }
 
+/// ids -> features, computed in the dtype of the tensor "dtype".
+TensorMap t5(const path& folder, const TensorMap& inputs) {
+  const auto config_path = folder / "config.json";
+  const auto config = T5Encoder::parse(parse_json_file(config_path), config_path);
+  auto weights = t5_encoder_weights(read_weights(folder, "model"), folder.string());
+  for (auto& [name, tensor] : weights) tensor = tensor.to(input(inputs, "dtype").scalar_type());
+  Binder binder(weights, folder.string());
+  const auto encoder = T5Encoder::bind(config, binder);
+  binder.finish();
+  return {{"features", encoder(input(inputs, "ids"))}};
+}
+
 /// x, timestep (1000 sigma), prompt_embeds, pooled -> velocity.
 TensorMap sd3_transformer(const path& folder, const TensorMap& inputs) {
   const auto config_path = folder / "config.json";
@@ -100,6 +113,7 @@ const std::map<std::string, Component>& components() {
       {"clip", clip},
       {"clip-text", clip_text},
       {"image-processor", image_processor},
+      {"t5", t5},
       {"transformer", sd3_transformer},
       {"vae-decode", vae_decode},
       {"vae-encode", vae_encode},

@@ -2,15 +2,19 @@
 //   tokenize FOLDER [--unpadded]: reads texts as JSON strings, one a line, and writes their ids as JSON
 //   lists, one a
 //     line, after a first line with the tokenizer's constants.
+//   tokenize --t5 FOLDER [LENGTH]: the same for a T5 tokenizer, padded to LENGTH or not at all.
 //   tokenize --assigned: the code points assigned in Unicode 15.0, as lines "first last".
 #include <unicode/uniset.h>
 
+#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "engine/models/text/clip_tokenizer.h"
+#include "engine/models/text/t5_tokenizer.h"
 
 namespace {
 
@@ -22,35 +26,53 @@ void print_assigned() {
     std::cout << assigned.getRangeStart(i) << ' ' << assigned.getRangeEnd(i) << '\n';
 }
 
-void print_ids(const std::string& folder, bool padded) {
-  const auto tokenizer = thalweg::ClipTokenizer::load(folder);
-  const nlohmann::json constants = {{"max_length", tokenizer.max_length()},
-                                    {"bos", tokenizer.bos()},
-                                    {"eos", tokenizer.eos()},
-                                    {"pad", tokenizer.pad()},
-                                    {"vocab_size", tokenizer.vocab_size()}};
+using Encode = std::function<std::vector<int64_t>(const std::string&)>;
+
+void print_ids(const nlohmann::json& constants, const Encode& encode) {
   std::cout << constants.dump() << '\n';
-  for (std::string line; std::getline(std::cin, line);) {
-    const auto text = nlohmann::json::parse(line).get<std::string>();
-    const auto ids = padded ? tokenizer.encode(text) : tokenizer.encode_unpadded(text);
-    std::cout << nlohmann::json(ids).dump() << '\n';
-  }
+  for (std::string line; std::getline(std::cin, line);)
+    std::cout << nlohmann::json(encode(nlohmann::json::parse(line).get<std::string>())).dump() << '\n';
+}
+
+void print_clip_ids(const std::string& folder, bool padded) {
+  const auto tokenizer = thalweg::ClipTokenizer::load(folder);
+  print_ids({{"max_length", tokenizer.max_length()},
+             {"bos", tokenizer.bos()},
+             {"eos", tokenizer.eos()},
+             {"pad", tokenizer.pad()},
+             {"vocab_size", tokenizer.vocab_size()}},
+            [&](const std::string& text) {
+              return padded ? tokenizer.encode(text) : tokenizer.encode_unpadded(text);
+            });
+}
+
+void print_t5_ids(const std::string& folder, const std::string& length) {
+  const auto tokenizer = thalweg::T5Tokenizer::load(folder);
+  print_ids({{"eos", tokenizer.eos()}, {"pad", tokenizer.pad()}, {"vocab_size", tokenizer.vocab_size()}},
+            [&](const std::string& text) {
+              return length.empty() ? tokenizer.encode_whole(text)
+                                    : tokenizer.encode(text, std::stoll(length));
+            });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string first = argc > 1 ? argv[1] : "";
-  const std::string second = argc > 2 ? argv[2] : "";
-  if (first.empty() || argc > 3 || (argc == 3 && second != "--unpadded")) {
-    std::cerr << "usage: tokenize FOLDER [--unpadded] < texts.jsonl > ids.jsonl, or tokenize --assigned\n";
+  const auto argument = [&](int i) { return argc > i ? std::string(argv[i]) : std::string(); };
+  const auto first = argument(1), second = argument(2);
+  const bool t5 = first == "--t5" && argc >= 3 && argc <= 4;
+  if (!t5 && (first.empty() || argc > 3 || (argc == 3 && second != "--unpadded"))) {
+    std::cerr << "usage: tokenize FOLDER [--unpadded] or tokenize --t5 FOLDER [LENGTH], < texts.jsonl > "
+                 "ids.jsonl; tokenize --assigned\n";
     return 2;
   }
   try {
     if (first == "--assigned") {
       print_assigned();
+    } else if (t5) {
+      print_t5_ids(second, argument(3));
     } else {
-      print_ids(first, second.empty());
+      print_clip_ids(first, second.empty());
     }
   } catch (const std::exception& error) {
     std::cerr << "tokenize: " << error.what() << '\n';

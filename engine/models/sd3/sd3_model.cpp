@@ -4,39 +4,13 @@
 #include <c10/core/GradMode.h>
 
 #include "engine/core/error.h"
-#include "engine/weights/folder.h"
+#include "engine/models/component.h"
+#include "engine/models/sd3/sd3_text.h"
+#include "engine/models/vae/autoencoder_kl.h"
 #include "engine/weights/safetensors.h"
 
 namespace thalweg {
 namespace {
-
-TensorMap converted(TensorMap tensors, at::ScalarType dtype) {
-  for (auto& [name, tensor] : tensors) tensor = tensor.to(dtype);
-  return tensors;
-}
-
-template <typename Model, typename Config>
-Model bind_component(const ModelFolder& folder, const std::string& name, const Config& config,
-                     at::ScalarType dtype) {
-  const auto tensors = converted(component_weights(folder, name), dtype);
-  Binder binder(tensors, (folder.root / name).string());
-  auto model = Model::bind(config, binder);
-  binder.finish();
-  return model;
-}
-
-struct TextTower {
-  ClipTokenizer tokenizer;
-  ClipTextEncoder encoder;
-};
-
-TextTower load_tower(const ModelFolder& folder, const std::string& suffix, at::ScalarType dtype) {
-  const auto name = "text_encoder" + suffix;
-  const auto config =
-      ClipTextEncoder::parse(component_config(folder, name), folder.root / name / "config.json");
-  return {ClipTokenizer::load(folder.root / ("tokenizer" + suffix)),
-          bind_component<ClipTextEncoder>(folder, name, config, dtype)};
-}
 
 class Sd3Model final : public FlowModel {
  public:
@@ -45,19 +19,12 @@ class Sd3Model final : public FlowModel {
         options_(options),
         config_(parse_sd3_transformer_config(component_config(folder_, "transformer"),
                                              folder_.root / "transformer" / "config.json")),
-        vae_config_(
-            AutoencoderKl::parse(component_config(folder_, "vae"), folder_.root / "vae" / "config.json")),
-        vae_(bind_component<AutoencoderKl>(folder_, "vae", vae_config_, options.vae_dtype)),
-        first_(load_tower(folder_, "", options.dtype)),
-        second_(load_tower(folder_, "_2", options.dtype)),
+        vae_config_(parse_component<AutoencoderKl>(folder_, "vae")),
+        vae_(bind_component<AutoencoderKl>(folder_, "vae", vae_config_, component_weights(folder_, "vae"),
+                                           options.vae_dtype)),
+        text_(folder_, options, config_.joint_attention_dim, config_.pooled_projection_dim),
         backbone_(converted(component_weights(folder_, "transformer"), options.dtype)) {
     read_scheduler();
-    const auto third = folder_.index.find("text_encoder_3");
-    if (third != folder_.index.end() && third->is_array() && !third->at(0).is_null())
-      throw Error(
-          (folder_.root / "text_encoder_3").string(),
-          "T5 is not supported yet; remove text_encoder_3 from model_index.json to run without it, as "
-          "diffusers does with text_encoder_3=None");
     if (vae_config_.latent_channels != config_.in_channels)
       throw Error(folder_.root.string(),
                   "the VAE's latent_channels differ from the transformer's in_channels");
@@ -80,11 +47,7 @@ class Sd3Model final : public FlowModel {
   }
 
   Conditioning encode(const std::vector<std::string>& prompts) const override {
-    c10::NoGradGuard no_grad;
-    const auto first_ids = token_ids(first_.tokenizer, prompts),
-               second_ids = token_ids(second_.tokenizer, prompts);
-    return {prompts, sd3_conditioning(first_.encoder, first_ids, second_.encoder, second_ids,
-                                      config_.joint_attention_dim, options_.max_sequence_length)};
+    return {prompts, text_.encode(prompts)};
   }
 
   Schedule schedule(int64_t steps) const override {
@@ -154,7 +117,7 @@ class Sd3Model final : public FlowModel {
   Sd3TransformerConfig config_;
   AutoencoderKlConfig vae_config_;
   AutoencoderKl vae_;
-  TextTower first_, second_;
+  Sd3Text text_;
   TensorMap backbone_;
   std::vector<ParameterSpec> specs_;
   double shift_ = 1.0;
@@ -177,28 +140,6 @@ Schedule sd3_schedule(int64_t steps, double shift, int64_t num_train_timesteps) 
   }
   schedule.sigmas.push_back(0.0);
   return schedule;
-}
-
-at::Tensor token_ids(const ClipTokenizer& tokenizer, const std::vector<std::string>& prompts) {
-  std::vector<int64_t> ids;
-  for (const auto& prompt : prompts) {
-    const auto row = tokenizer.encode(prompt);
-    ids.insert(ids.end(), row.begin(), row.end());
-  }
-  return at::tensor(ids, at::kLong).view({static_cast<int64_t>(prompts.size()), -1});
-}
-
-TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first_ids_BL,
-                           const ClipTextEncoder& second, const at::Tensor& second_ids_BL,
-                           int64_t joint_attention_dim, int64_t t5_tokens) {
-  const auto a = first(first_ids_BL), b = second(second_ids_BL);
-  auto embeds_BLD = at::cat({a.penultimate_BLD, b.penultimate_BLD}, -1);
-  embeds_BLD = at::constant_pad_nd(embeds_BLD, {0, joint_attention_dim - embeds_BLD.size(2)});
-  if (t5_tokens > 0) {
-    const auto zeros = at::zeros({embeds_BLD.size(0), t5_tokens, joint_attention_dim}, embeds_BLD.options());
-    embeds_BLD = at::cat({embeds_BLD, zeros}, 1);
-  }
-  return {{"prompt_embeds", embeds_BLD}, {"pooled_prompt_embeds", at::cat({a.pooled_BP, b.pooled_BP}, -1)}};
 }
 
 Velocity sd3_velocity(Sd3Transformer transformer, int64_t num_train_timesteps) {

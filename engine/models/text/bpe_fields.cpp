@@ -23,16 +23,17 @@ void refuse_true(const json& object, const char* key, const std::string& place) 
   const auto found = object.find(key);
   if (found == object.end() || found->is_null() || *found == false) return;
   throw Error(place,
-              std::string("\"") + key + "\" is set, which this tokenizer does not do; CLIP's is false");
+              std::string("\"") + key + "\" is set, which this tokenizer does not do; it must be false");
 }
 
 void refuse_other(const json& object, const char* key, const char* wanted, const std::string& place) {
   const auto found = object.find(key);
   if (found != object.end() && *found != wanted)
-    throw Error(place, std::string("\"") + key + "\" must be \"" + wanted + "\" for CLIP");
+    throw Error(place, std::string("\"") + key + "\" must be \"" + wanted + "\" here");
 }
 
-AddedToken read_token(const json& value, const std::string& name, const std::string& place) {
+AddedToken read_token(const json& value, const std::string& name, const std::string& place,
+                      const std::vector<const char*>& refused_flags) {
   AddedToken token;
   token.place = place;
   if (value.is_string()) {
@@ -40,7 +41,7 @@ AddedToken read_token(const json& value, const std::string& name, const std::str
     token.special = true;
   } else if (value.is_object() && value.contains("content") && value["content"].is_string()) {
     token.content = value["content"].get<std::string>();
-    for (const char* flag : {"lstrip", "rstrip", "single_word"}) refuse_true(value, flag, place);
+    for (const char* flag : refused_flags) refuse_true(value, flag, place);
     for (const char* flag : {"special", "normalized"}) {
       if (value.contains(flag) && !value[flag].is_boolean())
         throw Error(place, "\"" + std::string(flag) + "\" of " + name + " must be true or false");

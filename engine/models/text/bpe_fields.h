@@ -20,8 +20,10 @@ void refuse_true(const nlohmann::json& object, const char* key, const std::strin
 void refuse_other(const nlohmann::json& object, const char* key, const char* wanted,
                   const std::string& place);
 
-/// A token as text or as {"content": ..., flags}; `name` says in errors which one.
-AddedToken read_token(const nlohmann::json& value, const std::string& name, const std::string& place);
+/// A token as text or as {"content": ..., flags}; `name` says in errors which one. None of the
+/// `refused_flags` may be set.
+AddedToken read_token(const nlohmann::json& value, const std::string& name, const std::string& place,
+                      const std::vector<const char*>& refused_flags);
 int64_t read_id(const nlohmann::json& value, const std::string& token, const std::string& place);
 
 /// model_max_length in 2 .. 1,000,000; `unset` where it is absent or stands for infinity.

@@ -76,6 +76,17 @@ void require_clip_model(const json& model, const std::string& place) {
     throw Error(place, "model.end_of_word_suffix is not \"</w>\": this is not a CLIP tokenizer");
 }
 
+// Told by tokenizer.json where there is one, and only otherwise by the configuration.
+void read_frame_of(const std::filesystem::path& folder, const json* tokenizer, SpecialTokens& special) {
+  std::error_code ec;
+  if (tokenizer) {
+    special.frame_place = (folder / "tokenizer.json").string();
+    special.frame = read_frame(member(*tokenizer, "post_processor"), special.frame_place);
+  } else if (std::filesystem::exists(special.place, ec)) {
+    require_frame(read_tokenizer_json(special.place), special.place);
+  }
+}
+
 }  // namespace
 
 json read_tokenizer_json(const std::filesystem::path& path) {
@@ -131,7 +142,9 @@ TokenizerFiles read_tokenizer_files(const std::filesystem::path& folder) {
   std::optional<json> tokenizer;
   if (std::filesystem::exists(path, ec)) tokenizer = read_tokenizer_json(path);
   const json* parsed = tokenizer ? &*tokenizer : nullptr;
-  return {read_vocabulary(folder, parsed), read_special_tokens(folder, parsed)};
+  TokenizerFiles files{read_vocabulary(folder, parsed), read_special_tokens(folder, parsed, {})};
+  read_frame_of(folder, parsed, files.special);
+  return files;
 }
 
 }  // namespace thalweg

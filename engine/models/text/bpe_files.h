@@ -1,4 +1,5 @@
-// The files of a CLIP tokenizer folder, as transformers' CLIPTokenizer reads them.
+// The files of a tokenizer folder, as transformers reads them: special tokens of any, the vocabulary of
+// CLIP's.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +23,12 @@ struct AddedToken {
   bool is_normalized() const { return normalized.value_or(!special); }
 };
 
+/// The initial values are CLIP's.
 struct SpecialTokens {
   std::string bos = "<|startoftext|>", eos = "<|endoftext|>", unknown = "<|endoftext|>",
-              pad = "<|endoftext|>";
+              pad = "<|endoftext|>";  // an empty bos: the family has none
+  std::vector<AddedToken> extra;      // where the files list none of their own
+  std::vector<const char*> refused_flags = {"lstrip", "rstrip", "single_word"};  // of an added token
   /// In the order in which they are added; a later token replaces an earlier one of the same content.
   std::vector<AddedToken> added;
   /// Ids of the tokens before and after a text, where a file says them: they must be those of bos and eos.
@@ -48,6 +52,8 @@ TokenizerFiles read_tokenizer_files(const std::filesystem::path& folder);
 /// Shared by the readers of vocabulary and of special tokens. Keys are sorted: a vocabulary has 50,000.
 nlohmann::json read_tokenizer_json(const std::filesystem::path& path);
 BpeVocabulary read_vocabulary(const std::filesystem::path& folder, const nlohmann::json* tokenizer);
-SpecialTokens read_special_tokens(const std::filesystem::path& folder, const nlohmann::json* tokenizer);
+/// Fills `added` and what the files change of the family's `defaults`; `frame` is left alone.
+SpecialTokens read_special_tokens(const std::filesystem::path& folder, const nlohmann::json* tokenizer,
+                                  SpecialTokens defaults);
 
 }  // namespace thalweg

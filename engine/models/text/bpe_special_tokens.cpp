@@ -19,8 +19,8 @@ constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_to
 
 class SpecialTokenReader {
  public:
-  SpecialTokenReader(const std::filesystem::path& folder, const json* tokenizer)
-      : folder_(folder), tokenizer_(tokenizer) {}
+  SpecialTokenReader(const std::filesystem::path& folder, const json* tokenizer, SpecialTokens defaults)
+      : folder_(folder), tokenizer_(tokenizer), result_(std::move(defaults)), extra_(result_.extra) {}
 
   SpecialTokens read() {
     const auto config_path = folder_ / "tokenizer_config.json";
@@ -32,13 +32,6 @@ class SpecialTokenReader {
     refuse_true(config, "split_special_tokens", result_.place);
     refuse_other(config, "padding_side", "right", result_.place);
     refuse_other(config, "truncation_side", "right", result_.place);
-    // Framing is told by tokenizer.json where there is one, and only otherwise by the configuration.
-    if (tokenizer_) {
-      result_.frame_place = (folder_ / "tokenizer.json").string();
-      result_.frame = read_frame(member(*tokenizer_, "post_processor"), result_.frame_place);
-    } else {
-      require_frame(config, result_.place);
-    }
     if (config.contains("added_tokens_decoder")) {
       read_decoder(config["added_tokens_decoder"], result_.place);
     } else {
@@ -58,9 +51,10 @@ class SpecialTokenReader {
     for (const char* name : kNames) {
       const auto found = object.find(name);
       const bool optional = std::string_view(name) == "sep_token" || std::string_view(name) == "cls_token" ||
-                            std::string_view(name) == "mask_token";
+                            std::string_view(name) == "mask_token" ||
+                            (std::string_view(name) == "bos_token" && result_.bos.empty());
       if (found == object.end() || (optional && found->is_null())) continue;
-      auto token = read_token(*found, name, place);
+      auto token = read_token(*found, name, place, result_.refused_flags);
       token.special = token.special || special;
       named_[name] = token;
     }
@@ -69,7 +63,8 @@ class SpecialTokenReader {
       if (found == object.end() || found->is_null() || found->empty()) continue;
       if (!found->is_array()) throw Error(place, std::string(name) + " must be a list of tokens");
       extra_.clear();
-      for (const auto& token : *found) extra_.push_back(read_token(token, name, place));
+      for (const auto& token : *found)
+        extra_.push_back(read_token(token, name, place, result_.refused_flags));
     }
   }
 
@@ -80,7 +75,7 @@ class SpecialTokenReader {
         throw Error(place, "added_tokens_decoder has the key \"" + key + "\", which is not an id");
       if (!value.is_object())
         throw Error(place, "added_tokens_decoder: the token of id " + key + " must be an object");
-      declare(std::stoll(key), read_token(value, "the added token " + key, place));
+      declare(std::stoll(key), read_token(value, "the added token " + key, place, result_.refused_flags));
     }
   }
 
@@ -92,7 +87,7 @@ class SpecialTokenReader {
     if (exists(added_path)) {
       const auto added = read_tokenizer_json(added_path);
       for (const auto& [content, id] : added.items()) {
-        auto token = read_token(content, "a token", added_path.string());
+        auto token = read_token(content, "a token", added_path.string(), result_.refused_flags);
         token.special = is_special(content);
         token.normalized = !token.special;
         declare(read_id(id, content, added_path.string()), token);
@@ -104,7 +99,7 @@ class SpecialTokenReader {
     if (!added.is_array()) throw Error(place, "added_tokens must be a list");
     for (const auto& value : added) {
       if (!value.is_object()) throw Error(place, "added_tokens must be a list of objects");
-      auto token = read_token(value, "an added token", place);
+      auto token = read_token(value, "an added token", place, result_.refused_flags);
       declare(read_id(member(value, "id"), token.content, place), token);
     }
   }
@@ -125,7 +120,7 @@ class SpecialTokenReader {
       const auto found = named_.find(name);
       if (found != named_.end()) {
         content = found->second.content;
-      } else {
+      } else if (!content.empty()) {
         // A token that only the defaults name is added like one written as text.
         named_[name] = AddedToken{content, result_.place, true, std::nullopt, std::nullopt};
       }
@@ -163,8 +158,9 @@ class SpecialTokenReader {
 
 }  // namespace
 
-SpecialTokens read_special_tokens(const std::filesystem::path& folder, const json* tokenizer) {
-  return SpecialTokenReader(folder, tokenizer).read();
+SpecialTokens read_special_tokens(const std::filesystem::path& folder, const json* tokenizer,
+                                  SpecialTokens defaults) {
+  return SpecialTokenReader(folder, tokenizer, std::move(defaults)).read();
 }
 
 }  // namespace thalweg

@@ -1,5 +1,6 @@
 #include "engine/models/text/unicode.h"
 
+#include <unicode/brkiter.h>
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/uniset.h>
@@ -9,6 +10,7 @@
 #include <unicode/utf8.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "engine/core/error.h"
 
@@ -96,6 +98,23 @@ CharacterKind next_character(std::string_view text, size_t& position) {
   if (category & U_GC_L_MASK) return CharacterKind::kLetter;
   if (category & U_GC_N_MASK) return CharacterKind::kNumber;
   return u_isUWhiteSpace(character) ? CharacterKind::kSpace : CharacterKind::kOther;
+}
+
+void for_each_grapheme(std::string_view text, const std::function<void(std::string_view)>& action) {
+  UErrorCode status = U_ZERO_ERROR;
+  // Made once, for it reads the rules; an iterator holds a position, so each call has its own copy.
+  static const std::unique_ptr<icu::BreakIterator> prototype(
+      icu::BreakIterator::createCharacterInstance(icu::Locale::getRoot(), status));
+  check(status);
+  const std::unique_ptr<icu::BreakIterator> breaks(prototype->clone());
+  UText view = UTEXT_INITIALIZER;
+  utext_openUTF8(&view, text.data(), static_cast<int64_t>(text.size()), &status);
+  breaks->setText(&view, status);
+  check(status);
+  for (int32_t begin = breaks->first(), end = breaks->next(); end != icu::BreakIterator::DONE;
+       begin = end, end = breaks->next())
+    action(text.substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+  utext_close(&view);
 }
 
 }  // namespace thalweg

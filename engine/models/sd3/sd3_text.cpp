@@ -1,0 +1,118 @@
+#include "engine/models/sd3/sd3_text.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "engine/core/error.h"
+#include "engine/models/component.h"
+
+namespace thalweg {
+namespace {
+
+/// Prompts of one T5 forward: the attention of 8 prompts of 256 tokens takes 128 MB in T5-XXL.
+constexpr int64_t kT5Batch = 8;
+
+template <typename Encode>
+at::Tensor ids_of(const std::vector<std::string>& prompts, const Encode& encode) {
+  std::vector<int64_t> ids;
+  for (const auto& prompt : prompts) {
+    const auto row = encode(prompt);
+    ids.insert(ids.end(), row.begin(), row.end());
+  }
+  return at::tensor(ids, at::kLong).view({static_cast<int64_t>(prompts.size()), -1});
+}
+
+}  // namespace
+
+at::Tensor token_ids(const ClipTokenizer& tokenizer, const std::vector<std::string>& prompts) {
+  return ids_of(prompts, [&](const std::string& prompt) { return tokenizer.encode(prompt); });
+}
+
+TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first_ids_BL,
+                           const ClipTextEncoder& second, const at::Tensor& second_ids_BL,
+                           const at::Tensor& t5_BLD) {
+  const auto a = first(first_ids_BL), b = second(second_ids_BL);
+  auto embeds_BLD = at::cat({a.penultimate_BLD, b.penultimate_BLD}, -1);
+  embeds_BLD = at::constant_pad_nd(embeds_BLD, {0, t5_BLD.size(2) - embeds_BLD.size(2)});
+  embeds_BLD = at::cat({embeds_BLD, t5_BLD.expand({embeds_BLD.size(0), -1, -1}).to(embeds_BLD)}, 1);
+  return {{"prompt_embeds", embeds_BLD}, {"pooled_prompt_embeds", at::cat({a.pooled_BP, b.pooled_BP}, -1)}};
+}
+
+Sd3Text::Sd3Text(const ModelFolder& folder, const ModelOptions& options, int64_t joint_attention_dim,
+                 int64_t pooled_dim)
+    : folder_(folder),
+      dtype_(options.dtype),
+      t5_tokens_(options.max_sequence_length),
+      width_(joint_attention_dim),
+      first_config_(parse_component<ClipTextEncoder>(folder, "text_encoder")),
+      second_config_(parse_component<ClipTextEncoder>(folder, "text_encoder_2")),
+      first_tokenizer_(ClipTokenizer::load(folder.root / "tokenizer")),
+      second_tokenizer_(ClipTokenizer::load(folder.root / "tokenizer_2")) {
+  if (has_component(folder, "text_encoder_3")) {
+    t5_config_ = parse_component<T5Encoder>(folder, "text_encoder_3");
+    t5_tokenizer_ = T5Tokenizer::load(folder.root / "tokenizer_3");
+  }
+  check(joint_attention_dim, pooled_dim);
+}
+
+void Sd3Text::check(int64_t joint_attention_dim, int64_t pooled_dim) const {
+  const auto refuse = [&](const char* component, const std::string& message) {
+    throw Error((folder_.root / component / "config.json").string(), message);
+  };
+  const auto width = std::to_string(joint_attention_dim);
+  if (first_config_.hidden_size + second_config_.hidden_size > joint_attention_dim)
+    refuse("text_encoder_2",
+           "hidden_size of both CLIP text encoders together exceeds the transformer's "
+           "joint_attention_dim, " +
+               width);
+  if (first_config_.projection_dim + second_config_.projection_dim != pooled_dim)
+    refuse("text_encoder_2",
+           "projection_dim of both CLIP text encoders together differs from the transformer's "
+           "pooled_projection_dim, " +
+               std::to_string(pooled_dim));
+  if (first_tokenizer_.max_length() != second_tokenizer_.max_length())
+    throw Error(
+        (folder_.root / "tokenizer_2" / "tokenizer_config.json").string(),
+        "model_max_length must be that of tokenizer, " + std::to_string(first_tokenizer_.max_length()));
+  if (!t5_config_) return;
+  if (t5_config_->d_model != joint_attention_dim)
+    refuse("text_encoder_3", "d_model must be the transformer's joint_attention_dim, " + width);
+  if (t5_tokens_ < 1)
+    refuse("text_encoder_3", "with T5 max_sequence_length must be at least 1, for the end token");
+}
+
+std::shared_ptr<const Sd3Text::Encoders> Sd3Text::encoders() const {
+  const std::lock_guard lock(mutex_);
+  if (encoders_) return encoders_;
+  const auto clip = [&](const char* name, const ClipTextConfig& config) {
+    return bind_component<ClipTextEncoder>(folder_, name, config, component_weights(folder_, name), dtype_);
+  };
+  auto loaded = std::make_shared<Encoders>(
+      Encoders{clip("text_encoder", first_config_), clip("text_encoder_2", second_config_), {}});
+  if (t5_config_) {
+    const std::string name = "text_encoder_3";
+    loaded->t5 = bind_component<T5Encoder>(
+        folder_, name, *t5_config_,
+        t5_encoder_weights(component_weights(folder_, name), (folder_.root / name).string()), dtype_);
+  }
+  encoders_ = std::move(loaded);
+  return encoders_;
+}
+
+at::Tensor Sd3Text::t5_features(const Encoders& encoders, const std::vector<std::string>& prompts) const {
+  if (!encoders.t5) return at::zeros({1, t5_tokens_, width_});
+  const auto ids_BL =
+      ids_of(prompts, [&](const std::string& prompt) { return t5_tokenizer_->encode(prompt, t5_tokens_); });
+  std::vector<at::Tensor> parts;
+  for (const auto& part_BL : ids_BL.split(kT5Batch)) parts.push_back((*encoders.t5)(part_BL));
+  return at::cat(parts);
+}
+
+TensorMap Sd3Text::encode(const std::vector<std::string>& prompts) const {
+  c10::NoGradGuard no_grad;
+  const auto loaded = encoders();
+  return sd3_conditioning(loaded->first, token_ids(first_tokenizer_, prompts), loaded->second,
+                          token_ids(second_tokenizer_, prompts), t5_features(*loaded, prompts));
+}
+
+}  // namespace thalweg

@@ -1,0 +1,58 @@
+// The prompts' side of StableDiffusion3Pipeline: two CLIP text encoders and T5, or T5's zero tokens where the
+// folder has none, as diffusers keeps them (StableDiffusion3Pipeline.encode_prompt).
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "engine/models/flow_model.h"
+#include "engine/models/text/clip_text_encoder.h"
+#include "engine/models/text/clip_tokenizer.h"
+#include "engine/models/text/t5_encoder.h"
+#include "engine/models/text/t5_tokenizer.h"
+#include "engine/weights/folder.h"
+
+namespace thalweg {
+
+/// Token features of both CLIP encoders side by side, zero-padded to T5's width, then T5's tokens t5_BLD (or
+/// [1,L,D], the same for all); pooled outputs side by side. Differentiable, for pretraining.
+TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first_ids_BL,
+                           const ClipTextEncoder& second, const at::Tensor& second_ids_BL,
+                           const at::Tensor& t5_BLD);
+
+/// Token ids [B, L] of a batch of prompts.
+at::Tensor token_ids(const ClipTokenizer& tokenizer, const std::vector<std::string>& prompts);
+
+/// Tokenizers and configs are read at once, the encoders' weights when the first prompt is encoded.
+class Sd3Text {
+ public:
+  /// `joint_attention_dim` and `pooled_dim` are the transformer's. Throws Error naming the file for what is
+  /// missing, malformed or does not fit together.
+  Sd3Text(const ModelFolder& folder, const ModelOptions& options, int64_t joint_attention_dim,
+          int64_t pooled_dim);
+
+  /// "prompt_embeds" and "pooled_prompt_embeds", without gradients.
+  TensorMap encode(const std::vector<std::string>& prompts) const;
+
+ private:
+  struct Encoders {
+    ClipTextEncoder first, second;
+    std::optional<T5Encoder> t5;
+  };
+  std::shared_ptr<const Encoders> encoders() const;
+  at::Tensor t5_features(const Encoders& encoders, const std::vector<std::string>& prompts) const;
+  void check(int64_t joint_attention_dim, int64_t pooled_dim) const;
+
+  ModelFolder folder_;
+  at::ScalarType dtype_;
+  int64_t t5_tokens_, width_;
+  ClipTextConfig first_config_, second_config_;
+  ClipTokenizer first_tokenizer_, second_tokenizer_;
+  std::optional<T5EncoderConfig> t5_config_;  // none: zero tokens
+  std::optional<T5Tokenizer> t5_tokenizer_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Encoders> encoders_;
+};
+
+}  // namespace thalweg
