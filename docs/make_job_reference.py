@@ -102,9 +102,9 @@ NOTES = {
                   "Evaluations take the ODE with `/evaluate/steps`. The parameters with the best metric on "
                   "`/prompts/select` are kept; `/prompts/eval` is scored once before and once after, from the same "
                   "noise, and is what is reported.",
-                  "An output folder with a checkpoint is resumed when every setting but `/output` and "
-                  "`/parallel/workers` is the same, and so is what prompts, model, LoRA and plugins hold; else the job "
-                  "is refused, naming what differs (decision 0009)."],
+                  "An output folder with a checkpoint is resumed when every setting but `/output`, "
+                  "`/parallel/workers` and `/model/prompt_cache` is the same, and so is what prompts, model, LoRA and plugins "
+                  "hold; else the job is refused, naming what differs (decision 0009)."],
         "writes": ["`pytorch_lora_weights.safetensors` with a LoRA, else the whole folder `model/`",
                    "`metrics.jsonl` and TensorBoard events: one row an iteration and an evaluation",
                    "`samples/step-N/`, `samples/before/`, `samples/after/`: pictures of the first held-out prompts",

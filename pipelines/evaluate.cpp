@@ -63,8 +63,13 @@ void EvaluateJob::run(const Observer& observer) {
   Workers workers(o_.parallel.worker_count());
   PhaseClock clock;
   const auto model = load_model(o_.model.path, o_.model.options());
-  const auto prompts = encode_prompts(*model, o_.prompts.read());
-  const auto unconditional = model->encode({""});
+  PromptSet prompts;
+  Conditioning unconditional;
+  {
+    const PromptEncoder encoder(*model, o_.model.prompt_cache, observer);
+    prompts = encoder.encode(o_.prompts.read());
+    unconditional = encoder.conditioning({""});
+  }
   const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed);
   const auto velocity = bound_with_lora(*model, o_.model);
   EvaluationInput input{

@@ -98,7 +98,13 @@ void SampleJob::run(const Observer& observer) {
   Workers workers(o_.parallel.worker_count());
   PhaseClock clock;
   const auto model = load_model(o_.model.path, o_.model.options());
-  const auto prompts = encode_prompts(*model, o_.prompts.read());
+  PromptSet prompts;
+  Conditioning negative;
+  {
+    const PromptEncoder encoder(*model, o_.model.prompt_cache, observer);
+    prompts = encoder.encode(o_.prompts.read());
+    negative = encoder.conditioning({o_.negative_prompt});
+  }
   const auto shape = checked_latent_shape(*model, o_.sampler.size, "/sampler");
   const auto rewards = o_.rewards.empty()
                            ? nullptr
@@ -111,8 +117,7 @@ void SampleJob::run(const Observer& observer) {
                      .rows = {},
                      .shape = shape,
                      .schedule = model->schedule(o_.sampler.steps),
-                     .velocity = cfg(o_.sampler.guidance_scale,
-                                     model->encode({o_.negative_prompt}))(bound_with_lora(*model, o_.model)),
+                     .velocity = cfg(o_.sampler.guidance_scale, negative)(bound_with_lora(*model, o_.model)),
                      .sampler = sampler(),
                      .seed = static_cast<uint64_t>(o_.seed),
                      .noise = Purpose::initial_noise,

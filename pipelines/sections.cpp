@@ -20,8 +20,8 @@ void describe(Fields& f, ModelSection& m) {
   f.text({"path", "folder in the diffusers layout", true}, m.path);
   f.choice({"dtype", "compute dtype of transformer and text encoders"}, m.dtype, {"float32", "bfloat16"});
   f.choice({"vae_dtype", "compute dtype of the VAE"}, m.vae_dtype, {"float32", "bfloat16"});
-  f.integer({"max_sequence_length", "T5 tokens, its zero tokens when it is absent"}, m.max_sequence_length, 0,
-            4096);
+  f.integer({"max_sequence_length", "T5 tokens, or zero tokens in their place when the model has no T5"},
+            m.max_sequence_length, 0, 4096);
   f.optional_object({"lora", "low-rank adapter; absent: full fine-tuning"}, m.has_lora, [&](Fields& l) {
     l.text({"path", "LoRA file to start from"}, m.lora.path);
     l.integer({"rank", "rank of the update"}, m.lora.rank, 1, 4096);
@@ -29,6 +29,15 @@ void describe(Fields& f, ModelSection& m) {
     l.texts({"targets", "linear layers, as ends of their names; empty: the family's default"},
             m.lora.targets);
   });
+  f.object({"prompt_cache", "encoded prompts, kept for later runs; the numbers do not depend on it"},
+           [&](Fields& c) {
+             c.text({"folder",
+                     "several runs may share one; empty: $XDG_CACHE_HOME/thalweg/prompts, or "
+                     "~/.cache/thalweg/prompts"},
+                    m.prompt_cache.folder);
+             c.number({"max_gb", "what was not used for longest is removed beyond this; 0: nothing is kept"},
+                      m.prompt_cache.max_gb, 0.0, 1e6);
+           });
 }
 
 void describe(Fields& f, SizeSection& s) {

@@ -19,11 +19,18 @@ struct LoraSection {
   std::vector<std::string> targets;  // suffixes of module names; empty: the family's default
 };
 
+/// Encoded prompts that are kept on disk for later runs.
+struct PromptCacheSection {
+  std::string folder;  // empty: the user's cache folder
+  double max_gb = 20.0;
+};
+
 struct ModelSection {
   std::string path, dtype = "float32", vae_dtype = "float32";
   int64_t max_sequence_length = 256;
   bool has_lora = false;
   LoraSection lora;
+  PromptCacheSection prompt_cache;
 
   ModelOptions options() const;
 };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,15 @@ struct ModelOptions {
   int64_t max_sequence_length = 256;  // T5 tokens, its zero tokens included when it is absent
 };
 
+/// What the results of encode() depend on beside the prompts, and what they look like: enough to keep them.
+struct TextSource {
+  std::map<std::string, std::filesystem::path>
+      files;             // read by encode(), by their name in the model's folder
+  std::string settings;  // options and the family's own version of encode()
+  std::map<std::string, std::vector<int64_t>> shapes;  // of the tensors, without their first dimension
+  at::ScalarType dtype = at::kFloat;                   // of the tensors
+};
+
 class FlowModel {
  public:
   virtual ~FlowModel() = default;
@@ -33,6 +43,10 @@ class FlowModel {
   virtual LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const = 0;
   /// Prompts to conditioning, no gradients. Throws Error for text that is not UTF-8.
   virtual Conditioning encode(const std::vector<std::string>& prompts) const = 0;
+  /// No files: what encode() returns may not be kept beyond the process.
+  virtual TextSource text_source() const { return {}; }
+  /// Frees what encode() alone needs; a later encode() reads it again.
+  virtual void release_text_encoders() {}
   /// Noise levels of `steps` steps as this family's own pipeline takes them.
   virtual Schedule schedule(int64_t steps) const = 0;
   /// The backbone over `parameters` (names and shapes of specs()), with an adapter or none. The velocity

@@ -40,6 +40,15 @@ std::string library_of(const ModelFolder& folder, const std::string& name) {
   return folder.index.at(name).at(0).get<std::string>();
 }
 
+/// What the component's library calls its files of weights.
+std::string weights_stem(const ModelFolder& folder, const std::string& name) {
+  const auto library = library_of(folder, name);
+  if (library == "diffusers") return "diffusion_pytorch_model";
+  if (library == "transformers") return "model";
+  throw Error((folder.root / kIndexName).string(), "component \"" + name + "\" is of library \"" + library +
+                                                       "\"; diffusers and transformers are read");
+}
+
 void check_entry(const std::string& key, const Json& value, const std::string& place) {
   if (key.starts_with("_") || !value.is_array()) return;  // settings of the pipeline
   const auto name_or_null = [](const Json& v) { return v.is_string() || v.is_null(); };
@@ -80,15 +89,15 @@ Json component_config(const ModelFolder& folder, const std::string& name) {
 }
 
 TensorMap component_weights(const ModelFolder& folder, const std::string& name) {
-  const auto library = library_of(folder, name);
-  const auto path = folder.root / name;
-  if (library == "diffusers") return read_weights(path, "diffusion_pytorch_model");
-  if (library != "transformers")
-    throw Error((folder.root / kIndexName).string(), "component \"" + name + "\" is of library \"" + library +
-                                                         "\"; diffusers and transformers are read");
-  auto tensors = read_weights(path, "model");
+  auto tensors = read_weights(folder.root / name, weights_stem(folder, name));
   std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with(".position_ids"); });
   return tensors;
+}
+
+std::vector<std::filesystem::path> component_files(const ModelFolder& folder, const std::string& name) {
+  auto files = weight_files(folder.root / name, weights_stem(folder, name));
+  files.push_back(folder.root / name / "config.json");
+  return files;
 }
 
 }  // namespace thalweg

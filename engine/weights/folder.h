@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "engine/core/json.h"
 #include "engine/core/values.h"
@@ -30,5 +31,8 @@ Json component_config(const ModelFolder& folder, const std::string& name);
 /// The component's tensors: "diffusion_pytorch_model" of diffusers' components, "model" of transformers'.
 /// Buffers that old files of transformers hold and its present models derive (position_ids) are left out.
 TensorMap component_weights(const ModelFolder& folder, const std::string& name);
+
+/// The files that component_config() and component_weights() read.
+std::vector<std::filesystem::path> component_files(const ModelFolder& folder, const std::string& name);
 
 }  // namespace thalweg

@@ -105,18 +105,24 @@ TensorMap read_shards(const fs::path& folder, const fs::path& index) {
 
 }  // namespace
 
-TensorMap read_weights(const fs::path& folder, const std::string& stem) {
+std::vector<fs::path> weight_files(const fs::path& folder, const std::string& stem) {
   std::error_code ec;
   if (!fs::is_directory(folder, ec)) throw Error(folder.string(), "no such folder");
   const auto single = folder / (stem + ".safetensors");
-  if (fs::exists(single, ec)) {
-    auto tensors = read_safetensors(single).tensors;
-    check_finite(tensors, single.string());
-    return tensors;
-  }
+  if (fs::exists(single, ec)) return {single};
   const auto index = folder / (stem + ".safetensors.index.json");
-  if (fs::exists(index, ec)) return read_shards(folder, index);
-  refuse(folder, stem);
+  if (!fs::exists(index, ec)) refuse(folder, stem);
+  std::vector<fs::path> files = {index};
+  for (const auto& [shard, names] : read_index(index)) files.push_back(folder / shard);
+  return files;
+}
+
+TensorMap read_weights(const fs::path& folder, const std::string& stem) {
+  const auto first = weight_files(folder, stem).front();
+  if (first.extension() == ".json") return read_shards(folder, first);
+  auto tensors = read_safetensors(first).tensors;
+  check_finite(tensors, first.string());
+  return tensors;
 }
 
 }  // namespace thalweg

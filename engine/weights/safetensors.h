@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/core/values.h"
 
@@ -30,5 +31,8 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
 /// and
 /// `.pt` are refused with the way to convert them. Shard names are confined to the folder.
 TensorMap read_weights(const std::filesystem::path& folder, const std::string& stem);
+
+/// The files that read_weights() would read, the index included.
+std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder, const std::string& stem);
 
 }  // namespace thalweg

@@ -33,7 +33,6 @@ class AlignRun {
         start_(load_align(context_, *method_, identity_)),
         saved_(start_.resumed.checkpoint.has_value()),
         record_(options.output, start_.resumed.checkpoint, progress_.next, progress_.elapsed_s),
-        select_(encode_prompts(*context_.model, read_prompts(options.select_prompts, "/prompts/select"))),
         column_(metric_column(*context_.rewards, options.evaluate.metric)) {
     remove_path(std::filesystem::path(options.output) / "result.json");  // of an earlier end
     record_.append(progress_.next, start_.resumed.events);
@@ -100,8 +99,10 @@ class AlignRun {
   // Scores the prompts that choose the checkpoint; the best parameters are kept.
   void evaluate_held_out(int64_t step) {
     const auto velocity = step == 0 ? context_.space.reference() : context_.space.bind(context_.evaluated());
-    auto input = evaluation_input(context_, select_, o_.evaluate.pictures);
-    input.progress = [&](int64_t done) { context_.observer.progress("held-out", done, select_.size(), {}); };
+    auto input = evaluation_input(context_, context_.prompts.select, o_.evaluate.pictures);
+    input.progress = [&](int64_t done) {
+      context_.observer.progress("held-out", done, input.prompts.size(), {});
+    };
     const auto evaluation = evaluate(input, velocity);
     Metrics metrics = {{"reward", evaluation.mean_total()}};
     for (int64_t k = 0; k < evaluation.rewards.dimensions(); ++k)
@@ -129,7 +130,8 @@ class AlignRun {
     const std::filesystem::path folder = o_.output;
     write_weights(folder);
     write_report(folder, context_, summary);
-    write_result(folder, context_, summary, record_.elapsed(), cpu_seconds());  // last: it says that all is there
+    write_result(folder, context_, summary, record_.elapsed(),
+                 cpu_seconds());  // last: it says that all is there
     const auto& d = summary.differences[static_cast<size_t>(column_ + 1)];
     char line[160];
     std::snprintf(line, sizeof line,
@@ -162,7 +164,6 @@ class AlignRun {
   AlignProgress& progress_ = start_.progress;
   bool saved_;  // a checkpoint holds this very state
   RunRecord record_;
-  PromptSet select_;
   int64_t column_;
 };
 

@@ -12,15 +12,25 @@
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
+namespace {
+
+AlignPrompts encoded_prompts(FlowModel& model, const AlignOptions& o, const Observer& observer) {
+  const PromptEncoder encoder(model, o.model.prompt_cache, observer);
+  return {encoder.encode(read_prompts(o.train_prompts, "/prompts/train")),
+          encoder.encode(read_prompts(o.select_prompts, "/prompts/select")),
+          encoder.encode(read_prompts(o.eval_prompts, "/prompts/eval")), encoder.conditioning({""})};
+}
+
+}  // namespace
+
 AlignContext::AlignContext(const AlignOptions& o, const Observer& obs)
     : options(o),
       observer(obs),
       workers(o.parallel.worker_count()),
       model(load_model(o.model.path, o.model.options())),
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
+      prompts(encoded_prompts(*model, o, obs)),
       space(*model, o.model, static_cast<uint64_t>(o.seed)),
-      train(encode_prompts(*model, read_prompts(o.train_prompts, "/prompts/train"))),
-      unconditional(model->encode({""})),
       rewards(make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed)),
       schedule(model->schedule(o.sampler.steps)),
       policy(space.start()),
@@ -29,7 +39,7 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& obs)
 }
 
 Velocity AlignContext::guided(const Velocity& velocity) const {
-  return cfg(options.sampler.guidance_scale, unconditional)(velocity);
+  return cfg(options.sampler.guidance_scale, prompts.unconditional)(velocity);
 }
 
 std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const GroupPlan& plan,
@@ -37,7 +47,7 @@ std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const Gr
                                     const std::function<Trajectory(const SamplerInput&)>& sampler) {
   const int64_t total = plan.groups * plan.group_size;
   RolloutInput input{.model = *c.model,
-                     .prompts = c.train,
+                     .prompts = c.prompts.train,
                      .rows = {},
                      .shape = c.shape,
                      .schedule = c.schedule,
@@ -52,7 +62,7 @@ std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const Gr
                      .workers = c.workers,
                      .clock = c.clock,
                      .stop_requested = c.observer.stop_requested};
-  const auto prompts = draw_prompts(c.train.size(), plan.groups, iteration, c.seed());
+  const auto prompts = draw_prompts(c.prompts.train.size(), plan.groups, iteration, c.seed());
   for (int64_t i = 0; i < total; ++i) {
     const int64_t group = i / plan.group_size;
     input.rows.push_back({prompts[static_cast<size_t>(group)], group, iteration * total + i});

@@ -19,6 +19,12 @@ namespace thalweg {
 /// Named numbers of one iteration, in the order in which they are reported.
 using Metrics = std::vector<std::pair<std::string, double>>;
 
+/// Every prompt of the run, encoded before it starts.
+struct AlignPrompts {
+  PromptSet train, select, evaluation;
+  Conditioning unconditional;
+};
+
 struct AlignContext {
   AlignContext(const AlignOptions& options, const Observer& observer);
 
@@ -27,9 +33,8 @@ struct AlignContext {
   Workers workers;
   std::unique_ptr<FlowModel> model;
   LatentShape shape;
+  AlignPrompts prompts;  // before the policy: the text encoders are gone when it is made
   PolicySpace space;
-  PromptSet train;
-  Conditioning unconditional;
   std::unique_ptr<RewardSet> rewards;
   Schedule schedule;
   PhaseClock clock;             // of rollouts and updates

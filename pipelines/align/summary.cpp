@@ -46,7 +46,7 @@ EvaluationInput evaluation_input(AlignContext& c, const PromptSet& prompts, int6
           .shape = c.shape,
           .steps = c.options.evaluate.steps,
           .guidance_scale = c.options.evaluate.guidance_scale,
-          .unconditional = c.unconditional,
+          .unconditional = c.prompts.unconditional,
           .seed = c.seed(),
           .rewards = *c.rewards,
           .micro_batch = c.options.parallel.micro_batch,
@@ -58,7 +58,7 @@ EvaluationInput evaluation_input(AlignContext& c, const PromptSet& prompts, int6
 
 AlignSummary summarize(AlignContext& c, const AlignProgress& progress) {
   const auto& o = c.options;
-  const auto prompts = encode_prompts(*c.model, read_prompts(o.eval_prompts, "/prompts/eval"));
+  const auto& prompts = c.prompts.evaluation;
   auto input = evaluation_input(c, prompts, o.evaluate.pictures);
   const auto scales = static_cast<int64_t>(o.evaluate.base_guidance_scales.size());
   AlignSummary summary;

@@ -1,21 +1,77 @@
 #include "pipelines/stages/prompt_set.h"
 
+#include <ATen/ATen.h>
+#include <malloc.h>
+
 #include <algorithm>
 #include <numeric>
 
 #include "engine/core/rng.h"
 
-namespace thalweg {
+// jemalloc's, in a program that links it.
+extern "C" __attribute__((weak)) int mallctl(const char* name, void* old_value, size_t* old_size,
+                                             void* new_value, size_t new_size);
 
-PromptSet encode_prompts(const FlowModel& model, PromptList list) {
-  constexpr int64_t kChunk = 256;
-  PromptSet set{std::move(list), {}};
-  for (int64_t begin = 0; begin < set.size(); begin += kChunk) {
-    const auto end = std::min(begin + kChunk, set.size());
-    const auto part = model.encode({set.list.prompts.begin() + begin, set.list.prompts.begin() + end});
-    set.conditioning = begin == 0 ? part : concatenate(set.conditioning, part);
+namespace thalweg {
+namespace {
+
+/// Prompts of one encode(). Part of the numbers: a matrix product over more rows may round otherwise.
+constexpr int64_t kChunk = 256;
+
+// Freed blocks are kept for the next step (pipelines/cli/allocator.h); the text encoders' nobody will ask
+// for.
+void return_freed_memory() {
+  if (mallctl) mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0);  // 4096: all arenas
+  ::malloc_trim(0);
+}
+
+}  // namespace
+
+PromptEncoder::PromptEncoder(FlowModel& model, const PromptCacheSection& cache, const Observer& observer)
+    : model_(model), observer_(observer) {
+  const std::filesystem::path folder =
+      cache.folder.empty() ? default_prompt_cache_folder() : std::filesystem::path(cache.folder);
+  if (cache.max_gb <= 0.0 || folder.empty()) return;
+  source_ = model.text_source();
+  if (!source_.files.empty())
+    cache_.emplace(folder, static_cast<uint64_t>(cache.max_gb * 1e9), observer.message);
+}
+
+PromptEncoder::~PromptEncoder() {
+  model_.release_text_encoders();
+  return_freed_memory();
+}
+
+Conditioning PromptEncoder::fresh(const std::vector<std::string>& prompts) const {
+  const auto total = static_cast<int64_t>(prompts.size());
+  std::map<std::string, std::vector<at::Tensor>> parts;
+  for (int64_t begin = 0; begin < total; begin += kChunk) {
+    const auto end = std::min(begin + kChunk, total);
+    for (auto& [name, tensor] : model_.encode({prompts.begin() + begin, prompts.begin() + end}).tensors)
+      parts[name].push_back(tensor);
+    if (total > kChunk) observer_.progress("prompts", end, total, {});
   }
-  return set;
+  Conditioning all{prompts, {}};
+  for (auto& [name, tensors] : parts) {
+    all.tensors[name] = tensors.size() == 1 ? tensors[0].contiguous() : at::cat(tensors);
+    tensors.clear();
+  }
+  return all;
+}
+
+Conditioning PromptEncoder::conditioning(const std::vector<std::string>& prompts) const {
+  if (!cache_) return fresh(prompts);
+  const auto key = cache_->key(source_, prompts);
+  if (auto kept = cache_->read(key, source_, static_cast<int64_t>(prompts.size())))
+    return {prompts, std::move(*kept)};
+  auto encoded = fresh(prompts);
+  cache_->write(key, encoded.tensors);
+  return encoded;
+}
+
+PromptSet PromptEncoder::encode(PromptList list) const {
+  auto encoded = conditioning(list.prompts);
+  return {std::move(list), std::move(encoded)};
 }
 
 std::vector<int64_t> draw_prompts(int64_t size, int64_t count, int64_t iteration, uint64_t seed) {

@@ -1,8 +1,12 @@
 // Prompts with their conditioning, encoded once for a whole run.
 #pragma once
 
+#include <optional>
+
 #include "engine/models/flow_model.h"
+#include "pipelines/observer.h"
 #include "pipelines/sections.h"
+#include "pipelines/stages/prompt_cache.h"
 
 namespace thalweg {
 
@@ -13,7 +17,26 @@ struct PromptSet {
   int64_t size() const { return static_cast<int64_t>(list.prompts.size()); }
 };
 
-PromptSet encode_prompts(const FlowModel& model, PromptList list);
+/// The prompts of one run: encoded, or taken from what earlier runs kept on disk (then the text encoders are
+/// not even read). Whoever drops it frees the text encoders.
+class PromptEncoder {
+ public:
+  PromptEncoder(FlowModel& model, const PromptCacheSection& cache, const Observer& observer);
+  ~PromptEncoder();
+  PromptEncoder(const PromptEncoder&) = delete;
+  PromptEncoder& operator=(const PromptEncoder&) = delete;
+
+  PromptSet encode(PromptList list) const;
+  Conditioning conditioning(const std::vector<std::string>& prompts) const;
+
+ private:
+  Conditioning fresh(const std::vector<std::string>& prompts) const;
+
+  FlowModel& model_;
+  const Observer& observer_;
+  TextSource source_;
+  std::optional<PromptCache> cache_;
+};
 
 /// Prompt indices of iteration `iteration`: `count` in a row of an endless sequence of shuffled passes over
 /// all `size` prompts. A pure function of its arguments.

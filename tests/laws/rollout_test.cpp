@@ -77,8 +77,10 @@ class Rollout : public ::testing::Test {
     return rollout(input);
   }
 
-  const AnalyticModel model_;
-  const PromptSet prompts_ = encode_prompts(model_, {{"5", "7", "9"}, {"{}", "{}", "{}"}});
+  AnalyticModel model_;
+  const Observer observer_;
+  const PromptSet prompts_ =
+      PromptEncoder(model_, {}, observer_).encode({{"5", "7", "9"}, {"{}", "{}", "{}"}});
   const std::vector<SampleRow> rows_ = {{2, 0, 40}, {2, 0, 41}, {2, 0, 42}, {0, 1, 43},
                                         {0, 1, 44}, {1, 2, 45}, {1, 2, 46}};
   std::vector<int64_t> progress_;
@@ -146,14 +148,15 @@ TEST_F(Rollout, LatentsCarryNoGraph) {
   for (const auto& batch : drawn(2, 3)) EXPECT_FALSE(batch.trajectory.x0_BCFHW.requires_grad());
 }
 
-TEST(EncodePrompts, KeepsOrderOverChunks) {
+TEST(PromptEncoder, KeepsOrderOverChunks) {
   PromptList list;
   for (int i = 0; i < 600; ++i) {
     list.prompts.push_back(std::to_string(i));
     list.metadata_json.push_back("{}");
   }
-  const AnalyticModel model;
-  const auto set = encode_prompts(model, list);
+  AnalyticModel model;
+  const Observer observer;
+  const auto set = PromptEncoder(model, {}, observer).encode(list);
   EXPECT_EQ(set.size(), 600);
   ASSERT_EQ(set.conditioning.tensors.at("c").size(0), 600);
   for (const int64_t i : {0, 255, 256, 599})

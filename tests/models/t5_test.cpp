@@ -1,6 +1,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "engine/core/error.h"
 #include "engine/models/text/precompiled_charsmap.h"
 #include "engine/models/text/t5_encoder.h"

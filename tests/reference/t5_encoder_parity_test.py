@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 import parity_tool
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4  # the largest seen is 3e-5, as far as transformers itself is from float64
 
 COMMON = dict(vocab_size=60, decoder_start_token_id=0)
 CASES = [

@@ -49,6 +49,8 @@ class Sd3Model final : public FlowModel {
   Conditioning encode(const std::vector<std::string>& prompts) const override {
     return {prompts, text_.encode(prompts)};
   }
+  TextSource text_source() const override { return text_.source(); }
+  void release_text_encoders() override { text_.release(); }
 
   Schedule schedule(int64_t steps) const override {
     return sd3_schedule(steps, shift_, num_train_timesteps_);

@@ -12,6 +12,9 @@ namespace {
 /// Prompts of one T5 forward: the attention of 8 prompts of 256 tokens takes 128 MB in T5-XXL.
 constexpr int64_t kT5Batch = 8;
 
+/// To be raised by whoever changes the numbers that encode() returns: kept ones of before are then not used.
+constexpr const char* kEncodeVersion = "sd3 text 1";
+
 template <typename Encode>
 at::Tensor ids_of(const std::vector<std::string>& prompts, const Encode& encode) {
   std::vector<int64_t> ids;
@@ -44,6 +47,7 @@ Sd3Text::Sd3Text(const ModelFolder& folder, const ModelOptions& options, int64_t
       dtype_(options.dtype),
       t5_tokens_(options.max_sequence_length),
       width_(joint_attention_dim),
+      pooled_width_(pooled_dim),
       first_config_(parse_component<ClipTextEncoder>(folder, "text_encoder")),
       second_config_(parse_component<ClipTextEncoder>(folder, "text_encoder_2")),
       first_tokenizer_(ClipTokenizer::load(folder.root / "tokenizer")),
@@ -52,30 +56,30 @@ Sd3Text::Sd3Text(const ModelFolder& folder, const ModelOptions& options, int64_t
     t5_config_ = parse_component<T5Encoder>(folder, "text_encoder_3");
     t5_tokenizer_ = T5Tokenizer::load(folder.root / "tokenizer_3");
   }
-  check(joint_attention_dim, pooled_dim);
+  check();
 }
 
-void Sd3Text::check(int64_t joint_attention_dim, int64_t pooled_dim) const {
+void Sd3Text::check() const {
   const auto refuse = [&](const char* component, const std::string& message) {
     throw Error((folder_.root / component / "config.json").string(), message);
   };
-  const auto width = std::to_string(joint_attention_dim);
-  if (first_config_.hidden_size + second_config_.hidden_size > joint_attention_dim)
+  const auto width = std::to_string(width_);
+  if (first_config_.hidden_size + second_config_.hidden_size > width_)
     refuse("text_encoder_2",
            "hidden_size of both CLIP text encoders together exceeds the transformer's "
            "joint_attention_dim, " +
                width);
-  if (first_config_.projection_dim + second_config_.projection_dim != pooled_dim)
+  if (first_config_.projection_dim + second_config_.projection_dim != pooled_width_)
     refuse("text_encoder_2",
            "projection_dim of both CLIP text encoders together differs from the transformer's "
            "pooled_projection_dim, " +
-               std::to_string(pooled_dim));
+               std::to_string(pooled_width_));
   if (first_tokenizer_.max_length() != second_tokenizer_.max_length())
     throw Error(
         (folder_.root / "tokenizer_2" / "tokenizer_config.json").string(),
         "model_max_length must be that of tokenizer, " + std::to_string(first_tokenizer_.max_length()));
   if (!t5_config_) return;
-  if (t5_config_->d_model != joint_attention_dim)
+  if (t5_config_->d_model != width_)
     refuse("text_encoder_3", "d_model must be the transformer's joint_attention_dim, " + width);
   if (t5_tokens_ < 1)
     refuse("text_encoder_3", "with T5 max_sequence_length must be at least 1, for the end token");
@@ -113,6 +117,32 @@ TensorMap Sd3Text::encode(const std::vector<std::string>& prompts) const {
   const auto loaded = encoders();
   return sd3_conditioning(loaded->first, token_ids(first_tokenizer_, prompts), loaded->second,
                           token_ids(second_tokenizer_, prompts), t5_features(*loaded, prompts));
+}
+
+TextSource Sd3Text::source() const {
+  TextSource source;
+  const auto add = [&](const std::string& component, const std::filesystem::path& file) {
+    source.files[component + "/" + file.filename().string()] = file;
+  };
+  for (const std::string suffix : {"", "_2", "_3"}) {
+    if (suffix == "_3" && !t5_config_) continue;
+    const auto encoder = "text_encoder" + suffix, tokenizer = "tokenizer" + suffix;
+    for (const auto& file : component_files(folder_, encoder)) add(encoder, file);
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.root / tokenizer))
+      if (entry.is_regular_file()) add(tokenizer, entry.path());
+  }
+  source.dtype = dtype_;
+  source.shapes = {{"prompt_embeds", {first_tokenizer_.max_length() + t5_tokens_, width_}},
+                   {"pooled_prompt_embeds", {pooled_width_}}};
+  source.settings = std::string(kEncodeVersion) + ", " + at::toString(dtype_) + ", " +
+                    std::to_string(t5_tokens_) + (t5_config_ ? " tokens of T5" : " zero tokens") +
+                    ", width " + std::to_string(width_);
+  return source;
+}
+
+void Sd3Text::release() {
+  const std::lock_guard lock(mutex_);
+  encoders_.reset();
 }
 
 }  // namespace thalweg

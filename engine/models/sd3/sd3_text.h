@@ -34,6 +34,8 @@ class Sd3Text {
 
   /// "prompt_embeds" and "pooled_prompt_embeds", without gradients.
   TensorMap encode(const std::vector<std::string>& prompts) const;
+  TextSource source() const;
+  void release();
 
  private:
   struct Encoders {
@@ -42,11 +44,11 @@ class Sd3Text {
   };
   std::shared_ptr<const Encoders> encoders() const;
   at::Tensor t5_features(const Encoders& encoders, const std::vector<std::string>& prompts) const;
-  void check(int64_t joint_attention_dim, int64_t pooled_dim) const;
+  void check() const;
 
   ModelFolder folder_;
   at::ScalarType dtype_;
-  int64_t t5_tokens_, width_;
+  int64_t t5_tokens_, width_, pooled_width_;
   ClipTextConfig first_config_, second_config_;
   ClipTokenizer first_tokenizer_, second_tokenizer_;
   std::optional<T5EncoderConfig> t5_config_;  // none: zero tokens

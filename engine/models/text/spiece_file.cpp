@@ -8,7 +8,8 @@
 namespace thalweg {
 namespace {
 
-constexpr uint64_t kUnigramModel = 1;  // the default of trainer_spec.model_type
+constexpr size_t kMaxBytes = size_t{16} << 20;  // 4 times the longest in use
+constexpr uint64_t kUnigramModel = 1;           // the default of trainer_spec.model_type
 
 /// The fields of one message, in the order of the file (https://protobuf.dev/programming-guides/encoding).
 class Message {
@@ -101,7 +102,7 @@ void read_piece(Message piece, SentencePieceFile& file) {
 }  // namespace
 
 SentencePieceFile read_spiece_file(const std::filesystem::path& path) {
-  const auto bytes = read_file(path);
+  const auto bytes = read_file(path, kMaxBytes);
   const auto place = path.string();
   SentencePieceFile file;
   uint64_t model_type = kUnigramModel;

@@ -20,7 +20,7 @@ struct SentencePieceFile {
   std::string charsmap;         // precompiled_charsmap; empty: no normalisation
 };
 
-/// Throws Error naming the file: absent, over 64 MiB, not such a protocol buffer, or not a unigram model.
+/// Throws Error naming the file: absent, over 16 MiB, not such a protocol buffer, or not a unigram model.
 SentencePieceFile read_spiece_file(const std::filesystem::path& path);
 
 }  // namespace thalweg
