@@ -36,6 +36,8 @@ its files and plugins exist, without loading a model; `thalweg schema` prints it
 
 LORA_OF_A_FILE = "`/model/lora`, where given, needs its `path`; rank, alpha and layers are then those of the file."
 ONE_SOURCE = "`/prompts` has either `texts` or `path`."
+EVENTS = ("`events.jsonl`: what went wrong without ending the run; `reward_failed` names the plugin, its reasons and how "
+          "many samples each masked")
 SIZES = ("Height, width and frames must suit the model. SD3: one frame; sides that are multiples of the VAE's factor "
          "times the patch size, up to what the position table holds.")
 
@@ -54,7 +56,7 @@ NOTES = {
                    "`latents.safetensors`, `frames.safetensors`, where asked for",
                    "`scores.jsonl`, where there are rewards: a line a picture with the combined `reward` and every "
                    "dimension; null where not scored",
-                   "`result.json`: means, how many were scored, time by phase"],
+                   "`events.jsonl` and `result.json`: means, how many were scored, `reward_failures`, time by phase"],
     },
     "score": {
         "examples": [{
@@ -64,7 +66,7 @@ NOTES = {
         "rules": ["Either `/images` or `/frames`.", ONE_SOURCE,
                   "As many prompts as pictures, in the same order: PNG files by name, `grid.png` left out.",
                   "All pictures of one job have the same size."],
-        "writes": ["`scores.jsonl` and `result.json`, as `sample` does"],
+        "writes": ["`scores.jsonl`, `events.jsonl` and `result.json`, as `sample` does"],
     },
     "evaluate": {
         "examples": [{
@@ -75,7 +77,8 @@ NOTES = {
         "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES,
                   "One picture a prompt. Prompt i starts from the same noise at every guidance scale, and from the "
                   "same as in the held-out evaluations of `align` with that seed."],
-        "writes": ["`grid-I.png` for each guidance scale", "`result.json`: means by guidance scale, time by phase"],
+        "writes": ["`grid-I.png` for each guidance scale",
+                   "`result.json`: means by guidance scale, `reward_failures`, time by phase", EVENTS],
     },
     "align": {
         "examples": [{
@@ -106,9 +109,10 @@ NOTES = {
                   "`/parallel/workers` and `/model/prompt_cache` is the same, and so is what prompts, model, LoRA and plugins "
                   "hold; else the job is refused, naming what differs (decision 0009)."],
         "writes": ["`pytorch_lora_weights.safetensors` with a LoRA, else the whole folder `model/`",
-                   "`metrics.jsonl` and TensorBoard events: one row an iteration and an evaluation",
+                   "`metrics.jsonl` and TensorBoard events: one row an iteration and an evaluation", EVENTS,
                    "`samples/step-N/`, `samples/before/`, `samples/after/`: pictures of the first held-out prompts",
-                   "`checkpoint-N/`", "`result.json`: before and after with 95 % intervals, baselines, time by phase",
+                   "`checkpoint-N/`",
+                   "`result.json`: before and after with 95 % intervals, baselines, `reward_failures`, time by phase",
                    "`report.html`: one file that needs no network"],
         "shipped": "assets/jobs/demo.json",
     },

@@ -6,6 +6,7 @@
 #include "engine/io/image.h"
 #include "pipelines/scoring.h"
 #include "pipelines/stages/evaluation.h"
+#include "pipelines/stages/reward_failures.h"
 
 namespace thalweg {
 namespace {
@@ -92,11 +93,15 @@ void EvaluateJob::run(const Observer& observer) {
                  {"job", "evaluate"},
                  {"samples", prompts.size()},
                  {"evaluations", Json::array()}};
+  std::vector<Event> events;
   for (size_t i = 0; i < scales.size(); ++i) {
     input.guidance_scale = scales[i];
     const auto evaluation = evaluate(input, velocity);
+    const auto phase = "guidance " + Json(scales[i]).dump();
+    if (auto event = failure_event(phase, evaluation.rewards, evaluation.total.valid_B))
+      events.push_back(std::move(*event));
     Json row = {{"guidance_scale", scales[i]}, {"reward", evaluation.mean_total()}};
-    std::string line = "guidance " + Json(scales[i]).dump() + ":";
+    std::string line = phase + ":";
     for (int64_t k = 0; k < evaluation.rewards.dimensions(); ++k) {
       const auto& name = evaluation.rewards.names_K[static_cast<size_t>(k)];
       row[name] = evaluation.mean(k);
@@ -108,6 +113,7 @@ void EvaluateJob::run(const Observer& observer) {
                 image_grid(evaluation.frames_BF3HW.select(1, 0), 8));
     observer.message(line);
   }
+  write_events(o_.output, events, result, observer);
   result["time_phases"] = phases_json(clock);
   write_file(std::filesystem::path(o_.output) / "result.json", result.dump(2) + "\n");
 }

@@ -6,6 +6,7 @@
 
 #include "engine/core/error.h"
 #include "pipelines/stages/evaluation.h"
+#include "pipelines/stages/reward_failures.h"
 
 namespace thalweg {
 namespace {
@@ -82,6 +83,23 @@ Velocity bound_with_lora(const FlowModel& model, const ModelSection& section) {
   return model.bind(model.backbone(), &adapter);
 }
 
+void write_events(const std::filesystem::path& folder, const std::vector<Event>& events, Json& result,
+                  const Observer& observer) {
+  std::string lines;
+  std::vector<Json> rows;
+  for (const auto& event : events) {
+    rows.push_back({{"step", 0},
+                    {"level", event.level},
+                    {"type", event.type},
+                    {"message", event.message},
+                    {"data", event.data}});
+    lines += rows.back().dump() + "\n";
+    observer.message(event.message);
+  }
+  write_file(folder / "events.jsonl", lines);
+  result["reward_failures"] = failure_summary(rows);
+}
+
 void write_scores(const std::filesystem::path& folder, const std::string& job,
                   const std::vector<std::string>& prompts, const RewardSet* rewards,
                   const std::optional<RewardBatch>& scores, const PhaseClock& clock,
@@ -99,8 +117,8 @@ void write_scores(const std::filesystem::path& folder, const std::string& job,
       const auto mean = entry.at("mean");
       observer.message(name + "  " + (mean.is_null() ? "not scored" : mean.dump().substr(0, 8)));
     }
-    for (const auto& failure : rewards->errors())
-      observer.message("reward " + failure.plugin + " failed: " + failure.text);
+    const auto event = failure_event("score", *scores, total.valid_B);
+    write_events(folder, event ? std::vector<Event>{*event} : std::vector<Event>{}, result, observer);
   }
   result["time_phases"] = phases_json(clock);
   write_file(folder / "result.json", result.dump(2) + "\n");

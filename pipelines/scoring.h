@@ -6,6 +6,7 @@
 
 #include "pipelines/observer.h"
 #include "pipelines/sections.h"
+#include "pipelines/stages/event.h"
 #include "pipelines/stages/phase_clock.h"
 
 namespace thalweg {
@@ -30,6 +31,10 @@ Json phases_json(const PhaseClock& clock);
 
 /// The model with the LoRA of its section, if it names one.
 Velocity bound_with_lora(const FlowModel& model, const ModelSection& section);
+
+/// Writes events.jsonl of a job of one step, tells the observer, and sums the failed rewards up in `result`.
+void write_events(const std::filesystem::path& folder, const std::vector<Event>& events, Json& result,
+                  const Observer& observer);
 
 /// Writes scores.jsonl (a line a sample) when there are scores, and result.json: status, mean of each reward
 /// over the scored samples, how many were not scored and why, time by phase.

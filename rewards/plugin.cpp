@@ -110,8 +110,10 @@ std::vector<PluginInfo> scan_plugins(const std::vector<fs::path>& dirs) {
         plugins.insert(plugins.end(), of_library.begin(), of_library.end());
       } catch (const Error& e) {
         plugins.push_back(unusable(path, e.message()));
-      } catch (const std::exception& e) {  // the library let one out
-        plugins.push_back(unusable(path, clean_text(e.what())));
+      } catch (const std::exception& e) {
+        plugins.push_back(unusable(path, std::string("let an exception out: ") + clean_text(e.what())));
+      } catch (...) {
+        plugins.push_back(unusable(path, "let an exception out"));
       }
     }
   }

@@ -12,7 +12,7 @@ RewardBatch make_reward_batch(std::vector<std::string> names_K, const at::Tensor
   const auto values = values_BK.detach().to(at::kCPU, at::kDouble);
   const auto valid = values.isfinite();
   const auto nan = at::full({}, std::numeric_limits<double>::quiet_NaN(), values.options());
-  return {std::move(names_K), at::where(valid, values, nan), valid};
+  return {std::move(names_K), at::where(valid, values, nan), valid, {}};
 }
 
 RewardBatch columns(const RewardBatch& batch, int64_t first, int64_t count) {
@@ -21,7 +21,8 @@ RewardBatch columns(const RewardBatch& batch, int64_t first, int64_t count) {
   const auto begin = batch.names_K.begin() + first;
   return {std::vector<std::string>(begin, begin + count),
           batch.values_BK.narrow(1, first, count).contiguous(),
-          batch.valid_BK.narrow(1, first, count).contiguous()};
+          batch.valid_BK.narrow(1, first, count).contiguous(),
+          {}};
 }
 
 RewardBatch concatenate_columns(const std::vector<RewardBatch>& parts) {
@@ -41,13 +42,15 @@ RewardBatch concatenate_columns(const std::vector<RewardBatch>& parts) {
 RewardBatch concatenate_samples(const std::vector<RewardBatch>& parts) {
   if (parts.empty()) throw std::invalid_argument("no reward batches to join");
   std::vector<at::Tensor> values, valid;
+  std::vector<RewardFailure> failures;
   for (const auto& part : parts) {
     if (part.names_K != parts.front().names_K)
       throw std::invalid_argument("reward batches of different rewards cannot be joined");
     values.push_back(part.values_BK);
     valid.push_back(part.valid_BK);
+    add_failures(failures, part.failures);
   }
-  return {parts.front().names_K, at::cat(values, 0), at::cat(valid, 0)};
+  return {parts.front().names_K, at::cat(values, 0), at::cat(valid, 0), std::move(failures)};
 }
 
 }  // namespace thalweg

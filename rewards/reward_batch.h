@@ -7,14 +7,17 @@
 #include <string>
 #include <vector>
 
+#include "rewards/failure.h"
+
 namespace thalweg {
 
 /// K columns over B samples, raw as scored unless a transform made it. An entry that was not scored is NaN
 /// with valid = false; it is never 0. Always made by make_reward_batch, so that both tensors agree.
 struct RewardBatch {
-  std::vector<std::string> names_K;  // "plugin/dimension"
-  at::Tensor values_BK;              // float64 on the CPU
-  at::Tensor valid_BK;               // bool on the CPU
+  std::vector<std::string> names_K;          // "plugin/dimension"
+  at::Tensor values_BK;                      // float64 on the CPU
+  at::Tensor valid_BK;                       // bool on the CPU
+  std::vector<RewardFailure> failures = {};  // of rewards that count; empty once transformed
 
   int64_t batch() const { return values_BK.size(0); }
   int64_t dimensions() const { return static_cast<int64_t>(names_K.size()); }
@@ -30,7 +33,8 @@ RewardBatch columns(const RewardBatch& batch, int64_t first, int64_t count);
 /// All columns of all parts, in order. Parts have the same B; at least one part.
 RewardBatch concatenate_columns(const std::vector<RewardBatch>& parts);
 
-/// The samples of all parts, one part after the other. Parts have the same names; at least one part.
+/// The samples and failures of all parts, one part after the other. Parts have the same names; at least one
+/// part.
 RewardBatch concatenate_samples(const std::vector<RewardBatch>& parts);
 
 }  // namespace thalweg

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -29,6 +30,34 @@ const thalweg_reward_descriptor& choose(const PluginLibrary& library, const std:
     ids.push_back(descriptor->id);
   }
   throw Error(place, "the plugin holds no reward \"" + id + "\"" + suggestion(id, ids));
+}
+
+/// NaN like any other to a plugin. One that is still there after the call was never written.
+constexpr int32_t kUnwritten = 0x7fc0bad1;
+
+at::Tensor unwritten(at::IntArrayRef shape) {
+  return at::full(shape, kUnwritten, at::TensorOptions(at::kInt)).view(at::kFloat);
+}
+
+/// What is wrong with column k of values [B,K], float32 and dense, as the plugin left them.
+void find_failures(const at::Tensor& values_BK, int64_t k, const std::string& name,
+                   std::vector<RewardModel::Failure>& failures) {
+  int64_t absent = 0, nan = 0, infinite = 0;
+  const auto values = values_BK.accessor<float, 2>();
+  for (int64_t b = 0; b < values.size(0); ++b) {
+    const float value = values[b][k];
+    int32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof(bits));
+    if (bits == kUnwritten)
+      ++absent;
+    else if (std::isnan(value))
+      ++nan;
+    else if (std::isinf(value))
+      ++infinite;
+  }
+  if (absent > 0) failures.push_back({"left \"" + name + "\" unwritten", absent, k});
+  if (nan > 0) failures.push_back({"wrote NaN for \"" + name + "\"", nan, k});
+  if (infinite > 0) failures.push_back({"wrote an infinite value for \"" + name + "\"", infinite, k});
 }
 
 /// Every sample with an entry that is not finite becomes NaN throughout.
@@ -98,26 +127,30 @@ void RewardModel::check_sizes(const ScoreInput& input) const {
     throw Error(instance_->place, "frames are larger than what the reward was made ready for");
 }
 
-at::Tensor RewardModel::score(const ScoreInput& input) {
+at::Tensor RewardModel::score(const ScoreInput& input, std::vector<Failure>* failures) {
   const at::NoGradGuard no_grad;
   const std::lock_guard lock(instance_->mutex);
   instance_->error.clear();
   check_sizes(input);
   const int64_t batch = input.batch(), most = instance_->activation.max_batch;
-  if (most == 0 || batch <= most) return score_part(input);
+  if (most == 0 || batch <= most) return score_part(input, failures);
   std::vector<at::Tensor> parts;
   for (int64_t b = 0; b < batch; b += most)
-    parts.push_back(score_part(input.slice(b, std::min(b + most, batch))));
+    parts.push_back(score_part(input.slice(b, std::min(b + most, batch)), failures));
   return at::cat(parts);
 }
 
-at::Tensor RewardModel::score_part(const ScoreInput& part) {
+at::Tensor RewardModel::score_part(const ScoreInput& part, std::vector<Failure>* failures) {
   Instance& self = *instance_;
   const Request request(part, self.descriptor, self.place);
   const auto K = static_cast<int64_t>(self.dimensions.size());
-  const BorrowedTensor values_BK(nan_filled({part.batch(), K}));
-  if (!self.succeeds([&] { return self.reward->score(self.reward, request.raw(), values_BK.view()); }))
+  const BorrowedTensor values_BK(unwritten({part.batch(), K}));
+  if (!self.succeeds([&] { return self.reward->score(self.reward, request.raw(), values_BK.view()); })) {
+    if (failures != nullptr) failures->push_back({self.error, part.batch(), -1});
     return nan_filled({part.batch(), K});
+  }
+  for (int64_t k = 0; k < K && failures != nullptr; ++k)
+    find_failures(values_BK.tensor(), k, self.dimensions[static_cast<size_t>(k)], *failures);
   const auto& values = values_BK.tensor();
   return values.masked_fill(values.isfinite().logical_not(), std::numeric_limits<float>::quiet_NaN());
 }

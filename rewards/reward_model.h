@@ -31,6 +31,13 @@ struct Activation {
 /// its library stays mapped until the program ends.
 class RewardModel {
  public:
+  /// Samples that one call left without a value.
+  struct Failure {
+    std::string reason;
+    int64_t samples = 0;
+    int64_t dimension = -1;  // the column; -1: the whole call failed
+  };
+
   /// Loads the library (see find_plugin) and activates its reward `id` ("": the first) with `config`, an
   /// object. Throws Error at place + "/config" when the plugin refuses the configuration (or deeper, when
   /// its text starts with a JSON pointer), and at `place` otherwise; an empty place is the library's path.
@@ -48,7 +55,8 @@ class RewardModel {
   /// values_BK, float32 on the CPU; NaN where a sample was not scored. When the plugin fails the whole call
   /// all is NaN and last_error() says why. Throws Error only for an input that lacks what the reward
   /// requires or has a wrong shape.
-  at::Tensor score(const ScoreInput& input);
+  /// `failures`: what is wrong with each call and column, said again even where last_error() is "".
+  at::Tensor score(const ScoreInput& input, std::vector<Failure>* failures = nullptr);
 
   /// True when the frames (or, failing that, the latents) can be differentiated.
   bool has_gradient() const { return gradient_input_ != 0; }
@@ -65,7 +73,7 @@ class RewardModel {
 
  private:
   struct Instance;
-  at::Tensor score_part(const ScoreInput& part);
+  at::Tensor score_part(const ScoreInput& part, std::vector<Failure>* failures);
   at::Tensor gradient_part(const ScoreInput& part, const at::Tensor& cotangent_BK);
   void check_sizes(const ScoreInput& input) const;
 

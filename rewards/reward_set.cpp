@@ -6,6 +6,7 @@
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "rewards/plugin.h"
+#include "rewards/stray_output.h"
 
 namespace thalweg {
 namespace {
@@ -78,14 +79,27 @@ RewardSet::~RewardSet() {
 
 RewardBatch RewardSet::score(const ScoreInput& input) {
   const std::lock_guard lock(mutex_);
-  errors_.clear();
   std::vector<at::Tensor> values;
-  for (const auto& member : members_) {
-    values.push_back(member.model->score(input));
-    if (const auto text = member.model->last_error(); !text.empty()) errors_.push_back({member.name, text});
-  }
+  std::vector<RewardFailure> failures;
+  for (const auto& member : members_) values.push_back(score_member(member, input, failures));
   if (values.empty()) return make_reward_batch({}, at::empty({input.batch(), 0}));
-  return make_reward_batch(names_K_, at::cat(values, 1));
+  auto batch = make_reward_batch(names_K_, at::cat(values, 1));
+  batch.failures = std::move(failures);
+  return batch;
+}
+
+at::Tensor RewardSet::score_member(const Member& member, const ScoreInput& input,
+                                   std::vector<RewardFailure>& failures) const {
+  std::vector<RewardModel::Failure> found;
+  take_stray_output();  // not of this call
+  const auto values_BK = member.model->score(input, &found);
+  if (!take_stray_output().empty()) found.push_back({"printed to standard output", 0, -1});
+  for (const auto& failure : found) {
+    const bool counts =
+        failure.dimension < 0 || weights_K_[static_cast<size_t>(member.first + failure.dimension)] != 0.0;
+    if (counts) add_failures(failures, {{member.name, failure.reason, failure.samples, 1}});
+  }
+  return values_BK;
 }
 
 RewardBatch RewardSet::transform(const RewardBatch& raw) const {
@@ -98,11 +112,6 @@ RewardBatch RewardSet::transform(const RewardBatch& raw) const {
     parts.push_back(apply_transform(member.spec.transform, columns(raw, member.first, count)));
   }
   return concatenate_columns(parts);
-}
-
-std::vector<RewardSet::Failure> RewardSet::errors() const {
-  const std::lock_guard lock(mutex_);
-  return errors_;
 }
 
 }  // namespace thalweg

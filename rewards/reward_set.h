@@ -46,19 +46,13 @@ class RewardSet {
   /// weight of the entry times weight of the dimension; 0 for dimensions that were not asked for.
   const std::vector<double>& weights_K() const { return weights_K_; }
 
-  /// Raw as scored, the columns being names_K. A reward that fails leaves its columns invalid and a line in
-  /// errors(). Throws Error only as RewardModel::score does.
+  /// Raw as scored, the columns being names_K. A reward that fails leaves its columns invalid; its calls that
+  /// fail, and entries that are not numbers in columns with a weight, are among the batch's failures. Throws
+  /// Error only as RewardModel::score does.
   RewardBatch score(const ScoreInput& input);
 
   /// Each entry's transform on its own columns.
   RewardBatch transform(const RewardBatch& raw) const;
-
-  struct Failure {
-    std::string plugin;
-    std::string text;
-  };
-  /// Of the last call of score.
-  std::vector<Failure> errors() const;
 
   size_t size() const { return members_.size(); }
   const RewardSpec& spec(size_t i) const { return members_.at(i).spec; }
@@ -73,12 +67,13 @@ class RewardSet {
     int64_t first;  // column
   };
   void add_columns(const Member& member);
+  at::Tensor score_member(const Member& member, const ScoreInput& input,
+                          std::vector<RewardFailure>& failures) const;
 
   std::vector<Member> members_;
   std::vector<std::string> names_K_;
   std::vector<double> weights_K_;
-  mutable std::mutex mutex_;
-  std::vector<Failure> errors_;
+  std::mutex mutex_;
 };
 
 }  // namespace thalweg

@@ -25,6 +25,16 @@ Moments moments_of(const std::vector<double>& values) {
 
 }  // namespace
 
+void check_masked(const GroupAdvantages& advantages, const at::Tensor& valid_B) {
+  const auto& [values_B, used_B, zero_std_ratio, reward_std_mean] = advantages;
+  TORCH_CHECK(values_B.isfinite().all().item<bool>(), "an advantage is not finite");
+  TORCH_CHECK(std::isfinite(zero_std_ratio) && std::isfinite(reward_std_mean), "a statistic is not finite");
+  TORCH_CHECK(!used_B.logical_and(valid_B.logical_not()).any().item<bool>(),
+              "a sample whose reward failed would be trained on");
+  TORCH_CHECK(values_B.masked_select(used_B.logical_not()).eq(0.0).all().item<bool>(),
+              "a masked sample has an advantage");
+}
+
 GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& valid_B,
                                  const std::vector<int64_t>& group_B, DeviationOver deviation, double clip) {
   TORCH_CHECK(reward_B.size(0) == static_cast<int64_t>(group_B.size()), "one group id a sample");
@@ -36,6 +46,7 @@ GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& v
   std::vector<double> all;
   for (size_t i = 0; i < group_B.size(); ++i) {
     if (!ok[i]) continue;
+    TORCH_CHECK(std::isfinite(r[i]), "sample ", i, " passes for scored with the reward ", r[i]);
     scored[group_B[i]].push_back(r[i]);
     all.push_back(r[i]);
   }

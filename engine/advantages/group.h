@@ -17,9 +17,13 @@ struct GroupAdvantages {
   double reward_std_mean = 0.0;  // mean over groups of the group's deviation
 };
 
+/// Asserts what the losses rely on: every advantage is a finite number, what is not used has advantage 0, and
+/// no sample without a valid reward is used.
+void check_masked(const GroupAdvantages& advantages, const at::Tensor& valid_B);
+
 /// A = (r - mean of its group) / (std + 1e-4), clamped to +-clip. Population deviation (ddof 0) over the
 /// group or over all scored samples. Samples that are not valid enter no statistic and get no advantage.
-/// `group_B` are integer ids.
+/// `group_B` are integer ids. Asserts that valid rewards are finite.
 GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& valid_B,
                                  const std::vector<int64_t>& group_B, DeviationOver deviation, double clip);
 

@@ -9,6 +9,7 @@
 #include "engine/core/file.h"
 #include "engine/weights/lora_file.h"
 #include "pipelines/align/summary.h"
+#include "pipelines/stages/reward_failures.h"
 
 namespace thalweg {
 namespace {
@@ -77,7 +78,7 @@ class AlignRun {
     const auto timings_before = phase_timings(context_);
     const auto started = Clock::now();
     const double cpu_before = cpu_seconds();
-    auto metrics = method_->iterate(context_, progress_.next);
+    auto metrics = trained();
     const int64_t done = ++progress_.next;
     saved_ = false;
     auto timings = difference(timings_before, phase_timings(context_));
@@ -86,6 +87,19 @@ class AlignRun {
     record_.append(done, context_.events.take());
     show(done, metrics);
     if (context_.observer.stop_requested()) throw Stopped{};
+  }
+
+  // What went wrong is on record even when it ends the run.
+  Metrics trained() {
+    try {
+      return method_->iterate(context_, progress_.next);
+    } catch (const Stopped&) {
+      context_.events.take();  // the iteration is done again
+      throw;
+    } catch (...) {
+      record_.append(progress_.next + 1, context_.events.take());
+      throw;
+    }
   }
 
   void show(int64_t done, const Metrics& metrics) {
@@ -111,6 +125,7 @@ class AlignRun {
     progress_.evaluated = step;
     saved_ = false;
     record_.append(step, "eval", metrics);
+    note_failures(context_, "held-out", evaluation.rewards, evaluation.total.valid_B);
     record_.append(step, context_.events.take());
     record_.pictures(step, "step-" + std::to_string(step), evaluation.frames_BF3HW);
     context_.observer.message("iteration " + std::to_string(step) + ": held-out " +
@@ -123,8 +138,9 @@ class AlignRun {
   }
 
   void finish() {
-    const auto summary = summarize(context_, progress_);
+    auto summary = summarize(context_, progress_);
     record_.append(o_.iterations, context_.events.take());
+    summary.reward_failures = failure_summary(record_.event_rows());
     record_.pictures(o_.iterations, "before", summary.before_BF3HW);
     record_.pictures(o_.iterations, "after", summary.after_BF3HW);
     const std::filesystem::path folder = o_.output;

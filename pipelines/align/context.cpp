@@ -9,6 +9,7 @@
 #include "engine/core/error.h"
 #include "pipelines/builtin.h"
 #include "pipelines/scoring.h"
+#include "pipelines/stages/reward_failures.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
@@ -74,28 +75,21 @@ std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const Gr
 
 namespace {
 
-// Samples that no reward scored are masked; a rollout without a single score cannot teach anything.
-void note_failures(AlignContext& c, const at::Tensor& valid_B) {
-  const auto masked = valid_B.numel() - valid_B.sum().item<int64_t>();
-  if (masked == 0) return;
-  std::string reasons;
-  Json failures = Json::array();
-  for (const auto& failure : c.rewards->errors()) {
-    reasons += "; " + failure.plugin + ": " + failure.text;
-    failures.push_back({{"plugin", failure.plugin}, {"reason", failure.text}});
-  }
-  if (masked == valid_B.numel())
-    throw Error("/rewards", "not one sample of the rollout was scored" + reasons);
-  const auto line = std::to_string(masked) + " of " + std::to_string(valid_B.numel()) +
-                    " samples were not scored and are masked" + reasons;
-  c.observer.message(line);
-  c.events.add({"warn",
-                "reward_failed",
-                line,
-                {{"masked", masked}, {"samples", valid_B.numel()}, {"failures", failures}}});
+// A rollout without a single score cannot teach anything.
+void require_a_score(const RewardBatch& raw, const at::Tensor& valid_B) {
+  if (!valid_B.any().item<bool>())
+    throw Error("/rewards", "not one sample of the rollout was scored" + failure_reasons(raw.failures));
 }
 
 }  // namespace
+
+void note_failures(AlignContext& c, const std::string& phase, const RewardBatch& raw,
+                   const at::Tensor& valid_B) {
+  auto event = failure_event(phase, raw, valid_B);
+  if (!event) return;
+  c.observer.message(event->message);
+  c.events.add(std::move(*event));
+}
 
 GroupAdvantages score_groups(AlignContext& c, const std::vector<MicroBatch>& batches, bool global_std,
                              double adv_clip_max, Metrics& metrics) {
@@ -114,9 +108,11 @@ GroupAdvantages score_groups(AlignContext& c, const std::vector<MicroBatch>& bat
                          mean(raw.values_BK.select(1, k), raw.valid_BK.select(1, k)));
   auto advantages = group_advantages(total.total_B, total.valid_B, groups,
                                      global_std ? DeviationOver::batch : DeviationOver::group, adv_clip_max);
+  check_masked(advantages, total.valid_B);
   metrics.emplace_back("zero_std_ratio", advantages.zero_std_ratio);
   metrics.emplace_back("reward_std_mean", advantages.reward_std_mean);
-  note_failures(c, total.valid_B);
+  note_failures(c, "rollout", raw, total.valid_B);
+  require_a_score(raw, total.valid_B);
   metrics.emplace_back("masked_samples",
                        static_cast<double>(total.valid_B.numel()) - total.valid_B.sum().item<double>());
   return advantages;

@@ -71,6 +71,10 @@ std::vector<MicroBatch> draw_groups(AlignContext& context, int64_t iteration, co
 GroupAdvantages score_groups(AlignContext& context, const std::vector<MicroBatch>& batches, bool global_std,
                              double adv_clip_max, Metrics& metrics);
 
+/// Says which rewards failed in a rollout or evaluation (`phase`), if any did: a message, and an event.
+void note_failures(AlignContext& context, const std::string& phase, const RewardBatch& raw,
+                   const at::Tensor& valid_B);
+
 /// Throws Error at /method/updates when an update would have no group.
 void require_updates(int64_t updates, int64_t groups);
 

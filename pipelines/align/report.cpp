@@ -87,6 +87,18 @@ Table table_of(const AlignSummary& s) {
   return table;
 }
 
+Table failures_of(const AlignSummary& s) {
+  Table table;
+  table.title = "Rewards that failed";
+  table.header = {"plugin", "reason", "phase", "samples", "calls", "first at iteration"};
+  for (const auto& row : s.reward_failures)
+    table.rows.push_back({row.at("plugin").get<std::string>(), row.at("reason").get<std::string>(),
+                          row.at("phase").get<std::string>(), row.at("samples").dump(),
+                          row.at("calls").dump(), row.at("first_step").dump()});
+  table.note = "Samples without a reward are masked: they reach no statistic and no gradient.";
+  return table;
+}
+
 std::vector<Comparison> comparisons_of(const AlignSummary& s) {
   std::vector<Comparison> comparisons;
   for (size_t i = 0; i < s.names.size(); ++i) {
@@ -132,6 +144,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.grids.push_back(pictures_of(s));
   report.tables = {table_of(s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));
+  if (!s.reward_failures.empty()) report.tables.push_back(failures_of(s));
   for (const auto& timing : phase_timings(c))
     report.timings.push_back({timing.phase, timing.wall, timing.cpu});
   AlignOptions copy = o;

@@ -41,6 +41,7 @@ void write_result(const std::filesystem::path& folder, const AlignContext& c, co
                                {"aligned", s.after_means[metric]},
                                {"aligned_is_better", s.after_means[metric] > value(*best)}};
   }
+  result["reward_failures"] = s.reward_failures;
   result["time_wall_s"] = wall_s;  // of the whole run; the rest since it was resumed
   result["time_cpu_s"] = cpu_s;
   for (const auto& timing : phase_timings(c))

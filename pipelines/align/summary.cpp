@@ -65,6 +65,7 @@ AlignSummary summarize(AlignContext& c, const AlignProgress& progress) {
   int64_t done = 0;
   const auto run = [&](const Velocity& velocity) {
     auto evaluation = evaluate(input, velocity);
+    note_failures(c, "final", evaluation.rewards, evaluation.total.valid_B);
     c.observer.progress("final evaluation", ++done, scales + 2, {});
     return evaluation;
   };

@@ -24,6 +24,7 @@ struct AlignSummary {
   std::vector<double> before_scores, after_scores;  // of the metric, per picture
   std::string metric;
   int64_t best_step = 0;
+  Json reward_failures = Json::array();  // of the whole run, see failure_summary
 };
 
 /// Evaluates base and aligned parameters on the prompts of /prompts/eval.

@@ -167,7 +167,7 @@ TEST(Template, TheCommandOfItsReadmeBuildsAWorkingPlugin) {
   const auto e = error_of([&] {
     RewardModel(folder / "brightness.so", Json{{"gain", 2}}, Activation{}, "/rewards/0");
   });
-  EXPECT_EQ(e.place, "/rewards/0/config");
+  EXPECT_EQ(e.place, "/rewards/0/config/gain");
   EXPECT_NE(e.message.find("no configuration"), std::string::npos);
 }
 

@@ -44,7 +44,7 @@ TEST(RewardSet, ScoresEveryDimensionAndWeighsThoseAskedFor) {
   EXPECT_EQ(rewards.values_BK.scalar_type(), at::kDouble);
   EXPECT_TRUE(rewards.valid_BK.select(1, 0).all().item<bool>());
   EXPECT_FALSE(rewards.valid_BK.select(1, 13).any().item<bool>());
-  EXPECT_TRUE(set.errors().empty());
+  EXPECT_TRUE(rewards.failures.empty());  // what is not written has no weight
   // The column that the plugin never writes has no weight, so it masks nothing.
   const auto combined = weighted(rewards, set.weights_K());
   EXPECT_TRUE(combined.valid_B.all().item<bool>());
@@ -59,9 +59,11 @@ TEST(RewardSet, AFailingRewardMasksItsColumnsAndIsNamed) {
   const auto rewards = set.score(frames_input(random_frames(2, 1, 3, 3)));
   EXPECT_TRUE(rewards.valid_BK.select(1, 0).all().item<bool>());
   EXPECT_FALSE(rewards.valid_BK.slice(1, 1, 3).any().item<bool>());
-  ASSERT_EQ(set.errors().size(), 1u);
-  EXPECT_EQ(set.errors()[0].plugin, "SCORE_FAILS");
-  EXPECT_EQ(set.errors()[0].text, "device failure: the lamp is out");
+  ASSERT_EQ(rewards.failures.size(), 1u);
+  EXPECT_EQ(rewards.failures[0].plugin, "SCORE_FAILS");
+  EXPECT_EQ(rewards.failures[0].reason, "device failure: the lamp is out");
+  EXPECT_EQ(rewards.failures[0].samples, 2);
+  EXPECT_EQ(rewards.failures[0].calls, 1);
   EXPECT_FALSE(weighted(rewards, set.weights_K()).valid_B.any().item<bool>());
 }
 

@@ -1,0 +1,56 @@
+#include "pipelines/stages/reward_failures.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace thalweg {
+
+std::optional<Event> failure_event(const std::string& phase, const RewardBatch& raw,
+                                   const at::Tensor& valid_B) {
+  const auto samples = valid_B.numel(), masked = samples - valid_B.sum().item<int64_t>();
+  if (masked == 0 && raw.failures.empty()) return std::nullopt;
+  const std::string level = masked == samples ? "error" : "warn";
+  const auto line = phase + ": " + std::to_string(masked) + " of " + std::to_string(samples) +
+                    " samples were not scored and are masked" + failure_reasons(raw.failures);
+  return Event{level,
+               "reward_failed",
+               line,
+               {{"phase", phase},
+                {"masked", masked},
+                {"samples", samples},
+                {"failures", failures_json(raw.failures)}}};
+}
+
+Json failures_json(const std::vector<RewardFailure>& failures) {
+  Json list = Json::array();
+  for (const auto& f : failures)
+    list.push_back({{"plugin", f.plugin}, {"reason", f.reason}, {"samples", f.samples}, {"calls", f.calls}});
+  return list;
+}
+
+Json failure_summary(const std::vector<Json>& event_rows) {
+  Json summary = Json::array();
+  for (const auto& row : event_rows) {
+    if (row.value("type", "") != "reward_failed") continue;
+    const auto& data = row.at("data");
+    for (const auto& failure : data.at("failures")) {
+      const auto same = [&](const Json& entry) {
+        return entry.at("plugin") == failure.at("plugin") && entry.at("reason") == failure.at("reason") &&
+               entry.at("phase") == data.at("phase");
+      };
+      const auto it = std::find_if(summary.begin(), summary.end(), same);
+      if (it == summary.end()) {
+        summary.push_back(failure);
+        summary.back()["phase"] = data.at("phase");
+        summary.back()["first_step"] = row.at("step");
+      } else {
+        for (const char* count : {"samples", "calls"})
+          (*it)[count] = it->at(count).get<int64_t>() + failure.at(count).get<int64_t>();
+      }
+    }
+  }
+  return summary;
+}
+
+}  // namespace thalweg

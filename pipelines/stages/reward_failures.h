@@ -1,0 +1,26 @@
+// Rewards that failed: as an event of the rollout or evaluation in which they did, and as a section of
+// result.json.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipelines/stages/event.h"
+#include "rewards/reward_batch.h"
+
+namespace thalweg {
+
+/// The event "reward_failed" of one batch; none when every sample was scored and no plugin broke a rule.
+/// `phase` is rollout, held-out or final; `valid_B` says which samples have a combined reward.
+std::optional<Event> failure_event(const std::string& phase, const RewardBatch& raw,
+                                   const at::Tensor& valid_B);
+
+/// {plugin, reason, samples, calls} of each.
+Json failures_json(const std::vector<RewardFailure>& failures);
+
+/// "reward_failures" of result.json: rows of events.jsonl summed over plugin, reason and phase, each with the
+/// step at which it came first.
+Json failure_summary(const std::vector<Json>& event_rows);
+
+}  // namespace thalweg
