@@ -4,7 +4,7 @@ file(GLOB_RECURSE _sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/pipelines/cl
 if(_sources)
   add_executable(thalweg ${_sources})
   thalweg_use_precompiled(thalweg)
-  target_link_libraries(thalweg PRIVATE thalweg_pipelines CLI11::CLI11)
+  target_link_libraries(thalweg PRIVATE thalweg_pipelines thalweg_validator CLI11::CLI11)
   target_compile_definitions(thalweg PRIVATE THALWEG_VERSION="${PROJECT_VERSION}")
   set_target_properties(thalweg PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
   # Sanitizers bring an allocator of their own.

@@ -1,6 +1,10 @@
 #include "pipelines/cli/commands.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
@@ -10,9 +14,12 @@
 #include "pipelines/cli/allocator.h"
 #include "pipelines/cli/folder_lock.h"
 #include "pipelines/cli/job_file.h"
+#include "pipelines/cli/output.h"
 #include "pipelines/cli/plugin_list.h"
+#include "pipelines/cli/plugin_trial.h"
 #include "pipelines/cli/progress.h"
 #include "pipelines/cli/signals.h"
+#include "rewards/stray_output.h"
 
 namespace thalweg::cli {
 namespace {
@@ -28,6 +35,24 @@ Observer observer_of(Progress& progress) {
   observer.stop_requested = stop_requested;
   return observer;
 }
+
+// A plugin that calls exit() would otherwise end the run with its own code, 0 perhaps, and no result.
+std::atomic<bool> running{false};
+
+void refuse_to_exit() {
+  if (!running) return;
+  take_stray_output();
+  std::cerr << "thalweg: a plugin ended the program in the middle of the run\n";
+  ::_exit(kFailed);
+}
+
+struct Running {
+  Running() {
+    running = true;
+    std::atexit(refuse_to_exit);
+  }
+  ~Running() { running = false; }
+};
 
 std::unique_ptr<Job> checked_job(const Json& json) {
   auto job = read_job(json);
@@ -61,7 +86,8 @@ int run(const JobArguments& arguments) {
   const FolderLock lock(job->output());
   write_synced(std::filesystem::path(job->output()) / "job.json", resolved_job(json).dump(2) + "\n");
   watch_signals();
-  Progress progress;
+  Progress progress(Progress::Output::detect(standard_output()));
+  const Running until_done;
   try {
     run_job(*job, observer_of(progress));
   } catch (const Stopped&) {
@@ -80,7 +106,7 @@ int run(const JobArguments& arguments) {
 
 int validate(const JobArguments& arguments) {
   checked_job(load_job(arguments));
-  std::cout << arguments.path << ": a valid job\n";
+  print(arguments.path + ": a valid job\n");
   return kDone;
 }
 
@@ -108,6 +134,7 @@ int run_program(int argc, char** argv) {
   app.require_subcommand(1);
   JobArguments arguments;
   bool as_json = false;
+  PluginTrial trial;
   const auto add_job_options = [&](CLI::App* command) {
     command->add_option("job", arguments.path, "job file (JSON)")->required();
     command->add_option("--set", arguments.settings, "/json/pointer=value: replaces a value of the job")
@@ -123,18 +150,24 @@ int run_program(int argc, char** argv) {
   add_job_options(run_command);
   add_job_options(validate_command);
   plugins_command->add_flag("--json", as_json, "as JSON");
+  add_options(*plugins_command, trial);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? kDone : kUserError;
   }
-  return guarded([&] {
+  standard_output();  // before anything is loaded that might print
+  const int code = guarded([&]() -> int {
     if (run_command->parsed()) return run(arguments);
     if (validate_command->parsed()) return validate(arguments);
-    if (schema_command->parsed()) std::cout << job_schema().dump(2) << "\n";
+    if (schema_command->parsed()) print(job_schema().dump(2) + "\n");
+    if (plugins_command->parsed() && !trial.file.empty())
+      return print_trial(trial, as_json) ? kDone : kUserError;
     if (plugins_command->parsed()) print_plugins(as_json);
-    return static_cast<int>(kDone);
+    return kDone;
   });
+  take_stray_output();
+  return code;
 }
 
 }  // namespace thalweg::cli

@@ -1,9 +1,8 @@
 #include "pipelines/cli/plugin_list.h"
 
-#include <iostream>
-
 #include "engine/core/json.h"
 #include "engine/core/names.h"
+#include "pipelines/cli/output.h"
 #include "rewards/plugin.h"
 
 namespace thalweg::cli {
@@ -26,15 +25,12 @@ Json as_object(const PluginInfo& p) {
           {"reason", p.reason}};
 }
 
-void print_one(const PluginInfo& p) {
-  if (!p.usable) {
-    std::cout << p.plugin << "  cannot be used: " << p.reason << "\n  " << p.path.string() << "\n";
-    return;
-  }
-  std::cout << p.plugin << "  " << p.name << " " << p.version << " (" << p.vendor << ")\n  " << p.description
-            << "\n  dimensions: " << join(p.dimensions) << "\n  inputs: " << join(p.required_inputs)
-            << (p.optional_inputs.empty() ? "" : " (optional: " + join(p.optional_inputs) + ")")
-            << "\n  gradient: " << (p.has_gradient ? "yes" : "no") << "\n  " << p.path.string() << "\n";
+std::string as_text(const PluginInfo& p) {
+  if (!p.usable) return p.plugin + "  cannot be used: " + p.reason + "\n  " + p.path.string() + "\n";
+  return p.plugin + "  " + p.name + " " + p.version + " (" + p.vendor + ")\n  " + p.description +
+         "\n  dimensions: " + join(p.dimensions) + "\n  inputs: " + join(p.required_inputs) +
+         (p.optional_inputs.empty() ? "" : " (optional: " + join(p.optional_inputs) + ")") +
+         "\n  gradient: " + (p.has_gradient ? "yes" : "no") + "\n  " + p.path.string() + "\n";
 }
 
 }  // namespace
@@ -45,11 +41,11 @@ void print_plugins(bool as_json) {
   if (as_json) {
     Json list = Json::array();
     for (const auto& plugin : plugins) list.push_back(as_object(plugin));
-    std::cout << list.dump(2) << "\n";
+    print(list.dump(2) + "\n");
     return;
   }
-  for (const auto& plugin : plugins) print_one(plugin);
-  if (plugins.empty()) std::cout << "no plugins found beside the program\n";
+  for (const auto& plugin : plugins) print(as_text(plugin));
+  if (plugins.empty()) print("no plugins found beside the program\n");
 }
 
 }  // namespace thalweg::cli

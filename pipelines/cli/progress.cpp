@@ -79,8 +79,9 @@ std::string plain_values(const Progress::Values& values) {
 
 }  // namespace
 
-Progress::Output Progress::Output::detect() {
+Progress::Output Progress::Output::detect(int descriptor) {
   Output output;
+  output.descriptor = descriptor;
   const std::string kind = environment("TERM");
   output.terminal = ::isatty(output.descriptor) == 1 && !kind.empty() && kind != "dumb";
   output.utf8 = locale_is_utf8();

@@ -26,9 +26,9 @@ class Progress {
     int64_t columns = 0;                         ///< 0 = ask the terminal before each line
     std::chrono::milliseconds line_every{2000};  ///< in a pipe: the least time between two lines
 
-    /// Asks the system about standard output. TERM=dumb, NO_COLOR and the locale (LC_ALL, LC_CTYPE, LANG)
+    /// Asks the system about a descriptor. TERM=dumb, NO_COLOR and the locale (LC_ALL, LC_CTYPE, LANG)
     /// are honoured.
-    static Output detect();
+    static Output detect(int descriptor = 1);
   };
 
   explicit Progress(Output output = Output::detect(), Clock clock = {});

@@ -33,12 +33,10 @@ class SceneReward final : public thalweg::plugin::Reward {
   }
 
   void configure(std::string_view config_json, const Activation&) override {
-    const std::string_view space = " \t\r\n";
-    std::string bare;
-    for (const char letter : config_json) {
-      if (space.find(letter) == std::string_view::npos) bare += letter;
-    }
-    if (bare != "{}") throw std::invalid_argument("the scene reward has no settings; its config must be {}");
+    const auto begin = config_json.find('"');
+    if (begin == std::string_view::npos) return;
+    const auto key = config_json.substr(begin + 1, config_json.find('"', begin + 1) - begin - 1);
+    throw std::invalid_argument("/" + std::string(key) + ": unknown key; the scene reward has no settings");
   }
 
   std::vector<std::string> dimensions() const override {

@@ -1,5 +1,6 @@
 // The smallest reward: how bright a picture is, 0 = black to 1 = white. Copy this file, change score().
 // One instance needs no data of its own here; see README.md for one that does.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <thalweg/reward.h>
@@ -43,10 +44,14 @@ static void destroy(const thalweg_reward* reward) {
 }
 
 static thalweg_status activate(const thalweg_reward* reward, const thalweg_activation* activation) {
-  // There is nothing to configure, so a key in the job is a mistake that its author should hear of.
-  if (strchr(activation->config_json, ':') != NULL)
-    return fail(reward, THALWEG_INVALID_ARGUMENT, "brightness has no configuration; remove its keys");
-  return THALWEG_OK;
+  // There is nothing to configure, so a key in the job is a mistake that its author should hear of. A text
+  // that begins with the key's JSON pointer is shown at its place in the job.
+  const char* key = strchr(activation->config_json, '"');
+  if (key == NULL) return THALWEG_OK;
+  char text[128];
+  snprintf(text, sizeof(text), "/%.*s: unknown key; brightness has no configuration",
+           (int)strcspn(key + 1, "\""), key + 1);
+  return fail(reward, THALWEG_INVALID_ARGUMENT, text);
 }
 
 static void deactivate(const thalweg_reward* reward) {

@@ -1,0 +1,150 @@
+#include "plugins/validator/process_state.h"
+
+#include <malloc.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cfenv>
+#include <clocale>
+#include <cstdlib>
+#include <filesystem>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+extern char** environ;
+
+// Where jemalloc has taken the C library's place, it alone knows what is in use.
+extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value, size_t new_size)
+    __attribute__((weak));
+
+namespace thalweg::validator {
+namespace {
+
+constexpr unsigned kSeed = 20231;
+
+/// Flush-to-zero, denormals-are-zero and the exceptions that trap.
+unsigned floating_point_modes() {
+#if defined(__x86_64__)
+  return _mm_getcsr() & 0xFFC0U;
+#else
+  return static_cast<unsigned>(std::fegetround());
+#endif
+}
+
+std::vector<std::string> environment() {
+  std::vector<std::string> entries;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) entries.emplace_back(*entry);
+  return entries;
+}
+
+unsigned creation_mask() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return mask;
+}
+
+std::string current_folder() {
+  std::error_code failure;
+  return std::filesystem::current_path(failure).string();
+}
+
+void seed_random() {
+  std::srand(kSeed);
+  ::srand48(kSeed);
+}
+
+/// The next numbers of the known state.
+std::pair<int, long> next_random() {
+  return {std::rand(), ::lrand48()};
+}
+
+int64_t entries(const char* folder) {
+  int64_t count = 0;
+  std::error_code failure;
+  for (std::filesystem::directory_iterator it(folder, failure), end; !failure && it != end;
+       it.increment(failure))
+    ++count;
+  return count;
+}
+
+int64_t heap_in_use() {
+  if (::mallctl != nullptr) {
+    uint64_t epoch = 1;
+    size_t bytes = 0, size = sizeof(epoch);
+    ::mallctl("thread.tcache.flush", nullptr, nullptr, nullptr, 0);
+    ::mallctl("epoch", &epoch, &size, &epoch, size);
+    size = sizeof(bytes);
+    if (::mallctl("stats.allocated", &bytes, &size, nullptr, 0) == 0) return static_cast<int64_t>(bytes);
+  }
+  const auto heap = ::mallinfo2();
+  return static_cast<int64_t>(heap.uordblks + heap.hblkhd);
+}
+
+bool same_handler(const struct sigaction& a, const struct sigaction& b) {
+  return a.sa_flags == b.sa_flags &&
+         ((a.sa_flags & SA_SIGINFO) != 0 ? a.sa_sigaction == b.sa_sigaction : a.sa_handler == b.sa_handler);
+}
+
+}  // namespace
+
+ProcessState ProcessState::now() {
+  ProcessState state;
+  state.folder_ = current_folder();
+  state.locale_ = std::setlocale(LC_ALL, nullptr);
+  state.environment_ = environment();
+  for (int number = 1; number < 65; ++number)
+    ::sigaction(number, nullptr, &state.handlers_[static_cast<size_t>(number)]);
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &state.blocked_);
+  state.mask_ = creation_mask();
+  state.rounding_ = std::fegetround();
+  state.modes_ = floating_point_modes();
+  seed_random();
+  return state;
+}
+
+std::vector<std::pair<std::string, std::string>> ProcessState::changes() const {
+  std::vector<std::pair<std::string, std::string>> found;
+  if (current_folder() != folder_) {
+    found.emplace_back("manners.environment", "the working folder was changed");
+    if (::chdir(folder_.c_str()) != 0) found.back().second += " for good";
+  }
+  if (locale_ != std::setlocale(LC_ALL, nullptr)) {
+    found.emplace_back("manners.environment", "the locale was changed");
+    std::setlocale(LC_ALL, locale_.c_str());
+  }
+  if (environment() != environment_)
+    found.emplace_back("manners.environment", "an environment variable was changed");
+  if (creation_mask() != mask_) {
+    found.emplace_back("manners.environment", "the umask was changed");
+    ::umask(static_cast<mode_t>(mask_));
+  }
+  for (int number = 1; number < 65; ++number) {
+    struct sigaction handler {};
+    const auto& before = handlers_[static_cast<size_t>(number)];
+    if (::sigaction(number, nullptr, &handler) != 0 || same_handler(handler, before)) continue;
+    found.emplace_back("manners.signals", "the handler of signal " + std::to_string(number) + " was changed");
+    ::sigaction(number, &before, nullptr);
+  }
+  sigset_t blocked;
+  ::pthread_sigmask(SIG_SETMASK, &blocked_, &blocked);
+  for (int number = 1; number < 65; ++number)
+    if (::sigismember(&blocked, number) != ::sigismember(&blocked_, number))
+      found.emplace_back("manners.signals", "signal " + std::to_string(number) + " was blocked or unblocked");
+  if (std::fegetround() != rounding_ || floating_point_modes() != modes_) {
+    found.emplace_back("manners.floating-point", "the rounding, denormal or trap mode was changed");
+    std::fesetenv(FE_DFL_ENV);
+  }
+  const auto random = next_random();
+  seed_random();
+  if (random != next_random())
+    found.emplace_back("manners.random-state", "rand, random or drand48 was used or seeded");
+  return found;
+}
+
+Resources Resources::now() {
+  return {entries("/proc/self/fd"), entries("/proc/self/task"), heap_in_use()};
+}
+
+}  // namespace thalweg::validator

@@ -1,0 +1,203 @@
+"""Plugins that misbehave (tests/plugins), in jobs: masked and named, or refused at their place. See its README."""
+
+import json
+import signal
+
+import pytest
+import tiny_sd3
+import torch
+from parity_tool import BUILD
+from program import run_job, thalweg, write_job
+from safetensors.torch import save_file
+from workers_test import METHODS, align_job, lora, rows, stop_after
+
+ZOO = BUILD / "tests/plugins"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("zoo")
+    tiny_sd3.make_folder(folder / "model", seed=80)
+    (folder / "prompts.txt").write_text("a red circle\ntwo blue squares\n")
+    torch.manual_seed(0)
+    save_file({"frames": torch.rand(7, 1, 3, 8, 8)}, folder / "frames.safetensors")
+    return folder
+
+
+def reward(name):
+    return {"plugin": str(ZOO / f"{name}.so"), "isolation": "inproc"}
+
+
+def events(folder):
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+def score_job(files, plugin, **changes):
+    return {"job": "score", "frames": str(files / "frames.safetensors"), "prompts": {"texts": list("abcdefg")},
+            "rewards": [plugin], "output": str(files / "unused"), **changes}
+
+
+def zoo_job(files, plugin, method="flow_grpo", **changes):
+    short = {"iterations": 2, "evaluate": {"every": 2, "steps": 2, "pictures": 0}, "checkpoint": {"every": 2, "keep": 2}}
+    return align_job(files, method, **{"rewards": [reward(plugin)], "parallel__workers": 2, **short, **changes})
+
+
+# Of 16 samples in micro-batches of 4, numbered through the run: every third is unlucky, or every third call.
+MASKING = {"nan_value": 'wrote NaN for "square"', "infinite": 'wrote an infinite value for "square"',
+           "unwritten": 'left "square" unwritten', "error_status": "unavailable: the judge is at lunch",
+           "silent_error": "unknown status -77",
+           "throws": "internal failure: let an exception out: thrown across the boundary"}
+
+
+def expected_masked(plugin, first, count, micro_batch=4):
+    by_sample = plugin in ("nan_value", "infinite", "unwritten")
+    numbers = range(first, first + count)
+    return sum(1 for n in numbers if (n if by_sample else n - n % micro_batch) % 3 == 0)
+
+
+@pytest.fixture(scope="module")
+def masked_runs(files):
+    return {plugin: run_job(files / f"run-{plugin}", zoo_job(files, plugin)) for plugin in MASKING}
+
+
+@pytest.mark.parametrize("plugin", MASKING)
+def test_failed_samples_are_masked_and_named(masked_runs, plugin):
+    folder, reason = masked_runs[plugin], MASKING[plugin]
+    training = [row for row in rows(folder) if row["kind"] == "train"]
+    masked = [expected_masked(plugin, 16 * i, 16) for i in range(2)]
+    assert [row["masked_samples"] for row in training] == masked and 0 < min(masked)
+    failed = [event for event in events(folder) if event["type"] == "reward_failed"]
+    rollouts = [event for event in failed if event["data"]["phase"] == "rollout"]
+    assert [event["step"] for event in rollouts] == [1, 2]
+    for event, count in zip(rollouts, masked):
+        assert event["level"] == "warn" and event["data"]["masked"] == count and event["data"]["samples"] == 16
+        (failure,) = event["data"]["failures"]
+        assert failure["plugin"] == plugin and failure["reason"] == reason and failure["samples"] == count
+        assert 1 <= failure["calls"] <= 4
+    assert {event["data"]["phase"] for event in failed} == {"rollout", "held-out", "final"}
+    (entry,) = [entry for entry in result(folder)["reward_failures"] if entry["phase"] == "rollout"]
+    assert entry == {"plugin": plugin, "reason": reason, "samples": sum(masked), "calls": entry["calls"],
+                     "phase": "rollout", "first_step": 1}
+    assert "Rewards that failed" in (folder / "report.html").read_text()
+
+
+def test_what_a_failed_sample_holds_reaches_no_gradient(masked_runs):
+    """NaN, infinity and nothing give the same weights bit for bit, and no number of the run is lost to them."""
+    weights = {lora(masked_runs[plugin]) for plugin in ("nan_value", "infinite", "unwritten")}
+    assert len(weights) == 1
+    for row in rows(masked_runs["nan_value"]):
+        assert None not in row.values()
+    assert lora(masked_runs["throws"]) == lora(masked_runs["error_status"])
+    assert lora(masked_runs["throws"]) not in weights
+
+
+def test_nor_with_the_other_method(files, tmp_path):
+    nan, infinite, clean = (run_job(tmp_path / plugin, zoo_job(files, plugin, "diffusion_nft"))
+                            for plugin in ("nan_value", "infinite", "good"))
+    assert lora(nan) == lora(infinite) != lora(clean)
+    assert result(clean)["reward_failures"] == [] and events(clean) == []
+
+
+def test_failures_do_not_depend_on_workers(files, masked_runs, tmp_path):
+    one = run_job(tmp_path / "one", zoo_job(files, "error_status", parallel__workers=1))
+    two = masked_runs["error_status"]
+    assert [event["data"] for event in events(one)] == [event["data"] for event in events(two)]
+    assert result(one)["reward_failures"] == result(two)["reward_failures"]
+    assert lora(one) == lora(two)
+
+
+def test_failures_survive_a_kill(files, tmp_path):
+    job = zoo_job(files, "nan_value", iterations=6, checkpoint={"every": 1, "keep": 2})
+    whole = run_job(tmp_path / "whole", job)
+    path, code, output = stop_after(tmp_path / "killed", job, 3, signal.SIGKILL)
+    assert code == -signal.SIGKILL, output
+    resumed = thalweg("run", path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert result(tmp_path / "killed")["reward_failures"] == result(whole)["reward_failures"]
+    again = thalweg("run", path)  # finished: nothing is counted twice
+    assert again.returncode == 0, again.stderr
+    assert result(tmp_path / "killed")["reward_failures"] == result(whole)["reward_failures"]
+
+
+def test_a_rollout_without_a_score_ends_the_run(files, tmp_path):
+    job = {**zoo_job(files, "error_always"), "output": str(tmp_path / "run")}
+    done = thalweg("run", write_job(tmp_path / "job.json", job))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("thalweg: /rewards: not one sample of the rollout was scored")
+    assert "error_always: device failure: the lamp is out" in done.stderr
+    error = result(tmp_path / "run")["error"]
+    assert error["param"] == "/rewards" and "the lamp is out" in error["message"]
+    assert [event["level"] for event in events(tmp_path / "run") if event["data"]["phase"] == "rollout"] == ["error"]
+
+
+@pytest.mark.parametrize("kind", ["score", "evaluate", "sample"])
+def test_every_job_names_what_failed(files, tmp_path, kind):
+    """Samples 0, 3 and 6 of seven, or 0 of two."""
+    model = {"model": {"path": str(files / "model"), "max_sequence_length": 1}, "prompts": {"texts": ["a", "b"]}}
+    size = {"height": 16, "width": 16}
+    jobs = {"score": score_job(files, reward("nan_value")),
+            "evaluate": {"job": "evaluate", **model, "size": size, "steps": 2, "rewards": [reward("nan_value")]},
+            "sample": {"job": "sample", **model, "sampler": {"steps": 2, **size}, "rewards": [reward("nan_value")]}}
+    folder = run_job(tmp_path / "run", jobs[kind])
+    (entry,) = result(folder)["reward_failures"]
+    assert entry["plugin"] == "nan_value" and entry["reason"] == MASKING["nan_value"]
+    assert entry["samples"] == (3 if kind == "score" else 1)
+    (event,) = events(folder)
+    assert event["type"] == "reward_failed" and event["data"]["masked"] == entry["samples"]
+
+
+def test_what_a_plugin_prints_stays_off_standard_output(files, tmp_path):
+    path = write_job(tmp_path / "job.json", score_job(files, reward("prints"), output=str(tmp_path / "run")))
+    done = thalweg("run", path)
+    assert done.returncode == 0, done.stderr
+    assert "scored 7" in done.stderr and "scored 7" not in done.stdout
+    (entry,) = result(tmp_path / "run")["reward_failures"]
+    assert entry["reason"] == "printed to standard output" and entry["samples"] == 0
+    assert result(tmp_path / "run")["rewards"]["reward"]["not_scored"] == 0
+
+
+def spoilt_files(folder):
+    good = (ZOO / "good.so").read_bytes()
+    spoilt = {"text": b"not a library\n", "truncated": good[:len(good) // 3], "narrow": good[:4] + b"\1" + good[5:],
+              "foreign": good[:18] + b"\x08\0" + good[20:]}
+    for name, content in spoilt.items():
+        (folder / f"{name}.so").write_bytes(content)
+    return {name: folder / f"{name}.so" for name in spoilt}
+
+
+REFUSED = {"text": "is not an ELF shared library", "truncated": "is cut short", "narrow": "another processor",
+           "foreign": "another processor", "wrong_major": "was built for version 1.0 of the plugin ABI",
+           "missing_symbol": "exports no symbol thalweg_entry", "refuses_to_start": "refused to start",
+           "null_descriptor": "texts are not clean UTF-8", "missing_function": "missing functions"}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_plugin_is_refused_at_its_place(files, tmp_path, name):
+    path = spoilt_files(tmp_path).get(name, ZOO / f"{name}.so")
+    job = score_job(files, {"plugin": str(path), "isolation": "inproc"}, output=str(tmp_path / "run"))
+    done = thalweg("run", write_job(tmp_path / "job.json", job))
+    assert done.returncode == 2
+    assert done.stderr.startswith("thalweg: /rewards/0") and REFUSED[name] in done.stderr
+    error = result(tmp_path / "run")["error"]
+    assert error["param"].startswith("/rewards/0") and REFUSED[name] in error["message"]
+
+
+def test_a_crash_ends_the_run(files, tmp_path):
+    """In the program's own process nothing can be done about it; `isolation` says so beforehand."""
+    job = score_job(files, reward("crashes"), output=str(tmp_path / "run"))
+    assert thalweg("run", write_job(tmp_path / "job.json", job)).returncode == -signal.SIGSEGV
+
+
+def test_a_plugin_that_exits_does_not_pass_for_a_finished_run(files, tmp_path):
+    job = score_job(files, reward("exits"), output=str(tmp_path / "run"))
+    done = thalweg("run", write_job(tmp_path / "job.json", job))
+    assert done.returncode == 1
+    assert "a plugin ended the program in the middle of the run" in done.stderr
+
+
+def test_every_method_is_tried():
+    assert set(METHODS) == {"flow_grpo", "diffusion_nft"}

@@ -1,0 +1,3 @@
+// Calls abort() in score.
+#define ZOO_BEFORE abort()
+#include "../zoo.h"

@@ -1,0 +1,3 @@
+// Calls exit(0) in score.
+#define ZOO_BEFORE exit(0)
+#include "../zoo.h"

@@ -1,0 +1,3 @@
+// Exports no entry.
+#define ZOO_ENTRY not_the_entry
+#include "../zoo.h"

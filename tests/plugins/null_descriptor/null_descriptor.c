@@ -1,0 +1,3 @@
+// Has a descriptor with a text that is NULL.
+#define ZOO_NAME NULL
+#include "../zoo.h"

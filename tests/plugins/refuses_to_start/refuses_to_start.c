@@ -1,0 +1,3 @@
+// Fails in entry.init.
+#define ZOO_START return THALWEG_UNAVAILABLE
+#include "../zoo.h"
