@@ -11,7 +11,8 @@ extern "C" {
 #define THALWEG_EXT_GRADIENT "thalweg.gradient/1"
 
 typedef struct thalweg_plugin_gradient {
-  // Inputs that vjp can differentiate: THALWEG_INPUT_FRAMES, THALWEG_INPUT_LATENTS or both.
+  // Inputs that vjp can differentiate: THALWEG_INPUT_FRAMES, THALWEG_INPUT_LATENTS or both; 0 where the
+  // configuration leaves nothing to differentiate.
   // Only while active. [main, scoring]
   uint64_t (*inputs)(const thalweg_reward* reward);
 
