@@ -108,7 +108,7 @@ def stop_after(folder, job, iterations, number):
                                cwd=ROOT, env=ENVIRONMENT)
     metrics = folder / "metrics.jsonl"
     deadline = time.monotonic() + 120
-    while not (metrics.is_file() and metrics.read_text().count('"train"') >= iterations):
+    while not (metrics.is_file() and metrics.read_text().count('"kind":"train"') >= iterations):
         assert process.poll() is None and time.monotonic() < deadline, "the run ended before it was stopped"
         time.sleep(0.002)
     process.send_signal(number)
