@@ -27,6 +27,7 @@ struct JobRow {
 struct FamilyRow {
   const char* class_name;
   std::function<std::unique_ptr<FlowModel>(const std::filesystem::path&, const ModelOptions&)> load;
+  std::function<LoraNames(const std::filesystem::path&)> lora_names;
 };
 
 const std::vector<JobRow>& job_table() {
@@ -42,7 +43,7 @@ const std::vector<JobRow>& job_table() {
 
 const std::vector<FamilyRow>& family_table() {
   static const std::vector<FamilyRow> table = {
-      {"StableDiffusion3Pipeline", load_sd3},
+      {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names},
   };
   return table;
 }
@@ -137,17 +138,29 @@ Json job_schema() {
   return schema;
 }
 
-std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options) {
+namespace {
+
+const FamilyRow& family_of(const std::filesystem::path& folder) {
   const auto opened = open_model_folder(folder);
   const auto class_name = opened.index.at("_class_name").get<std::string>();
   std::vector<std::string> known;
   for (const auto& row : family_table()) {
-    if (class_name == row.class_name) return row.load(folder, options);
+    if (class_name == row.class_name) return row;
     known.emplace_back(row.class_name);
   }
   throw Error((folder / "model_index.json").string(), "_class_name \"" + class_name +
                                                           "\" is not a family that can be loaded" +
                                                           suggestion(class_name, known));
+}
+
+}  // namespace
+
+std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options) {
+  return family_of(folder).load(folder, options);
+}
+
+LoraNames model_lora_names(const std::filesystem::path& folder) {
+  return family_of(folder).lora_names(folder);
 }
 
 }  // namespace thalweg

@@ -36,4 +36,8 @@ Json job_schema();
 /// Opens a model folder by the `_class_name` of its model_index.json.
 std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options);
 
+/// Layers that a LoRA of the model in `folder` may adapt. Reads its configs alone; throws Error as load_model
+/// does.
+LoraNames model_lora_names(const std::filesystem::path& folder);
+
 }  // namespace thalweg

@@ -72,7 +72,7 @@ void EvaluateJob::run(const Observer& observer) {
     unconditional = encoder.conditioning({""});
   }
   const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed);
-  const auto velocity = bound_with_lora(*model, o_.model);
+  const auto velocity = bound_with_lora(*model, o_.model, observer);
   EvaluationInput input{
       .model = *model,
       .prompts = prompts,

@@ -91,6 +91,7 @@ Json machine_identity() {
 
 Json run_identity(const Fields::Describe& job, const std::vector<InputFile>& inputs) {
   Json identity = {{"job", write_fields(job)}, {"inputs", Json::array()}, {"machine", machine_identity()}};
+  identity["job"].erase("name");
   identity["job"].erase("output");
   if (identity["job"].contains("model")) identity["job"]["model"].erase("prompt_cache");
   if (identity["job"].contains("parallel")) identity["job"]["parallel"].erase("workers");

@@ -117,7 +117,7 @@ void SampleJob::run(const Observer& observer) {
                      .rows = {},
                      .shape = shape,
                      .schedule = model->schedule(o_.sampler.steps),
-                     .velocity = cfg(o_.sampler.guidance_scale, negative)(bound_with_lora(*model, o_.model)),
+                     .velocity = cfg(o_.sampler.guidance_scale, negative)(bound_with_lora(*model, o_.model, observer)),
                      .sampler = sampler(),
                      .seed = static_cast<uint64_t>(o_.seed),
                      .noise = Purpose::initial_noise,

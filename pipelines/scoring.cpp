@@ -75,9 +75,10 @@ Json phases_json(const PhaseClock& clock) {
   return phases;
 }
 
-Velocity bound_with_lora(const FlowModel& model, const ModelSection& section) {
+Velocity bound_with_lora(const FlowModel& model, const ModelSection& section, const Observer& observer) {
   if (!section.has_lora) return model.bind(model.backbone(), nullptr);
-  const auto lora = read_model_lora(section.lora);
+  const auto lora = read_model_lora(section.lora, model);
+  if (const auto note = lora_note(section.lora, lora); !note.empty()) observer.message(note);
   Adapter adapter{{}, lora.scale};
   for (const auto& [name, tensor] : lora.tensors) adapter.tensors[name] = tensor.to(section.options().dtype);
   return model.bind(model.backbone(), &adapter);

@@ -23,11 +23,15 @@ void describe(Fields& f, ModelSection& m) {
   f.integer({"max_sequence_length", "T5 tokens, or zero tokens in their place when the model has no T5"},
             m.max_sequence_length, 0, 4096);
   f.optional_object({"lora", "low-rank adapter; absent: full fine-tuning"}, m.has_lora, [&](Fields& l) {
-    l.text({"path", "LoRA file to start from"}, m.lora.path);
-    l.integer({"rank", "rank of the update"}, m.lora.rank, 1, 4096);
+    l.text({"path", "LoRA to start from: a file, or a folder of PEFT or diffusers; its scale replaces alpha"},
+           m.lora.path);
+    l.integer({"rank", "rank of the update, at least that of the file to start from"}, m.lora.rank, 1, 4096);
     l.number({"alpha", "the update is scaled by alpha / rank"}, m.lora.alpha, 1e-6, 1e6);
     l.texts({"targets", "linear layers, as ends of their names; empty: the family's default"},
             m.lora.targets);
+    l.choice({"text_encoders",
+              "what is done with the part of a file that adapts text encoders, which is not supported"},
+             m.lora.text_encoders, {"refuse", "ignore"});
   });
   f.object({"prompt_cache", "encoded prompts, kept for later runs; the numbers do not depend on it"},
            [&](Fields& c) {
@@ -147,12 +151,24 @@ void require_model(const ModelSection& model) {
   if (model.has_lora && !model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
 }
 
-LoraFile read_model_lora(const LoraSection& section) {
-  auto lora = read_lora(section.path);
-  if (!lora.unused.empty())
-    throw Error("/model/lora/path", section.path + " also holds " + lora.unused.front() +
-                                        "; only a LoRA of the transformer alone is supported");
+LoraFile read_model_lora(const LoraSection& section, const FlowModel& model) {
+  auto lora = read_lora(section.path, model.lora_names());
+  if (!lora.text_encoder.empty() && section.text_encoders != "ignore")
+    throw Error(
+        "/model/lora/path",
+        section.path + " also adapts text encoders (" + lora.text_encoder.front() + " and others, " +
+            std::to_string(lora.text_encoder.size()) +
+            " tensors), which is not supported: without that part it draws other pictures than its author "
+            "saw. Set /model/lora/text_encoders to \"ignore\" to leave it out");
   return lora;
+}
+
+std::string lora_note(const LoraSection& section, const LoraFile& lora) {
+  std::string note = lora.note();
+  if (!lora.text_encoder.empty())
+    note += (note.empty() ? "" : "; ") + std::to_string(lora.text_encoder.size()) +
+            " tensors for text encoders are left out";
+  return note.empty() ? "" : "LoRA " + section.path + ": " + note;
 }
 
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,

@@ -16,7 +16,8 @@ struct LoraSection {
   std::string path;  // weights to start from
   int64_t rank = 32;
   double alpha = 64.0;
-  std::vector<std::string> targets;  // suffixes of module names; empty: the family's default
+  std::vector<std::string> targets;      // suffixes of module names; empty: the family's default
+  std::string text_encoders = "refuse";  // a file's part for them; or "ignore"
 };
 
 /// Encoded prompts that are kept on disk for later runs.
@@ -103,9 +104,13 @@ PromptList read_prompts(const std::string& path, const std::string& pointer, int
 void require_file(const std::string& path, const std::string& pointer);
 void require_model(const ModelSection& model);
 
-/// The LoRA that the section names. Throws Error for a file that also adapts text encoders: without that part
-/// it would draw other pictures than the file's author saw.
-LoraFile read_model_lora(const LoraSection& section);
+/// The LoRA that the section names, for this model. Throws Error for a file that also adapts text encoders,
+/// unless the section says to ignore that: without that part it draws other pictures than the file's author
+/// saw.
+LoraFile read_model_lora(const LoraSection& section, const FlowModel& model);
+
+/// What of the file is left out, as a line for the user; empty when nothing is.
+std::string lora_note(const LoraSection& section, const LoraFile& lora);
 
 /// Plugin folders of this installation; activates the rewards for pictures of the sampler's size.
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,

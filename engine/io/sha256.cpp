@@ -52,15 +52,21 @@ std::string sha256_hex(std::string_view bytes) {
 }
 
 std::string sha256_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw_io_error(path, "cannot be read", errno);
+  return sha256_files({path});
+}
+
+std::string sha256_files(const std::vector<std::filesystem::path>& paths) {
   std::vector<char> block(size_t{1} << 20);
   Sha256 hash;
-  while (in) {
-    in.read(block.data(), static_cast<std::streamsize>(block.size()));
-    hash.update({block.data(), static_cast<size_t>(in.gcount())});
+  for (const auto& path : paths) {
+    std::ifstream in(path, std::ios::binary);
+    if (!in) throw_io_error(path, "cannot be read", errno);
+    while (in) {
+      in.read(block.data(), static_cast<std::streamsize>(block.size()));
+      hash.update({block.data(), static_cast<size_t>(in.gcount())});
+    }
+    if (in.bad()) throw_io_error(path, "cannot be read", errno);
   }
-  if (in.bad()) throw_io_error(path, "cannot be read", errno);
   return hash.hex();
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/io/sha256_blocks.h"
 
@@ -37,5 +38,8 @@ std::string sha256_hex(std::string_view bytes);
 
 /// Reads in blocks of 1 MiB. Throws Error naming the path.
 std::string sha256_file(const std::filesystem::path& path);
+
+/// Of the files one after another, as `cat FILES | sha256sum` counts it.
+std::string sha256_files(const std::vector<std::filesystem::path>& paths);
 
 }  // namespace thalweg

@@ -75,23 +75,31 @@ Linear Binder::linear(const std::string& name, int64_t in, int64_t out, bool bia
     const auto bias_init = init == Init::kaiming_uniform ? Init::bias_of_fan_in : Init::zeros;
     layer.bias = tensor(name + ".bias", {out}, bias_init, in);
   }
-  if (!state_->adapter) return layer;
+  adapt(layer, name, {out, in});
+  return layer;
+}
+
+template <typename Layer>
+void Binder::adapt(Layer& layer, const std::string& name, const std::vector<int64_t>& shape) {
+  if (!state_->adapter) return;
   const auto full = prefix_ + name;
   const auto a = state_->adapter->tensors.find(full + ".lora_A.weight");
   const auto b = state_->adapter->tensors.find(full + ".lora_B.weight");
-  if (a == state_->adapter->tensors.end() || b == state_->adapter->tensors.end()) return layer;
+  if (a == state_->adapter->tensors.end() || b == state_->adapter->tensors.end()) return;
   state_->adapted.insert(a->first);
   state_->adapted.insert(b->first);
-  if (a->second.dim() != 2 || b->second.dim() != 2 || a->second.size(1) != in || b->second.size(0) != out ||
-      a->second.size(0) != b->second.size(1)) {
+  auto down = shape;
+  std::vector<int64_t> up(shape.size(), 1);
+  down[0] = up[1] = a->second.dim() > 0 ? a->second.size(0) : 0;
+  up[0] = shape[0];
+  if (a->second.sizes() != at::IntArrayRef(down) || b->second.sizes() != at::IntArrayRef(up)) {
     state_->misshapen.push_back(full + "'s LoRA pair " + shown(a->second.sizes()) + " " +
-                                shown(b->second.sizes()) + " does not fit a layer of " + shown({out, in}));
-    return layer;
+                                shown(b->second.sizes()) + " does not fit a layer of " + shown(shape));
+    return;
   }
   layer.lora_a = a->second;
   layer.lora_b = b->second;
   layer.lora_scale = state_->adapter->scale;
-  return layer;
 }
 
 Conv2d Binder::conv2d(const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
@@ -102,6 +110,7 @@ Conv2d Binder::conv2d(const std::string& name, int64_t in, int64_t out, int64_t 
   const int64_t fan_in = in * kernel * kernel;
   layer.weight = tensor(name + ".weight", {out, in, kernel, kernel}, Init::kaiming_uniform, fan_in);
   layer.bias = tensor(name + ".bias", {out}, Init::bias_of_fan_in, fan_in);
+  adapt(layer, name, {out, in, kernel, kernel});
   return layer;
 }
 

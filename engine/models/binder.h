@@ -25,7 +25,8 @@ struct ParameterSpec {
   int64_t fan_in = 0;
 };
 
-/// Low-rank adapter: tensors "<module>.lora_A.weight" [r, in] and "<module>.lora_B.weight" [out, r].
+/// Low-rank adapter: tensors "<module>.lora_A.weight" [r, in] and "<module>.lora_B.weight" [out, r]; of a
+/// convolution [r, in, k, k] and [out, r, 1, 1].
 struct Adapter {
   TensorMap tensors;
   double scale = 1.0;  // alpha / rank
@@ -56,6 +57,10 @@ class Binder {
   const std::vector<ParameterSpec>& specs() const;
 
  private:
+  /// Gives the layer its LoRA pair, if the adapter has one.
+  template <typename Layer>
+  void adapt(Layer& layer, const std::string& name, const std::vector<int64_t>& shape);
+
   struct State;
   std::shared_ptr<State> state_;
   std::string prefix_;

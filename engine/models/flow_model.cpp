@@ -50,6 +50,15 @@ std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
   return modules;
 }
 
+std::vector<LoraLayer> lora_layers(const std::vector<ParameterSpec>& specs) {
+  std::vector<LoraLayer> layers;
+  for (const auto& spec : specs)
+    if ((spec.shape.size() == 2 || spec.shape.size() == 4) && spec.name.ends_with(kWeight))
+      layers.push_back(
+          {spec.name.substr(0, spec.name.size() - std::char_traits<char>::length(kWeight)), spec.shape});
+  return layers;
+}
+
 Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules,
                      int64_t rank, double alpha, uint64_t seed) {
   Adapter adapter;

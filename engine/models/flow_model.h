@@ -11,6 +11,7 @@
 
 #include "engine/core/values.h"
 #include "engine/models/binder.h"
+#include "engine/weights/lora_names.h"
 
 namespace thalweg {
 
@@ -60,9 +61,15 @@ class FlowModel {
   virtual TensorMap master_backbone() const = 0;
   /// Linear layers that a LoRA adapts by default, as suffixes of module names.
   virtual std::vector<std::string> default_lora_targets() const = 0;
+  /// The model's class as the ModelSpec standard names it, "stable-diffusion-v3.5-medium".
+  virtual std::string architecture() const = 0;
+  /// The files that hold the backbone, by name.
+  virtual std::vector<std::filesystem::path> backbone_files() const = 0;
+  /// Layers that a LoRA file may adapt, and their names in the model's original code.
+  virtual LoraNames lora_names() const = 0;
   /// Clean latents [B,C,F,H,W] to frames [B,F,3,H,W] in [0,1], float32.
   virtual at::Tensor decode(const at::Tensor& latents_BCFHW) const = 0;
-  /// Writes the whole pipeline folder with `parameters` as its backbone.
+  /// Writes the whole pipeline folder with `parameters` as its backbone, without paths of this machine.
   virtual void save(const std::filesystem::path& folder, const TensorMap& parameters) const = 0;
 };
 
@@ -71,6 +78,9 @@ class FlowModel {
 /// none.
 std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
                                         const std::vector<std::string>& suffixes, const std::string& place);
+
+/// The layers among `specs` that a LoRA may adapt: linear ones and convolutions.
+std::vector<LoraLayer> lora_layers(const std::vector<ParameterSpec>& specs);
 
 /// Fresh adapter over `modules`: A kaiming-uniform as PEFT's default, B zero, so the start is the base model.
 Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules,

@@ -15,7 +15,17 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor Conv2d::operator()(const at::Tensor& x_BCHW) const {
-  return at::conv2d(x_BCHW, weight, bias, {stride, stride}, {padding, padding});
+  auto y = at::conv2d(x_BCHW, weight, bias, {stride, stride}, {padding, padding});
+  if (lora_a.defined())
+    y = y +
+        at::conv2d(at::conv2d(x_BCHW, lora_a, {}, {stride, stride}, {padding, padding}), lora_b) * lora_scale;
+  return y;
+}
+
+Linear Conv2d::over_patches() const {
+  Linear linear{weight.flatten(1), bias, {}, {}, lora_scale};
+  if (lora_a.defined()) linear.lora_a = lora_a.flatten(1), linear.lora_b = lora_b.flatten(1);
+  return linear;
 }
 
 at::Tensor layer_norm(const Norm& norm, const at::Tensor& x) {

@@ -19,8 +19,12 @@ struct Linear {
 struct Conv2d {
   at::Tensor weight, bias;
   int64_t stride = 1, padding = 0;
+  at::Tensor lora_a, lora_b;  // [r, in, kernel, kernel], [out, r, 1, 1]
+  double lora_scale = 0.0;
 
   at::Tensor operator()(const at::Tensor& x_BCHW) const;
+  /// The same product over patches that were cut out already, [..., in kernel kernel].
+  Linear over_patches() const;
 };
 
 /// Parameters of a layer, group or RMS norm; weight and bias may be undefined.

@@ -100,4 +100,23 @@ std::vector<std::filesystem::path> component_files(const ModelFolder& folder, co
   return files;
 }
 
+void forget_machine_paths(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const auto name = entry.path().filename().string();
+    const bool config =
+        name == kIndexName || name == "special_tokens_map.json" || name.ends_with("config.json");
+    if (!config || !entry.is_regular_file()) continue;
+    auto json = parse_json_file(entry.path(), kMaxConfigBytes);
+    if (!json.is_object()) continue;
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : json.items())
+      if (value.is_string() && value.get_ref<const std::string&>().size() > 1 &&
+          fs::path(value.get<std::string>()).is_absolute())
+        keys.push_back(key);
+    for (const auto& key : keys) json.erase(key);
+    if (!keys.empty()) write_file(entry.path(), json.dump(2) + "\n");
+  }
+}
+
 }  // namespace thalweg

@@ -35,4 +35,8 @@ TensorMap component_weights(const ModelFolder& folder, const std::string& name);
 /// The files that component_config() and component_weights() read.
 std::vector<std::filesystem::path> component_files(const ModelFolder& folder, const std::string& name);
 
+/// Removes absolute paths from the configs of a folder that was copied ("_name_or_path", "tokenizer_file"):
+/// they say where a model once lay, and nothing reads them.
+void forget_machine_paths(const std::filesystem::path& folder);
+
 }  // namespace thalweg

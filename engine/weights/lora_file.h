@@ -1,22 +1,29 @@
-// LoRA files as `pipe.load_lora_weights` of diffusers reads them: "transformer.<module>.lora_A.weight" [r,
-// in] and
-// ".lora_B.weight" [out, r], no ".alpha" tensors (diffusers refuses them for SD3 and Wan), rank and alpha as
-// JSON in the metadata "lora_adapter_metadata".
+// LoRA files. Written in the one layout that `pipe.load_lora_weights` of diffusers reads for every family:
+// "transformer.<module>.lora_A.weight" [r, in] and ".lora_B.weight" [out, r], no ".alpha" tensors (diffusers
+// refuses them for SD3 and Wan), rank and alpha as JSON in the metadata "lora_adapter_metadata". Read in that
+// layout and those of lora_keys.h.
 #pragma once
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "engine/weights/lora_names.h"
 #include "engine/weights/safetensors.h"
 
 namespace thalweg {
 
 struct LoraFile {
-  TensorMap tensors;   // "<module>.lora_A.weight", "<module>.lora_B.weight"
-  double scale = 1.0;  // alpha / rank, or alpha / sqrt(rank) with rsLoRA; 1 when the file does not say
-  std::vector<std::string> unused;  // tensors of the file that belong to other components (text encoders)
+  TensorMap tensors;   // "<layer>.lora_A.weight", "<layer>.lora_B.weight"; ranks may differ between layers
+  double scale = 1.0;  // of all pairs; where the file's differ, they are multiplied into lora_B and this is 1
+  int64_t matched = 0;                    // modules of the file that were found in the model
+  std::vector<std::string> unmatched;     // modules and tensors of the file that were not
+  std::vector<std::string> text_encoder;  // tensors of the file for text encoders
   Metadata metadata;
+
+  int64_t largest_rank() const;
+  /// "3 of 12 modules match no layer of the model and are left out: a, b, c"; empty when all match.
+  std::string note() const;
 };
 
 /// Writes `tensors`, named as in LoraFile. `target_modules` are the modules' names or their common endings,
@@ -25,8 +32,11 @@ struct LoraFile {
 void write_lora(const std::filesystem::path& path, const TensorMap& tensors, int64_t rank, double alpha,
                 const std::vector<std::string>& target_modules, const Metadata& metadata = {});
 
-/// Throws Error naming `path` when no tensor has the layout above, a pair is not whole, a number is not
-/// finite, or the file asks for what is not supported: ".alpha" tensors, DoRA, rank or alpha patterns.
-LoraFile read_lora(const std::filesystem::path& path);
+/// Reads a file or folder (read_lora_content) for the model that `names` describes. Throws Error naming the
+/// file when not one module matches, a shape does not fit, or two modules mean one layer.
+LoraFile read_lora(const std::filesystem::path& path, const LoraNames& names);
+
+/// Pairs of ranks up to `rank` as pairs of `rank`: zeros behind them, which change nothing.
+TensorMap padded_lora(const TensorMap& tensors, int64_t rank);
 
 }  // namespace thalweg

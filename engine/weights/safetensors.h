@@ -2,8 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/core/values.h"
@@ -26,6 +28,11 @@ SafetensorsFile read_safetensors(const std::filesystem::path& path);
 /// Writes atomically (temporary file, fsync, rename), tensors in name order, made contiguous, on the CPU.
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                        const Metadata& metadata = {});
+
+/// Hands the data of `tensors` to `consume`, in the order and the form in which write_safetensors stores it:
+/// what follows the header of the file. `place` names it in errors.
+void stored_data(const TensorMap& tensors, const std::string& place,
+                 const std::function<void(std::string_view)>& consume);
 
 /// Reads "<stem>.safetensors", or the shards that "<stem>.safetensors.index.json" names, in `folder`. `.bin`
 /// and

@@ -79,7 +79,20 @@ std::string header_of(std::vector<Part> parts, const Metadata& metadata, const s
   return header + json;
 }
 
+void each_stored(const std::vector<Part>& parts, const std::function<void(std::string_view)>& consume) {
+  for (const auto& part : parts) {
+    // One tensor at a time: a copy from a GPU or of a strided tensor lives no longer than its write.
+    const auto flat = part.tensor->detach().to(at::kCPU).contiguous();
+    consume({static_cast<const char*>(flat.const_data_ptr()), part.end - part.begin});
+  }
+}
+
 }  // namespace
+
+void stored_data(const TensorMap& tensors, const std::string& place,
+                 const std::function<void(std::string_view)>& consume) {
+  each_stored(lay_out(tensors, place), consume);
+}
 
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                        const Metadata& metadata) {
@@ -87,11 +100,7 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
   const auto header = header_of(parts, metadata, path.string());
   PendingFile file(path);
   file.write(header);
-  for (const auto& part : parts) {
-    // One tensor at a time: a copy from a GPU or of a strided tensor lives no longer than its write.
-    const auto flat = part.tensor->detach().to(at::kCPU).contiguous();
-    file.write({static_cast<const char*>(flat.const_data_ptr()), part.end - part.begin});
-  }
+  each_stored(parts, [&](std::string_view bytes) { file.write(bytes); });
   file.commit();
 }
 

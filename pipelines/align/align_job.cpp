@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "engine/weights/lora_file.h"
+#include "pipelines/align/lora_metadata.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/stages/reward_failures.h"
 
@@ -161,8 +162,9 @@ class AlignRun {
     const auto& parameters = progress_.best.empty() ? context_.evaluated() : progress_.best;
     if (context_.space.is_lora()) {
       const auto& lora = context_.space.lora();
-      write_lora(folder / "pytorch_lora_weights.safetensors", parameters, lora.rank, lora.alpha, lora.targets,
-                 {{"thalweg.method", o_.method}, {"thalweg.seed", std::to_string(o_.seed)}});
+      write_lora(
+          folder / "pytorch_lora_weights.safetensors", parameters, lora.rank, lora.alpha, lora.targets,
+          lora_metadata(context_, parameters, progress_.best.empty() ? o_.iterations : progress_.best_step));
     } else {
       const auto whole = folder / ".model.tmp";
       remove_path(whole);

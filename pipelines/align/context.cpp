@@ -37,6 +37,20 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& obs)
       policy(space.start()),
       optimizer({o.optimizer.beta1, o.optimizer.beta2, o.optimizer.eps, o.optimizer.weight_decay}) {
   if (o.ema_decay > 0.0) average = cloned(policy);
+  note_lora();
+}
+
+void AlignContext::note_lora() {
+  const auto& file = space.lora_file();
+  const auto line = lora_note(space.lora(), file);
+  if (line.empty()) return;
+  observer.message(line);
+  events.add({"warn",
+              "lora_unmatched",
+              line,
+              {{"matched", file.matched},
+               {"unmatched", file.unmatched.size()},
+               {"text_encoder_tensors", file.text_encoder.size()}}});
 }
 
 Velocity AlignContext::guided(const Velocity& velocity) const {

@@ -50,6 +50,10 @@ struct AlignContext {
   /// The policy's parameters that are evaluated and saved.
   const TensorMap& evaluated() const { return average.empty() ? policy : average; }
   Velocity guided(const Velocity& velocity) const;
+
+ private:
+  /// Says what of the LoRA's file was left out.
+  void note_lora();
 };
 
 /// The groups of one rollout and how its updates share them.

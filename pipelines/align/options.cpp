@@ -84,6 +84,7 @@ void describe(Fields& f, EvaluateSection& e) {
 }
 
 void describe(Fields& f, AlignOptions& o) {
+  f.text({"name", "of the run, in its report and in the exported LoRA; empty: method and model"}, o.name);
   f.object({"model", "what is aligned", true}, [&](Fields& m) { describe(m, o.model); });
   f.object({"prompts", "files of prompts", true}, [&](Fields& p) {
     p.text({"train", "prompts of the rollouts", true}, o.train_prompts);

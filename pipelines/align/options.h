@@ -43,6 +43,7 @@ struct EvaluateSection {
 void describe(Fields& fields, EvaluateSection& evaluate);
 
 struct AlignOptions {
+  std::string name;
   ModelSection model;
   std::string train_prompts, select_prompts, eval_prompts;
   SamplerSection sampler;

@@ -7,6 +7,7 @@
 #include "engine/io/image.h"
 #include "engine/io/metrics.h"
 #include "pipelines/align/summary.h"
+#include "pipelines/machine_paths.h"
 #include "pipelines/report/report.h"
 
 namespace thalweg {
@@ -120,8 +121,8 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   const auto& o = c.options;
   const auto rows = MetricsLog::read_all(folder / "metrics.jsonl");
   Report report;
-  report.title = folder.filename().string();
-  report.subtitle = o.method + " on " + o.model.path;
+  report.title = o.name.empty() ? last_component(folder.string()) : o.name;
+  report.subtitle = o.method + " on " + last_component(o.model.path);
   report.status = "succeeded";
   report.headline = {
       {"Method", o.method},
@@ -148,7 +149,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   for (const auto& timing : phase_timings(c))
     report.timings.push_back({timing.phase, timing.wall, timing.cpu});
   AlignOptions copy = o;
-  report.job = write_fields([&](Fields& f) { describe(f, copy); });
+  report.job = without_machine_paths(write_fields([&](Fields& f) { describe(f, copy); }));
   write_synced(folder / "report.html", render_report(report));
 }
 

@@ -2,6 +2,7 @@
 
 #include "engine/core/file.h"
 #include "pipelines/align/summary.h"
+#include "pipelines/machine_paths.h"
 
 namespace thalweg {
 namespace {
@@ -46,7 +47,7 @@ void write_result(const std::filesystem::path& folder, const AlignContext& c, co
   result["time_cpu_s"] = cpu_s;
   for (const auto& timing : phase_timings(c))
     result["time_phases"][timing.phase] = {{"wall_s", timing.wall}, {"cpu_s", timing.cpu}};
-  write_synced(folder / "result.json", result.dump(2) + "\n");
+  write_synced(folder / "result.json", without_machine_paths(result).dump(2) + "\n");
 }
 
 }  // namespace thalweg

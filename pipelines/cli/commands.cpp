@@ -14,6 +14,7 @@
 #include "pipelines/cli/allocator.h"
 #include "pipelines/cli/folder_lock.h"
 #include "pipelines/cli/job_file.h"
+#include "pipelines/cli/lora_command.h"
 #include "pipelines/cli/output.h"
 #include "pipelines/cli/plugin_list.h"
 #include "pipelines/cli/plugin_trial.h"
@@ -151,6 +152,12 @@ int run_program(int argc, char** argv) {
   add_job_options(validate_command);
   plugins_command->add_flag("--json", as_json, "as JSON");
   add_options(*plugins_command, trial);
+  LoraArguments lora;
+  auto* lora_command = app.add_subcommand("lora", "show a LoRA file, check it against a model, convert it");
+  lora_command->add_option("file", lora.path, "LoRA file, or folder of PEFT or diffusers")->required();
+  lora_command->add_option("--model", lora.model,
+                           "model folder: how many of its layers does the file match?");
+  lora_command->add_option("--to", lora.to, "write it in the layout of diffusers (needs --model)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -164,6 +171,7 @@ int run_program(int argc, char** argv) {
     if (plugins_command->parsed() && !trial.file.empty())
       return print_trial(trial, as_json) ? kDone : kUserError;
     if (plugins_command->parsed()) print_plugins(as_json);
+    if (lora_command->parsed()) show_lora(lora);
     return kDone;
   });
   take_stray_output();

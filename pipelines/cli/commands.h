@@ -1,4 +1,4 @@
-// The command line: thalweg run | validate | schema | plugins.
+// The command line: thalweg run | validate | schema | plugins | lora.
 #pragma once
 
 namespace thalweg::cli {

@@ -15,21 +15,7 @@ PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, ui
     if (lora.targets.empty()) lora.targets = model.default_lora_targets();
     modules_ = linear_modules(model.specs(), lora.targets, "/model/lora/targets");
     auto adapter = make_adapter(model.specs(), modules_, lora.rank, lora.alpha, seed);
-    if (!lora.path.empty()) {
-      const auto read = read_model_lora(lora);
-      for (const auto& [name, tensor] : read.tensors)
-        if (!adapter.tensors.count(name))
-          throw Error("/model/lora/targets", "do not cover " + name + " of " + lora.path);
-      for (auto& [name, tensor] : adapter.tensors) {
-        const auto it = read.tensors.find(name);
-        if (it == read.tensors.end() || it->second.sizes() != tensor.sizes())
-          throw Error("/model/lora",
-                      lora.path + " has no " + name + " of this rank: rank and targets must be the file's");
-        tensor = it->second.to(at::kFloat).clone();
-      }
-      adapter.scale = read.scale;
-      lora.alpha = read.scale * static_cast<double>(lora.rank);
-    }
+    if (!lora.path.empty()) start_from_file(adapter);
     lora_scale_ = adapter.scale;
     start_ = leaves(adapter.tensors);
     return;
@@ -41,6 +27,26 @@ PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, ui
     masters.erase(spec.name);
   }
   start_ = leaves(masters);
+}
+
+void PolicySpace::start_from_file(Adapter& adapter) {
+  auto& lora = section_.lora;
+  lora_file_ = read_model_lora(lora, model_);
+  if (const auto rank = lora_file_.largest_rank(); rank > lora.rank)
+    throw Error("/model/lora/rank",
+                "must be at least " + std::to_string(rank) + ", the rank of " + lora.path);
+  for (const auto& [name, tensor] : lora_file_.tensors) {
+    const auto it = adapter.tensors.find(name);
+    if (it == adapter.tensors.end())
+      throw Error("/model/lora/targets", "do not cover " + name + " of " + lora.path);
+    // Ranks beyond the file's, and layers that it lacks, keep a fresh lora_A and a lora_B of zero: they
+    // change nothing yet, and can learn.
+    const int64_t ranks = name.ends_with(".lora_A.weight") ? 0 : 1;
+    it->second.slice(ranks, 0, tensor.size(ranks)).copy_(tensor);
+  }
+  adapter.scale = lora_file_.scale;
+  lora.alpha = adapter.scale * static_cast<double>(lora.rank);
+  lora_file_.tensors.clear();
 }
 
 Velocity PolicySpace::bind(const TensorMap& parameters) const {

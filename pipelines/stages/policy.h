@@ -23,15 +23,20 @@ class PolicySpace {
   double lora_scale() const { return lora_scale_; }
   const LoraSection& lora() const { return section_.lora; }
   const std::vector<std::string>& modules() const { return modules_; }
+  /// The file that training starts from, without its tensors; empty without one.
+  const LoraFile& lora_file() const { return lora_file_; }
   const FlowModel& model() const { return model_; }
   /// The whole backbone with these parameters in place (full fine-tuning only).
   TensorMap backbone_with(const TensorMap& parameters) const;
 
  private:
+  void start_from_file(Adapter& adapter);
+
   const FlowModel& model_;
   ModelSection section_;
   bool lora_;
   double lora_scale_ = 0.0;
+  LoraFile lora_file_;
   std::vector<std::string> modules_;  // adapted layers
   TensorMap start_;
   TensorMap fixed_;  // tensors that are never trained, in compute dtype

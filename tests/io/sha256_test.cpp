@@ -47,6 +47,16 @@ TEST(Sha256, IsTheSameOnAnyProcessor) {
   }
 }
 
+TEST(Sha256, OfSeveralFilesIsThatOfTheirJoin) {
+  Scratch scratch;
+  write_file(scratch / "a", std::string(100, 'a'));
+  write_file(scratch / "b", std::string(77, 'b'));
+  const auto a = scratch / "a", b = scratch / "b";
+  EXPECT_EQ(sha256_files({a, b}), sha256_hex(std::string(100, 'a') + std::string(77, 'b')));
+  EXPECT_NE(sha256_files({a, b}), sha256_files({b, a}));
+  EXPECT_THROW(sha256_files({a, scratch / "c"}), Error);
+}
+
 TEST(Sha256, ReadsFilesInBlocks) {
   Scratch scratch;
   const std::string bytes(3 * (size_t{1} << 20) + 17, 'q');

@@ -39,6 +39,9 @@ class AnalyticModel final : public FlowModel {
   const TensorMap& backbone() const override { return none_; }
   TensorMap master_backbone() const override { return {}; }
   std::vector<std::string> default_lora_targets() const override { return {}; }
+  LoraNames lora_names() const override { return {}; }
+  std::string architecture() const override { return "analytic"; }
+  std::vector<std::filesystem::path> backbone_files() const override { return {}; }
   at::Tensor decode(const at::Tensor& latents) const override {
     return latents.slice(1, 0, 1).permute({0, 2, 1, 3, 4}).expand({-1, -1, 3, -1, -1}).sigmoid();
   }

@@ -37,6 +37,37 @@ TEST(ModelFolder, ReadsComponents) {
   EXPECT_EQ(text.at("w").numel(), 3);
 }
 
+TEST(ModelFolder, KnowsTheFilesOfAComponent) {
+  const Folder root;
+  root.write("model_index.json", kIndex);
+  write_safetensors(root / "text_encoder/model.safetensors", {{"w", at::ones({3})}});
+  root.write("vae/diffusion_pytorch_model.safetensors.index.json",
+             R"({"weight_map":{"a":"m-2.safetensors","b":"m-1.safetensors","c":"m-1.safetensors"}})");
+  const auto folder = open_model_folder(root.path());
+  using Paths = std::vector<std::filesystem::path>;
+  EXPECT_EQ(component_files(folder, "text_encoder"), Paths{root / "text_encoder/model.safetensors"});
+  EXPECT_EQ(component_files(folder, "vae"),
+            (Paths{root / "vae/m-1.safetensors", root / "vae/m-2.safetensors"}));
+}
+
+TEST(ModelFolder, ForgetsWhereItLay) {
+  const Folder root;
+  const std::string vocabulary = R"({"/home":"/home/x"})";
+  root.write("vae/config.json",
+             R"({"_name_or_path":"/home/x/vae","act":"silu","slash":"/","list":["/a/b"]})");
+  root.write("tokenizer/tokenizer_config.json",
+             R"({"tokenizer_file":"/root/t.json","name_or_path":"openai/clip"})");
+  root.write("tokenizer/vocab.json", vocabulary);
+  root.write("unet/config.json", R"({"_name_or_path":"org/model"})");
+  forget_machine_paths(root.path());
+  EXPECT_EQ(parse_json_file(root / "vae/config.json").dump(),
+            R"({"act":"silu","slash":"/","list":["/a/b"]})");
+  EXPECT_EQ(parse_json_file(root / "tokenizer/tokenizer_config.json").dump(),
+            R"({"name_or_path":"openai/clip"})");
+  EXPECT_EQ(read_file(root / "tokenizer/vocab.json"), vocabulary);
+  EXPECT_EQ(read_file(root / "unet/config.json"), R"({"_name_or_path":"org/model"})");  // untouched
+}
+
 TEST(ModelFolder, SaysWhatIsMissing) {
   const Folder root;
   root.write("model_index.json", kIndex);

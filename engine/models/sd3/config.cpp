@@ -50,6 +50,13 @@ Sd3TransformerConfig parse_sd3_transformer_config(const Json& json, const std::f
   return c;
 }
 
+std::string sd3_architecture(const Sd3TransformerConfig& c) {
+  if (c.num_layers == 24 && c.width() == 1536)
+    return c.qk_norm ? "stable-diffusion-v3.5-medium" : "stable-diffusion-v3-medium";
+  if (c.num_layers == 38 && c.width() == 2432) return "stable-diffusion-v3.5-large";
+  return "stable-diffusion-v3";
+}
+
 at::Tensor sd3_position_table(const Sd3TransformerConfig& c) {
   const int64_t n = c.pos_embed_max_size, quarter = c.width() / 4;
   const double base = static_cast<double>(c.sample_size / c.patch_size);

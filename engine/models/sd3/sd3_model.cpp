@@ -1,6 +1,7 @@
 #include "engine/models/sd3/sd3_model.h"
 
 #include <ATen/ATen.h>
+
 #include <c10/core/GradMode.h>
 
 #include "engine/core/error.h"
@@ -81,6 +82,16 @@ class Sd3Model final : public FlowModel {
     return targets;
   }
 
+  LoraNames lora_names() const override { return sd3_lora_names(config_); }
+  std::string architecture() const override { return sd3_architecture(config_); }
+
+  std::vector<std::filesystem::path> backbone_files() const override {
+    auto files = component_files(folder_, "transformer");
+    std::erase_if(files, [](const auto& file) { return file.extension() != ".safetensors"; });
+    std::sort(files.begin(), files.end());
+    return files;
+  }
+
   at::Tensor decode(const at::Tensor& latents_BCFHW) const override {
     c10::NoGradGuard no_grad;
     const auto z = vae_.unscaled(latents_BCFHW.squeeze(2)).to(options_.vae_dtype);
@@ -91,6 +102,7 @@ class Sd3Model final : public FlowModel {
     namespace fs = std::filesystem;
     fs::create_directories(folder);
     fs::copy(folder_.root, folder, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    forget_machine_paths(folder);
     TensorMap stored = parameters;
     const auto original = component_weights(folder_, "transformer");
     for (auto& [name, tensor] : stored) tensor = tensor.detach().to(original.at(name).scalar_type());
@@ -130,6 +142,12 @@ class Sd3Model final : public FlowModel {
 
 std::unique_ptr<FlowModel> load_sd3(const std::filesystem::path& folder, const ModelOptions& options) {
   return std::make_unique<Sd3Model>(folder, options);
+}
+
+LoraNames read_sd3_lora_names(const std::filesystem::path& path) {
+  const auto folder = open_model_folder(path);
+  return sd3_lora_names(parse_sd3_transformer_config(component_config(folder, "transformer"),
+                                                     folder.root / "transformer" / "config.json"));
 }
 
 Schedule sd3_schedule(int64_t steps, double shift, int64_t num_train_timesteps) {

@@ -111,7 +111,7 @@ at::Tensor Sd3Transformer::patches(const at::Tensor& x_BCHW) const {
   const auto patches = x_BCHW.reshape({x_BCHW.size(0), x_BCHW.size(1), rows, p, columns, p})
                            .permute({0, 2, 4, 1, 3, 5})
                            .reshape({x_BCHW.size(0), rows * columns, x_BCHW.size(1) * p * p});
-  const auto tokens = at::linear(patches, patch_proj_.weight.flatten(1), patch_proj_.bias);
+  const auto tokens = patch_proj_.over_patches()(patches);
   const auto table = pos_embed_.view({n, n, -1})
                          .slice(0, (n - rows) / 2, (n - rows) / 2 + rows)
                          .slice(1, (n - columns) / 2, (n - columns) / 2 + columns);

@@ -8,6 +8,7 @@
 
 #include "engine/core/json.h"
 #include "engine/models/binder.h"
+#include "engine/weights/lora_names.h"
 
 namespace thalweg {
 
@@ -25,6 +26,13 @@ struct Sd3TransformerConfig {
 /// Reads transformer/config.json. Throws Error naming the file and key for what is out of range or
 /// unsupported.
 Sd3TransformerConfig parse_sd3_transformer_config(const Json& config, const std::filesystem::path& path);
+
+/// Layers of a LoRA, and their names in the original code of Stability AI (joint_blocks), which kohya's
+/// sd-scripts and ComfyUI use.
+LoraNames sd3_lora_names(const Sd3TransformerConfig& config);
+
+/// The published model that has this shape, as the ModelSpec standard names it, or the family alone.
+std::string sd3_architecture(const Sd3TransformerConfig& config);
 
 class Sd3Transformer {
  public:

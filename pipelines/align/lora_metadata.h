@@ -1,0 +1,21 @@
+// What a LoRA file says about the run that made it. Nothing in it depends on the day, the machine or the
+// folder: the same job and seed write the same file.
+#pragma once
+
+#include "engine/weights/safetensors.h"
+#include "pipelines/align/context.h"
+
+namespace thalweg {
+
+/// ModelSpec 1.0.1 (https://github.com/Stability-AI/ModelSpec) without its date, the two keys of sd-scripts
+/// that user interfaces show, and "thalweg.*". `parameters` are those that the file will hold, `iteration`
+/// made them. Reads the backbone's files for their hash.
+Metadata lora_metadata(const AlignContext& context, const TensorMap& parameters, int64_t iteration);
+
+/// modelspec.hash_sha256 of a file of these tensors: of its data without the header.
+std::string modelspec_hash(const TensorMap& tensors);
+
+/// "/name" of the job, or else its method and model.
+std::string job_name(const AlignOptions& options);
+
+}  // namespace thalweg
