@@ -9,7 +9,7 @@ import pytest
 import tiny_sd3
 from program import run_job
 from safetensors import safe_open
-from workers_test import job_of
+from workers_test import align_job
 
 KEPT = {"job.json", "events.jsonl"}
 
@@ -35,10 +35,10 @@ def plugin(files):
     return {"plugin": str(target), "isolation": "inproc", "weight": 2}
 
 
-def run(files, plugin, name, **changes):
-    job = {**job_of("diffusion_nft", files), "rewards": [plugin], "iterations": 1,
+def run(files, plugin, output, **changes):
+    job = {**align_job(files, "diffusion_nft"), "rewards": [plugin], "iterations": 1,
            "evaluate": {"every": 1, "steps": 2, "pictures": 2}, **changes}
-    return run_job(files / name, job)
+    return run_job(files / output, job)
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
@@ -83,7 +83,7 @@ def test_metadata_of_a_lora(files, plugin):
         "ss_network_alpha": "3.0",
         "thalweg.job_name": "My run",
         "thalweg.method": "diffusion_nft",
-        "thalweg.rewards": '{"my_color/red":2.0}',
+        "thalweg.rewards": '{"my_color/redness":2.0}',
         "thalweg.seed": "9",
         "thalweg.base_model": "model",
         "thalweg.base_sha256": hashlib.sha256(base.read_bytes()).hexdigest(),

@@ -117,6 +117,18 @@ TEST_F(BinderAdapter, GivesALinearItsPair) {
   EXPECT_FALSE(net.down.lora_a.defined());
 }
 
+TEST_F(BinderAdapter, GivesAConvolutionItsPair) {
+  const auto adapter = pair({5, 2, 3, 3}, {4, 5, 1, 1}, "conv");
+  Binder binder(tensors_, "some/folder", &adapter);
+  const auto net = bind_net(binder);
+  binder.finish();
+  EXPECT_TRUE(net.conv.lora_a.is_same(adapter.tensors.at("conv.lora_A.weight")));
+  EXPECT_EQ(net.conv.lora_scale, 2.0);
+  for (const auto& other : {pair({5, 2, 3, 3}, {4, 5}, "conv"), pair({5, 2, 1, 1}, {4, 5, 1, 1}, "conv"),
+                            pair({5, 18}, {4, 5}, "conv"), pair({5, 2, 3, 3}, {4, 4, 1, 1}, "conv")})
+    EXPECT_ERROR(bind_and_finish(tensors_, &other), "conv's LoRA pair");
+}
+
 TEST_F(BinderAdapter, RefusesPairsThatDoNotFit) {
   for (const auto& adapter :
        {pair({4, 4}, {5, 4}), pair({4, 3}, {6, 4}), pair({4, 3}, {5, 3}), pair({3}, {5})})

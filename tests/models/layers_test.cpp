@@ -44,6 +44,18 @@ TEST(Linear, AnAdapterWithZeroBIsTheIdentityBitForBit) {
   }
 }
 
+TEST(Conv2d, AddsItsAdapter) {
+  const Conv2d layer{noise(1, {2, 3, 2, 2}), noise(2, {2}),          2,  0,
+                     noise(4, {5, 3, 2, 2}), noise(5, {2, 5, 1, 1}), 1.5};
+  const auto x = noise(3, {1, 3, 2, 4});
+  const auto change =
+      at::mm(layer.lora_b.flatten(1), layer.lora_a.flatten(1)).view(layer.weight.sizes()) * 1.5;
+  const auto y = layer(x);
+  expect_close(y, Conv2d{layer.weight + change, layer.bias, 2, 0}(x), 1e-13);
+  const auto patch = x.slice(3, 2, 4).flatten(1);  // the second of two
+  expect_close(layer.over_patches()(patch), y.select(3, 1).flatten(1), 1e-13);
+}
+
 TEST(Conv2d, AgreesWithItsSum) {
   const Conv2d layer{noise(1, {2, 3, 3, 3}), noise(2, {2}), 2, 1};
   const auto x = noise(3, {1, 3, 5, 6});

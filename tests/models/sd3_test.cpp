@@ -41,6 +41,33 @@ TEST(Sd3Transformer, DeclaresTheParametersOfStableDiffusion3) {
   EXPECT_EQ(fixed, 192 * 192 * 1536);
 }
 
+// The shape of Stable Diffusion 3.5 medium: every layer that a LoRA may adapt has its name in the original
+// code.
+TEST(Sd3Transformer, KnowsTheNamesOfTheOriginalCode) {
+  Sd3TransformerConfig c;
+  c.num_layers = c.num_attention_heads = 24;
+  c.caption_projection_dim = 1536;
+  c.qk_norm = true;
+  for (int64_t i = 0; i < 13; ++i) c.dual_attention_layers.push_back(i);
+  const auto names = sd3_lora_names(c);
+  EXPECT_EQ(names.layers.size(), 393u);
+  std::set<std::string> named = {"context_embedder"};
+  std::vector<std::string> turned;
+  for (const auto& original : names.originals) {
+    named.insert(original.layers.begin(), original.layers.end());
+    if (original.halves_swapped) turned.push_back(original.name);
+  }
+  EXPECT_EQ(named.size(), names.layers.size());
+  EXPECT_EQ(turned, (std::vector<std::string>{"joint_blocks.23.context_block.adaLN_modulation.1",
+                                              "final_layer.adaLN_modulation.1"}));
+  const LoraResolver resolver(names);  // no two names collide once their dots are underscores
+  EXPECT_EQ(sd3_architecture(c), "stable-diffusion-v3.5-medium");
+  c.qk_norm = false;
+  EXPECT_EQ(sd3_architecture(c), "stable-diffusion-v3-medium");
+  c.num_layers = 2;
+  EXPECT_EQ(sd3_architecture(c), "stable-diffusion-v3");
+}
+
 TEST_F(Sd3, SamplesDoNotSeeEachOther) {
   const auto all = velocity_(x_, step_, conditioning_);
   ASSERT_EQ(all.sizes(), x_.sizes());

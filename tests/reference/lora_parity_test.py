@@ -89,12 +89,29 @@ def test_lora_with_a_part_for_another_component(kind, model, tmp_path):
     assert "text_encoder." in refused(folder, path, tmp_path, kind)
 
 
-def test_lora_for_a_layer_that_is_not_there(model, tmp_path):
+@pytest.mark.parametrize("kind", ["sample", "align"])
+def test_lora_for_a_layer_that_is_not_there(kind, model, tmp_path):
+    """What matches is used; what does not is counted and named."""
     folder, pipe, noise = model
-    path = add_lora(pipe, tmp_path / "lora", LORAS[0][1], False)
+    path = add_lora(pipe, tmp_path / "lora", LORAS[0][1], True)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
     moved = {name.replace("transformer_blocks.1.", "transformer_blocks.7."): t for name, t in load_file(path).items()}
-    save_file(moved, path)
-    assert "transformer_blocks.7.attn" in refused(folder, path, tmp_path)
+    save_file(moved, path, metadata)
+    note = "7 of 15 modules match no layer of the model and are left out: \"transformer_blocks.7.attn.add_k_proj\""
+    if kind == "sample":
+        job = {"job": "sample", "model": {"path": str(folder), "lora": {"path": str(path)}},
+               "prompts": {"texts": ["a red circle"]}, "sampler": {"height": 16, "width": 16, "steps": 2}}
+    else:
+        job = align_job(folder, tmp_path, "diffusion_nft", {"path": str(path), "rank": 4})
+    job["output"] = str(tmp_path / "run")
+    done = thalweg("run", write_job(tmp_path / "job.json", job))
+    assert done.returncode == 0 and note in done.stdout, done.stdout + done.stderr
+    if kind == "align":
+        events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+        event = next(event for event in events if event["type"] == "lora_unmatched")
+        assert event["level"] == "warn" and note in event["message"]
+        assert event["data"] == {"matched": 8, "unmatched": 7, "text_encoder_tensors": 0}
 
 
 def test_align_starts_only_from_a_lora_of_its_own_layers(model, tmp_path):
@@ -152,6 +169,27 @@ def test_lora_that_align_starts_from(model, tmp_path):
     fresh = tiny_sd3.load(folder)
     fresh.load_lora_weights(written.parent)
     assert_same(diffusers_pictures(fresh, noise, CALL), diffusers_pictures(pipe, noise, CALL))
+
+
+def test_lora_that_align_widens(model, tmp_path):
+    """More ranks and layers than the file has: the start draws the same picture, and all of it can learn."""
+    folder, pipe, noise = model
+    path = add_lora(pipe, tmp_path / "lora", dict(r=2, lora_alpha=6, target_modules=["attn.to_q"]), True)
+    job = align_job(folder, tmp_path, "diffusion_nft", {"path": str(path), "rank": 5, "targets": ["attn.to_q", "ff.net.2"]})
+    job["iterations"] = 1
+    still = run_job(tmp_path / "still", {**job, "optimizer": {"learning_rate": 0.0}})
+    written = still / "pytorch_lora_weights.safetensors"
+    config = json.loads(safe_open(written, "pt").metadata()["lora_adapter_metadata"])
+    assert (config["transformer.r"], config["transformer.lora_alpha"]) == (5, 15)
+    theirs = diffusers_pictures(pipe, noise, CALL)
+    assert_same(thalweg_pictures(folder, noise, CALL, tmp_path, model={"lora": {"path": str(written)}}), theirs)
+    learnt = load_file(run_job(tmp_path / "learnt", job) / "pytorch_lora_weights.safetensors")
+    for name, tensor in learnt.items():
+        rows = tensor if "lora_A" in name else tensor.T
+        assert rows.shape[0] == 5 and (rows.abs().amax(1) > 0).all(), name
+    job["model"]["lora"]["rank"] = 1
+    done = thalweg("run", write_job(tmp_path / "job.json", {**job, "output": str(tmp_path / "narrow")}))
+    assert done.returncode == 2 and "/model/lora/rank: must be at least 2" in done.stderr
 
 
 @pytest.mark.parametrize("method", ["flow_grpo", "diffusion_nft"])
