@@ -19,7 +19,7 @@ struct Linear {
 struct Conv2d {
   at::Tensor weight, bias;
   int64_t stride = 1, padding = 0;
-  at::Tensor lora_a, lora_b;  // [r, in, kernel, kernel], [out, r, 1, 1]
+  at::Tensor lora_a = {}, lora_b = {};  // [r, in, kernel, kernel], [out, r, 1, 1]
   double lora_scale = 0.0;
 
   at::Tensor operator()(const at::Tensor& x_BCHW) const;

@@ -2,12 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <map>
 #include <set>
 
 #include "engine/core/error.h"
+#include "engine/weights/lora_config.h"
 #include "engine/weights/lora_file.h"
 #include "engine/weights/safetensors_header.h"
 #include "pipelines/align/lora_metadata.h"
@@ -19,7 +20,14 @@ namespace {
 constexpr int64_t kMaxNumbers = int64_t{1} << 32;  // in a converted file
 
 std::string number(double value) {
-  return Json(value).dump();
+  return value == std::floor(value) && std::abs(value) < 1e15 ? std::to_string(static_cast<int64_t>(value))
+                                                              : Json(value).dump();
+}
+
+/// Of a file: cut, without controls.
+std::string plain(const std::string& text) {
+  const auto shown = shown_name(text);
+  return shown.substr(1, shown.size() - 2);
 }
 
 /// "4", or "4 to 16".
@@ -60,7 +68,7 @@ void print_content(const LoraContent& content) {
     line("other", std::to_string(content.unknown.size()) + " tensors, " +
                       shown_name(content.unknown.front()) + " for example");
   for (const auto& [key, value] : content.metadata)
-    if (key != "format") line("metadata", shown_name(key) + ": " + shown_name(value));
+    if (key != "format" && key != kAdapterMetadata) line("metadata", plain(key) + " = " + plain(value));
 }
 
 void convert(const LoraFile& lora, const std::string& to) {
