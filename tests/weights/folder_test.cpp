@@ -40,6 +40,7 @@ TEST(ModelFolder, ReadsComponents) {
 TEST(ModelFolder, KnowsTheFilesOfAComponent) {
   const Folder root;
   root.write("model_index.json", kIndex);
+  root.write("text_encoder/config.json", "{}");
   write_safetensors(root / "text_encoder/model.safetensors", {{"w", at::ones({3})}});
   root.write("vae/diffusion_pytorch_model.safetensors.index.json",
              R"({"weight_map":{"a":"m-2.safetensors","b":"m-1.safetensors","c":"m-1.safetensors"}})");
