@@ -105,7 +105,7 @@ NOTES = {
                   "Evaluations take the ODE with `/evaluate/steps`. The parameters with the best metric on "
                   "`/prompts/select` are kept; `/prompts/eval` is scored once before and once after, from the same "
                   "noise, and is what is reported.",
-                  "An output folder with a checkpoint is resumed when every setting but `/output`, "
+                  "An output folder with a checkpoint is resumed when every setting but `/name`, `/output`, "
                   "`/parallel/workers` and `/model/prompt_cache` is the same, and so is what prompts, model, LoRA and plugins "
                   "hold; else the job is refused, naming what differs (decision 0009)."],
         "writes": ["`pytorch_lora_weights.safetensors` with a LoRA, else the whole folder `model/`",
