@@ -101,7 +101,7 @@ NOTES = {
                   "up); with more updates than micro-batches some do nothing.",
                   "A sample that a reward did not score enters neither advantages nor loss. Its group needs two "
                   "scored samples.",
-                  "`/model/lora/path`: rank and layers must be those of the file; its scale is kept.",
+                  "`/model/lora/path`: rank and layers must cover the file's; its scale is kept.",
                   "Evaluations take the ODE with `/evaluate/steps`. The parameters with the best metric on "
                   "`/prompts/select` are kept; `/prompts/eval` is scored once before and once after, from the same "
                   "noise, and is what is reported.",
