@@ -112,23 +112,24 @@ void SampleJob::run(const Observer& observer) {
   const int64_t total = prompts.size() * o_.images_per_prompt;
   bool image_rank = shape.frames == 1;
   const auto noise = o_.latents.empty() ? at::Tensor() : read_noise(o_, shape, total, image_rank);
-  RolloutInput input{.model = *model,
-                     .prompts = prompts,
-                     .rows = {},
-                     .shape = shape,
-                     .schedule = model->schedule(o_.sampler.steps),
-                     .velocity = cfg(o_.sampler.guidance_scale, negative)(bound_with_lora(*model, o_.model, observer)),
-                     .sampler = sampler(),
-                     .seed = static_cast<uint64_t>(o_.seed),
-                     .noise = Purpose::initial_noise,
-                     .initial_noise_NCFHW = noise,
-                     .rewards = rewards.get(),
-                     .micro_batch = o_.parallel.micro_batch,
-                     .keep_frames = o_.save_images || o_.save_frames ? total : 0,
-                     .workers = workers,
-                     .clock = clock,
-                     .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); },
-                     .stop_requested = observer.stop_requested};
+  RolloutInput input{
+      .model = *model,
+      .prompts = prompts,
+      .rows = {},
+      .shape = shape,
+      .schedule = model->schedule(o_.sampler.steps),
+      .velocity = cfg(o_.sampler.guidance_scale, negative)(bound_with_lora(*model, o_.model, observer)),
+      .sampler = sampler(),
+      .seed = static_cast<uint64_t>(o_.seed),
+      .noise = Purpose::initial_noise,
+      .initial_noise_NCFHW = noise,
+      .rewards = rewards.get(),
+      .micro_batch = o_.parallel.micro_batch,
+      .keep_frames = o_.save_images || o_.save_frames ? total : 0,
+      .workers = workers,
+      .clock = clock,
+      .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); },
+      .stop_requested = observer.stop_requested};
   for (int64_t i = 0; i < total; ++i)
     input.rows.push_back({i / o_.images_per_prompt, i / o_.images_per_prompt, i});
   const auto batches = rollout(input);

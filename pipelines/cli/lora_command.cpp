@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <iostream>
 #include <map>
 #include <set>
 
@@ -13,6 +12,7 @@
 #include "engine/weights/safetensors_header.h"
 #include "pipelines/align/lora_metadata.h"
 #include "pipelines/builtin.h"
+#include "pipelines/cli/output.h"
 
 namespace thalweg::cli {
 namespace {
@@ -39,11 +39,11 @@ std::string range(const std::set<T>& values) {
 }
 
 void line(const std::string& label, const std::string& text) {
-  std::cout << "  " << label << std::string(label.size() < 14 ? 14 - label.size() : 1, ' ') << text << "\n";
+  print("  " + label + std::string(label.size() < 14 ? 14 - label.size() : 1, ' ') + text + "\n");
 }
 
 void print_content(const LoraContent& content) {
-  std::cout << content.file.string() << "\n";
+  print(content.file.string() + "\n");
   std::map<std::string, int64_t> layouts;
   std::set<int64_t> ranks;
   std::set<double> alphas, scales;

@@ -34,6 +34,9 @@ class TextModel final : public FlowModel {
   const TensorMap& backbone() const override { return backbone_; }
   TensorMap master_backbone() const override { return {}; }
   std::vector<std::string> default_lora_targets() const override { return {}; }
+  LoraNames lora_names() const override { return {}; }
+  std::string architecture() const override { return "text"; }
+  std::vector<std::filesystem::path> backbone_files() const override { return {}; }
   at::Tensor decode(const at::Tensor& latents) const override { return latents; }
   void save(const std::filesystem::path&, const TensorMap&) const override {}
 

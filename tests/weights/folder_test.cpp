@@ -46,9 +46,11 @@ TEST(ModelFolder, KnowsTheFilesOfAComponent) {
              R"({"weight_map":{"a":"m-2.safetensors","b":"m-1.safetensors","c":"m-1.safetensors"}})");
   const auto folder = open_model_folder(root.path());
   using Paths = std::vector<std::filesystem::path>;
-  EXPECT_EQ(component_files(folder, "text_encoder"), Paths{root / "text_encoder/model.safetensors"});
+  EXPECT_EQ(component_files(folder, "text_encoder"),
+            (Paths{root / "text_encoder/model.safetensors", root / "text_encoder/config.json"}));
   EXPECT_EQ(component_files(folder, "vae"),
-            (Paths{root / "vae/m-1.safetensors", root / "vae/m-2.safetensors"}));
+            (Paths{root / "vae/diffusion_pytorch_model.safetensors.index.json", root / "vae/m-1.safetensors",
+                   root / "vae/m-2.safetensors", root / "vae/config.json"}));
 }
 
 TEST(ModelFolder, ForgetsWhereItLay) {

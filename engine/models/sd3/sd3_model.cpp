@@ -1,8 +1,9 @@
 #include "engine/models/sd3/sd3_model.h"
 
 #include <ATen/ATen.h>
-
 #include <c10/core/GradMode.h>
+
+#include <algorithm>
 
 #include "engine/core/error.h"
 #include "engine/models/component.h"
