@@ -10,9 +10,11 @@ BUILD := build/release
 PROGRAM := $(BUILD)/thalweg
 PYTHON := $(THALWEG_DEPS)/venv/bin/python
 CONFIGURE := $(CMAKE_ARGS) $(if $(THALWEG_TORCH),-DTHALWEG_TORCH="$(THALWEG_TORCH)")
+SECONDS ?= 600
+FUZZ_TARGETS := safetensors job tokenizer png config
 SOURCES = $(shell find engine samplers rewards plugins pipelines tests -regex '.*\.\(cpp\|hpp\|h\|c\|cu\)')
 
-.PHONY: help setup setup-cuda release demo test asan format format-check lint install clean
+.PHONY: help setup setup-cuda release demo test asan fuzz format format-check lint install clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,11 +42,19 @@ test: ## Build everything and run all tests, C++ and Python
 	  $(PYTHON) -m pytest -q -p no:cacheprovider tests
 	@echo; echo "PASSED: all C++ and Python tests"
 
-asan: ## Build and run the C++ tests under the address and undefined-behaviour sanitizers
+asan: ## Build and run the C++ tests and those of hostile files under the sanitizers
 	@cmake/setup.sh --tests
 	cmake --preset asan $(CONFIGURE)
 	cmake --build build/asan -j$(JOBS)
 	ctest --test-dir build/asan --output-on-failure -j$(JOBS)
+	THALWEG_PROGRAM="$(CURDIR)/build/asan/thalweg" THALWEG_BUILD="$(CURDIR)/build/asan" PYTHONDONTWRITEBYTECODE=1 \
+	  ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest -q -p no:cacheprovider tests/hostile
+
+fuzz: ## Fuzz each reader of files from outside for SECONDS (default 600), one after the other
+	@cmake/setup.sh --tests --fuzz
+	cmake --preset fuzz $(CONFIGURE)
+	cmake --build build/fuzz -j$(JOBS) --target fuzzers
+	@for target in $(FUZZ_TARGETS); do tests/fuzz/run.sh $$target $(SECONDS) || exit 1; done
 
 format: ## Format all C, C++ and CUDA sources
 	@clang-format -i $(SOURCES)

@@ -29,6 +29,13 @@ if(THALWEG_SANITIZE)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
+if(THALWEG_FUZZ)
+  # LibTorch is built without the type information that `vptr` and `function` compare.
+  set(_checks -fsanitize=address,undefined -fno-sanitize=vptr,function -fno-sanitize-recover=all)
+  add_compile_options(${_checks} -fsanitize=fuzzer-no-link -fno-omit-frame-pointer)
+  add_link_options(${_checks})
+endif()
+
 if(THALWEG_CCACHE)
   find_program(THALWEG_CCACHE_PROGRAM ccache)
   mark_as_advanced(THALWEG_CCACHE_PROGRAM)

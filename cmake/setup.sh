@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
 # Installs what is missing to build Thalweg on Debian 12 or Ubuntu 24.04, and nothing that is there already:
 # distribution packages, and LibTorch in .deps/torch (or in $THALWEG_DEPS/torch).
-#   cmake/setup.sh [--tests] [--lint] [--cuda]
-# --tests adds GoogleTest and the Python environment of the tests, --lint clang-format and clang-tidy, --cuda a
-# LibTorch with its CUDA libraries (a download of about 3 GB).
+#   cmake/setup.sh [--tests] [--lint] [--fuzz] [--cuda]
+# --tests adds GoogleTest and the Python environment of the tests, --lint clang-format and clang-tidy, --fuzz Clang
+# with libFuzzer, --cuda a LibTorch with its CUDA libraries (a download of about 3 GB).
 # THALWEG_TORCH=DIR names a LibTorch of your own: then none is fetched.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 deps=${THALWEG_DEPS:-$root/.deps}
-want_tests=no want_lint=no want_cuda=no
+want_tests=no want_lint=no want_fuzz=no want_cuda=no
 for argument in "$@"; do
   case $argument in
     --tests) want_tests=yes ;;
     --lint) want_lint=yes ;;
+    --fuzz) want_fuzz=yes ;;
     --cuda) want_cuda=yes ;;
-    *) echo "setup: unknown argument $argument (known: --tests --lint --cuda)" >&2; exit 2 ;;
+    *) echo "setup: unknown argument $argument (known: --tests --lint --fuzz --cuda)" >&2; exit 2 ;;
   esac
 done
 
@@ -65,6 +66,10 @@ install_packages() {
   if [[ $want_lint == yes ]]; then
     need_tool clang-format clang-format
     need_tool clang-tidy clang-tidy
+  fi
+  if [[ $want_fuzz == yes ]]; then
+    need_tool clang++ clang
+    need_package libclang-rt-dev libclang-rt-14-dev libclang-rt-18-dev
   fi
   if ((${#missing[@]} == 0)); then return; fi
   command -v apt-get >/dev/null ||

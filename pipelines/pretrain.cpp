@@ -63,6 +63,7 @@ class PretrainJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, options_); }
   void check() override {
+    check_architecture(options_);
     require_own_checkpoints(options_.output, [this] { return pretrain_identity(options_); });
   }
   void run(const Observer& observer) override { run_pretrain(options_, observer); }

@@ -53,6 +53,7 @@ at::Tensor read_noise(const SampleOptions& o, const LatentShape& shape, int64_t 
   const auto file = read_safetensors(o.latents);
   const auto it = file.tensors.find("latents");
   if (it == file.tensors.end()) throw Error(o.latents, "holds no tensor named latents");
+  require_finite(file.tensors, o.latents);
   auto noise = it->second;
   image_rank = noise.dim() == 4;
   if (image_rank) noise = noise.unsqueeze(2);

@@ -57,11 +57,12 @@ class ScoreJob final : public Job {
 };
 
 std::vector<fs::path> png_files(const std::string& folder) {
-  if (!fs::is_directory(folder)) throw Error("/images", "\"" + folder + "\" is not a folder");
+  std::error_code ec;
+  if (!fs::is_directory(folder, ec)) throw Error("/images", "\"" + folder + "\" is not a folder");
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == ".png" && entry.path().filename() != "grid.png")
-      files.push_back(entry.path());
+  for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec))
+    if (it->path().extension() == ".png" && it->path().filename() != "grid.png") files.push_back(it->path());
+  if (ec) throw Error("/images", "\"" + folder + "\" cannot be read: " + ec.message());
   std::sort(files.begin(), files.end());
   if (files.empty()) throw Error("/images", "\"" + folder + "\" holds no PNG file");
   return files;
@@ -70,8 +71,9 @@ std::vector<fs::path> png_files(const std::string& folder) {
 at::Tensor read_frames(const std::string& path) {
   const auto file = read_safetensors(path);
   const auto it = file.tensors.find("frames");
-  if (it == file.tensors.end() || it->second.dim() != 5 || it->second.size(2) != 3)
-    throw Error(path, "must hold a tensor frames [N,F,3,H,W]");
+  if (it == file.tensors.end() || it->second.dim() != 5 || it->second.size(2) != 3 || it->second.numel() == 0)
+    throw Error(path, "must hold a tensor frames [N,F,3,H,W], none of them 0");
+  require_finite(file.tensors, path);
   return it->second.to(at::kFloat);
 }
 

@@ -51,7 +51,7 @@ void describe(Fields& f, PromptSection& p) {
 
 void PromptSection::require() const {
   if (texts.empty() == path.empty()) throw Error("/prompts", "give either texts or path");
-  if (!path.empty()) require_file(path, "/prompts/path");
+  if (!path.empty()) read();
 }
 
 PromptList PromptSection::read() const {

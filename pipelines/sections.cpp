@@ -11,6 +11,11 @@
 #include "rewards/plugin.h"
 
 namespace thalweg {
+namespace {
+
+constexpr size_t kMaxPrompts = 1'000'000;
+
+}  // namespace
 
 ModelOptions ModelSection::options() const {
   return {dtype_named(dtype), dtype_named(vae_dtype), max_sequence_length};
@@ -115,13 +120,18 @@ PromptList read_prompts(const std::string& path, const std::string& pointer, int
   require_file(path, pointer);
   const bool jsonl = path.ends_with(".jsonl");
   PromptList list;
-  std::istringstream lines(read_file(path));
+  const auto text = read_file(path);
+  if (text.starts_with("\xEF\xBB\xBF"))
+    throw Error(path, "starts with a byte order mark; save it as UTF-8 without one");
+  std::istringstream lines(text);
   int64_t number = 0;
   for (std::string line; std::getline(lines, line);) {
     ++number;
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.empty()) continue;
     const auto place = path + " line " + std::to_string(number);
+    if (!is_valid_utf8(line)) throw Error(place, "is not valid UTF-8; save the prompts as UTF-8");
+    if (line.find('\0') != std::string::npos) throw Error(place, "holds a NUL byte: this is no text file");
     if (!jsonl) {
       list.prompts.push_back(line);
       list.metadata_json.emplace_back("{}");
@@ -131,9 +141,13 @@ PromptList read_prompts(const std::string& path, const std::string& pointer, int
       if (prompt == json.end() || !prompt->is_string())
         throw Error(place, "must be an object with a text \"prompt\"");
       list.prompts.push_back(prompt->get<std::string>());
+      if (list.prompts.back().find('\0') != std::string::npos)
+        throw Error(place, "\"prompt\" holds a NUL character");
       list.metadata_json.push_back(line);
     }
     if (limit > 0 && static_cast<int64_t>(list.prompts.size()) == limit) break;
+    if (list.prompts.size() == kMaxPrompts)
+      throw Error(path, "holds more than " + std::to_string(kMaxPrompts) + " prompts; use several files");
   }
   if (list.prompts.empty()) throw Error(pointer, path + " holds no prompt");
   return list;

@@ -52,7 +52,7 @@ class Reader final : public Fields {
     if (!json) return;
     value = checked_text(*json, at(field));
     if (std::find(names.begin(), names.end(), value) == names.end())
-      throw Error(at(field), "knows no \"" + value + "\"" + suggestion(value, names));
+      throw Error(at(field), "knows no \"" + printable(value, 80) + "\"" + suggestion(value, names));
   }
 
   void texts(Field field, std::vector<std::string>& value) override {
@@ -107,7 +107,7 @@ class Reader final : public Fields {
   void refuse_unread() const {
     for (const auto& [key, value] : object_.items()) {
       if (read_.count(key)) continue;
-      throw Error(pointer_ + "/" + pointer_token(key),
+      throw Error(pointer_ + "/" + printable(pointer_token(key), 200),
                   "unknown key" + suggestion(key, {read_.begin(), read_.end()}));
     }
   }
@@ -117,10 +117,12 @@ class Reader final : public Fields {
     const Json* json = find(field);
     if (!json) return;
     if (!json->is_array()) throw Error(at(field), "must be a list, not " + kind(*json));
-    access.resize(json->size());
-    for (size_t i = 0; i < json->size(); ++i)
+    access.resize(0);
+    for (size_t i = 0; i < json->size(); ++i) {
+      access.resize(i + 1);  // one by one: a million wrong elements cost no more than the first
       read_fields((*json)[i], at(field) + "/" + std::to_string(i),
                   [&](Fields& fields) { access.describe(i, fields); });
+    }
   }
 
  private:
@@ -146,7 +148,10 @@ class Reader final : public Fields {
 
   static std::string checked_text(const Json& json, const std::string& place) {
     if (!json.is_string()) throw Error(place, "must be a text, not " + kind(json));
-    return json.get<std::string>();
+    auto text = json.get<std::string>();
+    // The file system and plugins would take it for the end.
+    if (text.find('\0') != std::string::npos) throw Error(place, "holds a NUL character");
+    return text;
   }
 
   const Json& object_;

@@ -24,6 +24,8 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 }  // namespace
 
 std::string nearest_name(const std::string& name, const std::vector<std::string>& candidates) {
+  constexpr size_t kLongest = 100;  // no name of ours; the distance costs the product of the lengths
+  if (name.size() > kLongest) return "";
   std::string best;
   size_t best_distance = SIZE_MAX;
   for (const auto& candidate : candidates) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
@@ -11,7 +12,8 @@
 namespace thalweg {
 namespace {
 
-constexpr size_t kMaxPngBytes = size_t{512} << 20;
+// 16 Mpx of 16-bit RGBA that do not compress, and some room for other chunks.
+constexpr size_t kMaxPngBytes = size_t{144} << 20;
 
 struct PngSize {
   int64_t width = 0;
@@ -24,12 +26,65 @@ uint32_t big_endian(std::string_view bytes, size_t at) {
   return value;
 }
 
-void check_size(int64_t height, int64_t width, const std::string& place) {
+void check_size(int64_t height, int64_t width, int64_t max_pixels, const std::string& place) {
   if (height < 1 || width < 1 || height > kMaxImageSide || width > kMaxImageSide ||
-      height * width > kMaxImagePixels)
+      height * width > max_pixels)
     throw Error(place, "the picture is " + std::to_string(width) + " x " + std::to_string(height) +
                            "; each side must be 1 to " + std::to_string(kMaxImageSide) +
-                           " pixels and the area at most " + std::to_string(kMaxImagePixels >> 20) + " Mpx");
+                           " pixels and the area at most " + std::to_string(max_pixels >> 20) + " Mpx");
+}
+
+/// CRC-32 of the PNG specification, annex D.
+uint32_t crc32(std::string_view bytes) {
+  static const auto table = [] {
+    std::array<uint32_t, 256> entries{};
+    for (uint32_t i = 0; i < entries.size(); ++i) {
+      uint32_t c = i;
+      for (int bit = 0; bit < 8; ++bit) c = c & 1 ? 0xEDB88320u ^ (c >> 1) : c >> 1;
+      entries[i] = c;
+    }
+    return entries;
+  }();
+  uint32_t crc = 0xFFFFFFFFu;
+  for (const char byte : bytes) crc = table[(crc ^ static_cast<uint8_t>(byte)) & 0xFF] ^ (crc >> 8);
+  return ~crc;
+}
+
+/// Length, type, data and checksum of every chunk up to IEND (PNG specification 5.3). The decoder looks at
+/// neither the checksums nor at what is missing behind the last pixel.
+void check_chunks(std::string_view bytes, const std::string& place) {
+  constexpr size_t kAround = 12;  // length, type and checksum
+  bool has_data = false;
+  for (size_t at = 8;;) {
+    if (bytes.size() - at < kAround) throw Error(place, "is a damaged PNG file: cut short");
+    const size_t length = big_endian(bytes, at);
+    if (length > bytes.size() - at - kAround)
+      throw Error(place, "is a damaged PNG file: a chunk of " + std::to_string(length) +
+                             " bytes does not fit into it");
+    const auto checked = bytes.substr(at + 4, 4 + length);
+    const auto type = checked.substr(0, 4);
+    if (crc32(checked) != big_endian(bytes, at + 8 + length))
+      throw Error(place,
+                  "is a damaged PNG file: the checksum of chunk \"" + printable(type, 8) + "\" is wrong");
+    if (type == "IEND") return;
+    // The decoder would copy nothing to a null pointer, which C does not allow.
+    if (type == "IDAT" && length == 0 && !has_data)
+      throw Error(place, "is a damaged PNG file: its data begin with an empty chunk");
+    has_data = has_data || type == "IDAT";
+    at += kAround + length;
+  }
+}
+
+/// Bit depths that each colour type may have (PNG specification, table 11.1), and the methods there are.
+bool is_known_form(std::string_view bytes) {
+  const auto at = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
+  const auto depth = at(24), colour = at(25);
+  const bool wide = depth == 8 || depth == 16, narrow = depth == 1 || depth == 2 || depth == 4;
+  const bool fits = colour == 0                                 ? narrow || wide
+                    : colour == 3                               ? narrow || depth == 8
+                    : colour == 2 || colour == 4 || colour == 6 ? wide
+                                                                : false;
+  return fits && at(26) == 0 && at(27) == 0 && at(28) <= 1;
 }
 
 // Signature (8), length and name of the first chunk (8), then width and height: PNG
@@ -40,7 +95,11 @@ PngSize header_of(std::string_view bytes, const std::string& place) {
   if (bytes.size() < 33 || bytes.substr(12, 4) != "IHDR")
     throw Error(place, "is a damaged PNG file: no header");
   const PngSize size{big_endian(bytes, 16), big_endian(bytes, 20)};
-  check_size(size.height, size.width, place);
+  check_size(size.height, size.width, kMaxReadPixels, place);
+  if (!is_known_form(bytes))
+    throw Error(place,
+                "is a damaged PNG file: its header names a depth, colour type or method that PNG lacks");
+  check_chunks(bytes, place);
   return size;
 }
 
@@ -49,7 +108,7 @@ PngSize header_of(std::string_view bytes, const std::string& place) {
 std::string encode_png(const at::Tensor& rgb_3HW) {
   if (rgb_3HW.dim() != 3 || rgb_3HW.size(0) != 3 || !rgb_3HW.is_floating_point())
     throw Error("", "a picture must be a float tensor [3,H,W]");
-  check_size(rgb_3HW.size(1), rgb_3HW.size(2), "");
+  check_size(rgb_3HW.size(1), rgb_3HW.size(2), kMaxImagePixels, "");
   const auto bytes_HW3 = rgb_3HW.detach()
                              .to(at::kCPU, at::kFloat)
                              .nan_to_num(0.0)
@@ -75,7 +134,8 @@ at::Tensor decode_png(std::string_view bytes, const std::string& place) {
   const auto problem = stb::decode_rgb(bytes, static_cast<int>(size.width), static_cast<int>(size.height),
                                        bytes_HW3.data_ptr<uint8_t>());
   if (problem) throw Error(place, "is a damaged PNG file: " + *problem);
-  return bytes_HW3.permute({2, 0, 1}).to(at::kFloat).div(255.0).contiguous();
+  // In place: a large picture is held as float once.
+  return at::empty({3, size.height, size.width}, at::kFloat).copy_(bytes_HW3.permute({2, 0, 1})).div_(255.0);
 }
 
 at::Tensor read_png(const std::filesystem::path& path) {

@@ -11,7 +11,8 @@
 namespace thalweg {
 
 inline constexpr int64_t kMaxImageSide = 8192;
-inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;
+inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;  // written: a contact sheet
+inline constexpr int64_t kMaxReadPixels = int64_t{16} << 20;   // read: memory stays below 0.5 GB
 
 /// 8-bit RGB PNG of rgb_3HW (any float type, any device). Values are clamped to [0,1] and rounded to the
 /// nearest of 255 steps, ties to even, as diffusers does; NaN becomes 0. Throws Error("", ...) for another
@@ -21,9 +22,10 @@ std::string encode_png(const at::Tensor& rgb_3HW);
 /// Writes encode_png(rgb_3HW) through a temporary file. Throws Error naming the path.
 void write_png(const std::filesystem::path& path, const at::Tensor& rgb_3HW);
 
-/// Decodes PNG bytes (any colour type and depth; alpha is dropped) to [3,H,W] float32. The size in the header
-/// is checked against the limits before anything is decoded, and memory is capped by that size.
-/// Throws Error(place, ...) for anything but a whole PNG.
+/// Decodes PNG bytes (any colour type and depth; alpha is dropped; of an animation the first picture) to
+/// [3,H,W] float32. The size in the header is checked against kMaxReadPixels, and every chunk's length and
+/// checksum, before anything is decoded; memory is capped by that size. Bytes after the last chunk are passed
+/// over. Throws Error(place, ...) for anything but a whole PNG.
 at::Tensor decode_png(std::string_view bytes, const std::string& place);
 
 /// decode_png of a file. Throws Error naming the path.

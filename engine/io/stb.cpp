@@ -7,7 +7,8 @@
 namespace {
 
 // stb inflates until the stream ends, whatever the header promised. The largest honest block is 16-bit RGBA
-// with one filter byte a row, doubled because stb grows its buffers by doubling.
+// with one filter byte a row (7 passes of them where it is interlaced), doubled because stb grows its buffers
+// by doubling.
 thread_local size_t allocation_limit = std::numeric_limits<size_t>::max();
 
 void* limited_realloc(void* block, size_t size) {
@@ -49,6 +50,7 @@ std::string reason() {
   std::string printable;
   for (; text != nullptr && *text != '\0'; ++text)
     printable.push_back(*text >= ' ' && *text <= '~' ? *text : '?');
+  if (printable == "outofmem") return "its data inflate to more than its header says";
   return printable.empty() ? "a chunk has no name" : printable;
 }
 

@@ -5,7 +5,7 @@
 namespace thalweg {
 namespace {
 
-const std::array<StoredDtype, 21> kDtypes{{
+const std::array<StoredDtype, 22> kDtypes{{
     {"BOOL", 8, at::kBool},
     {"U8", 8, at::kByte},
     {"I8", 8, at::kChar},
@@ -27,6 +27,7 @@ const std::array<StoredDtype, 21> kDtypes{{
     {"U64", 64, {}},
     {"C64", 64, {}},
     {"F8_E4M3FNUZ", 8, {}},
+    {"F8_E5M2FNUZ", 8, {}},
 }};
 
 }  // namespace

@@ -10,7 +10,6 @@ namespace thalweg {
 namespace {
 
 constexpr const char* kIndexName = "model_index.json";
-constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 
 /// Component names become folder names.
 bool is_component_name(const std::string& name) {

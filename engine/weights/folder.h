@@ -12,6 +12,8 @@
 
 namespace thalweg {
 
+inline constexpr size_t kMaxConfigBytes = size_t{1} << 20;  // of a JSON file of a model
+
 struct ModelFolder {
   std::filesystem::path root;
   Json index;              // model_index.json

@@ -1,9 +1,11 @@
-// A file's bytes by mmap. Writes to them stay in this process (copy-on-write).
+// A file's bytes by mmap. Writes to them stay in this process (copy-on-write). When another process shortens
+// the file, touching what is gone ends this one (SIGBUS): replace weights by rename, never in place.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 namespace thalweg {
 
@@ -19,11 +21,16 @@ class MappedFile {
   std::byte* data() const { return data_; }
   size_t size() const { return size_; }
 
- private:
-  MappedFile(std::byte* data, size_t size) : data_(data), size_(size) {}
+  /// Throws Error naming the path when the file no longer has the size with which it was mapped.
+  void require_same_size() const;
 
-  std::byte* data_;
-  size_t size_;
+ private:
+  MappedFile(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
+
+  std::filesystem::path path_;
+  int fd_;  // kept open: the path may by now name another file
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
 };
 
 }  // namespace thalweg

@@ -1,7 +1,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "engine/core/error.h"
@@ -16,17 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxIndexBytes = size_t{4} << 20;  // 20 times the longest in use
-
-/// The format allows NaN and infinity, a weight does not. One pass over memory, without a copy.
-void check_finite(const TensorMap& tensors, const std::string& place) {
-  for (const auto& [name, tensor] : tensors) {
-    if (!at::isFloatingType(tensor.scalar_type()) || tensor.numel() == 0) continue;
-    const bool narrow = tensor.element_size() == 1;
-    const auto [low, high] = at::aminmax(narrow ? tensor.to(at::kFloat) : tensor);
-    if (!std::isfinite(low.item<double>()) || !std::isfinite(high.item<double>()))
-      throw Error(place, "tensor " + shown_name(name) + " holds NaN or infinity");
-  }
-}
 
 bool is_shard_name(const std::string& name) {
   return name.ends_with(".safetensors") && name.size() <= 255 && name.front() != '.' &&
@@ -62,7 +50,7 @@ TensorMap read_shards(const fs::path& folder, const fs::path& index) {
     if (!fs::exists(path, ec))
       throw Error(path.string(), "no such file, though " + index.filename().string() + " names it");
     auto file = read_safetensors(path);
-    check_finite(file.tensors, path.string());
+    require_finite(file.tensors, path.string());
     for (const auto& name : names)
       if (!file.tensors.count(name))
         throw Error(path.string(), "lacks tensor " + shown_name(name) + ", which the index places there");
@@ -121,7 +109,7 @@ TensorMap read_weights(const fs::path& folder, const std::string& stem) {
   const auto first = weight_files(folder, stem).front();
   if (first.extension() == ".json") return read_shards(folder, first);
   auto tensors = read_safetensors(first).tensors;
-  check_finite(tensors, first.string());
+  require_finite(tensors, first.string());
   return tensors;
 }
 

@@ -1,9 +1,12 @@
 // safetensors in and out: https://github.com/huggingface/safetensors, format version 0.3+.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,9 +24,19 @@ struct SafetensorsFile {
 
 /// Reads a file by mmap; the tensors alias the mapping (copy-on-write) and keep it alive. Every rule of the
 /// format is checked before a size is used: header length, UTF-8, duplicate keys, dtype, contiguous offsets
-/// without holes or overlap that end at the file's end, shape product against span. Throws Error naming the
-/// file.
+/// without holes or overlap that end at the file's end, shape product against span. Where this is stricter
+/// than the reference reader: docs/decisions/0012. Throws Error naming the file. The file must not be
+/// shortened while its tensors live (mapped_file.h).
 SafetensorsFile read_safetensors(const std::filesystem::path& path);
+
+/// The same of a file's bytes in memory, which `owner` keeps alive and the tensors alias. Throws Error with
+/// `place`.
+SafetensorsFile parse_safetensors(std::span<std::byte> bytes, const std::shared_ptr<const void>& owner,
+                                  const std::string& place);
+
+/// Throws Error with `place` for a tensor that holds NaN or infinity: the format allows them, weights,
+/// latents and pictures do not. One pass over memory, without a copy.
+void require_finite(const TensorMap& tensors, const std::string& place);
 
 /// Writes atomically (temporary file, fsync, rename), tensors in name order, made contiguous, on the CPU.
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,

@@ -1,8 +1,10 @@
-// The header of a safetensors file: JSON from outside, read as a stream of events so that a hostile one costs
-// no more memory than its own bytes, and checked before any size in it is used.
+// The header of a safetensors file: JSON from outside, checked before any size in it is used. Reading it
+// takes time in proportion to its length (and a sort), and memory below its length besides the metadata's
+// texts.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,24 +15,31 @@
 namespace thalweg {
 
 inline constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference reader's limit
-inline constexpr size_t kMaxDimensions = 64;
+// Not the format's: LibTorch's, and 3 times what the largest published models hold in all their files.
+inline constexpr size_t kMaxDimensions = 64, kMaxTensors = size_t{1} << 18, kMaxMetadata = size_t{1} << 16;
 
 struct TensorEntry {
-  std::string name;
+  std::string_view name;
   const StoredDtype* dtype = nullptr;
-  std::vector<int64_t> shape;
   uint64_t begin = 0, end = 0;  // bytes from the start of the data
+  size_t shape_at = 0;          // byte of the header at which the shape stands: shape_of
 };
+static_assert(sizeof(TensorEntry) <= 48, "no larger than the shortest tensor's text");
 
 struct SafetensorsHeader {
   std::vector<TensorEntry> entries;  // by rising offset
+  std::deque<std::string> decoded;   // names that the text spells with escapes
   Metadata metadata;
 };
 
-/// `json` is the header's text, `data_bytes` what follows it in the file. On return the entries tile
-/// [0, data_bytes) exactly and every span is its shape's. Throws Error with `place`.
+/// `json` is the header's text, which the entries alias, `data_bytes` what follows it in the file. On return
+/// the entries tile [0, data_bytes) exactly, every span is its shape's, and names differ. Throws Error with
+/// `place`.
 SafetensorsHeader parse_safetensors_header(std::string_view json, uint64_t data_bytes,
                                            const std::string& place);
+
+/// Sizes of an entry of the header of this text; at most 64, each below 2^63.
+std::vector<int64_t> shape_of(const TensorEntry& entry, std::string_view json);
 
 /// A name from a file, fit to be shown: quoted, cut at 80 bytes, control characters as '?'.
 std::string shown_name(std::string_view name);

@@ -24,7 +24,7 @@ struct Part {
 std::vector<Part> lay_out(const TensorMap& tensors, const std::string& place) {
   std::vector<Part> parts;
   for (const auto& [name, tensor] : tensors) {
-    const auto fail = [&](const std::string& message) {
+    const auto fail = [&, name = name](const std::string& message) {
       throw Error(place, "tensor " + shown_name(name) + " cannot be stored: " + message);
     };
     if (name == "__metadata__") fail("the format keeps that name for itself");

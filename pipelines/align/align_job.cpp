@@ -191,9 +191,9 @@ class AlignJob final : public Job {
 
   void check() override {
     require_model(o_.model);
-    require_file(o_.train_prompts, "/prompts/train");
-    require_file(o_.select_prompts, "/prompts/select");
-    require_file(o_.eval_prompts, "/prompts/eval");
+    read_prompts(o_.train_prompts, "/prompts/train");
+    read_prompts(o_.select_prompts, "/prompts/select");
+    read_prompts(o_.eval_prompts, "/prompts/eval");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
     require_plugins(o_.rewards);
     // Before anything of another job is overwritten.

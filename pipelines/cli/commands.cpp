@@ -55,13 +55,6 @@ struct Running {
   ~Running() { running = false; }
 };
 
-std::unique_ptr<Job> checked_job(const Json& json) {
-  auto job = read_job(json);
-  if (job->output().empty()) throw Error("/output", "must name a folder");
-  job->check();
-  return job;
-}
-
 void make_folder(const std::filesystem::path& folder) {
   std::error_code ec;
   std::filesystem::create_directories(folder, ec);

@@ -1,5 +1,7 @@
 #include "pipelines/cli/job_file.h"
 
+#include <algorithm>
+
 #include "engine/core/error.h"
 
 namespace thalweg::cli {
@@ -21,7 +23,10 @@ void apply_setting(Json& job, const std::string& setting) {
   const auto equals = setting.find('=');
   if (equals == std::string::npos || setting.empty() || setting[0] != '/')
     throw Error("--set " + setting, "must read /json/pointer=value");
+  if (!is_valid_utf8(setting)) throw Error("--set " + setting, "is not valid UTF-8");
   const auto pointer = setting.substr(0, equals), text = setting.substr(equals + 1);
+  if (static_cast<size_t>(std::count(pointer.begin(), pointer.end(), '/')) > kMaxJsonDepth)
+    throw Error("--set " + setting, "nested deeper than " + std::to_string(kMaxJsonDepth) + " levels");
   Json value = Json::accept(text) ? parse_json(text, "--set " + setting) : Json(text);
   const Error nowhere("--set " + setting, "the pointer leads nowhere in this job");
   try {
@@ -40,8 +45,16 @@ Json load_job(const JobArguments& arguments) {
   for (const auto& setting : arguments.settings) apply_setting(job, setting);
   if (!arguments.output.empty()) {
     if (!job.is_object()) throw Error(arguments.path, "must be a JSON object");
+    if (!is_valid_utf8(arguments.output)) throw Error("--output", "is not valid UTF-8");
     job["output"] = arguments.output;
   }
+  return job;
+}
+
+std::unique_ptr<Job> checked_job(const Json& json) {
+  auto job = read_job(json);
+  if (job->output().empty()) throw Error("/output", "must name a folder");
+  job->check();
   return job;
 }
 

@@ -55,23 +55,35 @@ Json text_config(Json config, int64_t vocabulary) {
   return config;
 }
 
-}  // namespace
-
-Sd3Parts write_architecture(const PretrainOptions& options, const std::filesystem::path& folder) {
-  const auto& a = options.architecture;
+Sd3Parts parse_architecture(const Json& a, const Json& first, const Json& second) {
   Sd3Parts parts;
-  const auto words = scenes::vocabulary();
-  int64_t vocabulary = 0;
-  for (const char* name : {"tokenizer", "tokenizer_2"})
-    vocabulary = write_word_tokenizer(folder / name, words, kCaptionTokens);
-  const auto first = text_config(part(a, "text_encoder"), vocabulary);
-  const auto second = text_config(part(a, "text_encoder_2"), vocabulary);
   parts.transformer = parse_sd3_transformer_config(part(a, "transformer"), "/architecture/transformer");
   parts.vae = AutoencoderKl::parse(part(a, "vae"), "/architecture/vae");
   parts.first = ClipTextEncoder::parse(first, "/architecture/text_encoder");
   parts.second = ClipTextEncoder::parse(second, "/architecture/text_encoder_2");
   parts.num_train_timesteps = config_integer(part(a, "scheduler"), "num_train_timesteps", 1000, 1, 1000000,
                                              "/architecture/scheduler");
+  return parts;
+}
+
+}  // namespace
+
+void check_architecture(const PretrainOptions& options) {
+  const auto& a = options.architecture;
+  constexpr int64_t kAnyVocabulary = 1000;  // the tokenizers are not written yet
+  parse_architecture(a, text_config(part(a, "text_encoder"), kAnyVocabulary),
+                     text_config(part(a, "text_encoder_2"), kAnyVocabulary));
+}
+
+Sd3Parts write_architecture(const PretrainOptions& options, const std::filesystem::path& folder) {
+  const auto& a = options.architecture;
+  const auto words = scenes::vocabulary();
+  int64_t vocabulary = 0;
+  for (const char* name : {"tokenizer", "tokenizer_2"})
+    vocabulary = write_word_tokenizer(folder / name, words, kCaptionTokens);
+  const auto first = text_config(part(a, "text_encoder"), vocabulary);
+  const auto second = text_config(part(a, "text_encoder_2"), vocabulary);
+  const auto parts = parse_architecture(a, first, second);
   const Json clip = Json::array({"CLIPTextModelWithProjection"});
   write_config(folder / "transformer" / "config.json", "_class_name", "SD3Transformer2DModel",
                part(a, "transformer"));

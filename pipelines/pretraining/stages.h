@@ -18,6 +18,9 @@ struct Sd3Parts {
   int64_t num_train_timesteps = 1000;
 };
 
+/// Throws Error at /architecture when a component's config cannot be used.
+void check_architecture(const PretrainOptions& options);
+
 /// Writes tokenizers, configs, scheduler and model_index.json to `folder` and returns the parsed configs.
 Sd3Parts write_architecture(const PretrainOptions& options, const std::filesystem::path& folder);
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <fstream>
 
 #include "engine/core/error.h"
@@ -61,6 +63,31 @@ TEST(ParseJson, LimitsDepthOfEveryBranch) {
   EXPECT_NO_THROW(parse_json("[" + deep + "," + deep + "]", "p"));
 }
 
+TEST(ParseJson, LooksBehindANul) {
+  EXPECT_ERROR(parse_json(std::string_view("{}\0hidden", 9), "p"), "holds a NUL byte");
+}
+
+TEST(ParseJson, RefusesAByteOrderMark) {
+  EXPECT_ERROR(parse_json("\xEF\xBB\xBF{}", "p"), "byte order mark");
+}
+
+TEST(ParseJson, ShowsNoMoreOfAKeyThanFitsALine) {
+  const std::string key = "\"\\u001b[2J" + std::string(100000, 'k') + "\"";
+  const auto said = error_of([&] { parse_json("{" + key + ":1," + key + ":2}", "p"); });
+  EXPECT_NE(said.find("the key \"?[2Jkkk"), std::string::npos) << said;
+  EXPECT_LT(said.size(), 200u);
+}
+
+// The ordered object of the library takes n * n / 2 comparisons for n keys, here 2 * 10^10.
+TEST(ParseJson, TakesManyKeys) {
+  std::string text = "{";
+  for (int i = 0; i < 200000; ++i) text += (i ? ",\"" : "\"") + std::to_string(i) + "\":0";
+  EXPECT_EQ(parse_json(text + "}", "p").size(), 200000u);
+  EXPECT_ERROR(parse_json(text + ",\"7\":0}", "p"), "the key \"7\" is given twice");
+  EXPECT_EQ(parse_sorted_json(text + "}", "p").at("199999"), 0);
+  EXPECT_ERROR(parse_sorted_json(text + ",\"7\":0}", "p"), "the key \"7\" is given twice");
+}
+
 TEST(ReadFile, ReadsBytesAsTheyAre) {
   const Scratch scratch;
   const std::string bytes("a\0\r\n\xff", 5);
@@ -69,7 +96,11 @@ TEST(ReadFile, ReadsBytesAsTheyAre) {
   EXPECT_EQ(read_file(scratch / "x", 5), bytes);
   EXPECT_ERROR(read_file(scratch / "x", 4), "larger than the 4 bytes allowed");
   EXPECT_ERROR(read_file(scratch / "absent"), "no such file");
-  EXPECT_ERROR(read_file(scratch.folder()), "no such file");
+  EXPECT_ERROR(read_file(scratch.folder()), "is a folder, not a file");
+  ASSERT_EQ(::mkfifo((scratch / "fifo").c_str(), 0600), 0);
+  EXPECT_ERROR(read_file(scratch / "fifo"), "is not a regular file");  // and does not wait for a writer
+  std::filesystem::create_symlink("loop", scratch / "loop");
+  EXPECT_ERROR(read_file(scratch / "loop"), "cannot be opened");
   write_file(scratch / "empty", "");
   EXPECT_EQ(read_file(scratch / "empty"), "");
 }

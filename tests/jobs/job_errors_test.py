@@ -26,9 +26,11 @@ ONE_KIND = [
     ("sample", "/seed", 2**63, "/seed", "must be from 0"),
     ("sample", "/seed", None, "/seed", "must be an integer"),
     ("sample", "/output", ["runs"], "/output", "must be a text"),
+    ("sample", "/output", "runs/a\0b", "/output", "holds a NUL character"),
     ("sample", "/version", MISSING, "/version", "is missing"),
     ("sample", "/job", "smaple", "/job", 'knows no "smaple" (did you mean "sample"?)'),
     ("sample", "/job", MISSING, "/job", "is missing"),
+    ("sample", "/k\x1b[31m", 1, "/k?[31m", "unknown key"),
     ("sample", "/model/path", "nowhere", "/model/path", '"nowhere" does not exist'),
     ("sample", "/model/path", MISSING, "/model/path", "is missing"),
     ("sample", "/model", [], "/model", "must be an object"),
@@ -111,6 +113,8 @@ SETTINGS = [
     ("/rewards/01/weight=1", "--set /rewards/01/weight=1", "leads nowhere"),
     ("/rewards/4000000000/weight=1", "--set /rewards/4000000000/weight=1", "leads nowhere"),
     ("/rewards/-/weight=1", "/rewards/1/plugin", "is missing"),
+    ("/a" * 65 + "=1", "--set /a", "nested deeper than 64 levels"),
+    ("/output=\udcff", "--set /output=?", "is not valid UTF-8"),
     ("/seed~2=1", "--set /seed~2=1", "leads nowhere"),
     ('/rewards=[{"plugin": "color", "plugin": "scene"}]', "--set /rewards=", "given twice"),
 ]
@@ -124,6 +128,7 @@ NOT_JOBS = {
     "too_large_number": (b'{"version": 1, "job": "score", "seed": 1e400}', "not valid JSON"),
     "not_utf8": (b'{"version": 1, "job": "s\xff"}', "not valid JSON"),
     "control_characters": (b'{"version": "\x1b[31m', "not valid JSON"),
+    "byte_order_mark": (b"\xef\xbb\xbf{}", "byte order mark"),
     "long_text": (b'{"version": "' + b"x" * 1_000_000, "not valid JSON"),
     "duplicate_key": (b'{"version": 1, "job": "score", "version": 1}', 'the key "version" is given twice'),
     "deep_duplicate": (b'{"model": {"path": "a", "lora": {}, "path": "b"}}', 'the key "path" is given twice'),
@@ -184,7 +189,7 @@ def test_file_that_is_no_job(name, tmp_path):
 
 def test_job_file_that_is_not_there(tmp_path):
     assert_refused(thalweg("run", tmp_path / "nowhere.json"), f"{tmp_path / 'nowhere.json'}: ", "no such file")
-    assert_refused(thalweg("run", tmp_path), f"{tmp_path}: ", "no such file")
+    assert_refused(thalweg("run", tmp_path), f"{tmp_path}: ", "is a folder")
 
 
 def test_setting_makes_a_wrong_job_right(jobs, tmp_path):

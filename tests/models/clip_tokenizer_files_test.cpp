@@ -40,10 +40,13 @@ TEST_F(ClipTokenizerFilesTest, RefusesMalformedMerges) {
   expect_refused("merges.txt", "merge 1 needs the token \"\xc3\x96\"");
   write("merges.txt", "r e\nx y\n");
   expect_refused("merges.txt", "merge 2 needs the token \"xy\"");
-  std::filesystem::resize_file(folder_ / "merges.txt", (size_t{64} << 20) + 1);
+  std::filesystem::resize_file(folder_ / "merges.txt", (size_t{16} << 20) + 1);
   expect_refused("merges.txt", "larger than");
   std::filesystem::remove(folder_ / "merges.txt");
   expect_refused("merges.txt", "no such file");
+  std::filesystem::create_symlink("nowhere", folder_ / "added_tokens.json");
+  write("merges.txt", merges_text());
+  expect_refused("added_tokens.json", "no such file");
 }
 
 TEST_F(ClipTokenizerFilesTest, RefusesMalformedTokenizerJson) {

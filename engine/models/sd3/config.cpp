@@ -8,6 +8,11 @@
 #include "engine/weights/folder.h"
 
 namespace thalweg {
+namespace {
+
+constexpr int64_t kMaxPositionElements = int64_t{1} << 30;  // 3 times SD3.5-large's
+
+}  // namespace
 
 Sd3TransformerConfig parse_sd3_transformer_config(const Json& json, const std::filesystem::path& path) {
   Sd3TransformerConfig c;
@@ -32,6 +37,10 @@ Sd3TransformerConfig parse_sd3_transformer_config(const Json& json, const std::f
     throw Error(path.string(), "the width must be a multiple of 4 for the position table");
   if (c.out_channels != c.in_channels)
     throw Error(path.string(), "out_channels must equal in_channels: a velocity has its latent's shape");
+  if (c.pos_embed_max_size * c.pos_embed_max_size > kMaxPositionElements / c.width())
+    throw Error(path.string(), "\"pos_embed_max_size\" is too large: its table would exceed 4 GiB");
+  if (c.sample_size < c.patch_size)
+    throw Error(path.string(), "\"sample_size\" must be at least \"patch_size\"");
   const auto norm = json.find("qk_norm");
   if (norm != json.end() && !norm->is_null()) {
     if (*norm != "rms_norm") throw Error(path.string(), "qk_norm knows \"rms_norm\" and null");

@@ -116,7 +116,7 @@ class Sd3Model final : public FlowModel {
  private:
   void read_scheduler() {
     const auto path = folder_.root / "scheduler" / "scheduler_config.json";
-    const auto config = parse_json_file(path);
+    const auto config = parse_json_file(path, kMaxConfigBytes);
     shift_ = config_number(config, "shift", 1.0, 1e-3, 1e3, path);
     num_train_timesteps_ = config_integer(config, "num_train_timesteps", 1000, 1, 1000000, path);
     for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas",

@@ -1,7 +1,9 @@
 #include "engine/models/sd3/sd3_text.h"
 
 #include <ATen/ATen.h>
+
 #include <c10/core/GradMode.h>
+#include <algorithm>
 
 #include "engine/core/error.h"
 #include "engine/models/component.h"
@@ -74,6 +76,13 @@ void Sd3Text::check() const {
            "projection_dim of both CLIP text encoders together differs from the transformer's "
            "pooled_projection_dim, " +
                std::to_string(pooled_width_));
+  // Each prompt is padded to that length.
+  const auto positions =
+      std::min(first_config_.max_position_embeddings, second_config_.max_position_embeddings);
+  if (first_tokenizer_.max_length() > positions)
+    throw Error((folder_.root / "tokenizer").string(),
+                "its model_max_length of " + std::to_string(first_tokenizer_.max_length()) +
+                    " is above the " + std::to_string(positions) + " positions of the text encoders");
   if (first_tokenizer_.max_length() != second_tokenizer_.max_length())
     throw Error(
         (folder_.root / "tokenizer_2" / "tokenizer_config.json").string(),

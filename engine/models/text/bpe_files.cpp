@@ -1,6 +1,6 @@
 #include "engine/models/text/bpe_files.h"
 
-#include <set>
+#include <algorithm>
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxFileBytes = size_t{64} << 20;
+constexpr size_t kMaxFileBytes = size_t{16} << 20;  // 5 times CLIP's own
 
 std::unordered_map<std::string, int64_t> read_ids(const json& vocab, const std::string& place) {
   if (!vocab.is_object() || vocab.empty())
@@ -36,8 +36,8 @@ std::pair<std::string, std::string> split_merge(const std::string& line, size_t 
   return {line.substr(0, blank), line.substr(blank + 1)};
 }
 
-std::vector<std::pair<std::string, std::string>> read_merges_text(const std::filesystem::path& path) {
-  const auto text = read_file(path, kMaxFileBytes);
+std::vector<std::pair<std::string, std::string>> read_merges_text(const std::string& text,
+                                                                  const std::string& place) {
   std::vector<std::pair<std::string, std::string>> merges;
   for (size_t begin = 0; begin < text.size();) {
     const auto end = std::min(text.find('\n', begin), text.size());
@@ -45,7 +45,7 @@ std::vector<std::pair<std::string, std::string>> read_merges_text(const std::fil
     begin = end + 1;
     if (line.ends_with('\r')) line.pop_back();
     if (line.empty() || line.starts_with("#version")) continue;
-    merges.push_back(split_merge(line, merges.size() + 1, path.string()));
+    merges.push_back(split_merge(line, merges.size() + 1, place));
   }
   return merges;
 }
@@ -77,73 +77,67 @@ void require_clip_model(const json& model, const std::string& place) {
 }
 
 // Told by tokenizer.json where there is one, and only otherwise by the configuration.
-void read_frame_of(const std::filesystem::path& folder, const json* tokenizer, SpecialTokens& special) {
-  std::error_code ec;
-  if (tokenizer) {
-    special.frame_place = (folder / "tokenizer.json").string();
-    special.frame = read_frame(member(*tokenizer, "post_processor"), special.frame_place);
-  } else if (std::filesystem::exists(special.place, ec)) {
-    require_frame(read_tokenizer_json(special.place), special.place);
+void read_frame_of(const TokenizerSource& source, const json& tokenizer, SpecialTokens& special) {
+  if (!tokenizer.is_null()) {
+    special.frame_place = (source.folder / "tokenizer.json").string();
+    special.frame = read_frame(member(tokenizer, "post_processor"), special.frame_place);
+    return;
   }
+  const auto config = read_tokenizer_json(source, "tokenizer_config.json");
+  if (!config.is_null()) require_frame(config, special.place);
 }
 
 }  // namespace
 
-json read_tokenizer_json(const std::filesystem::path& path) {
-  const auto text = read_file(path, kMaxFileBytes);
-  std::vector<std::set<std::string>> keys_by_depth;
-  const auto guard = [&](int depth, json::parse_event_t event, json& parsed) {
-    const auto level = static_cast<size_t>(depth);
-    if (level > kMaxJsonDepth) throw Error(path.string(), "is nested too deep");
-    if (event == json::parse_event_t::object_start) {
-      keys_by_depth.resize(level + 1);
-      keys_by_depth.back().clear();
-    } else if (event == json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys_by_depth.at(level - 1).insert(key).second)
-        throw Error(path.string(), "the key \"" + key + "\" is given twice");
-    }
-    return true;
-  };
-  try {
-    auto value = json::parse(text, guard);
-    if (!value.is_object()) throw Error(path.string(), "must hold a JSON object");
-    return value;
-  } catch (const json::exception& e) {
-    throw Error(path.string(), std::string("not valid JSON: ") + e.what());
-  }
+TokenizerSource tokenizer_folder(const std::filesystem::path& folder) {
+  std::error_code ec;
+  if (!std::filesystem::is_directory(folder, ec))
+    throw Error(folder.string(),
+                "no such folder; a tokenizer is a folder with tokenizer.json, or vocab.json and merges.txt");
+  return {folder, [folder](const std::string& name) -> std::optional<std::string> {
+            std::error_code absent;
+            // Of the link, not what it leads to: a broken one is an error, not an absent file.
+            if (!std::filesystem::exists(std::filesystem::symlink_status(folder / name, absent)))
+              return std::nullopt;
+            return read_file(folder / name, kMaxFileBytes);
+          }};
 }
 
-BpeVocabulary read_vocabulary(const std::filesystem::path& folder, const json* tokenizer) {
+json read_tokenizer_json(const TokenizerSource& source, const std::string& name) {
+  const auto text = source.file(name);
+  if (!text) return nullptr;
+  const auto place = (source.folder / name).string();
+  auto value = parse_sorted_json(*text, place);
+  if (!value.is_object()) throw Error(place, "must hold a JSON object");
+  return value;
+}
+
+BpeVocabulary read_vocabulary(const TokenizerSource& source, const json& tokenizer) {
   BpeVocabulary vocabulary;
-  if (tokenizer) {
-    const auto place = (folder / "tokenizer.json").string();
-    const auto& model = member(*tokenizer, "model");
+  if (!tokenizer.is_null()) {
+    const auto place = (source.folder / "tokenizer.json").string();
+    const auto& model = member(tokenizer, "model");
     require_clip_model(model, place);
     vocabulary.ids_place = vocabulary.merges_place = place;
     vocabulary.ids = read_ids(member(model, "vocab"), place);
     vocabulary.merges = read_merges_json(member(model, "merges"), place);
     return vocabulary;
   }
-  const auto vocab_path = folder / "vocab.json", merges_path = folder / "merges.txt";
-  vocabulary.ids_place = vocab_path.string();
-  vocabulary.merges_place = merges_path.string();
-  vocabulary.ids = read_ids(read_tokenizer_json(vocab_path), vocabulary.ids_place);
-  vocabulary.merges = read_merges_text(merges_path);
+  vocabulary.ids_place = (source.folder / "vocab.json").string();
+  vocabulary.merges_place = (source.folder / "merges.txt").string();
+  const auto ids = read_tokenizer_json(source, "vocab.json");
+  if (ids.is_null()) throw Error(vocabulary.ids_place, "no such file");
+  vocabulary.ids = read_ids(ids, vocabulary.ids_place);
+  const auto merges = source.file("merges.txt");
+  if (!merges) throw Error(vocabulary.merges_place, "no such file");
+  vocabulary.merges = read_merges_text(*merges, vocabulary.merges_place);
   return vocabulary;
 }
 
-TokenizerFiles read_tokenizer_files(const std::filesystem::path& folder) {
-  std::error_code ec;
-  if (!std::filesystem::is_directory(folder, ec))
-    throw Error(folder.string(),
-                "no such folder; a tokenizer is a folder with tokenizer.json, or vocab.json and merges.txt");
-  const auto path = folder / "tokenizer.json";
-  std::optional<json> tokenizer;
-  if (std::filesystem::exists(path, ec)) tokenizer = read_tokenizer_json(path);
-  const json* parsed = tokenizer ? &*tokenizer : nullptr;
-  TokenizerFiles files{read_vocabulary(folder, parsed), read_special_tokens(folder, parsed, {})};
-  read_frame_of(folder, parsed, files.special);
+TokenizerFiles read_tokenizer_files(const TokenizerSource& source) {
+  const auto tokenizer = read_tokenizer_json(source, "tokenizer.json");
+  TokenizerFiles files{read_vocabulary(source, tokenizer), read_special_tokens(source, tokenizer, {})};
+  read_frame_of(source, tokenizer, files.special);
   return files;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -43,17 +44,30 @@ struct TokenizerFiles {
   SpecialTokens special;
 };
 
+/// Where a tokenizer's files come from: a folder, or memory.
+struct TokenizerSource {
+  std::filesystem::path folder;  // names files in errors
+  /// The bytes of the file of this name, or nothing when there is none.
+  std::function<std::optional<std::string>(const std::string& name)> file;
+};
+
+/// Files of a folder of at most 16 MiB each. Throws Error when there is no such folder; `file` throws what
+/// read_file throws.
+TokenizerSource tokenizer_folder(const std::filesystem::path& folder);
+
 /// Reads tokenizer.json or, where it is absent, vocab.json and merges.txt; and with either, where present,
-/// tokenizer_config.json, special_tokens_map.json and added_tokens.json. Each may hold 64 MiB.
+/// tokenizer_config.json, special_tokens_map.json and added_tokens.json.
 /// Throws Error naming the file: absent, too large, not of the expected form, or asking for what CLIP's
 /// tokenizer does not do (another model than BPE, stripping added tokens, padding on the left, ...).
-TokenizerFiles read_tokenizer_files(const std::filesystem::path& folder);
+TokenizerFiles read_tokenizer_files(const TokenizerSource& source);
 
 /// Shared by the readers of vocabulary and of special tokens. Keys are sorted: a vocabulary has 50,000.
-nlohmann::json read_tokenizer_json(const std::filesystem::path& path);
-BpeVocabulary read_vocabulary(const std::filesystem::path& folder, const nlohmann::json* tokenizer);
-/// Fills `added` and what the files change of the family's `defaults`; `frame` is left alone.
-SpecialTokens read_special_tokens(const std::filesystem::path& folder, const nlohmann::json* tokenizer,
+/// Null when there is no such file.
+nlohmann::json read_tokenizer_json(const TokenizerSource& source, const std::string& name);
+BpeVocabulary read_vocabulary(const TokenizerSource& source, const nlohmann::json& tokenizer);
+/// Fills `added` and what the files change of the family's `defaults`; `frame` is left alone. `tokenizer`:
+/// null without tokenizer.json.
+SpecialTokens read_special_tokens(const TokenizerSource& source, const nlohmann::json& tokenizer,
                                   SpecialTokens defaults);
 
 }  // namespace thalweg

@@ -19,14 +19,13 @@ constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_to
 
 class SpecialTokenReader {
  public:
-  SpecialTokenReader(const std::filesystem::path& folder, const json* tokenizer, SpecialTokens defaults)
-      : folder_(folder), tokenizer_(tokenizer), result_(std::move(defaults)), extra_(result_.extra) {}
+  SpecialTokenReader(const TokenizerSource& source, const json& tokenizer, SpecialTokens defaults)
+      : source_(source), tokenizer_(tokenizer), result_(std::move(defaults)), extra_(result_.extra) {}
 
   SpecialTokens read() {
-    const auto config_path = folder_ / "tokenizer_config.json";
-    result_.place = config_path.string();
-    json config = json::object();
-    if (exists(config_path)) config = read_tokenizer_json(config_path);
+    result_.place = place_of("tokenizer_config.json");
+    json config = read_tokenizer_json(source_, "tokenizer_config.json");
+    if (config.is_null()) config = json::object();
     read_named(config, result_.place, false);
     result_.max_length = read_max_length(config, result_.place, result_.max_length);
     refuse_true(config, "split_special_tokens", result_.place);
@@ -42,10 +41,7 @@ class SpecialTokenReader {
   }
 
  private:
-  static bool exists(const std::filesystem::path& path) {
-    std::error_code ec;
-    return std::filesystem::exists(path, ec);
-  }
+  std::string place_of(const char* name) const { return (source_.folder / name).string(); }
 
   void read_named(const json& object, const std::string& place, bool special) {
     for (const char* name : kNames) {
@@ -80,22 +76,22 @@ class SpecialTokenReader {
   }
 
   void read_older_files() {
-    const auto map_path = folder_ / "special_tokens_map.json";
-    if (exists(map_path)) read_named(read_tokenizer_json(map_path), map_path.string(), true);
+    const auto map = read_tokenizer_json(source_, "special_tokens_map.json");
+    if (!map.is_null()) read_named(map, place_of("special_tokens_map.json"), true);
 
-    const auto added_path = folder_ / "added_tokens.json";
-    if (exists(added_path)) {
-      const auto added = read_tokenizer_json(added_path);
-      for (const auto& [content, id] : added.items()) {
-        auto token = read_token(content, "a token", added_path.string(), result_.refused_flags);
-        token.special = is_special(content);
-        token.normalized = !token.special;
-        declare(read_id(id, content, added_path.string()), token);
-      }
+    const auto place = place_of("added_tokens.json");
+    const auto added = read_tokenizer_json(source_, "added_tokens.json");
+    for (const auto& [content, id] : added.items()) {
+      auto token = read_token(content, "a token", place, result_.refused_flags);
+      token.special = is_special(content);
+      token.normalized = !token.special;
+      declare(read_id(id, content, place), token);
     }
-    if (!tokenizer_ || !tokenizer_->contains("added_tokens")) return;
-    const auto place = (folder_ / "tokenizer.json").string();
-    const auto& added = (*tokenizer_)["added_tokens"];
+    if (tokenizer_.contains("added_tokens"))
+      read_added(tokenizer_["added_tokens"], place_of("tokenizer.json"));
+  }
+
+  void read_added(const json& added, const std::string& place) {
     if (!added.is_array()) throw Error(place, "added_tokens must be a list");
     for (const auto& value : added) {
       if (!value.is_object()) throw Error(place, "added_tokens must be a list of objects");
@@ -148,8 +144,8 @@ class SpecialTokenReader {
     for (const auto& token : extra_) add(token);
   }
 
-  const std::filesystem::path& folder_;
-  const json* tokenizer_;
+  const TokenizerSource& source_;
+  const json& tokenizer_;  // null without tokenizer.json
   SpecialTokens result_;
   std::map<std::string, AddedToken> named_;
   std::vector<AddedToken> extra_;
@@ -158,9 +154,9 @@ class SpecialTokenReader {
 
 }  // namespace
 
-SpecialTokens read_special_tokens(const std::filesystem::path& folder, const json* tokenizer,
+SpecialTokens read_special_tokens(const TokenizerSource& source, const json& tokenizer,
                                   SpecialTokens defaults) {
-  return SpecialTokenReader(folder, tokenizer, std::move(defaults)).read();
+  return SpecialTokenReader(source, tokenizer, std::move(defaults)).read();
 }
 
 }  // namespace thalweg

@@ -123,7 +123,11 @@ void ClipTokenizer::State::add_tokens(const SpecialTokens& special) {
 ClipTokenizer::ClipTokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 
 ClipTokenizer ClipTokenizer::load(const std::filesystem::path& folder) {
-  return ClipTokenizer(std::make_shared<const State>(read_tokenizer_files(folder)));
+  return from_files(read_tokenizer_files(tokenizer_folder(folder)));
+}
+
+ClipTokenizer ClipTokenizer::from_files(TokenizerFiles files) {
+  return ClipTokenizer(std::make_shared<const State>(std::move(files)));
 }
 
 std::vector<int64_t> ClipTokenizer::encode_unpadded(std::string_view utf8) const {

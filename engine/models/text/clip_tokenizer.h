@@ -9,12 +9,16 @@
 
 namespace thalweg {
 
+struct TokenizerFiles;
+
 /// Immutable and cheap to copy; one object serves several threads.
 class ClipTokenizer {
  public:
   /// From a folder with tokenizer.json, or vocab.json and merges.txt; tokenizer_config.json,
   /// special_tokens_map.json and added_tokens.json are read where present. Throws Error naming the file.
   static ClipTokenizer load(const std::filesystem::path& folder);
+  /// From what a folder's files say (bpe_files.h).
+  static ClipTokenizer from_files(TokenizerFiles files);
 
   /// bos, the text, eos, then pad up to max_length(): always max_length() ids. What is too long loses its
   /// end, never eos. Throws Error when `utf8` is not UTF-8 or holds over 16 MiB.

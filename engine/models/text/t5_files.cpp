@@ -62,14 +62,14 @@ std::vector<UnigramPiece> pieces_of(const json& model, const std::string& place)
   return pieces;
 }
 
-int64_t read_extra_ids(const std::filesystem::path& config_path) {
-  std::error_code ec;
-  if (!std::filesystem::exists(config_path, ec)) return kExtraIds;
-  const auto config = read_tokenizer_json(config_path);
+int64_t read_extra_ids(const TokenizerSource& source) {
+  const auto config = read_tokenizer_json(source, "tokenizer_config.json");
+  if (config.is_null()) return kExtraIds;
   const auto& value = member(config, "extra_ids");
   if (value.is_null()) return kExtraIds;
   if (value.is_number_integer() && value >= 0 && value <= kMaxExtraIds) return value.get<int64_t>();
-  throw Error(config_path.string(), "extra_ids must be an integer in 0 .. " + std::to_string(kMaxExtraIds));
+  throw Error((source.folder / "tokenizer_config.json").string(),
+              "extra_ids must be an integer in 0 .. " + std::to_string(kMaxExtraIds));
 }
 
 std::string extra_name(int64_t index) {
@@ -89,8 +89,8 @@ SpecialTokens t5_defaults(int64_t extra_ids, const std::string& place) {
   return special;
 }
 
-T5TokenizerFiles read_spiece(const std::filesystem::path& folder, int64_t extra_ids) {
-  const auto path = folder / "spiece.model";
+T5TokenizerFiles read_spiece(const TokenizerSource& source, int64_t extra_ids) {
+  const auto path = source.folder / "spiece.model";
   auto spiece = read_spiece_file(path);
   T5TokenizerFiles files{std::move(spiece.pieces), std::move(spiece.charsmap), {}, path.string()};
   auto defaults = t5_defaults(extra_ids, files.place);
@@ -103,7 +103,7 @@ T5TokenizerFiles read_spiece(const std::filesystem::path& folder, int64_t extra_
                                 {}});
   // Sentinels count down: <extra_id_0> is the last of the vocabulary.
   for (int64_t i = extra_ids; i-- > 0;) files.pieces.push_back({extra_name(i), 0.0});
-  files.special = read_special_tokens(folder, nullptr, std::move(defaults));
+  files.special = read_special_tokens(source, nullptr, std::move(defaults));
   return files;
 }
 
@@ -114,13 +114,13 @@ T5TokenizerFiles read_t5_tokenizer_files(const std::filesystem::path& folder) {
   if (!std::filesystem::is_directory(folder, ec))
     throw Error(folder.string(),
                 "no such folder; a T5 tokenizer is a folder with tokenizer.json or spiece.model");
-  const auto extra_ids = read_extra_ids(folder / "tokenizer_config.json");
-  const auto path = folder / "tokenizer.json";
-  if (!std::filesystem::exists(path, ec)) return read_spiece(folder, extra_ids);
-  const auto tokenizer = read_tokenizer_json(path);
-  const auto place = path.string();
+  const auto source = tokenizer_folder(folder);
+  const auto extra_ids = read_extra_ids(source);
+  const auto tokenizer = read_tokenizer_json(source, "tokenizer.json");
+  if (tokenizer.is_null()) return read_spiece(source, extra_ids);
+  const auto place = (folder / "tokenizer.json").string();
   return {pieces_of(member(tokenizer, "model"), place), charsmap_of(member(tokenizer, "normalizer"), place),
-          read_special_tokens(folder, &tokenizer, t5_defaults(extra_ids, place)), place};
+          read_special_tokens(source, tokenizer, t5_defaults(extra_ids, place)), place};
 }
 
 }  // namespace thalweg

@@ -61,15 +61,6 @@ void append(std::string& utf8, UChar32 character) {
 
 }  // namespace
 
-bool is_valid_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    UChar32 character = 0;
-    U8_NEXT(text.data(), i, text.size(), character);
-    if (character < 0) return false;
-  }
-  return true;
-}
-
 std::string clip_normalize(std::string_view text) {
   const auto composed = compose(text);
   std::string normal;

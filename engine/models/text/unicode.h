@@ -1,5 +1,5 @@
-// Unicode as the tokenizers see it, on UTF-8 that has been checked. Tables: ICU's; the peer (tokenizers)
-// has its own, and the two agree on every code point assigned in Unicode 15.
+// Unicode as the tokenizers see it, on UTF-8 that has been checked (is_valid_utf8). Tables: ICU's; the peer
+// (tokenizers) has its own, and the two agree on every code point assigned in Unicode 15.
 #pragma once
 
 #include <cstddef>
@@ -7,10 +7,9 @@
 #include <string>
 #include <string_view>
 
-namespace thalweg {
+#include "engine/core/text.h"
 
-/// False for overlong forms, surrogates, values over U+10FFFF and sequences cut short.
-bool is_valid_utf8(std::string_view text);
+namespace thalweg {
 
 /// Canonical composition, every run of White_Space as one blank, then each character in lower case by itself
 /// (a final sigma stays a sigma; U+0130 becomes two). `text` is valid UTF-8 and under 2^31 bytes.

@@ -1,0 +1,140 @@
+"""Writes the seeds of the fuzz targets: small whole files of every kind that the readers know.
+
+    python3 tests/fuzz/make_corpus.py     # after a change of a format; files named found-* are kept
+"""
+
+import json
+import pathlib
+import struct
+import zlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CORPUS = ROOT / "tests" / "fuzz" / "corpus"
+MODEL = ROOT / "assets" / "models" / "tiny-sd3"
+
+
+def safetensors(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors_seeds():
+    yield "empty", safetensors({})
+    yield "one", safetensors({"a": tensor("F32", [2], 0, 8)}, struct.pack("<2f", 1, -2))
+    yield "metadata", safetensors({"__metadata__": {"format": "pt", "k\u00fc": "\U0001f600\n"},
+                                   "a": tensor("BF16", [1, 2], 0, 4)}, b"\x80\x3f\x00\x40")
+    yield "several", safetensors({"b": tensor("I64", [1], 8, 16), "a": tensor("F64", [1, 1], 0, 8),
+                                  "c": tensor("BOOL", [3], 16, 19), "d": tensor("F16", [0, 5], 19, 19),
+                                  "e": tensor("U8", [], 19, 20)}, bytes(16) + b"\0\1\1" + b"x")
+    yield "unaligned", safetensors({"a": tensor("I8", [1], 0, 1), "b": tensor("I32", [1], 1, 5)}, bytes(5))
+    yield "narrow", safetensors({"a": tensor("F8_E4M3", [2], 0, 2), "b": tensor("F4", [2], 2, 3)}, bytes(3))
+    yield "infinite", safetensors({"a": tensor("F32", [1], 0, 4)}, struct.pack("<f", float("inf")))
+    yield "escapes", safetensors(b'{"\\u0061\\ud83d\\ude00":{"\\u0064type":"U8","shape":[1],"data_offsets":[0,1],'
+                                 b'"later":{"x":[1,-2.5e3,true,null,"\\n"]}} , "__metadata__":null}', b"x")
+    yield "hole", safetensors({"a": tensor("U8", [1], 0, 1), "b": tensor("U8", [1], 2, 3)}, bytes(3))
+    yield "large-sizes", safetensors({"a": tensor("U8", [0, 2**62, 2**62], 0, 0)})
+
+
+def job_seeds():
+    sampler = {"name": "flow_sde", "steps": 4, "height": 16, "width": 16, "noise_level": 0.7,
+               "window": {"begin": 0, "size": 2, "random": True}}
+    rewards = [{"plugin": "color", "config": {"channel": "red"}, "weight": 2, "dimensions": {"redness": 0.5},
+                "transform": {"name": "log_sigmoid"}}]
+    base = {"version": 1, "seed": 3, "output": "out", "rewards": rewards}
+    model = {"path": "m", "dtype": "bfloat16", "lora": {"rank": 4, "alpha": 8, "targets": ["to_q"]}}
+    sample = {**base, "job": "sample", "model": model, "prompts": {"texts": ["a"]}, "sampler": sampler}
+    yield "sample", json.dumps(sample).encode()
+    yield "score", json.dumps({**base, "job": "score", "images": "i", "prompts": {"path": "p"}}).encode()
+    yield "evaluate", json.dumps({**base, "job": "evaluate", "model": model, "prompts": {"path": "p"},
+                                  "guidance": [{"guidance_scale": 1.5}], "size": {"height": 8, "width": 8}}).encode()
+    align = {**base, "job": "align", "model": model, "prompts": {"train": "t", "select": "s", "eval": "e"},
+             "sampler": sampler, "method": {"name": "flow_grpo", "group_size": 4}, "iterations": 1}
+    yield "align", json.dumps(align).encode()
+    yield "nft", json.dumps({**align, "method": {"name": "diffusion_nft"}, "sampler": {"name": "flow_ode"}}).encode()
+    yield "settings", json.dumps(sample).encode() + (b"\n=== set\n/seed=4\n/rewards/-/plugin=scene\n/sampler/name="
+                                                     b"\"flow_ode\"\n/prompts={\"path\": \"p\"}\n/a~1b=1e999\n")
+
+
+def tokenizer_seeds():
+    folder = MODEL / "tokenizer"
+    letters = {c + suffix: i for i, (c, suffix) in enumerate((c, s) for c in "abcder" for s in ("", "</w>"))}
+    vocabulary = {**letters, "re": 12, "red</w>": 13, "<|startoftext|>": 14, "<|endoftext|>": 15}
+    merges = ["r e", "re d</w>"]
+    def added(i, content, normalized):
+        return {"id": i, "content": content, "special": True, "normalized": normalized, "lstrip": False}
+    whole = {"model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": vocabulary, "merges": merges},
+             "added_tokens": [added(14, "<|startoftext|>", False), added(15, "<|endoftext|>", True)],
+             "post_processor": {"type": "RobertaProcessing", "cls": ["<|startoftext|>", 14], "sep": ["<|endoftext|>", 15]}}
+    frame = lambda name: {"SpecialToken": {"id": name, "type_id": 0}}
+    template = {"type": "TemplateProcessing",
+                "single": [frame("<|startoftext|>"), {"Sequence": {"id": "A"}}, frame("<|endoftext|>")],
+                "special_tokens": {n: {"ids": [i]} for n, i in [("<|startoftext|>", 14), ("<|endoftext|>", 15)]}}
+    def join(**files):
+        parts = [f"=== {name.replace('__', '.')}\n{text}\n" for name, text in files.items()]
+        return "".join(parts).encode()
+    yield "unified", join(tokenizer__json=json.dumps(whole), text="red bad caf\u00e9 <|endoftext|> 12")
+    yield "template", join(tokenizer__json=json.dumps({**whole, "post_processor": template}),
+                           tokenizer_config__json='{"model_max_length": 12, "pad_token": "a"}', text="Red")
+    config = {"model_max_length": 9, "bos_token": "<|startoftext|>", "eos_token": {"content": "<|endoftext|>"},
+              "added_tokens_decoder": {"14": {"content": "<|startoftext|>", "special": True},
+                                       "16": {"content": "new", "special": False, "normalized": True}}}
+    yield "files", join(vocab__json=json.dumps(vocabulary), merges__txt="#version: 0.2\n" + "\n".join(merges),
+                        tokenizer_config__json=json.dumps(config), text="a NEW red\u0301\t\u0130")
+    yield "older", join(vocab__json=json.dumps(vocabulary), merges__txt="\n".join(merges),
+                        special_tokens_map__json='{"pad_token": "b", "additional_special_tokens": ["x"]}',
+                        added_tokens__json='{"x": 16, "yy": 17}', text="x yyx'll")
+    yield "shipped", join(vocab__json=(folder / "vocab.json").read_text(),
+                          merges__txt=(folder / "merges.txt").read_text(),
+                          tokenizer_config__json=(folder / "tokenizer_config.json").read_text(),
+                          text="two red circles above a blue square")
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, depth, colour, raw, interlace=0, before=(), level=9):
+    chunks = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)), *before,
+              chunk(b"IDAT", zlib.compress(raw, level)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def png_seeds():
+    yield "rgb", png(3, 2, 8, 2, b"".join(bytes([f]) + bytes(range(f, f + 9)) for f in (1, 4)))
+    yield "gray16", png(2, 2, 16, 0, b"\0" + bytes(4) + b"\2" + b"\1\2\3\4")
+    yield "gray1", png(9, 2, 1, 0, b"\0\xaa\x80\0\x55\x00")
+    yield "rgba16", png(1, 1, 16, 6, b"\3" + bytes(range(8)))
+    yield "graya", png(2, 1, 8, 4, b"\0\1\2\3\4")
+    palette = chunk(b"PLTE", bytes(range(12)))
+    yield "palette4", png(3, 1, 4, 3, b"\0\x01\x20", before=[palette, chunk(b"tRNS", b"\0\x80")])
+    yield "interlaced", png(3, 3, 8, 0, b"\0\1" + b"\0\2" + b"\0\3\4" + b"\0\5" + b"\0\6" * 1 + b"\0\7\1\2" + b"\0\1", 1)
+    yield "stored", png(2, 2, 8, 0, b"\0\1\2\0\3\4", level=0)
+    yield "animated", png(1, 1, 8, 0, b"\0\7", before=[chunk(b"acTL", struct.pack(">II", 2, 0))])
+    yield "colour-key", png(1, 1, 8, 2, b"\0\1\2\3", before=[chunk(b"tRNS", b"\0\1\0\2\0\3")])
+
+
+def config_seeds():
+    for letter, part in [("t", "transformer"), ("v", "vae"), ("c", "text_encoder"), ("c", "text_encoder_2")]:
+        yield part, letter.encode() + (MODEL / part / "config.json").read_bytes()
+    yield "dual", b't{"attention_head_dim": 8, "num_attention_heads": 2, "caption_projection_dim": 16, "num_layers": 2,' \
+                  b' "dual_attention_layers": [0, 1], "qk_norm": "rms_norm", "in_channels": 4, "out_channels": 4}'
+
+
+def main():
+    for name, seeds in [("safetensors", safetensors_seeds()), ("job", job_seeds()), ("tokenizer", tokenizer_seeds()),
+                        ("png", png_seeds()), ("config", config_seeds())]:
+        folder = CORPUS / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if not path.name.startswith("found-"):
+                path.unlink()
+        for file, data in seeds:
+            (folder / file).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

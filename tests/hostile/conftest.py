@@ -1,0 +1,7 @@
+"""Lets these tests use the base jobs of tests/jobs and the program's runner of tests/reference."""
+
+import pathlib
+import sys
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "jobs"), str(TESTS / "reference"), str(TESTS / "fuzz")]
