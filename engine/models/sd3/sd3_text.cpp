@@ -76,13 +76,16 @@ void Sd3Text::check() const {
            "projection_dim of both CLIP text encoders together differs from the transformer's "
            "pooled_projection_dim, " +
                std::to_string(pooled_width_));
-  // Each prompt is padded to that length.
-  const auto positions =
-      std::min(first_config_.max_position_embeddings, second_config_.max_position_embeddings);
-  if (first_tokenizer_.max_length() > positions)
-    throw Error((folder_.root / "tokenizer").string(),
-                "its model_max_length of " + std::to_string(first_tokenizer_.max_length()) +
-                    " is above the " + std::to_string(positions) + " positions of the text encoders");
+  const auto check_length = [&](const ClipTokenizer& tokenizer, const ClipTextConfig& config,
+                                const char* suffix) {
+    if (tokenizer.max_length() <= config.max_position_embeddings)
+      return;  // each prompt is padded to that length
+    throw Error((folder_.root / (std::string("tokenizer") + suffix)).string(),
+                "its model_max_length of " + std::to_string(tokenizer.max_length()) + " is above the " +
+                    std::to_string(config.max_position_embeddings) + " positions of text_encoder" + suffix);
+  };
+  check_length(first_tokenizer_, first_config_, "");
+  check_length(second_tokenizer_, second_config_, "_2");
   if (first_tokenizer_.max_length() != second_tokenizer_.max_length())
     throw Error(
         (folder_.root / "tokenizer_2" / "tokenizer_config.json").string(),
