@@ -105,7 +105,10 @@ NOTES = {
                   "Evaluations take the ODE with `/evaluate/steps`. The parameters with the best metric on "
                   "`/prompts/select` are kept; `/prompts/eval` is scored once before and once after, from the same "
                   "noise, and is what is reported.",
-                  "An output folder with a checkpoint is resumed when every setting but `/name`, `/output`, "
+                  "A reward with `\"weight\": 0` is scored at every rollout and evaluation and not trained: the alarm "
+                  "`reward_hacking` watches it. Alarms are lines of `events.jsonl` with what was seen, the threshold "
+                  "and advice, stand in `result.json` and head the report; each is raised once until it clears.",
+                  "An output folder with a checkpoint is resumed when every setting but `/name`, `/output`, `/monitors`, "
                   "`/parallel/workers` and `/model/prompt_cache` is the same, and so is what prompts, model, LoRA and plugins "
                   "hold; else the job is refused, naming what differs (decision 0009)."],
         "writes": ["`pytorch_lora_weights.safetensors` with a LoRA, else the whole folder `model/`",

@@ -94,6 +94,7 @@ Json run_identity(const Fields::Describe& job, const std::vector<InputFile>& inp
   identity["job"].erase("name");
   identity["job"].erase("output");
   if (identity["job"].contains("model")) identity["job"]["model"].erase("prompt_cache");
+  identity["job"].erase("monitors");  // they judge the numbers and do not change them
   if (identity["job"].contains("parallel")) identity["job"]["parallel"].erase("workers");
   for (const auto& input : inputs)
     for (const auto& file : files_of_input(input.path))

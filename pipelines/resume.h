@@ -20,9 +20,9 @@ struct InputFile {
 };
 
 /// What a run and its continuation must share, as a checkpoint's manifest keeps it:
-/// "job": the resolved job without "name", "output", "parallel/workers" and "model/prompt_cache", on which
-/// the numbers do not depend; "inputs": {pointer, path, sha256} of every file (see fingerprint()); "machine":
-/// what may change the last bits: program, LibTorch, instruction set and processor.
+/// "job": the resolved job without "name", "output", "monitors", "parallel/workers" and "model/prompt_cache",
+/// on which the numbers do not depend; "inputs": {pointer, path, sha256} of every file (see fingerprint());
+/// "machine": what may change the last bits: program, LibTorch, instruction set and processor.
 Json run_identity(const Fields::Describe& job, const std::vector<InputFile>& inputs);
 
 /// The "machine" part.

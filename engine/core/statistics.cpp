@@ -79,6 +79,24 @@ double quantile(std::vector<double> values, double q) {
   return values[below] * (1.0 - fraction) + values[above] * fraction;
 }
 
+double correlation(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) throw std::invalid_argument("correlation: the two sides have different lengths");
+  std::vector<double> x, y;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) continue;
+    x.push_back(a[i]);
+    y.push_back(b[i]);
+  }
+  const double mean_x = mean_of(x), mean_y = mean_of(y);
+  double xx = 0.0, yy = 0.0, xy = 0.0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    xx += (x[i] - mean_x) * (x[i] - mean_x);
+    yy += (y[i] - mean_y) * (y[i] - mean_y);
+    xy += (x[i] - mean_x) * (y[i] - mean_y);
+  }
+  return xx > 0.0 && yy > 0.0 ? std::clamp(xy / std::sqrt(xx * yy), -1.0, 1.0) : kNan;
+}
+
 PairedDifference paired_difference(const std::vector<double>& before, const std::vector<double>& after,
                                    uint64_t seed, int64_t resamples) {
   if (before.size() != after.size())

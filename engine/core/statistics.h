@@ -28,6 +28,10 @@ class RunningMoments {
 /// default). NaN for no values. Throws std::invalid_argument for q outside [0,1] or NaN among the values.
 double quantile(std::vector<double> values, double q);
 
+/// Pearson's correlation of the pairs whose values are both finite; NaN below two pairs or without a spread
+/// on either side. Throws std::invalid_argument when the lengths differ.
+double correlation(const std::vector<double>& a, const std::vector<double>& b);
+
 /// after - before over pairs of the same prompt and seed.
 struct PairedDifference {
   double mean_before = 0.0;

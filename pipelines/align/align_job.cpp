@@ -9,6 +9,7 @@
 #include "engine/core/file.h"
 #include "engine/weights/lora_file.h"
 #include "pipelines/align/lora_metadata.h"
+#include "pipelines/align/measures.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/stages/reward_failures.h"
 
@@ -35,9 +36,14 @@ class AlignRun {
         start_(load_align(context_, *method_, identity_)),
         saved_(start_.resumed.checkpoint.has_value()),
         record_(options.output, start_.resumed.checkpoint, progress_.next, progress_.elapsed_s),
-        column_(metric_column(*context_.rewards, options.evaluate.metric)) {
+        column_(metric_column(*context_.rewards, options.evaluate.metric)),
+        monitors_(options.monitors, context_.rewards->names_K(), context_.rewards->weights_K(),
+                  options.method == "flow_grpo" ? options.flow_grpo.clip_range : 0.0) {
     remove_path(std::filesystem::path(options.output) / "result.json");  // of an earlier end
     record_.append(progress_.next, start_.resumed.events);
+    // What the checkpoint holds: its alarms stand in events.jsonl already.
+    for (const auto& row : MetricsLog::read_all(std::filesystem::path(options.output) / "metrics.jsonl"))
+      monitors_.observe(row);
   }
 
   void run() {
@@ -84,7 +90,7 @@ class AlignRun {
     saved_ = false;
     auto timings = difference(timings_before, phase_timings(context_));
     timings.push_back({"iteration", seconds_since(started), cpu_seconds() - cpu_before});
-    record_.append(done, "train", metrics, timings);
+    monitor(record_.append(done, "train", metrics, timings));
     record_.append(done, context_.events.take());
     show(done, metrics);
     if (context_.observer.stop_requested()) throw Stopped{};
@@ -100,6 +106,13 @@ class AlignRun {
     } catch (...) {
       record_.append(progress_.next + 1, context_.events.take());
       throw;
+    }
+  }
+
+  void monitor(const Json& row) {
+    for (auto& event : monitors_.observe(row)) {
+      context_.observer.message(event.level + ": " + event.message);
+      context_.events.add(std::move(event));
     }
   }
 
@@ -119,13 +132,10 @@ class AlignRun {
       context_.observer.progress("held-out", done, input.prompts.size(), {});
     };
     const auto evaluation = evaluate(input, velocity);
-    Metrics metrics = {{"reward", evaluation.mean_total()}};
-    for (int64_t k = 0; k < evaluation.rewards.dimensions(); ++k)
-      metrics.emplace_back(evaluation.rewards.names_K[static_cast<size_t>(k)], evaluation.mean(k));
     progress_.held_out = metric_value(evaluation, column_);
     progress_.evaluated = step;
     saved_ = false;
-    record_.append(step, "eval", metrics);
+    monitor(record_.append(step, "eval", evaluation_metrics(evaluation)));
     note_failures(context_, "held-out", evaluation.rewards, evaluation.total.valid_B);
     record_.append(step, context_.events.take());
     record_.pictures(step, "step-" + std::to_string(step), evaluation.frames_BF3HW);
@@ -140,6 +150,8 @@ class AlignRun {
 
   void finish() {
     auto summary = summarize(context_, progress_);
+    summary.alarms = monitors_.alarms();
+    summary.has_held_out = monitors_.has_held_out();
     record_.append(o_.iterations, context_.events.take());
     summary.reward_failures = failure_summary(record_.event_rows());
     record_.pictures(o_.iterations, "before", summary.before_BF3HW);
@@ -183,6 +195,7 @@ class AlignRun {
   bool saved_;  // a checkpoint holds this very state
   RunRecord record_;
   int64_t column_;
+  Monitors monitors_;
 };
 
 class AlignJob final : public Job {
@@ -196,6 +209,7 @@ class AlignJob final : public Job {
     read_prompts(o_.eval_prompts, "/prompts/eval");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
     require_plugins(o_.rewards);
+    check_monitors(o_.monitors);
     // Before anything of another job is overwritten.
     require_own_checkpoints(o_.output, [this] { return align_identity(o_); });
     method_named(o_.method).check(o_);

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "pipelines/align/measures.h"
 #include "pipelines/builtin.h"
 #include "pipelines/scoring.h"
 #include "pipelines/stages/reward_failures.h"
@@ -127,6 +128,7 @@ GroupAdvantages score_groups(AlignContext& c, const std::vector<MicroBatch>& bat
   metrics.emplace_back("reward_std_mean", advantages.reward_std_mean);
   note_failures(c, "rollout", raw, total.valid_B);
   require_a_score(raw, total.valid_B);
+  add_measures(raw, pictures_of(batches), groups, metrics);
   metrics.emplace_back("masked_samples",
                        static_cast<double>(total.valid_B.numel()) - total.valid_B.sum().item<double>());
   return advantages;
@@ -217,7 +219,7 @@ std::vector<PhaseTiming> phase_timings(const AlignContext& c) {
   const auto workers = static_cast<double>(c.workers.count());
   const auto times = c.clock.times();
   std::vector<PhaseTiming> timings;
-  for (const char* phase : {"rollout", "decode", "reward", "train"})
+  for (const char* phase : {"rollout", "decode", "reward", "monitor", "train"})
     if (const auto it = times.find(phase); it != times.end())
       timings.push_back({phase, it->second.wall / workers, it->second.cpu});
   if (const auto it = times.find("optimizer"); it != times.end())

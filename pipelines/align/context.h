@@ -151,7 +151,7 @@ struct PhaseTiming {
   double wall = 0.0, cpu = 0.0;  // seconds; the wall time of work on several workers is their mean
 };
 
-/// rollout, decode, reward, train, optimizer and evaluation, each where it took place.
+/// rollout, decode, reward, monitor, train, optimizer and evaluation, each where it took place.
 std::vector<PhaseTiming> phase_timings(const AlignContext& context);
 
 /// What `phase_timings` grew by between two calls; the first may lack phases.

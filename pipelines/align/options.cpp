@@ -108,6 +108,8 @@ void describe(Fields& f, AlignOptions& o) {
       o.ema_decay, 0.0, 1.0);
   f.integer({"iterations", "rollouts"}, o.iterations, 1, 10000000);
   f.object({"evaluate", "held-out evaluation"}, [&](Fields& e) { describe(e, o.evaluate); });
+  f.object({"monitors", "what raises an alarm (events.jsonl, report); 0 turns one off"},
+           [&](Fields& m) { describe(m, o.monitors); });
   f.object({"checkpoint", "where a stopped run goes on"}, [&](Fields& c) { describe(c, o.checkpoint); });
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
   f.integer({"seed", "of everything"}, o.seed, 0, INT64_MAX);

@@ -1,6 +1,7 @@
 // The `align` job's options, and those of its methods.
 #pragma once
 
+#include "pipelines/align/monitors.h"
 #include "pipelines/sections.h"
 
 namespace thalweg {
@@ -56,6 +57,7 @@ struct AlignOptions {
   double ema_decay = 0.0;  // 0: none
   int64_t iterations = 100;
   EvaluateSection evaluate;
+  MonitorSection monitors;
   CheckpointSection checkpoint;
   ParallelSection parallel;
   int64_t seed = 0;

@@ -115,6 +115,58 @@ std::vector<Comparison> comparisons_of(const AlignSummary& s) {
   return comparisons;
 }
 
+Health health_of(const AlignSummary& s) {
+  Health health;
+  for (const auto& alarm : s.alarms) {
+    const auto since = std::to_string(alarm.since);
+    const bool over = alarm.until >= 0;
+    health.findings.push_back(
+        {alarm.title, alarm.text,
+         over ? "iterations " + since + " to " + std::to_string(alarm.until) : "since iteration " + since,
+         alarm.advice, over});
+  }
+  // The unhappiest first: what lasts before what is over.
+  std::stable_sort(health.findings.begin(), health.findings.end(),
+                   [](const Finding& a, const Finding& b) { return a.over < b.over; });
+  health.watched =
+      "Held-out rewards against the trained one, variance of the reward within groups, diversity and "
+      "statistics of the pictures, gradients and ratios; thresholds: /monitors of the job.";
+  if (!s.has_held_out)
+    health.watched +=
+        " No reward is held out here: add one with \"weight\": 0 to see whether the trained one "
+        "is being exploited.";
+  return health;
+}
+
+// Each number of held-out pictures as a multiple of the model as loaded.
+Chart picture_chart(const std::vector<Json>& rows) {
+  std::vector<Series> series;
+  for (const auto& [key, name] : {std::pair{"edge_density", "edge density"},
+                                  {"image_entropy", "entropy"},
+                                  {"saturation", "saturation"},
+                                  {"brightness", "brightness"}}) {
+    auto s = series_of(rows, "eval", key, name);
+    if (s.points.empty() || !(s.points.front().second > 0.0)) continue;
+    const double base = s.points.front().second;
+    for (auto& point : s.points) point.second /= base;
+    series.push_back(std::move(s));
+  }
+  return chart_of("Held-out pictures", "multiple of the model as loaded", std::move(series),
+                  "Means over the prompts of /prompts/select; 1: as before.");
+}
+
+// The trained reward and those of weight 0: they part when the reward is exploited.
+Chart held_out_chart(const AlignContext& c, const std::vector<Json>& rows) {
+  std::vector<Series> series = {series_of(rows, "eval", "reward", "trained")};
+  for (size_t k = 0; k < c.rewards->names_K().size() && series.size() < 6; ++k)
+    if (c.rewards->weights_K()[k] == 0.0)
+      series.push_back(series_of(rows, "eval", c.rewards->names_K()[k], c.rewards->names_K()[k]));
+  return chart_of(
+      "Trained reward against held-out ones", "mean", std::move(series),
+      "Prompts of /prompts/select. When the trained one rises and the others fall, the reward is being "
+      "exploited.");
+}
+
 }  // namespace
 
 void write_report(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s) {
@@ -129,10 +181,12 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
       {"Trained", c.space.is_lora() ? "LoRA, rank " + std::to_string(c.space.lora().rank) : "all weights"},
       {"Iterations", std::to_string(o.iterations)},
       {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
+  report.health = health_of(s);
   report.comparisons = comparisons_of(s);
   report.charts.push_back(
       chart_of("Held-out reward", s.metric, {series_of(rows, "eval", s.metric, s.metric)},
                "Prompts of /prompts/select: they choose the checkpoint and are not those reported above."));
+  if (s.has_held_out) report.charts.push_back(held_out_chart(c, rows));
   std::vector<Series> training = {series_of(rows, "train", "reward", "combined reward")};
   for (const auto& name : c.rewards->names_K())
     if (training.size() < 4) training.push_back(series_of(rows, "train", "reward_" + name, name));
@@ -142,6 +196,16 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
       chart_of("Loss", "policy loss", {series_of(rows, "train", "policy_loss", "policy loss")}, ""));
   report.charts.push_back(chart_of("Gradient norm", "norm before clipping",
                                    {series_of(rows, "train", "grad_norm", "gradient norm")}, ""));
+  report.charts.push_back(chart_of("Diversity", "root mean square difference",
+                                   {series_of(rows, "train", "diversity", "within groups"),
+                                    series_of(rows, "eval", "diversity", "across held-out prompts")},
+                                   "Of two pictures, as 8 x 8 thumbnails in [0, 1]; 0: all alike."));
+  report.charts.push_back(picture_chart(rows));
+  report.charts.push_back(
+      chart_of("Reward within groups", "",
+               {series_of(rows, "train", "reward_std_mean", "standard deviation"),
+                series_of(rows, "train", "zero_std_ratio", "share of groups without spread")},
+               ""));
   report.grids.push_back(pictures_of(s));
   report.tables = {table_of(s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));

@@ -14,6 +14,18 @@ Json difference_json(const PairedDifference& d) {
           {"dropped", d.dropped}};
 }
 
+Json alarm_json(const Alarm& a) {
+  return {{"type", a.type},
+          {"since", a.since},
+          {"until", a.until < 0 ? Json(nullptr) : Json(a.until)},
+          {"message", a.text},
+          {"metric", a.reading.metric},
+          {"baseline", a.reading.baseline},
+          {"now", a.reading.now},
+          {"threshold", a.threshold},
+          {"advice", a.advice}};
+}
+
 }  // namespace
 
 void write_result(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s,
@@ -43,6 +55,8 @@ void write_result(const std::filesystem::path& folder, const AlignContext& c, co
                                {"aligned_is_better", s.after_means[metric] > value(*best)}};
   }
   result["reward_failures"] = s.reward_failures;
+  result["alarms"] = Json::array();
+  for (const auto& alarm : s.alarms) result["alarms"].push_back(alarm_json(alarm));
   result["time_wall_s"] = wall_s;  // of the whole run; the rest since it was resumed
   result["time_cpu_s"] = cpu_s;
   for (const auto& timing : phase_timings(c))

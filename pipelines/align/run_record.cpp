@@ -68,7 +68,7 @@ double RunRecord::elapsed() const {
   return now() - started_;
 }
 
-void RunRecord::append(int64_t step, const std::string& kind, const Metrics& metrics,
+Json RunRecord::append(int64_t step, const std::string& kind, const Metrics& metrics,
                        const std::vector<PhaseTiming>& phases) {
   Json row = {{"step", step}, {"kind", kind}};
   for (const auto& [name, value] : metrics) {
@@ -79,6 +79,7 @@ void RunRecord::append(int64_t step, const std::string& kind, const Metrics& met
   for (const auto& phase : phases)
     row["time_phases"][phase.phase] = {{"wall_s", phase.wall}, {"cpu_s", phase.cpu}};
   metrics_.append(row);
+  return row;
 }
 
 void RunRecord::append(int64_t step, const std::vector<Event>& events) {

@@ -19,9 +19,9 @@ class RunRecord {
   RunRecord(const std::filesystem::path& folder, const std::optional<std::filesystem::path>& checkpoint,
             int64_t step, double elapsed_s);
 
-  /// One row: {"step", "kind": "train" or "eval", metrics..., "time_s", "time_phases"}. Fields named time_*
-  /// are the only ones in which two runs of one job may differ.
-  void append(int64_t step, const std::string& kind, const Metrics& metrics,
+  /// Writes and returns one row: {"step", "kind": "train" or "eval", metrics..., "time_s", "time_phases"}.
+  /// Fields named time_* are the only ones in which two runs of one job may differ.
+  Json append(int64_t step, const std::string& kind, const Metrics& metrics,
               const std::vector<PhaseTiming>& phases = {});
 
   /// Rows of events.jsonl: {"step", "level", "type", "message", "data", "time_s"}.

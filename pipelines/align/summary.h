@@ -5,6 +5,7 @@
 
 #include "engine/core/statistics.h"
 #include "pipelines/align/align_state.h"
+#include "pipelines/align/monitors.h"
 
 namespace thalweg {
 
@@ -25,6 +26,8 @@ struct AlignSummary {
   std::string metric;
   int64_t best_step = 0;
   Json reward_failures = Json::array();  // of the whole run, see failure_summary
+  std::vector<Alarm> alarms;             // in the order in which they were raised
+  bool has_held_out = false;             // a reward that is scored and not trained
 };
 
 /// Evaluates base and aligned parameters on the prompts of /prompts/eval.

@@ -102,6 +102,22 @@ std::string timing_row(const Timing& timing, double longest, double total) {
 
 }  // namespace
 
+std::string health(const Report& report) {
+  const auto& h = report.health;
+  std::string body;
+  for (const auto& f : h.findings)
+    body += "<li class=\"" + std::string(f.over ? "info" : "warning") + "\"><b>" +
+            (f.over ? "over" : "alarm") + "</b><span><strong>" + escape(f.title) + "</strong> <em>" +
+            escape(f.when) + "</em>\n" + escape(f.text) + "\n<i>What to do:</i> " + escape(f.advice) +
+            "</span></li>";
+  if (h.findings.empty() && !h.watched.empty())
+    body = "<li class=\"good\"><b>no alarm</b><span>" + escape(h.watched) + "</span></li>";
+  else if (!h.watched.empty())
+    body += "<li class=\"info\"><b>watched</b><span>" + escape(h.watched) + "</span></li>";
+  return body.empty() ? ""
+                      : section("health", "Health", "<ul class=\"card notes findings\">" + body + "</ul>");
+}
+
 std::string notes(const Report& report) {
   static const char* const kKinds[] = {"info", "warning", "error"};
   std::string body;

@@ -16,7 +16,8 @@ std::string render_report(const Report& report) {
   out += html::escape(report.title) + " - Thalweg</title>\n<style>" + page::kStyle +
          "</style>\n</head>\n<body>\n";
   out += page::head(report) + "<main>\n";
-  out += page::comparisons(report) + page::notes(report) + page::pictures(report) + page::charts(report);
+  out += page::health(report) + page::comparisons(report) + page::notes(report) + page::pictures(report) +
+         page::charts(report);
   out += page::tables(report) + page::timings(report) + page::settings(report);
   out +=
       "</main>\n<footer><p>Written by Thalweg. This file holds everything it shows and can be moved or "

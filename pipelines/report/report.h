@@ -85,11 +85,27 @@ struct Note {
   std::string text;
 };
 
+/// Something a monitor found: what happened, when, and what to turn.
+struct Finding {
+  std::string title;
+  std::string text;
+  std::string when;  // "since iteration 10", "iterations 10 to 20"
+  std::string advice;
+  bool over = false;  // it has gone away again
+};
+
+/// The page's first section; left out while both are empty.
+struct Health {
+  std::vector<Finding> findings;
+  std::string watched;  // what was looked at
+};
+
 struct Report {
   std::string title;
   std::string subtitle;
   std::string status;  // "succeeded", "running", "stopped", "failed"
   std::vector<Fact> headline;
+  Health health;
   std::vector<Comparison> comparisons;
   std::vector<Chart> charts;
   std::vector<GridPair> grids;

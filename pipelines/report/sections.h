@@ -8,6 +8,7 @@
 namespace thalweg::page {
 
 std::string head(const Report& report);         // title, status, facts, the leading comparison
+std::string health(const Report& report);       // what the monitors found, or that they found nothing
 std::string comparisons(const Report& report);  // the other ones
 std::string notes(const Report& report);
 std::string pictures(const Report& report);

@@ -84,6 +84,9 @@ h1 { font-size: clamp(1.7rem, 4vw, 2.5rem); line-height: 1.15; letter-spacing: -
 .notes b { flex: 0 0 5.8em; text-align: center; font-size: .75rem; padding: 2px 0; border-radius: 99px; color: var(--flat); background: var(--flat-bg); }
 .notes .warning b { color: var(--warn); background: var(--warn-bg); }
 .notes .error b { color: var(--bad); background: var(--bad-bg); }
+.notes .good b { color: var(--good); background: var(--good-bg); }
+.findings strong { font-weight: 650; } .findings em, .findings i { font-style: normal; color: var(--soft); }
+.findings em { font-size: .875rem; margin-left: 4px; }
 .notes span { overflow-wrap: anywhere; white-space: pre-line; min-width: 0; }
 
 .gallery + .gallery { margin-top: 34px; }

@@ -49,6 +49,7 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
   result.rewards = rewards_of(batches);
   result.total = combined(in.rewards, result.rewards);
   result.frames_BF3HW = frames_of(batches);
+  result.pictures = pictures_of(batches);
   return result;
 }
 

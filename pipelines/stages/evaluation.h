@@ -24,9 +24,10 @@ struct EvaluationInput {
 };
 
 struct Evaluation {
-  RewardBatch rewards;      // one row a prompt
-  CombinedReward total;     // transformed and combined
-  at::Tensor frames_BF3HW;  // of the first prompts
+  RewardBatch rewards;       // one row a prompt
+  CombinedReward total;      // transformed and combined
+  at::Tensor frames_BF3HW;   // of the first prompts
+  ImageStatistics pictures;  // of all
 
   /// Mean of the scored values of column `k`; NaN when none is.
   double mean(int64_t k) const;

@@ -50,6 +50,10 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
     PhaseClock::Scope scope(in.clock, "reward");
     batch.rewards = score(in, batch, frames);
   }
+  if (in.rewards) {
+    PhaseClock::Scope scope(in.clock, "monitor");
+    batch.pictures = image_statistics(frames);
+  }
   // A copy, so that the kept rows do not hold the whole micro-batch's memory.
   if (begin < in.keep_frames) batch.frames_BF3HW = frames.slice(0, 0, in.keep_frames - begin).clone();
   return batch;
@@ -106,6 +110,12 @@ RewardBatch rewards_of(const std::vector<MicroBatch>& batches) {
   std::vector<RewardBatch> parts;
   for (const auto& batch : batches) parts.push_back(batch.rewards);
   return concatenate_samples(parts);
+}
+
+ImageStatistics pictures_of(const std::vector<MicroBatch>& batches) {
+  std::vector<ImageStatistics> parts;
+  for (const auto& batch : batches) parts.push_back(batch.pictures);
+  return concatenate(parts);
 }
 
 at::Tensor frames_of(const std::vector<MicroBatch>& batches) {

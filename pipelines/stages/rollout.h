@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "engine/core/image_statistics.h"
 #include "engine/core/rng.h"
 #include "engine/parallel/workers.h"
 #include "pipelines/observer.h"
@@ -22,8 +23,9 @@ struct MicroBatch {
   std::vector<SampleRow> rows;
   Conditioning conditioning;
   Trajectory trajectory;
-  at::Tensor frames_BF3HW;  // undefined unless kept
-  RewardBatch rewards;      // raw; no columns without rewards
+  at::Tensor frames_BF3HW;   // undefined unless kept
+  RewardBatch rewards;       // raw; no columns without rewards
+  ImageStatistics pictures;  // of what was scored; undefined without rewards
 
   std::vector<int64_t> slot_B() const;
 };
@@ -55,6 +57,9 @@ std::vector<MicroBatch> rollout(const RolloutInput& input);
 
 /// Rewards of all micro-batches in row order.
 RewardBatch rewards_of(const std::vector<MicroBatch>& batches);
+
+/// Statistics of all scored pictures in row order.
+ImageStatistics pictures_of(const std::vector<MicroBatch>& batches);
 
 /// Kept frames of all micro-batches in row order.
 at::Tensor frames_of(const std::vector<MicroBatch>& batches);

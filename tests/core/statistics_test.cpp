@@ -46,6 +46,16 @@ TEST(Quantile, InterpolatesAsNumpyDoes) {
   EXPECT_THROW(quantile({1.0, kNan}, 0.5), std::invalid_argument);
 }
 
+TEST(Correlation, AgreesWithNumpy) {
+  const std::vector<double> a = {3, 1, 4, 1, 5, kNan, 9}, b = {2, 7, 1, 8, 2, 100, INFINITY};
+  EXPECT_NEAR(correlation(a, b), -0.9057110466368399, 1e-12);  // numpy.corrcoef of the first five
+  EXPECT_EQ(correlation({1, 2, 3}, {2, 4, 6}), 1.0);
+  EXPECT_TRUE(std::isnan(correlation({1, 2, 3}, {5, 5, 5})));
+  EXPECT_TRUE(std::isnan(correlation({1, kNan}, {5, 6})));
+  EXPECT_TRUE(std::isnan(correlation({}, {})));
+  EXPECT_THROW(correlation({1.0}, {}), std::invalid_argument);
+}
+
 TEST(PairedDifference, OfAConstantShiftHasNoSpread) {
   const auto d = paired_difference({0.1, 0.7, 0.4}, {0.35, 0.95, 0.65});
   EXPECT_NEAR(d.mean_before, 0.4, 1e-12);
