@@ -61,7 +61,7 @@ h1 { font-size: clamp(1.7rem, 4vw, 2.5rem); line-height: 1.15; letter-spacing: -
 .lead { --soft: #b6d3d7; --card: #0d333e; --was: #a9c4c9; --accent: #5fe0e6; --line: #3d6570;
   background: rgba(3, 24, 31, .55); border: 1px solid rgba(160, 220, 225, .2); border-radius: 14px; padding: 20px 22px; }
 .label { font-weight: 600; display: flex; flex-wrap: wrap; align-items: center; gap: 6px 10px; justify-content: space-between; overflow-wrap: anywhere; }
-.numbers { display: flex; align-items: flex-end; gap: 14px; font-variant-numeric: tabular-nums; font-size: 1.5rem;
+.numbers { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 14px; font-variant-numeric: tabular-nums; font-size: 1.5rem;
   font-weight: 600; letter-spacing: -.02em; line-height: 1.15; margin: 12px 0 4px; }
 .numbers small { display: block; font-size: .75rem; font-weight: 500; letter-spacing: 0; color: var(--soft); }
 .numbers .now { color: var(--accent); font-weight: 700; }
