@@ -6,6 +6,7 @@
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "engine/models/sd3/sd3_model.h"
+#include "engine/models/sd3/sd3_size.h"
 #include "engine/weights/folder.h"
 #include "pipelines/align/align_job.h"
 #include "pipelines/align/method.h"
@@ -28,6 +29,7 @@ struct FamilyRow {
   const char* class_name;
   std::function<std::unique_ptr<FlowModel>(const std::filesystem::path&, const ModelOptions&)> load;
   std::function<LoraNames(const std::filesystem::path&)> lora_names;
+  ModelSize (*size)(const std::filesystem::path&, const ModelOptions&, int64_t height, int64_t width);
 };
 
 const std::vector<JobRow>& job_table() {
@@ -43,7 +45,7 @@ const std::vector<JobRow>& job_table() {
 
 const std::vector<FamilyRow>& family_table() {
   static const std::vector<FamilyRow> table = {
-      {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names},
+      {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names, sd3_size},
   };
   return table;
 }
@@ -161,6 +163,16 @@ std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const
 
 LoraNames model_lora_names(const std::filesystem::path& folder) {
   return family_of(folder).lora_names(folder);
+}
+
+ModelSize model_size(const ModelSection& model, const SizeSection& size) {
+  return family_of(model.path).size(model.path, model.options(), size.height, size.width);
+}
+
+Plan Job::plan(PlanMode) const {
+  Plan plan;
+  plan.note = "memory and time of this kind of job are not predicted";
+  return plan;
 }
 
 }  // namespace thalweg

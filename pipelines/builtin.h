@@ -8,7 +8,10 @@
 
 #include "engine/core/fields.h"
 #include "engine/models/flow_model.h"
+#include "engine/models/model_size.h"
 #include "pipelines/observer.h"
+#include "pipelines/plan/plan.h"
+#include "pipelines/sections.h"
 
 namespace thalweg {
 
@@ -22,6 +25,8 @@ class Job {
   /// Throws Error, or Stopped after a checkpoint.
   virtual void run(const Observer& observer) = 0;
   virtual std::string output() const = 0;
+  /// What the run will need. A kind without a prediction says so in the note.
+  virtual Plan plan(PlanMode mode) const;
 };
 
 /// Reads a whole job. Throws Error with the JSON pointer.
@@ -39,5 +44,8 @@ std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const
 /// Layers that a LoRA of the model in `folder` may adapt. Reads its configs alone; throws Error as load_model
 /// does.
 LoraNames model_lora_names(const std::filesystem::path& folder);
+
+/// What the model of a section needs for pictures of that size, by its configs and headers alone.
+ModelSize model_size(const ModelSection& model, const SizeSection& size);
 
 }  // namespace thalweg

@@ -2,8 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "engine/core/error.h"
 #include "engine/io/image.h"
+#include "pipelines/plan/measure.h"
+#include "pipelines/plan/scratch.h"
 #include "pipelines/scoring.h"
 #include "pipelines/stages/evaluation.h"
 #include "pipelines/stages/reward_failures.h"
@@ -55,6 +59,7 @@ class EvaluateJob final : public Job {
 
   void run(const Observer& observer) override;
   std::string output() const override { return o_.output; }
+  Plan plan(PlanMode mode) const override;
 
  private:
   EvaluateOptions o_;
@@ -116,6 +121,55 @@ void EvaluateJob::run(const Observer& observer) {
   write_events(o_.output, events, result, observer);
   result["time_phases"] = phases_json(clock);
   write_file(std::filesystem::path(o_.output) / "result.json", result.dump(2) + "\n");
+}
+
+JobLoad evaluate_load(const EvaluateOptions& o) {
+  const auto prompts = static_cast<double>(o.prompts.read().prompts.size());
+  JobLoad load;
+  load.model = o.model;
+  load.size = o.size;
+  load.parallel = o.parallel;
+  for (const double scale : o.guidance_scales)
+    load.draws.push_back({"rollout", prompts, static_cast<double>(o.steps), scale});
+  if (load.draws.empty()) load.draws = {{"rollout", prompts, static_cast<double>(o.steps), 1.0}};
+  load.prompts = load.encoded = prompts;
+  load.kept_pictures = std::min(static_cast<double>(o.pictures), prompts);
+  load.stored_samples = prompts;
+  load.stored_latents = 1.0;
+  return load;
+}
+
+// The first guidance scale on a few prompts; another costs by its number of network calls.
+Plan EvaluateJob::plan(PlanMode mode) const {
+  const auto load = evaluate_load(o_);
+  EvaluateJob little;
+  little.o_ = o_;
+  little.o_.prompts.keep_first(2 * o_.parallel.worker_count() * o_.parallel.micro_batch);
+  if (little.o_.guidance_scales.size() > 1) little.o_.guidance_scales.resize(1);
+  const auto little_load = evaluate_load(little.o_);
+  return make_plan(
+      "evaluate", load, model_size(o_.model, o_.size), mode,
+      {little_load, [&] {
+         auto phases = rehearse_in_scratch(o_.parallel.worker_count(), [&](const std::string& folder) {
+           little.o_.output = folder;
+           little.run({});
+         });
+         const auto calls = [](const DrawLoad& draw) { return draw.guidance_scale == 1.0 ? 1.0 : 2.0; };
+         const auto& first = little_load.draws[0];
+         double pictures = 0.0, network = 0.0;
+         for (const auto& draw : load.draws) {
+           pictures += draw.pictures / first.pictures;
+           network += draw.pictures * calls(draw) / (first.pictures * calls(first));
+         }
+         for (auto& phase : phases) {
+           const double times = phase.name == "load and encode" ? 1.0
+                                : phase.name == "rollout"       ? network
+                                                                : pictures;
+           phase.wall_s *= times;
+           phase.cpu_s *= times;
+         }
+         return phases;
+       }});
 }
 
 }  // namespace

@@ -2,12 +2,15 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
 #include "engine/core/error.h"
 #include "engine/io/image.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/plan/measure.h"
+#include "pipelines/plan/scratch.h"
 #include "pipelines/scoring.h"
 #include "pipelines/stages/rollout.h"
 #include "samplers/guidance/cfg.h"
@@ -81,6 +84,7 @@ class SampleJob final : public Job {
 
   void run(const Observer& observer) override;
   std::string output() const override { return o_.output; }
+  Plan plan(PlanMode mode) const override;
 
  private:
   std::function<Trajectory(const SamplerInput&)> sampler() const {
@@ -167,6 +171,47 @@ void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
   }
   write_png(folder / "grid.png", image_grid(frames.select(1, 0).slice(0, 0, 64), 8));
   observer.message("pictures: " + (folder / "samples").string());
+}
+
+JobLoad sample_load(const SampleOptions& o) {
+  const auto prompts = static_cast<double>(o.prompts.read().prompts.size());
+  const double pictures = prompts * static_cast<double>(o.images_per_prompt);
+  JobLoad load;
+  load.model = o.model;
+  load.size = o.sampler.size;
+  load.parallel = o.parallel;
+  load.draws = {{"rollout", pictures, static_cast<double>(o.sampler.steps), o.sampler.guidance_scale}};
+  load.prompts = load.encoded = prompts;
+  load.kept_pictures = o.save_images || o.save_frames ? pictures : 0.0;
+  load.stored_samples = pictures;
+  load.stored_latents = 1.0;
+  return load;
+}
+
+Plan SampleJob::plan(PlanMode mode) const {
+  const auto load = sample_load(o_);
+  SampleJob little;
+  little.o_ = o_;
+  little.o_.latents.clear();
+  const int64_t enough = 2 * o_.parallel.worker_count() * o_.parallel.micro_batch;
+  little.o_.images_per_prompt = std::min(o_.images_per_prompt, enough);
+  little.o_.prompts.keep_first((enough + little.o_.images_per_prompt - 1) / little.o_.images_per_prompt);
+  const auto little_load = sample_load(little.o_);
+  return make_plan("sample", load, model_size(o_.model, o_.sampler.size), mode,
+                   {little_load, [&] {
+                      auto phases =
+                          rehearse_in_scratch(o_.parallel.worker_count(), [&](const std::string& folder) {
+                            little.o_.output = folder;
+                            little.run({});
+                          });
+                      const double times = load.draws[0].pictures / little_load.draws[0].pictures;
+                      for (auto& phase : phases) {
+                        if (phase.name == "load and encode") continue;
+                        phase.wall_s *= times;
+                        phase.cpu_s *= times;
+                      }
+                      return phases;
+                    }});
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "engine/core/error.h"
@@ -57,6 +58,11 @@ void PromptSection::require() const {
 PromptList PromptSection::read() const {
   if (!path.empty()) return read_prompts(path, "/prompts/path", limit);
   return {texts, std::vector<std::string>(texts.size(), "{}")};
+}
+
+void PromptSection::keep_first(int64_t count) {
+  if (static_cast<int64_t>(texts.size()) > count) texts.resize(static_cast<size_t>(count));
+  if (!path.empty()) limit = limit == 0 ? count : std::min(limit, count);
 }
 
 LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size,

@@ -20,6 +20,8 @@ struct PromptSection {
   /// Throws Error at /prompts unless exactly one is given and the file exists.
   void require() const;
   PromptList read() const;
+  /// Leaves out all but the first `count`.
+  void keep_first(int64_t count);
 };
 void describe(Fields& fields, PromptSection& prompts);
 

@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "engine/weights/lora_file.h"
+#include "pipelines/align/align_plan.h"
 #include "pipelines/align/lora_metadata.h"
 #include "pipelines/align/measures.h"
 #include "pipelines/align/summary.h"
@@ -222,6 +223,7 @@ class AlignJob final : public Job {
     AlignRun(o_, observer).run();
   }
   std::string output() const override { return o_.output; }
+  Plan plan(PlanMode mode) const override { return plan_align(o_, mode); }
 
  private:
   AlignOptions o_;

@@ -16,6 +16,7 @@
 #include "pipelines/cli/job_file.h"
 #include "pipelines/cli/lora_command.h"
 #include "pipelines/cli/output.h"
+#include "pipelines/cli/plan_table.h"
 #include "pipelines/cli/plugin_list.h"
 #include "pipelines/cli/plugin_trial.h"
 #include "pipelines/cli/progress.h"
@@ -104,6 +105,14 @@ int validate(const JobArguments& arguments) {
   return kDone;
 }
 
+int plan(const JobArguments& arguments, PlanMode mode, bool as_json) {
+  const auto json = load_job(arguments);
+  auto plan = checked_job(json)->plan(mode);
+  if (plan.job.empty()) plan.job = json.at("job").get<std::string>();
+  print(as_json ? plan_json(plan).dump(2) + "\n" : plan_table(plan));
+  return kDone;
+}
+
 int guarded(const std::function<int()>& command) {
   try {
     return command();
@@ -127,7 +136,7 @@ int run_program(int argc, char** argv) {
   app.set_version_flag("--version", std::string(THALWEG_VERSION));
   app.require_subcommand(1);
   JobArguments arguments;
-  bool as_json = false;
+  bool as_json = false, measure = false, estimate = false;
   PluginTrial trial;
   const auto add_job_options = [&](CLI::App* command) {
     command->add_option("job", arguments.path, "job file (JSON)")->required();
@@ -139,10 +148,17 @@ int run_program(int argc, char** argv) {
   };
   auto* run_command = app.add_subcommand("run", "run a job, or resume it");
   auto* validate_command = app.add_subcommand("validate", "check a job without running it");
+  auto* plan_command =
+      app.add_subcommand("plan", "predict a job's peak memory and time, and say which setting to change");
   auto* schema_command = app.add_subcommand("schema", "print the JSON schema of jobs");
   auto* plugins_command = app.add_subcommand("plugins", "list reward plugins");
   add_job_options(run_command);
   add_job_options(validate_command);
+  add_job_options(plan_command);
+  plan_command->add_flag("--json", as_json, "as JSON");
+  auto* measured = plan_command->add_flag(
+      "--measure", measure, "load the model and run a little of each phase, however long that takes");
+  plan_command->add_flag("--estimate", estimate, "from configs and headers alone")->excludes(measured);
   plugins_command->add_flag("--json", as_json, "as JSON");
   add_options(*plugins_command, trial);
   LoraArguments lora;
@@ -160,6 +176,12 @@ int run_program(int argc, char** argv) {
   const int code = guarded([&]() -> int {
     if (run_command->parsed()) return run(arguments);
     if (validate_command->parsed()) return validate(arguments);
+    if (plan_command->parsed())
+      return plan(arguments,
+                  measure    ? PlanMode::measure
+                  : estimate ? PlanMode::estimate
+                             : PlanMode::automatic,
+                  as_json);
     if (schema_command->parsed()) print(job_schema().dump(2) + "\n");
     if (plugins_command->parsed() && !trial.file.empty())
       return print_trial(trial, as_json) ? kDone : kUserError;

@@ -1,4 +1,4 @@
-// The command line: thalweg run | validate | schema | plugins | lora.
+// The command line: thalweg run | validate | plan | schema | plugins | lora.
 #pragma once
 
 namespace thalweg::cli {

@@ -75,13 +75,7 @@ class Sd3Model final : public FlowModel {
     return masters;
   }
 
-  std::vector<std::string> default_lora_targets() const override {
-    std::vector<std::string> targets = {"attn.to_q",      "attn.to_k",       "attn.to_v",
-                                        "attn.to_out.0",  "attn.add_q_proj", "attn.add_k_proj",
-                                        "attn.add_v_proj"};
-    if (config_.num_layers > 1) targets.push_back("attn.to_add_out");  // the last block has none
-    return targets;
-  }
+  std::vector<std::string> default_lora_targets() const override { return sd3_default_lora_targets(config_); }
 
   LoraNames lora_names() const override { return sd3_lora_names(config_); }
   std::string architecture() const override { return sd3_architecture(config_); }

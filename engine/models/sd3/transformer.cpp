@@ -173,4 +173,11 @@ at::Tensor Sd3Transformer::operator()(const at::Tensor& x_BCHW, const at::Tensor
   return unpatched(out, x_BCHW.size(2) / config_.patch_size, x_BCHW.size(3) / config_.patch_size);
 }
 
+std::vector<std::string> sd3_default_lora_targets(const Sd3TransformerConfig& config) {
+  std::vector<std::string> targets = {"attn.to_q",       "attn.to_k",       "attn.to_v",      "attn.to_out.0",
+                                      "attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"};
+  if (config.num_layers > 1) targets.push_back("attn.to_add_out");  // the last block has none
+  return targets;
+}
+
 }  // namespace thalweg

@@ -79,6 +79,9 @@ class Sd3Transformer {
   Linear norm_out_, proj_out_;
 };
 
+/// Linear layers that a LoRA adapts by default, as suffixes of module names: diffusers' choice for SD3.
+std::vector<std::string> sd3_default_lora_targets(const Sd3TransformerConfig& config);
+
 /// The fixed 2-D sine table "pos_embed.pos_embed" [1, max^2, width] in float32.
 at::Tensor sd3_position_table(const Sd3TransformerConfig& config);
 

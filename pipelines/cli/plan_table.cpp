@@ -1,0 +1,60 @@
+#include "pipelines/cli/plan_table.h"
+
+#include <cstdio>
+
+#include "pipelines/report/report.h"
+
+namespace thalweg::cli {
+namespace {
+
+std::string memory(double bytes) {
+  char text[32];
+  if (bytes >= 1e9)
+    std::snprintf(text, sizeof text, "%.2f GB", bytes / 1e9);
+  else
+    std::snprintf(text, sizeof text, "%.1f MB", bytes / 1e6);
+  return text;
+}
+
+std::string line(const std::string& name, const std::string& first, const std::string& second = "") {
+  char text[160];
+  std::snprintf(text, sizeof text, "  %-28s %12s %12s\n", name.c_str(), first.c_str(), second.c_str());
+  std::string out = text;
+  out.erase(out.find_last_not_of(" \n") + 1);
+  return out + "\n";
+}
+
+std::string advice_of(const Plan& plan) {
+  if (plan.advice.empty()) return "";
+  std::string out = plan.fits() ? "To lower the peak\n" : "It does not fit. To lower the peak\n";
+  for (const auto& a : plan.advice)
+    out += "  " + a.setting + " " + a.from + " -> " + a.to + ": " + memory(plan.peak_bytes) + " -> " +
+           memory(a.peak_bytes) + (!plan.fits() && a.peak_bytes <= plan.available_bytes ? " (fits)" : "") +
+           "\n";
+  return out;
+}
+
+}  // namespace
+
+std::string plan_table(const Plan& plan) {
+  std::string out = plan.job + ": ";
+  if (plan.phases.empty()) return out + plan.note + "\n";
+  out += plan.measured ? "by a rehearsal on this machine\n"
+                       : "by configs and headers, with this machine's speed of matrix products (rough)\n";
+  if (!plan.note.empty()) out += plan.note + "\n";
+  out += "Memory held throughout\n";
+  for (const auto& item : plan.held) out += line(item.name, memory(item.bytes));
+  out += "Memory on top, by phase (estimated)\n";
+  for (const auto& item : plan.transient) out += line(item.name, memory(item.bytes));
+  out += line("peak", memory(plan.peak_bytes), "of " + memory(plan.available_bytes)) + "  (" + plan.limit +
+         ")\n";
+  out += "Time of the whole run                wall          CPU\n";
+  for (const auto& phase : plan.phases)
+    out += line(phase.name, format_duration(phase.wall_s), format_duration(phase.cpu_s));
+  out += line("total", format_duration(plan.total_s), format_duration(plan.total_cpu_s));
+  if (plan.iteration_s > 0.0) out += line("one iteration", format_duration(plan.iteration_s));
+  if (plan.disk_bytes > 0.0) out += "Disk\n" + line("weights and checkpoints", memory(plan.disk_bytes));
+  return out + advice_of(plan);
+}
+
+}  // namespace thalweg::cli

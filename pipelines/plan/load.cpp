@@ -1,0 +1,198 @@
+#include "pipelines/plan/load.h"
+
+#include <c10/core/ScalarType.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "engine/core/dtypes.h"
+#include "engine/models/flow_model.h"
+
+namespace thalweg {
+namespace {
+
+constexpr double kFloat = 4.0;
+
+// Shares of the matrix product's speed that a forward, a training step and the VAE reach: fitted to the runs
+// of the embedded model in docs/results/plan.md, on one kind of processor.
+constexpr double kForwardEfficiency = 0.4, kTrainEfficiency = 0.3, kDecodeEfficiency = 0.5;
+
+double element_bytes(const std::string& dtype) {
+  return static_cast<double>(c10::elementSize(dtype_named(dtype)));
+}
+
+double elements_of(const ParameterSpec& spec) {
+  double n = 1.0;
+  for (const auto side : spec.shape) n *= static_cast<double>(side);
+  return n;
+}
+
+double calls_of(double guidance_scale) {
+  return guidance_scale == 1.0 ? 1.0 : 2.0;
+}
+
+double widest_guidance(const JobLoad& load) {
+  double calls = 1.0;
+  for (const auto& draw : load.draws) calls = std::max(calls, calls_of(draw.guidance_scale));
+  return calls;
+}
+
+double pictures_of(const JobLoad& load) {
+  double most = 0.0;
+  for (const auto& draw : load.draws) most = std::max(most, draw.pictures);
+  return most;
+}
+
+// Micro-batches that run side by side; a job of few pictures fills fewer workers.
+double side_by_side(const JobLoad& load, double pictures) {
+  const auto size = static_cast<double>(load.parallel.micro_batch);
+  return std::min(static_cast<double>(load.parallel.worker_count()) * size, std::max(pictures, 1.0));
+}
+
+double training_bytes(const JobLoad& load, const ModelSize& size) {
+  const double trainable = trainable_parameters(load, size), compute = element_bytes(load.model.dtype);
+  const double micro_batches =
+      std::max(1.0, load.trained_samples / static_cast<double>(load.parallel.micro_batch));
+  const double lanes = std::min(static_cast<double>(load.parallel.lanes), micro_batches);
+  const double working = std::min(static_cast<double>(load.parallel.worker_count()), lanes);
+  const double samples =
+      std::min(working * static_cast<double>(load.parallel.micro_batch), load.trained_samples);
+  const double saved = samples * (load.guided_training ? 2.0 : 1.0) * size.saved_elements * compute;
+  const double low_precision =
+      compute < kFloat ? trainable * compute * (working + (load.old_policy ? 1.0 : 0.0)) : 0.0;
+  // A lane's sum, and for each worker the micro-batch's own sum and the gradient that is added to it.
+  return saved + low_precision + trainable * kFloat * (lanes + 2.0 * working);
+}
+
+}  // namespace
+
+double trainable_parameters(const JobLoad& load, const ModelSize& size) {
+  if (load.iterations == 0) return 0.0;
+  double sum = 0.0;
+  if (!load.model.has_lora) {
+    for (const auto& spec : size.specs)
+      if (spec.init != Init::fixed) sum += elements_of(spec);
+    return sum;
+  }
+  const auto& lora = load.model.lora;
+  const auto modules = linear_modules(
+      size.specs, lora.targets.empty() ? size.default_lora_targets : lora.targets, "/model/lora/targets");
+  for (const auto& spec : size.specs)
+    for (const auto& module : modules)
+      if (spec.name == module + ".weight")
+        sum += static_cast<double>(lora.rank) * static_cast<double>(spec.shape[0] + spec.shape[1]);
+  return sum;
+}
+
+void plan_memory(const JobLoad& load, const ModelSize& size, double program_bytes, Plan& plan) {
+  const double compute = element_bytes(load.model.dtype), vae = element_bytes(load.model.vae_dtype);
+  const double trainable = trainable_parameters(load, size);
+  plan.held.clear();
+  plan.transient.clear();
+  const auto hold = [&](const char* name, double bytes) {
+    if (bytes > 0.0) plan.held.push_back({name, bytes});
+  };
+  hold("program", program_bytes);
+  hold("transformer", size.backbone.parameters * compute);
+  hold("VAE", size.vae.parameters * vae);
+  hold("policy, float32", trainable * kFloat);
+  hold("optimizer's moments", trainable * 2.0 * kFloat);
+  hold("average (/ema_decay)", load.average ? trainable * kFloat : 0.0);
+  hold("old policy", load.old_policy ? trainable * kFloat : 0.0);
+  hold("best checkpoint so far", load.best ? trainable * kFloat : 0.0);
+  hold("encoded prompts", load.prompts * size.prompt_elements * compute);
+  hold("samples of a rollout", load.stored_samples * (load.stored_latents * size.latent_elements * kFloat +
+                                                      size.prompt_elements * compute));
+  hold("pictures kept", load.kept_pictures * size.frame_elements * kFloat);
+
+  double encoders = 0.0, largest = 0.0;
+  for (const auto& encoder : size.text_encoders) {
+    encoders += encoder.parameters * compute;
+    largest = std::max(largest, encoder.stored_bytes);
+  }
+  const double pictures = side_by_side(load, pictures_of(load)), calls = widest_guidance(load);
+  plan.transient.push_back({"encode", encoders + largest});
+  plan.transient.push_back({"rollout", pictures * calls * size.forward_elements * compute});
+  plan.transient.push_back(
+      {"decode", pictures * (size.decode_elements * vae + 2.0 * size.frame_elements * kFloat)});
+  if (load.iterations > 0) plan.transient.push_back({"train", training_bytes(load, size)});
+  double most = 0.0;
+  plan.peak_bytes = 0.0;
+  for (const auto& item : plan.transient) most = std::max(most, item.bytes);
+  for (const auto& item : plan.held) plan.peak_bytes += item.bytes;
+  plan.peak_bytes += most;
+}
+
+void plan_time(const JobLoad& load, const ModelSize& size, double rate, double vae_rate, Plan& plan) {
+  const auto workers = static_cast<double>(load.parallel.worker_count());
+  plan.phases.clear();
+  const auto spend = [&](const char* name, double flops, double speed, double threads) {
+    if (flops > 0.0) plan.phases.push_back({name, flops / speed / threads, flops / speed});
+  };
+  double rollout = 0.0, decode = 0.0, evaluation = 0.0;
+  for (const auto& draw : load.draws) {
+    const double network = draw.pictures * draw.steps * calls_of(draw.guidance_scale) * size.forward_flops;
+    if (draw.phase == "evaluation") {
+      evaluation += network / (rate * kForwardEfficiency) +
+                    draw.pictures * size.decode_flops / (vae_rate * kDecodeEfficiency);
+    } else {
+      const double times = load.iterations > 0 ? static_cast<double>(load.iterations) : 1.0;
+      rollout += times * network;
+      decode += times * draw.pictures * size.decode_flops;
+    }
+  }
+  spend("encode", load.encoded * size.encode_flops, rate * kForwardEfficiency, workers);
+  spend("rollout", rollout, rate * kForwardEfficiency, workers);
+  spend("decode", decode, vae_rate * kDecodeEfficiency, workers);
+  const double calls = load.guided_training ? 2.0 : 1.0;
+  // A backward costs twice its forward.
+  const double train = static_cast<double>(load.iterations) * load.trained_samples * calls *
+                       size.forward_flops * (3.0 * load.forwards_with_gradient + load.forwards_without);
+  spend("train", train, rate * kTrainEfficiency, std::min(workers, static_cast<double>(load.parallel.lanes)));
+  spend("evaluation", evaluation, 1.0, workers);
+  plan.iteration_s = plan.total_s = plan.total_cpu_s = 0.0;
+  for (const auto& phase : plan.phases) {
+    plan.total_s += phase.wall_s;
+    plan.total_cpu_s += phase.cpu_s;
+    if (load.iterations > 0 && phase.name != "evaluation" && phase.name != "encode")
+      plan.iteration_s += phase.wall_s / static_cast<double>(load.iterations);
+  }
+}
+
+void plan_advice(const JobLoad& load, const ModelSize& size, double program_bytes, double offset,
+                 Plan& plan) {
+  plan.advice.clear();
+  const auto consider = [&](const char* setting, std::string from, std::string to,
+                            const std::function<void(JobLoad&)>& change) {
+    JobLoad other = load;
+    change(other);
+    Plan changed;
+    plan_memory(other, size, program_bytes, changed);
+    const double peak = changed.peak_bytes + offset;
+    if (peak < 0.97 * plan.peak_bytes) plan.advice.push_back({setting, std::move(from), std::move(to), peak});
+  };
+  const auto halved = [&](const char* setting, int64_t value,
+                          const std::function<void(JobLoad&, int64_t)>& set) {
+    if (value > 1)
+      consider(setting, std::to_string(value), std::to_string(value / 2),
+               [&](JobLoad& l) { set(l, value / 2); });
+  };
+  halved("/parallel/micro_batch", load.parallel.micro_batch,
+         [](JobLoad& l, int64_t v) { l.parallel.micro_batch = v; });
+  halved("/parallel/workers", load.parallel.worker_count(),
+         [](JobLoad& l, int64_t v) { l.parallel.workers = v; });
+  if (load.iterations > 0) {
+    halved("/parallel/lanes", load.parallel.lanes, [](JobLoad& l, int64_t v) { l.parallel.lanes = v; });
+    if (!load.model.has_lora)
+      consider("/model/lora", "absent", "{\"rank\": 32}", [](JobLoad& l) { l.model.has_lora = true; });
+    if (load.average) consider("/ema_decay", "above 0", "0", [](JobLoad& l) { l.average = false; });
+  }
+  if (load.model.dtype == "float32")
+    consider("/model/dtype", "float32", "bfloat16", [](JobLoad& l) { l.model.dtype = "bfloat16"; });
+  if (load.model.vae_dtype == "float32")
+    consider("/model/vae_dtype", "float32", "bfloat16", [](JobLoad& l) { l.model.vae_dtype = "bfloat16"; });
+  std::stable_sort(plan.advice.begin(), plan.advice.end(),
+                   [](const PlanAdvice& a, const PlanAdvice& b) { return a.peak_bytes < b.peak_bytes; });
+}
+
+}  // namespace thalweg

@@ -1,0 +1,47 @@
+// The load of a job, whatever its kind: how many pictures it draws and trains on, and what its roles hold.
+#pragma once
+
+#include "engine/models/model_size.h"
+#include "pipelines/plan/plan.h"
+#include "pipelines/sections.h"
+
+namespace thalweg {
+
+/// Pictures drawn by `steps` calls of the backbone each (twice as many under guidance).
+struct DrawLoad {
+  std::string phase;  // "rollout" or "evaluation"
+  double pictures = 0.0, steps = 0.0, guidance_scale = 1.0;
+};
+
+struct JobLoad {
+  ModelSection model;
+  SizeSection size;
+  ParallelSection parallel;
+  std::vector<DrawLoad> draws;
+  double prompts = 0.0;         // held at the same time
+  double encoded = 0.0;         // in all
+  double kept_pictures = 0.0;   // as frames
+  double stored_samples = 0.0;  // of one rollout, with their conditioning
+  double stored_latents = 0.0;  // for each of them
+  // Training; iterations 0: none.
+  int64_t iterations = 0;
+  double trained_samples = 0.0;                                 // of one iteration
+  double forwards_with_gradient = 0.0, forwards_without = 0.0;  // for each sample
+  bool guided_training = false, average = false, old_policy = false, best = false;
+  double checkpoints = 0.0;  // kept on disk
+};
+
+/// Trainable parameters: the adapter's, or all.
+double trainable_parameters(const JobLoad& load, const ModelSize& size);
+
+/// Fills held, transient and peak_bytes; `program_bytes` is what the process holds before it loads anything.
+void plan_memory(const JobLoad& load, const ModelSize& size, double program_bytes, Plan& plan);
+
+/// Fills phases, iteration_s and totals from operation counts and `rate`, FLOP a second of one thread.
+void plan_time(const JobLoad& load, const ModelSize& size, double rate, double vae_rate, Plan& plan);
+
+/// Fills `advice`: settings that lower the peak, those that lower it most first. `offset` is what measurement
+/// added to the peak of plan_memory.
+void plan_advice(const JobLoad& load, const ModelSize& size, double program_bytes, double offset, Plan& plan);
+
+}  // namespace thalweg

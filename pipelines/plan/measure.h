@@ -1,0 +1,21 @@
+// From a load to a plan: an estimate, corrected by a rehearsal where one is wanted or quick.
+#pragma once
+
+#include <functional>
+
+#include "pipelines/plan/load.h"
+
+namespace thalweg {
+
+/// The same job with less to do, run in this process.
+struct Rehearsal {
+  JobLoad load;
+  std::function<std::vector<PlanPhase>()> run;  // phases of the whole job, by what the little of it took
+};
+
+/// PlanMode::automatic rehearses when the estimate says that this takes under 20 s of wall time and fits into
+/// 80 % of the available memory. Peak memory of the rehearsal corrects that of the estimate.
+Plan make_plan(const std::string& job, const JobLoad& load, const ModelSize& size, PlanMode mode,
+               const Rehearsal& rehearsal);
+
+}  // namespace thalweg

@@ -1,0 +1,137 @@
+"""`thalweg plan` says what a job will need: close to what it then takes, and for a large model without reading it."""
+
+import json
+import os
+import struct
+import subprocess
+
+import pytest
+from program import ENVIRONMENT, PROGRAM, ROOT, thalweg, write_job
+
+SD3_MEDIUM = {"_class_name": "SD3Transformer2DModel", "sample_size": 128, "patch_size": 2, "in_channels": 16,
+              "out_channels": 16, "num_layers": 24, "attention_head_dim": 64, "num_attention_heads": 24,
+              "joint_attention_dim": 4096, "caption_projection_dim": 1536, "pooled_projection_dim": 2048,
+              "pos_embed_max_size": 384, "dual_attention_layers": list(range(13)), "qk_norm": "rms_norm"}
+SD3_VAE = {"_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 16,
+           "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "norm_num_groups": 32,
+           "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
+           "scaling_factor": 1.5305, "shift_factor": 0.0609, "use_quant_conv": False, "use_post_quant_conv": False}
+
+
+def clip(width, layers, heads, projection):
+    return {"model_type": "clip_text_model", "vocab_size": 49408, "max_position_embeddings": 77, "hidden_size": width,
+            "intermediate_size": 4 * width, "projection_dim": projection, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "hidden_act": "gelu", "eos_token_id": 49407}
+
+
+def component(folder, config, stem, parameters):
+    """A component whose weights are a hole in a file: right in its header, and nothing to read."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    header = json.dumps({"all": {"dtype": "F16", "shape": [parameters], "data_offsets": [0, 2 * parameters]}}).encode()
+    with open(folder / f"{stem}.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + 2 * parameters)
+
+
+@pytest.fixture(scope="module")
+def sd35_medium(tmp_path_factory):
+    """Stable Diffusion 3.5 Medium without T5: its configs, and its sizes."""
+    folder = tmp_path_factory.mktemp("sd35") / "model"
+    component(folder / "transformer", SD3_MEDIUM, "diffusion_pytorch_model", 2_243_171_520)
+    component(folder / "vae", SD3_VAE, "diffusion_pytorch_model", 83_819_683)
+    component(folder / "text_encoder", clip(768, 12, 12, 768), "model", 123_650_304)
+    component(folder / "text_encoder_2", clip(1280, 32, 20, 1280), "model", 694_659_840)
+    index = {"_class_name": "StableDiffusion3Pipeline", "transformer": ["diffusers", "SD3Transformer2DModel"],
+             "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
+             "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"], "text_encoder_3": [None, None]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def plan(path, *arguments):
+    done = thalweg("plan", path, "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def shipped(name):
+    return json.loads((ROOT / "assets" / "jobs" / f"{name}.json").read_text())
+
+
+def peak_of_run(path, output):
+    """VmHWM of the run in bytes."""
+    with open(os.devnull, "w") as nowhere:
+        process = subprocess.Popen([PROGRAM, "run", path, "--output", output], stdout=nowhere, stderr=nowhere, cwd=ROOT,
+                                   env=ENVIRONMENT)
+        _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return 1024 * usage.ru_maxrss
+
+
+def test_a_rehearsal_comes_close(tmp_path):
+    (tmp_path / "few.txt").write_text("\n".join(["a red circle", "two blue squares"] * 16) + "\n")
+    job = shipped("redness_tiny")
+    job["prompts"].update(select=str(tmp_path / "few.txt"), eval=str(tmp_path / "few.txt"))
+    job.update(iterations=4, evaluate={**job["evaluate"], "every": 4})
+    path = write_job(tmp_path / "job.json", {**job, "output": str(tmp_path / "never")})
+    planned = plan(path, "--measure")
+    assert planned["measured"] and planned["memory"]["fits"]
+    assert not (tmp_path / "never").exists()  # a plan leaves nothing behind
+    peak = peak_of_run(path, tmp_path / "run")
+    assert 0.6 * peak < planned["memory"]["peak_bytes"] < 1.6 * peak
+    phases = {phase["phase"]: phase for phase in planned["time"]["phases"]}
+    assert {"load and encode", "rollout", "decode", "reward", "train", "optimizer", "evaluation", "checkpoint"} <= set(phases)
+    assert all(phase["cpu_s"] >= 0 for phase in phases.values()) and phases["train"]["cpu_s"] > 0
+    assert planned["time"]["total_s"] == pytest.approx(sum(phase["wall_s"] for phase in phases.values()))
+
+
+def align_medium(model, tmp_path, **changes):
+    job = shipped("redness_tiny")
+    job["model"] = {"path": str(model), "dtype": "bfloat16", "vae_dtype": "bfloat16", "max_sequence_length": 256}
+    job["sampler"].update(height=512, width=512)
+    return write_job(tmp_path / "job.json", {**job, **changes, "output": str(tmp_path / "run")})
+
+
+def test_a_large_model_is_planned_without_reading_it(sd35_medium, tmp_path):
+    path = align_medium(sd35_medium, tmp_path)
+    planned = plan(path)
+    assert not planned["measured"]
+    held = {item["name"]: item["bytes"] for item in planned["memory"]["held"]}
+    parameters = 2_243_171_520
+    table = 384 * 384 * 1536  # of positions: stored, not trained
+    assert held["transformer"] == 2 * parameters
+    assert held["policy, float32"] == pytest.approx(4 * (parameters - table), rel=0.01)
+    assert held["optimizer's moments"] == 2 * held["policy, float32"]
+    assert planned["memory"]["peak_bytes"] > 28e9
+    advice = {item["setting"]: item for item in planned["advice"]}
+    assert {"/model/lora", "/parallel/micro_batch"} <= set(advice)
+    assert all(item["peak_bytes"] < planned["memory"]["peak_bytes"] for item in advice.values())
+    adapter = plan(path, "--set", '/model/lora={"rank": 32}')
+    assert adapter["memory"]["peak_bytes"] < planned["memory"]["peak_bytes"] - 12 * (parameters - table)
+    # 2 x 24 blocks of 4 + 4 matrices [1536, 1536], but for the last block's to_add_out, at rank 32.
+    held = {item["name"]: item["bytes"] for item in adapter["memory"]["held"]}
+    assert held["policy, float32"] == 4 * (24 * 8 - 1) * 32 * 2 * 1536
+    smaller = plan(path, "--set", "/parallel/micro_batch=16")
+    assert smaller["memory"]["peak_bytes"] == pytest.approx(advice["/parallel/micro_batch"]["peak_bytes"], rel=0.05)
+    shown = thalweg("plan", path)
+    assert shown.returncode == 0 and "/parallel/micro_batch 32 -> 16" in shown.stdout
+
+
+def test_other_kinds_have_an_answer(tmp_path):
+    for name in ("sample_tiny", "evaluate_tiny"):
+        job = shipped(name)
+        planned = plan(write_job(tmp_path / f"{name}.json", {**job, "output": str(tmp_path / "out")}), "--estimate")
+        assert planned["job"] == job["job"] and planned["memory"]["peak_bytes"] > 0 and planned["time"]["total_s"] > 0
+    assert not (tmp_path / "out").exists()
+    done = thalweg("plan", ROOT / "assets" / "jobs" / "pretrain_tiny_sd3.json")
+    assert done.returncode == 0 and done.stdout.startswith("pretrain: ") and "not predicted" in done.stdout
+
+
+def test_what_is_wrong_with_the_job_is_an_error(sd35_medium, tmp_path):
+    path = align_medium(sd35_medium, tmp_path)
+    done = thalweg("plan", path, "--set", "/sampler/hight=4")
+    assert done.returncode == 2 and "/sampler/hight" in done.stderr
+    done = thalweg("plan", path, "--set", '/model/lora={"targets": ["attn.nothing"]}')
+    assert done.returncode == 2 and "/model/lora/targets" in done.stderr
+    assert thalweg("plan", path, "--measure", "--estimate").returncode == 2

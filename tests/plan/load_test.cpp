@@ -1,0 +1,119 @@
+#include "pipelines/plan/load.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/models/sd3/sd3_size.h"
+
+namespace thalweg {
+namespace {
+
+ModelSize embedded() {
+  return sd3_size("assets/models/tiny-sd3", {at::kBFloat16, at::kBFloat16, 1}, 64, 64);
+}
+
+JobLoad load_of(bool lora) {
+  JobLoad load;
+  load.model.dtype = "bfloat16";
+  load.model.has_lora = lora;
+  load.parallel.workers = 2;
+  load.parallel.lanes = 2;
+  load.parallel.micro_batch = 16;
+  load.draws = {{"rollout", 64, 10, 1.0}};
+  load.iterations = 3;
+  load.trained_samples = 64;
+  load.forwards_with_gradient = 4;
+  return load;
+}
+
+double held(const Plan& plan, const std::string& name) {
+  for (const auto& item : plan.held)
+    if (item.name == name) return item.bytes;
+  return 0.0;
+}
+
+// docs/decisions/0008 lists these counts.
+TEST(Sd3Size, CountsTheEmbeddedModel) {
+  const auto size = embedded();
+  // Its 3,497,792 parameters, and the position table of 4 x 4 patches, which is stored and not trained.
+  EXPECT_EQ(size.backbone.parameters, 3497792 + 16 * 128);
+  EXPECT_EQ(size.vae.parameters, 233659);
+  ASSERT_EQ(size.text_encoders.size(), 2u);
+  EXPECT_EQ(size.text_encoders[0].parameters, 401280);
+  EXPECT_EQ(size.text_encoders[1].parameters, 45280);
+  EXPECT_EQ(size.latent_elements, 4 * 16 * 16);
+  // 3.3 M parameters in matrices, of which the blocks' see 16 image or 11 text tokens.
+  EXPECT_GT(size.forward_flops, 2e7);
+  EXPECT_LT(size.forward_flops, 2.0 * 3497792 * 27);
+}
+
+TEST(Sd3Size, OfAFolderWithoutWeightsIsAnError) {
+  EXPECT_ANY_THROW(sd3_size("assets/prompts", {}, 64, 64));
+}
+
+TEST(PlanMemory, CountsTheRolesOfFullFineTuning) {
+  auto load = load_of(false);
+  load.average = load.old_policy = load.best = true;
+  Plan plan;
+  plan_memory(load, embedded(), 1e8, plan);
+  const double n = 3497792;
+  EXPECT_EQ(held(plan, "program"), 1e8);
+  EXPECT_EQ(held(plan, "transformer"), 2 * (n + 16 * 128));
+  EXPECT_EQ(held(plan, "policy, float32"), 4 * n);
+  EXPECT_EQ(held(plan, "optimizer's moments"), 8 * n);
+  EXPECT_EQ(held(plan, "average (/ema_decay)"), 4 * n);
+  EXPECT_EQ(held(plan, "old policy"), 4 * n);
+  EXPECT_EQ(held(plan, "best checkpoint so far"), 4 * n);
+}
+
+TEST(PlanMemory, FollowsTheSettings) {
+  const auto size = embedded();
+  const auto peak = [&](const JobLoad& load) {
+    Plan plan;
+    plan_memory(load, size, 1e8, plan);
+    return plan.peak_bytes;
+  };
+  const auto base = load_of(false);
+  EXPECT_LT(peak(load_of(true)), peak(base));
+  auto other = base;
+  other.parallel.micro_batch = 8;
+  EXPECT_LT(peak(other), peak(base));
+  other = base;
+  other.guided_training = true;
+  EXPECT_GT(peak(other), peak(base));
+  other = base;
+  other.parallel.workers = 8;  // two lanes train two at a time, whatever the workers
+  Plan two, eight;
+  plan_memory(base, size, 0.0, two);
+  plan_memory(other, size, 0.0, eight);
+  EXPECT_EQ(two.transient.back().bytes, eight.transient.back().bytes);
+}
+
+TEST(PlanAdvice, NamesWhatLowersThePeak) {
+  const auto size = embedded();
+  const auto load = load_of(false);
+  Plan plan;
+  plan_memory(load, size, 1e6, plan);
+  plan_advice(load, size, 1e6, 0.0, plan);
+  ASSERT_FALSE(plan.advice.empty());
+  for (const auto& advice : plan.advice) EXPECT_LT(advice.peak_bytes, plan.peak_bytes) << advice.setting;
+  for (size_t i = 1; i < plan.advice.size(); ++i)
+    EXPECT_LE(plan.advice[i - 1].peak_bytes, plan.advice[i].peak_bytes);
+}
+
+TEST(PlanTime, IsCountTimesCost) {
+  const auto size = embedded();
+  auto load = load_of(false);
+  Plan once, twice;
+  plan_time(load, size, 1e11, 1e11, once);
+  load.iterations *= 2;
+  plan_time(load, size, 1e11, 1e11, twice);
+  EXPECT_NEAR(twice.total_s, 2.0 * once.total_s, 1e-9);
+  EXPECT_NEAR(twice.iteration_s, once.iteration_s, 1e-12);
+  load.draws[0].guidance_scale = 3.0;
+  Plan guided;
+  plan_time(load, size, 1e11, 1e11, guided);
+  EXPECT_NEAR(guided.phases[0].cpu_s, 2.0 * twice.phases[0].cpu_s, 1e-9);
+}
+
+}  // namespace
+}  // namespace thalweg
