@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-SafetensorsHeader read_header(const fs::path& path) {
+StoredSize size_of_file(const fs::path& path) {
   std::error_code ec;
   const uint64_t size = fs::file_size(path, ec);
   std::ifstream file(path, std::ios::binary);
@@ -25,7 +25,14 @@ SafetensorsHeader read_header(const fs::path& path) {
   std::string json(length, '\0');
   if (!file.read(json.data(), static_cast<std::streamsize>(length)))
     throw Error(path.string(), "cannot be read");
-  return parse_safetensors_header(json, size - prefix.size() - length, path.string());
+  StoredSize sum;
+  const auto header = parse_safetensors_header(json, size - prefix.size() - length, path.string());
+  for (const auto& tensor : header.entries) {
+    const auto bytes = static_cast<int64_t>(tensor.end - tensor.begin);
+    sum.bytes += bytes;
+    sum.parameters += bytes * 8 / static_cast<int64_t>(tensor.dtype->bits);
+  }
+  return sum;
 }
 
 }  // namespace
@@ -44,13 +51,11 @@ StoredSize stored_size(const fs::path& folder, const std::string& stem) {
   }
   if (files.empty()) throw Error(folder.string(), "has no " + stem + ".safetensors and no shards of it");
   StoredSize size;
-  for (const auto& file : files)
-    for (const auto& tensor : read_header(file).entries) {
-      int64_t elements = 1;
-      for (const auto side : tensor.shape) elements *= side;
-      size.parameters += elements;
-      size.bytes += static_cast<int64_t>(tensor.end - tensor.begin);
-    }
+  for (const auto& file : files) {
+    const auto part = size_of_file(file);
+    size.parameters += part.parameters;
+    size.bytes += part.bytes;
+  }
   return size;
 }
 
