@@ -1,11 +1,18 @@
 # thalweg_folder(name folder [EXCLUDE folder...] [LINK targets...]): the static library thalweg_<name> of all .cpp
 # files under the folder; a folder without any becomes an interface that carries the links alone.
+# Files in a folder named cuda see the CUDA toolkit and THALWEG_CUDA in a CUDA build; no other file can tell.
 function(thalweg_folder name folder)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "EXCLUDE;LINK")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.cpp")
   foreach(excluded IN LISTS arg_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/${excluded}/")
   endforeach()
+  if(THALWEG_CUDA)
+    set(gpu_sources ${sources})
+    list(FILTER gpu_sources INCLUDE REGEX "/cuda/[^/]*$")
+    set_source_files_properties(${gpu_sources} PROPERTIES COMPILE_DEFINITIONS THALWEG_CUDA=1
+                                                          INCLUDE_DIRECTORIES "${CUDAToolkit_INCLUDE_DIRS}")
+  endif()
   set(target thalweg_${name})
   if(sources)
     add_library(${target} STATIC ${sources})

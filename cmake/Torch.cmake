@@ -6,9 +6,17 @@ set(_deps "${PROJECT_SOURCE_DIR}/.deps")
 if(DEFINED ENV{THALWEG_DEPS})
   set(_deps "$ENV{THALWEG_DEPS}")
 endif()
-foreach(_name IN ITEMS torch-cuda torch)
-  if(EXISTS "${_deps}/${_name}/lib/libtorch_cpu.so" AND (THALWEG_CUDA OR _name STREQUAL "torch"))
-    set(_default_torch "${_deps}/${_name}")
+# With CUDA: what `make setup-cuda` fetched, or the whole wheel that the Python tests run on.
+file(GLOB _wheels "${_deps}/venv/lib/python3*/site-packages/torch")
+set(_folders "${_deps}/torch")
+set(_library libtorch_cpu.so)
+if(THALWEG_CUDA)
+  set(_folders "${_deps}/torch-cuda" ${_wheels})
+  set(_library libtorch_cuda.so)
+endif()
+foreach(_folder IN LISTS _folders)
+  if(EXISTS "${_folder}/lib/${_library}")
+    set(_default_torch "${_folder}")
     break()
   endif()
 endforeach()
@@ -52,14 +60,17 @@ if(THALWEG_CUDA)
   _thalweg_torch_library(c10_cuda)
   _thalweg_torch_library(torch_cuda)
   # Nothing names a symbol of libtorch_cuda: it registers its kernels when it is loaded, so it must stay needed.
+  # No definition and no include folder here: only files in cuda/ folders know of CUDA (Folders.cmake), every
+  # other object is that of a CPU build.
   target_link_libraries(thalweg_torch INTERFACE -Wl,--no-as-needed thalweg_libtorch_cuda -Wl,--as-needed
-                                                thalweg_libc10_cuda CUDA::cudart)
-  target_compile_definitions(thalweg_torch INTERFACE THALWEG_CUDA=1)
+                                                thalweg_libc10_cuda $<LINK_ONLY:CUDA::cudart>)
 endif()
 
 # Programs find LibTorch by its absolute path, in the build folder and after installation alike.
 set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 set(CMAKE_INSTALL_RPATH "${THALWEG_TORCH_DIR}/lib")
 if(THALWEG_CUDA)
-  list(APPEND CMAKE_INSTALL_RPATH "${CUDAToolkit_LIBRARY_DIR}")
+  # The CUDA runtime that came with LibTorch first, the toolkit's where there is none.
+  file(GLOB _runtimes "${THALWEG_TORCH_DIR}/../nvidia/cu*/lib")
+  list(APPEND CMAKE_INSTALL_RPATH ${_runtimes} "${CUDAToolkit_LIBRARY_DIR}")
 endif()

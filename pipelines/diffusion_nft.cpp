@@ -8,6 +8,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/losses/nft.h"
 #include "pipelines/align/method.h"
@@ -77,10 +78,10 @@ class DiffusionNft final : public Method {
   TensorMap train_micro_batch(AlignContext& c, const TrainingShare& share, const Velocity& old,
                               StepRecord& record) const {
     const auto& batch = share.batch;
-    const auto& used_B = share.used_B;
+    const auto used_B = on_device(share.used_B, c.device);
     const auto x0 = used_rows(batch.trajectory.x0_BCFHW, used_B);
-    const auto sigmas_TB = training_sigmas(c, batch.slot_B());
-    const auto r = nft_optimality(share.advantage_B, o_.adv_clip_max).to(at::kFloat);
+    const auto sigmas_TB = on_device(training_sigmas(c, batch.slot_B()), c.device);
+    const auto r = on_device(nft_optimality(share.advantage_B, o_.adv_clip_max).to(at::kFloat), c.device);
     const auto policy = c.space.bind(c.policy);
     const auto reference = o_.kl_beta > 0.0 ? c.space.reference() : Velocity{};
     TensorMap gradients;
@@ -88,7 +89,7 @@ class DiffusionNft final : public Method {
       const auto sigma_B = sigmas_TB[t];
       const auto sigma = sigma_B.to(x0.scalar_type()).view({-1, 1, 1, 1, 1});
       const auto noise = normal_noise(c.seed(), Purpose::training_noise, batch.slot_B(),
-                                      static_cast<uint64_t>(t), x0.sizes().slice(1));
+                                      static_cast<uint64_t>(t), x0.sizes().slice(1), at::kFloat, c.device);
       const auto x_t = (1.0 - sigma) * x0 + sigma * noise;
       const Step step{sigma_B, sigma_B, -1, batch.slot_B()};
       at::Tensor v_old, v_ref;

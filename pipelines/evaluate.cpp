@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/io/image.h"
 #include "pipelines/plan/measure.h"
@@ -24,7 +25,7 @@ struct EvaluateOptions {
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   ParallelSection parallel;
-  std::string output;
+  std::string device = "cpu", output;
 };
 
 void describe_evaluate(Fields& f, EvaluateOptions& o) {
@@ -41,6 +42,7 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.integer({"pictures", "first pictures written as a grid for each guidance scale"}, o.pictures, 0, 1024);
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
+  describe_device(f, o.device);
   f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
 }
@@ -50,6 +52,7 @@ class EvaluateJob final : public Job {
   void describe(Fields& fields) override { describe_evaluate(fields, o_); }
 
   void check() override {
+    device_named(o_.device, "/device");
     require_model(o_.model);
     require_lora_file(o_.model);
     o_.prompts.require();
@@ -66,9 +69,10 @@ class EvaluateJob final : public Job {
 };
 
 void EvaluateJob::run(const Observer& observer) {
-  Workers workers(o_.parallel.worker_count());
-  PhaseClock clock;
-  const auto model = load_model(o_.model.path, o_.model.options());
+  const auto device = open_device(o_.device);
+  Workers workers(o_.parallel.worker_count(device));
+  PhaseClock clock(device);
+  const auto model = load_model(o_.model.path, o_.model.options(device));
   PromptSet prompts;
   Conditioning unconditional;
   {
@@ -76,7 +80,7 @@ void EvaluateJob::run(const Observer& observer) {
     prompts = encoder.encode(o_.prompts.read());
     unconditional = encoder.conditioning({""});
   }
-  const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed);
+  const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed, device);
   const auto velocity = bound_with_lora(*model, o_.model, observer);
   EvaluationInput input{
       .model = *model,

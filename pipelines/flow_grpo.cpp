@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/losses/grpo.h"
 #include "pipelines/align/method.h"
@@ -73,17 +74,18 @@ class FlowGrpo final : public Method {
  private:
   TensorMap replay_micro_batch(AlignContext& c, const TrainingShare& share, StepRecord& record) const {
     const auto& batch = share.batch;
-    const auto& used_B = share.used_B;
+    const auto used_B = on_device(share.used_B, c.device);
     TensorMap gradients;
     const auto& trajectory = batch.trajectory;
     const auto slots = batch.slot_B();
-    const auto advantage = share.advantage_B.to(at::kFloat), mask = used_B.to(at::kFloat);
+    const auto advantage = on_device(share.advantage_B.to(at::kFloat), c.device),
+               mask = used_B.to(at::kFloat);
     const auto weight = mask / (share.used * static_cast<double>(trajectory.trained_steps.size()));
     const auto velocity = c.guided(c.space.bind(c.policy));
     const auto reference = o_.kl_beta > 0.0 ? c.guided(c.space.reference()) : Velocity{};
     for (size_t t = 0; t < trajectory.trained_steps.size(); ++t) {
       const int64_t index = trajectory.trained_steps[t];
-      const auto step = step_at(trajectory.schedule, index, slots);
+      const auto step = step_at(trajectory.schedule, index, slots, c.device);
       const auto x = used_rows(trajectory.latents[t], used_B);
       const auto transition = flow_sde_transition(x, velocity(x, step, batch.conditioning),
                                                   trajectory.schedule, index, c.options.sampler.noise_level);

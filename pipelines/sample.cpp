@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/io/image.h"
 #include "engine/weights/safetensors.h"
@@ -25,7 +26,7 @@ struct SampleOptions {
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   ParallelSection parallel;
-  std::string negative_prompt, latents, output;
+  std::string negative_prompt, latents, device = "cpu", output;
   bool save_latents = false, save_frames = false, save_images = true;
   int64_t images_per_prompt = 1, seed = 0;
 };
@@ -47,6 +48,7 @@ void describe_sample(Fields& f, SampleOptions& o) {
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
+  describe_device(f, o.device);
   f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
 }
@@ -75,6 +77,7 @@ class SampleJob final : public Job {
   void describe(Fields& fields) override { describe_sample(fields, o_); }
 
   void check() override {
+    device_named(o_.device, "/device");
     require_model(o_.model);
     require_lora_file(o_.model);
     o_.prompts.require();
@@ -100,9 +103,10 @@ class SampleJob final : public Job {
 };
 
 void SampleJob::run(const Observer& observer) {
-  Workers workers(o_.parallel.worker_count());
-  PhaseClock clock;
-  const auto model = load_model(o_.model.path, o_.model.options());
+  const auto device = open_device(o_.device);
+  Workers workers(o_.parallel.worker_count(device));
+  PhaseClock clock(device);
+  const auto model = load_model(o_.model.path, o_.model.options(device));
   PromptSet prompts;
   Conditioning negative;
   {
@@ -111,30 +115,30 @@ void SampleJob::run(const Observer& observer) {
     negative = encoder.conditioning({o_.negative_prompt});
   }
   const auto shape = checked_latent_shape(*model, o_.sampler.size, "/sampler");
-  const auto rewards = o_.rewards.empty()
-                           ? nullptr
-                           : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch, o_.seed);
+  const auto rewards = o_.rewards.empty() ? nullptr
+                                          : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,
+                                                         o_.seed, device);
   const int64_t total = prompts.size() * o_.images_per_prompt;
   bool image_rank = shape.frames == 1;
   const auto noise = o_.latents.empty() ? at::Tensor() : read_noise(o_, shape, total, image_rank);
-  RolloutInput input{
-      .model = *model,
-      .prompts = prompts,
-      .rows = {},
-      .shape = shape,
-      .schedule = model->schedule(o_.sampler.steps),
-      .velocity = cfg(o_.sampler.guidance_scale, negative)(bound_with_lora(*model, o_.model, observer)),
-      .sampler = sampler(),
-      .seed = static_cast<uint64_t>(o_.seed),
-      .noise = Purpose::initial_noise,
-      .initial_noise_NCFHW = noise,
-      .rewards = rewards.get(),
-      .micro_batch = o_.parallel.micro_batch,
-      .keep_frames = o_.save_images || o_.save_frames ? total : 0,
-      .workers = workers,
-      .clock = clock,
-      .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); },
-      .stop_requested = observer.stop_requested};
+  RolloutInput input{.model = *model,
+                     .prompts = prompts,
+                     .rows = {},
+                     .shape = shape,
+                     .schedule = model->schedule(o_.sampler.steps),
+                     .velocity = cfg(o_.sampler.guidance_scale, on_device(negative, device))(
+                         bound_with_lora(*model, o_.model, observer)),
+                     .sampler = sampler(),
+                     .seed = static_cast<uint64_t>(o_.seed),
+                     .noise = Purpose::initial_noise,
+                     .initial_noise_NCFHW = noise,
+                     .rewards = rewards.get(),
+                     .micro_batch = o_.parallel.micro_batch,
+                     .keep_frames = o_.save_images || o_.save_frames ? total : 0,
+                     .workers = workers,
+                     .clock = clock,
+                     .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); },
+                     .stop_requested = observer.stop_requested};
   for (int64_t i = 0; i < total; ++i)
     input.rows.push_back({i / o_.images_per_prompt, i / o_.images_per_prompt, i});
   const auto batches = rollout(input);

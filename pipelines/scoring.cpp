@@ -86,7 +86,8 @@ Velocity bound_with_lora(const FlowModel& model, const ModelSection& section, co
   const auto lora = read_model_lora(section.lora, model);
   if (const auto note = lora_note(section.lora, lora); !note.empty()) observer.message(note);
   Adapter adapter{{}, lora.scale};
-  for (const auto& [name, tensor] : lora.tensors) adapter.tensors[name] = tensor.to(section.options().dtype);
+  for (const auto& [name, tensor] : lora.tensors)
+    adapter.tensors[name] = tensor.to(model.device(), section.options(model.device()).dtype);
   return model.bind(model.backbone(), &adapter);
 }
 

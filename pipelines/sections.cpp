@@ -5,6 +5,7 @@
 #include <sstream>
 #include <thread>
 
+#include "engine/core/device.h"
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
@@ -17,8 +18,19 @@ constexpr size_t kMaxPrompts = 1'000'000;
 
 }  // namespace
 
-ModelOptions ModelSection::options() const {
-  return {dtype_named(dtype), dtype_named(vae_dtype), max_sequence_length};
+ModelOptions ModelSection::options(at::Device device) const {
+  return {dtype_named(dtype), dtype_named(vae_dtype), max_sequence_length, device, activation_checkpointing};
+}
+
+void describe_device(Fields& f, std::string& device) {
+  f.choice({"device", "where to compute: the CPU, or the first NVIDIA GPU that the process sees"}, device,
+           {"cpu", "cuda"});
+}
+
+at::Device open_device(const std::string& device) {
+  const auto opened = device_named(device, "/device");
+  fix_numerics(opened);
+  return opened;
 }
 
 void describe(Fields& f, ModelSection& m) {
@@ -27,6 +39,11 @@ void describe(Fields& f, ModelSection& m) {
   f.choice({"vae_dtype", "compute dtype of the VAE"}, m.vae_dtype, {"float32", "bfloat16"});
   f.integer({"max_sequence_length", "T5 tokens, or zero tokens in their place when the model has no T5"},
             m.max_sequence_length, 0, 4096);
+  f.boolean(
+      {"activation_checkpointing",
+       "training keeps the inputs of each block and runs the block again in the backward pass: the same "
+       "numbers, less memory, more time"},
+      m.activation_checkpointing);
   f.optional_object({"lora", "low-rank adapter; absent: full fine-tuning"}, m.has_lora, [&](Fields& l) {
     l.text({"path", "LoRA to start from: a file, or a folder of PEFT or diffusers; its scale replaces alpha"},
            m.lora.path);
@@ -94,7 +111,8 @@ StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration
   return {begin, std::min(begin + s.window_size, s.steps)};
 }
 
-int64_t ParallelSection::worker_count() const {
+int64_t ParallelSection::worker_count(at::Device device) const {
+  if (device.is_cuda()) return 1;
   const auto cores = static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()));
   return workers > 0 ? workers : cores;
 }
@@ -186,8 +204,9 @@ std::string lora_note(const LoraSection& section, const LoraFile& lora) {
 }
 
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
-                                        int64_t max_batch, int64_t seed) {
+                                        int64_t max_batch, int64_t seed, at::Device device) {
   Activation activation;
+  activation.device = device;
   activation.max_batch = max_batch;
   activation.frames = size.frames;
   activation.height = size.height;

@@ -29,13 +29,18 @@ struct PromptCacheSection {
 struct ModelSection {
   std::string path, dtype = "float32", vae_dtype = "float32";
   int64_t max_sequence_length = 256;
-  bool has_lora = false;
+  bool activation_checkpointing = false, has_lora = false;
   LoraSection lora;
   PromptCacheSection prompt_cache;
 
-  ModelOptions options() const;
+  ModelOptions options(at::Device device) const;
 };
 void describe(Fields& fields, ModelSection& model);
+
+/// "cpu" or "cuda", one key of every job that has a model or rewards.
+void describe_device(Fields& fields, std::string& device);
+/// The device of a job, ready to compute on. Throws Error at /device for one that is not here.
+at::Device open_device(const std::string& device);
 
 struct SizeSection {
   int64_t height = 512, width = 512, frames = 1;
@@ -76,7 +81,8 @@ struct ParallelSection {
   int64_t workers = 0;  // 0: one a core
   int64_t lanes = 2, micro_batch = 16;
 
-  int64_t worker_count() const;
+  /// One on a GPU: a single thread keeps it busy, micro-batch after micro-batch.
+  int64_t worker_count(at::Device device) const;
 };
 void describe(Fields& fields, ParallelSection& parallel);
 
@@ -112,9 +118,10 @@ LoraFile read_model_lora(const LoraSection& section, const FlowModel& model);
 /// What of the file is left out, as a line for the user; empty when nothing is.
 std::string lora_note(const LoraSection& section, const LoraFile& lora);
 
-/// Plugin folders of this installation; activates the rewards for pictures of the sampler's size.
+/// Plugin folders of this installation; activates the rewards for pictures of the sampler's size. `device`:
+/// where networks of theirs run.
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
-                                        int64_t max_batch, int64_t seed);
+                                        int64_t max_batch, int64_t seed, at::Device device);
 
 /// Throws Error at /model/lora/path when a LoRA is asked for and no file is named.
 void require_lora_file(const ModelSection& model);

@@ -34,6 +34,7 @@ RewardModel::Instance::Instance(PluginLibrary& library, const thalweg_reward_des
       descriptor(descriptor),
       place(place),
       activation(activation),
+      inputs_on(descriptor.devices & THALWEG_ON_CUDA ? activation.device : at::Device(at::kCPU)),
       host(library.path().stem().string(), activation.log) {
   const std::lock_guard lock(library.main_thread());
   try {
@@ -83,8 +84,9 @@ void RewardModel::Instance::activate(const Json& config) {
   a.max_frames = bounded(activation.frames, "frames", place);
   a.max_height = bounded(activation.height, "height", place);
   a.max_width = bounded(activation.width, "width", place);
-  a.device = {activation.device.is_cuda() ? THALWEG_DEVICE_TYPE_CUDA : THALWEG_DEVICE_TYPE_CPU,
-              activation.device.has_index() ? activation.device.index() : 0};
+  // The job's GPU only for a plugin that says it knows one.
+  a.device = {inputs_on.is_cuda() ? THALWEG_DEVICE_TYPE_CUDA : THALWEG_DEVICE_TYPE_CPU,
+              inputs_on.is_cuda() ? inputs_on.index() : 0};
   a.seed = activation.seed;
   a.config_json = text.c_str();
   a.assets_dir = activation.assets_dir.c_str();

@@ -26,6 +26,7 @@ struct RewardModel::Instance {
   const thalweg_reward_descriptor& descriptor;
   std::string place;
   Activation activation;
+  at::Device inputs_on = at::kCPU;  // where the tensors of its requests lie
   PluginHost host;
   const thalweg_reward* reward = nullptr;
   const thalweg_plugin_gradient* gradient = nullptr;

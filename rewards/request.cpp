@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 
 namespace thalweg {
@@ -23,18 +24,20 @@ std::vector<const char*> c_strings(const std::vector<std::string>& texts, int64_
 
 }  // namespace
 
-BorrowedTensor::BorrowedTensor(const at::Tensor& x) {
-  set(x);
+BorrowedTensor::BorrowedTensor(const at::Tensor& x, at::Device device) {
+  set(x, device);
 }
 
-void BorrowedTensor::set(const at::Tensor& x) {
-  tensor_ = x.detach().to(at::kCPU, at::kFloat).contiguous();
+void BorrowedTensor::set(const at::Tensor& x, at::Device device) {
+  const auto dense = x.detach().to(at::kFloat).contiguous();
+  tensor_ = device.is_cpu() ? on_host(dense) : on_device(dense, device);
   shape_ = tensor_.sizes().vec();
   // Our own strides: those of LibTorch are arbitrary for dimensions of size one.
   strides_.assign(shape_.size(), 1);
   for (size_t d = shape_.size(); d-- > 1;) strides_[d - 1] = strides_[d] * shape_[d];
   view_.data = tensor_.data_ptr();
-  view_.device = {THALWEG_DEVICE_TYPE_CPU, 0};
+  view_.device = {device.is_cuda() ? THALWEG_DEVICE_TYPE_CUDA : THALWEG_DEVICE_TYPE_CPU,
+                  device.is_cuda() ? device.index() : 0};
   view_.ndim = static_cast<int32_t>(tensor_.dim());
   view_.dtype = {THALWEG_DTYPE_FLOAT, 32, 1};
   view_.shape = shape_.data();
@@ -43,7 +46,7 @@ void BorrowedTensor::set(const at::Tensor& x) {
 }
 
 Request::Request(const ScoreInput& input, const thalweg_reward_descriptor& descriptor,
-                 const std::string& place)
+                 const std::string& place, at::Device device)
     : place_(place), batch_(input.batch()) {
   if (batch_ < 1 || batch_ > std::numeric_limits<int32_t>::max())
     throw Error(place_, "there is nothing to score: the batch holds no frames and no latents");
@@ -61,7 +64,7 @@ Request::Request(const ScoreInput& input, const thalweg_reward_descriptor& descr
       for (const int64_t n : x.sizes()) shape += (shape.empty() ? "" : ",") + std::to_string(n);
       throw Error(place_, what + " cannot be scored in the shape [" + shape + "]");
     }
-    to.set(x);
+    to.set(x, device);
   };
   lend(frames_, input.frames_BF3HW, THALWEG_INPUT_FRAMES, 5, 3, "frames");
   lend(latents_, input.latents_BCFHW, THALWEG_INPUT_LATENTS, 5, 0, "latents");
@@ -79,6 +82,7 @@ Request::Request(const ScoreInput& input, const thalweg_reward_descriptor& descr
   raw_.sigmas = sigmas_.view();
   raw_.reference = reference_.view();
   raw_.mask = mask_.view();
+  raw_.stream = native_stream(device);
   raw_.size = sizeof(raw_);
   raw_.batch = static_cast<uint32_t>(batch_);
   raw_.step_index = input.step_index;

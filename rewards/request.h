@@ -11,16 +11,16 @@
 
 namespace thalweg {
 
-/// A dense float32 tensor on the CPU and the C view of it. The view lives as long as this object.
+/// A dense float32 tensor on the CPU or a GPU and the C view of it. The view lives as long as this object.
 class BorrowedTensor {
  public:
   BorrowedTensor() = default;
-  explicit BorrowedTensor(const at::Tensor& x);
+  explicit BorrowedTensor(const at::Tensor& x, at::Device device = at::kCPU);
   BorrowedTensor(const BorrowedTensor&) = delete;
   BorrowedTensor& operator=(const BorrowedTensor&) = delete;
 
-  /// Detached, and copied only when it is not dense float32 on the CPU yet.
-  void set(const at::Tensor& x);
+  /// Detached, and copied only when it is not dense float32 on `device` yet.
+  void set(const at::Tensor& x, at::Device device);
   const at::Tensor& tensor() const { return tensor_; }
   /// NULL when nothing is set.
   const thalweg_tensor* view() const { return tensor_.defined() ? &view_ : nullptr; }
@@ -31,11 +31,12 @@ class BorrowedTensor {
   thalweg_tensor view_{};
 };
 
-/// The request for `input`, with those of its tensors that the descriptor declares.
+/// The request for `input`, with those of its tensors that the descriptor declares, on `device`.
 class Request {
  public:
   /// Throws Error at `place` when an input that the reward requires is absent, or has the wrong shape.
-  Request(const ScoreInput& input, const thalweg_reward_descriptor& descriptor, const std::string& place);
+  Request(const ScoreInput& input, const thalweg_reward_descriptor& descriptor, const std::string& place,
+          at::Device device = at::kCPU);
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 

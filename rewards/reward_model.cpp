@@ -8,6 +8,7 @@
 #include <limits>
 #include <utility>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "rewards/instance.h"
@@ -80,8 +81,8 @@ RewardModel::RewardModel(const std::filesystem::path& path, const Json& config, 
     throw place.empty() ? e : Error(place, e.what());
   }
   const auto& descriptor = choose(*library, id, where);
-  if ((descriptor.devices & THALWEG_ON_CPU) == 0)
-    throw Error(where, "this reward takes tensors on CUDA only, which is not available yet");
+  if ((descriptor.devices & THALWEG_ON_CPU) == 0 && !activation.device.is_cuda())
+    throw Error(where, "this reward takes tensors on an NVIDIA GPU only; run the job with --device cuda");
   instance_ = std::make_unique<Instance>(*library, descriptor, config, activation, where);
   if (instance_->gradient != nullptr) {
     const uint64_t inputs = instance_->gradient->inputs(instance_->reward);
@@ -107,6 +108,10 @@ bool RewardModel::nondeterministic() const {
   for (auto f = instance_->descriptor.features; f != nullptr && *f != nullptr; ++f)
     if (std::strcmp(*f, THALWEG_FEATURE_NONDETERMINISTIC) == 0) return true;
   return false;
+}
+
+at::Device RewardModel::inputs_on() const {
+  return instance_->inputs_on;
 }
 
 bool RewardModel::gradient_is_of_latents() const {
@@ -142,16 +147,16 @@ at::Tensor RewardModel::score(const ScoreInput& input, std::vector<Failure>* fai
 
 at::Tensor RewardModel::score_part(const ScoreInput& part, std::vector<Failure>* failures) {
   Instance& self = *instance_;
-  const Request request(part, self.descriptor, self.place);
+  const Request request(part, self.descriptor, self.place, self.inputs_on);
   const auto K = static_cast<int64_t>(self.dimensions.size());
-  const BorrowedTensor values_BK(unwritten({part.batch(), K}));
+  const BorrowedTensor values_BK(unwritten({part.batch(), K}), self.inputs_on);
   if (!self.succeeds([&] { return self.reward->score(self.reward, request.raw(), values_BK.view()); })) {
     if (failures != nullptr) failures->push_back({self.error, part.batch(), -1});
     return nan_filled({part.batch(), K});
   }
+  const auto values = on_host(values_BK.tensor());
   for (int64_t k = 0; k < K && failures != nullptr; ++k)
-    find_failures(values_BK.tensor(), k, self.dimensions[static_cast<size_t>(k)], *failures);
-  const auto& values = values_BK.tensor();
+    find_failures(values, k, self.dimensions[static_cast<size_t>(k)], *failures);
   return values.masked_fill(values.isfinite().logical_not(), std::numeric_limits<float>::quiet_NaN());
 }
 
@@ -176,20 +181,20 @@ at::Tensor RewardModel::gradient(const ScoreInput& input, const at::Tensor& cota
 
 at::Tensor RewardModel::gradient_part(const ScoreInput& part, const at::Tensor& cotangent_BK) {
   Instance& self = *instance_;
-  const Request request(part, self.descriptor, self.place);
+  const Request request(part, self.descriptor, self.place, self.inputs_on);
   const auto& x = gradient_is_of_latents() ? part.latents_BCFHW : part.frames_BF3HW;
   if (!x.defined())
     throw Error(self.place, "this reward's gradient is of an input that the job does not give");
-  const BorrowedTensor cotangent(cotangent_BK);
-  const BorrowedTensor out(nan_filled(x.sizes()));
+  const BorrowedTensor cotangent(cotangent_BK, self.inputs_on);
+  const BorrowedTensor out(nan_filled(x.sizes()), self.inputs_on);
   const bool done = self.succeeds([&] {
     return self.gradient->vjp(self.reward, request.raw(), gradient_input_, cotangent.view(), out.view());
   });
-  auto gradient = done ? out.tensor() : nan_filled(x.sizes());
+  auto gradient = done ? on_host(out.tensor()) : nan_filled(x.sizes());
   if (done) {
     void_unusable_samples(gradient);
     // Linear in the cotangent, so 0 there is 0 here, even for a sample that cannot be scored.
-    const auto zero_B = cotangent.tensor().eq(0).all(1);
+    const auto zero_B = on_host(cotangent.tensor().eq(0).all(1));
     gradient.view({gradient.size(0), -1}).masked_fill_(zero_B.unsqueeze(1), 0.0);
   }
   return gradient;

@@ -51,6 +51,8 @@ class RewardModel {
   std::vector<std::string> required_inputs() const;         // see input_names in plugin.h
   std::vector<std::string> optional_inputs() const;
   bool nondeterministic() const;
+  /// Where it takes tensors: the GPU of a CUDA run if the plugin can, else the CPU. Others are copied there.
+  at::Device inputs_on() const;
 
   /// values_BK, float32 on the CPU; NaN where a sample was not scored. When the plugin fails the whole call
   /// all is NaN and last_error() says why. Throws Error only for an input that lacks what the reward

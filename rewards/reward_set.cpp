@@ -81,7 +81,12 @@ RewardBatch RewardSet::score(const ScoreInput& input) {
   const std::lock_guard lock(mutex_);
   std::vector<at::Tensor> values;
   std::vector<RewardFailure> failures;
-  for (const auto& member : members_) values.push_back(score_member(member, input, failures));
+  // From a GPU once for all rewards that take tensors on the CPU.
+  const bool any_on_cpu = std::any_of(members_.begin(), members_.end(),
+                                      [](const auto& member) { return member.model->inputs_on().is_cpu(); });
+  const auto host_input = any_on_cpu ? input.on_host() : ScoreInput{};
+  for (const auto& member : members_)
+    values.push_back(score_member(member, member.model->inputs_on().is_cpu() ? host_input : input, failures));
   if (values.empty()) return make_reward_batch({}, at::empty({input.batch(), 0}));
   auto batch = make_reward_batch(names_K_, at::cat(values, 1));
   batch.failures = std::move(failures);

@@ -1,5 +1,7 @@
 #include "rewards/score_input.h"
 
+#include "engine/core/device.h"
+
 namespace thalweg {
 namespace {
 
@@ -19,6 +21,14 @@ int64_t ScoreInput::batch() const {
   for (const auto& x : {frames_BF3HW, latents_BCFHW, reference_BF3HW})
     if (x.defined() && x.dim() > 0) return x.size(0);
   return 0;
+}
+
+ScoreInput ScoreInput::on_host() const {
+  ScoreInput there = *this;
+  for (auto* x : {&there.frames_BF3HW, &there.latents_BCFHW, &there.sigmas_B, &there.reference_BF3HW,
+                  &there.mask_BF1HW})
+    if (x->defined()) *x = thalweg::on_host(*x);
+  return there;
 }
 
 ScoreInput ScoreInput::slice(int64_t begin, int64_t end) const {

@@ -10,7 +10,7 @@
 namespace thalweg {
 
 /// Undefined tensors and empty vectors are absent. Tensors may be of any floating type, device and stride;
-/// they cross to a plugin as dense float32 on the CPU, without a copy where they already are.
+/// they cross to a plugin as dense float32 where it takes them, without a copy where they already are.
 /// Vectors have one entry a sample or none.
 struct ScoreInput {
   at::Tensor frames_BF3HW;     // RGB in [0,1]; an image has F = 1
@@ -31,6 +31,8 @@ struct ScoreInput {
   int64_t batch() const;
   /// Samples begin .. end - 1.
   ScoreInput slice(int64_t begin, int64_t end) const;
+  /// The same with its tensors on the CPU.
+  ScoreInput on_host() const;
 };
 
 }  // namespace thalweg

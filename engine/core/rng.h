@@ -35,8 +35,11 @@ uint64_t random_bits(uint64_t seed, Purpose purpose, uint64_t slot, uint64_t ste
 double random_uniform(uint64_t seed, Purpose purpose, uint64_t slot, uint64_t step);
 
 /// Standard normal noise [slots.size(), *shape] for each slot at `step`; Box-Muller in double, rounded to
-/// `dtype` (float32 or float64). A slot's numbers depend on nothing but (seed, purpose, slot, step).
+/// `dtype` (float32 or float64). A slot's numbers depend on nothing but (seed, purpose, slot, step). A GPU
+/// draws the same bits; its logarithm and sine may differ in the last bit of a double, so of its float32
+/// numbers a few in a billion may be rounded to the neighbour. Nothing there waits for the device.
 at::Tensor normal_noise(uint64_t seed, Purpose purpose, at::IntArrayRef slots, uint64_t step,
-                        at::IntArrayRef shape, at::ScalarType dtype = at::kFloat);
+                        at::IntArrayRef shape, at::ScalarType dtype = at::kFloat,
+                        at::Device device = at::kCPU);
 
 }  // namespace thalweg

@@ -20,6 +20,17 @@ Conditioning Conditioning::select(const std::vector<int64_t>& rows) const {
   return part;
 }
 
+Conditioning Conditioning::repeated(int64_t batch) const {
+  Conditioning part;
+  part.prompts.assign(static_cast<size_t>(batch), prompts.at(0));
+  for (const auto& [name, tensor] : tensors) {
+    auto sizes = tensor.sizes().vec();
+    sizes.at(0) = batch;
+    part.tensors[name] = tensor.slice(0, 0, 1).expand(sizes);
+  }
+  return part;
+}
+
 Conditioning concatenate(const Conditioning& a, const Conditioning& b) {
   Conditioning both = a;
   both.prompts.insert(both.prompts.end(), b.prompts.begin(), b.prompts.end());

@@ -31,12 +31,14 @@ struct Conditioning {
   int64_t batch() const { return static_cast<int64_t>(prompts.size()); }
   Conditioning slice(int64_t begin, int64_t end) const;
   Conditioning select(const std::vector<int64_t>& rows) const;
+  /// The first row `batch` times, without copying it.
+  Conditioning repeated(int64_t batch) const;
 };
 
 /// Rows of `a`, then rows of `b`.
 Conditioning concatenate(const Conditioning& a, const Conditioning& b);
 
-/// Where a velocity is asked for. sigma_B and next_sigma_B are float64 on the host's side.
+/// Where a velocity is asked for. sigma_B and next_sigma_B are float64, on the latents' device.
 struct Step {
   at::Tensor sigma_B;
   at::Tensor next_sigma_B;

@@ -53,6 +53,17 @@ Binder Binder::sub(const std::string& prefix) const {
   return below;
 }
 
+std::vector<at::Tensor> Binder::all() const {
+  std::vector<at::Tensor> found;
+  const auto add = [&](const TensorMap& tensors) {
+    for (auto it = tensors.lower_bound(prefix_); it != tensors.end() && it->first.starts_with(prefix_); ++it)
+      found.push_back(it->second);
+  };
+  if (state_->tensors) add(*state_->tensors);
+  if (state_->adapter) add(state_->adapter->tensors);
+  return found;
+}
+
 at::Tensor Binder::tensor(const std::string& name, std::vector<int64_t> shape, Init init, int64_t fan_in) {
   const auto full = prefix_ + name;
   state_->specs.push_back({full, shape, init, fan_in});

@@ -43,6 +43,9 @@ class Binder {
   /// The same binder one level down: names get `prefix` in front.
   Binder sub(const std::string& prefix) const;
 
+  /// All tensors under this prefix, the adapter's too; none while declaring.
+  std::vector<at::Tensor> all() const;
+
   at::Tensor tensor(const std::string& name, std::vector<int64_t> shape, Init init, int64_t fan_in = 0);
   Linear linear(const std::string& name, int64_t in, int64_t out, bool bias = true,
                 Init init = Init::kaiming_uniform);

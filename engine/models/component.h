@@ -10,8 +10,9 @@
 
 namespace thalweg {
 
-inline TensorMap converted(TensorMap tensors, at::ScalarType dtype) {
-  for (auto& [name, tensor] : tensors) tensor = tensor.to(dtype);
+/// Once a run: what was read, in the dtype to compute in and where the computing is done.
+inline TensorMap converted(TensorMap tensors, at::ScalarType dtype, at::Device device) {
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(device, dtype);
   return tensors;
 }
 
@@ -20,11 +21,11 @@ typename Model::Config parse_component(const ModelFolder& folder, const std::str
   return Model::parse(component_config(folder, name), folder.root / name / "config.json");
 }
 
-/// Binds `tensors`, cast to `dtype`, which must be exactly those of the component.
+/// Binds `tensors`, cast to `dtype` and moved to `device`, which must be exactly those of the component.
 template <typename Model>
 Model bind_component(const ModelFolder& folder, const std::string& name, const typename Model::Config& config,
-                     TensorMap tensors, at::ScalarType dtype) {
-  const auto cast = converted(std::move(tensors), dtype);
+                     TensorMap tensors, at::ScalarType dtype, at::Device device) {
+  const auto cast = converted(std::move(tensors), dtype, device);
   Binder binder(cast, (folder.root / name).string());
   auto model = Model::bind(config, binder);
   binder.finish();

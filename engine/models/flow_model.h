@@ -24,6 +24,8 @@ struct ModelOptions {
   at::ScalarType dtype = at::kFloat;  // of the backbone and the text encoders
   at::ScalarType vae_dtype = at::kFloat;
   int64_t max_sequence_length = 256;  // T5 tokens, its zero tokens included when it is absent
+  at::Device device = at::kCPU;
+  bool activation_checkpointing = false;  // blocks run again in the backward pass: less memory, more time
 };
 
 /// What the results of encode() depend on beside the prompts, and what they look like: enough to keep them.
@@ -39,6 +41,8 @@ class FlowModel {
  public:
   virtual ~FlowModel() = default;
 
+  /// Where the model's tensors are; what it is given must be there too.
+  virtual at::Device device() const { return at::kCPU; }
   /// Latent shape of one sample of `height` x `width` pixels and `frames` frames. Throws Error (place "")
   /// when the model cannot make such a picture.
   virtual LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const = 0;

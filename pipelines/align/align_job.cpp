@@ -5,6 +5,7 @@
 #include <cmath>
 #include <ctime>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "engine/weights/lora_file.h"
@@ -204,6 +205,7 @@ class AlignJob final : public Job {
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
 
   void check() override {
+    device_named(o_.device, "/device");
     require_model(o_.model);
     read_prompts(o_.train_prompts, "/prompts/train");
     read_prompts(o_.select_prompts, "/prompts/select");

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/io/checkpoint.h"
 #include "engine/weights/safetensors.h"
@@ -83,7 +84,9 @@ AlignStart load_align(AlignContext& c, Method& method, const Json& identity) {
   const auto& found = start.resumed.checkpoint;
   if (!found) return start;
   auto& progress = start.progress;
-  const auto load = [&](const char* name) { return cloned(read_safetensors(*found / name).tensors); };
+  const auto load = [&](const char* name) {
+    return moved(cloned(read_safetensors(*found / name).tensors), c.device);
+  };
   const auto exists = [&](const char* name) { return fs::exists(*found / name); };
   c.policy = leaves(load("policy.safetensors"));
   c.optimizer.load_state(load("optimizer.safetensors"));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "pipelines/align/measures.h"
 #include "pipelines/builtin.h"
@@ -28,13 +29,16 @@ AlignPrompts encoded_prompts(FlowModel& model, const AlignOptions& o, const Obse
 AlignContext::AlignContext(const AlignOptions& o, const Observer& obs)
     : options(o),
       observer(obs),
-      workers(o.parallel.worker_count()),
-      model(load_model(o.model.path, o.model.options())),
+      device(open_device(o.device)),
+      workers(o.parallel.worker_count(device)),
+      model(load_model(o.model.path, o.model.options(device))),
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       prompts(encoded_prompts(*model, o, obs)),
       space(*model, o.model, static_cast<uint64_t>(o.seed)),
-      rewards(make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed)),
+      rewards(make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device)),
       schedule(model->schedule(o.sampler.steps)),
+      clock(device),
+      evaluation_clock(device),
       policy(space.start()),
       optimizer({o.optimizer.beta1, o.optimizer.beta2, o.optimizer.eps, o.optimizer.weight_decay}) {
   if (o.ema_decay > 0.0) average = cloned(policy);
@@ -55,7 +59,7 @@ void AlignContext::note_lora() {
 }
 
 Velocity AlignContext::guided(const Velocity& velocity) const {
-  return cfg(options.sampler.guidance_scale, prompts.unconditional)(velocity);
+  return cfg(options.sampler.guidance_scale, on_device(prompts.unconditional, device))(velocity);
 }
 
 std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const GroupPlan& plan,

@@ -30,6 +30,7 @@ struct AlignContext {
 
   const AlignOptions& options;
   const Observer& observer;
+  at::Device device;
   Workers workers;
   std::unique_ptr<FlowModel> model;
   LatentShape shape;

@@ -61,7 +61,7 @@ struct AlignOptions {
   CheckpointSection checkpoint;
   ParallelSection parallel;
   int64_t seed = 0;
-  std::string output;
+  std::string device = "cpu", output;
 };
 void describe(Fields& fields, AlignOptions& options);
 

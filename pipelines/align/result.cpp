@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/core/device.h"
 #include "engine/core/file.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/machine_paths.h"
@@ -61,6 +62,7 @@ void write_result(const std::filesystem::path& folder, const AlignContext& c, co
   result["time_cpu_s"] = cpu_s;
   for (const auto& timing : phase_timings(c))
     result["time_phases"][timing.phase] = {{"wall_s", timing.wall}, {"cpu_s", timing.cpu}};
+  result["memory_peak_bytes"] = peak_memory(c.device);  // since the run was resumed
   write_synced(folder / "result.json", without_machine_paths(result).dump(2) + "\n");
 }
 

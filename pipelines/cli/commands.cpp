@@ -144,7 +144,7 @@ int run_program(int argc, char** argv) {
         ->take_all()
         ->allow_extra_args(false);
     command->add_option("--output", arguments.output, "folder of the run, instead of the job's");
-    command->add_option("--device", arguments.device, "cpu");
+    command->add_option("--device", arguments.device, "cpu or cuda, instead of the job's");
   };
   auto* run_command = app.add_subcommand("run", "run a job, or resume it");
   auto* validate_command = app.add_subcommand("validate", "check a job without running it");

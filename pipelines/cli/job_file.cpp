@@ -39,14 +39,16 @@ void apply_setting(Json& job, const std::string& setting) {
 }
 
 Json load_job(const JobArguments& arguments) {
-  if (arguments.device != "cpu")
-    throw Error("--device", "\"" + arguments.device + "\" is not available in this build; use cpu");
   auto job = parse_json_file(arguments.path, size_t{4} << 20);
   for (const auto& setting : arguments.settings) apply_setting(job, setting);
   if (!arguments.output.empty()) {
     if (!job.is_object()) throw Error(arguments.path, "must be a JSON object");
     if (!is_valid_utf8(arguments.output)) throw Error("--output", "is not valid UTF-8");
     job["output"] = arguments.output;
+  }
+  if (!arguments.device.empty()) {
+    if (!job.is_object()) throw Error(arguments.path, "must be a JSON object");
+    if (job.value("device", Json("cpu")) != arguments.device) job["device"] = arguments.device;
   }
   return job;
 }

@@ -1,4 +1,4 @@
-// From the command line to a job's JSON: the file, then --set, --output.
+// From the command line to a job's JSON: the file, then --set, --output, --device.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@ struct JobArguments {
   std::string path;
   std::vector<std::string> settings;  // "/json/pointer=value"
   std::string output;
-  std::string device = "cpu";
+  std::string device;  // empty: as the job says
 };
 
 /// Throws Error naming the file, or the --set that does not fit.

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/core/device.h"
 #include "samplers/flow_ode.h"
 #include "samplers/guidance/cfg.h"
 
@@ -30,7 +31,7 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
       .rows = {},
       .shape = in.shape,
       .schedule = in.model.schedule(in.steps),
-      .velocity = cfg(in.guidance_scale, in.unconditional)(velocity),
+      .velocity = cfg(in.guidance_scale, on_device(in.unconditional, in.model.device()))(velocity),
       .sampler =
           [](const SamplerInput& s) { return Trajectory{s.schedule, sample_flow_ode(s), {}, {}, {}, {}}; },
       .seed = in.seed,

@@ -2,6 +2,8 @@
 
 #include <ctime>
 
+#include "engine/core/device.h"
+
 namespace thalweg {
 namespace {
 
@@ -19,6 +21,11 @@ PhaseClock::Scope::Scope(PhaseClock& clock, std::string phase)
       start_{seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)} {}
 
 PhaseClock::Scope::~Scope() {
+  try {
+    synchronize(clock_.device_);
+  } catch (...) {
+    // The GPU failed; the next call that uses it says so where it can be caught.
+  }
   const double wall = seconds(CLOCK_MONOTONIC) - start_.wall;
   const double cpu = seconds(CLOCK_THREAD_CPUTIME_ID) - start_.cpu;
   std::lock_guard lock(clock_.mutex_);

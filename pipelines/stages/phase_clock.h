@@ -1,6 +1,8 @@
 // Where the time of a run goes: wall and CPU seconds by phase, summed over all threads.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <map>
 #include <mutex>
 #include <string>
@@ -12,6 +14,9 @@ class PhaseClock {
   struct Time {
     double wall = 0.0, cpu = 0.0;
   };
+
+  /// With a GPU a phase ends when the GPU has done what the phase asked of it.
+  explicit PhaseClock(c10::Device device = c10::kCPU) : device_(device) {}
 
   /// Measures the calling thread from construction to destruction.
   class Scope {
@@ -30,6 +35,7 @@ class PhaseClock {
   std::map<std::string, Time> times() const;
 
  private:
+  c10::Device device_;
   mutable std::mutex mutex_;
   std::map<std::string, Time> times_;
 };

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/core/device.h"
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/optim/gradients.h"
@@ -17,7 +18,8 @@ PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, ui
     auto adapter = make_adapter(model.specs(), modules_, lora.rank, lora.alpha, seed);
     if (!lora.path.empty()) start_from_file(adapter);
     lora_scale_ = adapter.scale;
-    start_ = leaves(adapter.tensors);
+    // Drawn on the CPU, so that a start does not depend on the device.
+    start_ = leaves(moved(adapter.tensors, model.device()));
     return;
   }
   auto masters = model.master_backbone();

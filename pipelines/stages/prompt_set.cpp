@@ -48,7 +48,7 @@ Conditioning PromptEncoder::fresh(const std::vector<std::string>& prompts) const
   for (int64_t begin = 0; begin < total; begin += kChunk) {
     const auto end = std::min(begin + kChunk, total);
     for (auto& [name, tensor] : model_.encode({prompts.begin() + begin, prompts.begin() + end}).tensors)
-      parts[name].push_back(tensor);
+      parts[name].push_back(tensor.to(at::kCPU));
     if (total > kChunk) observer_.progress("prompts", end, total, {});
   }
   Conditioning all{prompts, {}};

@@ -10,6 +10,7 @@
 
 namespace thalweg {
 
+/// On the CPU whatever the model's device: a micro-batch takes its rows there, and many prompts fill a GPU.
 struct PromptSet {
   PromptList list;
   Conditioning conditioning;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <mutex>
 
+#include "engine/core/device.h"
+
 namespace thalweg {
 namespace {
 
@@ -31,13 +33,14 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   batch.rows.assign(in.rows.begin() + begin, in.rows.begin() + end);
   std::vector<int64_t> prompts;
   for (const auto& row : batch.rows) prompts.push_back(row.prompt);
-  batch.conditioning = in.prompts.conditioning.select(prompts);
+  const auto device = in.model.device();
+  batch.conditioning = on_device(in.prompts.conditioning.select(prompts), device);
   const auto slots = batch.slot_B();
   {
     PhaseClock::Scope scope(in.clock, "rollout");
     const auto x = in.initial_noise_NCFHW.defined()
-                       ? in.initial_noise_NCFHW.slice(0, begin, end)
-                       : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes());
+                       ? on_device(in.initial_noise_NCFHW.slice(0, begin, end), device)
+                       : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes(), at::kFloat, device);
     batch.trajectory = in.sampler({in.velocity, in.schedule, batch.conditioning, x, slots, in.seed});
   }
   if (!in.rewards && begin >= in.keep_frames) return batch;
@@ -55,7 +58,9 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
     batch.pictures = image_statistics(frames);
   }
   // A copy, so that the kept rows do not hold the whole micro-batch's memory.
-  if (begin < in.keep_frames) batch.frames_BF3HW = frames.slice(0, 0, in.keep_frames - begin).clone();
+  if (begin < in.keep_frames)
+    batch.frames_BF3HW = frames.slice(0, 0, in.keep_frames - begin)
+                             .to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
   return batch;
 }
 

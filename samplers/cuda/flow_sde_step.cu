@@ -38,16 +38,18 @@ __device__ double block_sum(double value) {
   return total;
 }
 
-// The elements of this block: stores mean and next, returns this thread's sum of squared residuals.
-__device__ float step_elements(const FlowSdeStep& step, const FlowSdeCoefficients& c, std::int64_t first) {
+// The elements of this block: stores next, returns this thread's sum of squared residuals. Products and sums
+// are rounded where those of the ATen path on a CPU are: x a, then one multiply-add a line.
+__device__ float step_elements(const FlowSdeStep& step, std::int64_t first) {
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
+  const float x_scale = step.coefficients.x_scale, v_scale = step.coefficients.v_scale;
+  const float std = static_cast<float>(step.coefficients.std);
   float squares = 0.0f;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < step.elements;
        i += stride) {
     const std::int64_t at = first + i;
-    const float mean = step.x_BD[at] * c.x_scale + step.velocity_BD[at] * c.v_scale;
-    const float next = mean + c.std * step.noise_BD[at];
-    if (step.mean_BD != nullptr) step.mean_BD[at] = mean;
+    const float mean = __fmaf_rn(step.velocity_BD[at], v_scale, __fmul_rn(step.x_BD[at], x_scale));
+    const float next = __fmaf_rn(step.noise_BD[at], std, mean);
     step.next_BD[at] = next;
     // From the rounded next, not from the noise: replay sees the stored value and must find the same density.
     const float residual = next - mean;
@@ -57,11 +59,10 @@ __device__ float step_elements(const FlowSdeStep& step, const FlowSdeCoefficient
 }
 
 // gridDim = (blocks of one sample, samples). The last block of a sample to finish adds up all partial sums.
-__global__ void __launch_bounds__(kThreads) flow_sde_kernel(const FlowSdeStep step) {
+__global__ void __launch_bounds__(kThreads) flow_sde_kernel(const __grid_constant__ FlowSdeStep step) {
   const std::int64_t sample = blockIdx.y;
   const std::int64_t blocks = gridDim.x;
-  const FlowSdeCoefficients c = step.coefficients_B[sample];
-  const double partial = block_sum(step_elements(step, c, sample * step.elements));
+  const double partial = block_sum(step_elements(step, sample * step.elements));
 
   double* const partials = static_cast<double*>(step.workspace) + sample * blocks;
   unsigned int* const finished = finished_counters(step.workspace, step.samples, blocks) + sample;
@@ -81,11 +82,11 @@ __global__ void __launch_bounds__(kThreads) flow_sde_kernel(const FlowSdeStep st
   }
   sum = block_sum(sum);
   if (threadIdx.x == 0) {
-    const double std = c.std;
+    const double std = step.coefficients.std;
     const double mean_square = sum / static_cast<double>(step.elements);
     step.log_prob_B[sample] =
-        c.std > 0.0f ? static_cast<float>(-mean_square / (2.0 * std * std) - log(std) - kHalfLogTwoPi)
-                     : nanf("");
+        std > 0.0 ? static_cast<float>(-mean_square / (2.0 * std * std) - log(std) - kHalfLogTwoPi)
+                  : nanf("");
     *finished = 0u;
   }
 }
@@ -96,7 +97,7 @@ FlowSdeCoefficients flow_sde_coefficients(double sigma, double next_sigma, doubl
   const double dt = next_sigma - sigma;
   const double half = diffusion * diffusion / (2.0 * sigma);
   return {static_cast<float>(1.0 + half * dt), static_cast<float>((1.0 + half * (1.0 - sigma)) * dt),
-          static_cast<float>(diffusion * std::sqrt(-dt))};
+          diffusion * std::sqrt(-dt)};
 }
 
 std::size_t flow_sde_workspace_bytes(std::int64_t samples, std::int64_t elements) {
@@ -107,8 +108,7 @@ std::size_t flow_sde_workspace_bytes(std::int64_t samples, std::int64_t elements
 
 cudaError_t flow_sde_step(const FlowSdeStep& step, cudaStream_t stream) {
   const bool complete = step.x_BD != nullptr && step.velocity_BD != nullptr && step.noise_BD != nullptr &&
-                        step.coefficients_B != nullptr && step.next_BD != nullptr &&
-                        step.log_prob_B != nullptr && step.workspace != nullptr;
+                        step.next_BD != nullptr && step.log_prob_B != nullptr && step.workspace != nullptr;
   if (!complete || step.samples < 1 || step.samples > kMaxSamples || step.elements < 1) {
     return cudaErrorInvalidValue;
   }

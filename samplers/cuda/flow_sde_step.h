@@ -11,11 +11,11 @@
 
 namespace thalweg::cuda {
 
-/// One sample's step, already reduced to what an element needs.
+/// The step, already reduced to what an element needs; one schedule for the whole batch.
 struct FlowSdeCoefficients {
-  float x_scale;  ///< 1 + g^2/(2 s) dt
-  float v_scale;  ///< (1 + g^2 (1-s)/(2 s)) dt
-  float std;      ///< g sqrt(-dt); 0 makes a deterministic step, which has no log-prob (NaN)
+  float x_scale = 1.0f;  ///< 1 + g^2/(2 s) dt
+  float v_scale = 0.0f;  ///< (1 + g^2 (1-s)/(2 s)) dt
+  double std = 0.0;      ///< g sqrt(-dt); 0 makes a deterministic step, which has no log-prob (NaN)
 };
 
 /// From sigma s in (0, 1], the next sigma in [0, s) and the diffusion g >= 0, in double as the schedule is.
@@ -26,9 +26,8 @@ FlowSdeCoefficients flow_sde_coefficients(double sigma, double next_sigma, doubl
 struct FlowSdeStep {
   const float* x_BD = nullptr;
   const float* velocity_BD = nullptr;
-  const float* noise_BD = nullptr;  ///< standard normal
-  const FlowSdeCoefficients* coefficients_B = nullptr;
-  float* mean_BD = nullptr;  ///< may be null: then it is not stored
+  const float* noise_BD = nullptr;   ///< standard normal
+  FlowSdeCoefficients coefficients;  ///< by value: nothing is copied to the device
   float* next_BD = nullptr;
   float* log_prob_B = nullptr;
   void* workspace =

@@ -19,7 +19,7 @@ Guidance cfg(double scale, Conditioning unconditional) {
   return [scale, unconditional = std::move(unconditional)](Velocity velocity) -> Velocity {
     if (scale == 1.0) return velocity;
     return [=](const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
-      const auto empty = unconditional.select(std::vector<int64_t>(static_cast<size_t>(c.batch()), 0));
+      const auto empty = unconditional.repeated(c.batch());
       const auto v = velocity(at::cat({x_BCFHW, x_BCFHW}), doubled(step), concatenate(empty, c)).chunk(2);
       return at::add(v[0], v[1] - v[0], scale);
     };

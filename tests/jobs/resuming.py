@@ -105,9 +105,9 @@ def kill(process, folder):
 
 
 def untimed(value):
-    """Without what is named time_*, which alone may differ between a run and its repetition."""
+    """Without what is named time_* and memory_*, which alone may differ between a run and its repetition."""
     if isinstance(value, dict):
-        return {key: untimed(item) for key, item in value.items() if not key.startswith("time_")}
+        return {key: untimed(item) for key, item in value.items() if not key.startswith(("time_", "memory_"))}
     return [untimed(item) for item in value] if isinstance(value, list) else value
 
 

@@ -23,9 +23,9 @@ class Sd3Model final : public FlowModel {
                                              folder_.root / "transformer" / "config.json")),
         vae_config_(parse_component<AutoencoderKl>(folder_, "vae")),
         vae_(bind_component<AutoencoderKl>(folder_, "vae", vae_config_, component_weights(folder_, "vae"),
-                                           options.vae_dtype)),
+                                           options.vae_dtype, options.device)),
         text_(folder_, options, config_.joint_attention_dim, config_.pooled_projection_dim),
-        backbone_(converted(component_weights(folder_, "transformer"), options.dtype)) {
+        backbone_(converted(component_weights(folder_, "transformer"), options.dtype, options.device)) {
     read_scheduler();
     if (vae_config_.latent_channels != config_.in_channels)
       throw Error(folder_.root.string(),
@@ -37,6 +37,8 @@ class Sd3Model final : public FlowModel {
     Sd3Transformer::bind(config_, check);
     check.finish();
   }
+
+  at::Device device() const override { return options_.device; }
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
     const int64_t unit = vae_config_.factor() * config_.patch_size;
@@ -62,6 +64,7 @@ class Sd3Model final : public FlowModel {
     Binder binder(parameters, (folder_.root / "transformer").string(), adapter);
     auto transformer = Sd3Transformer::bind(config_, binder);
     binder.finish();
+    if (options_.activation_checkpointing) transformer.checkpoint_blocks();
     return sd3_velocity(std::move(transformer), num_train_timesteps_);
   }
 
@@ -71,7 +74,7 @@ class Sd3Model final : public FlowModel {
   TensorMap master_backbone() const override {
     TensorMap masters;
     for (const auto& [name, tensor] : component_weights(folder_, "transformer"))
-      masters[name] = tensor.to(at::kFloat).clone();
+      masters[name] = tensor.to(options_.device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
     return masters;
   }
 

@@ -47,6 +47,7 @@ Sd3Text::Sd3Text(const ModelFolder& folder, const ModelOptions& options, int64_t
                  int64_t pooled_dim)
     : folder_(folder),
       dtype_(options.dtype),
+      device_(options.device),
       t5_tokens_(options.max_sequence_length),
       width_(joint_attention_dim),
       pooled_width_(pooled_dim),
@@ -101,7 +102,8 @@ std::shared_ptr<const Sd3Text::Encoders> Sd3Text::encoders() const {
   const std::lock_guard lock(mutex_);
   if (encoders_) return encoders_;
   const auto clip = [&](const char* name, const ClipTextConfig& config) {
-    return bind_component<ClipTextEncoder>(folder_, name, config, component_weights(folder_, name), dtype_);
+    return bind_component<ClipTextEncoder>(folder_, name, config, component_weights(folder_, name), dtype_,
+                                           device_);
   };
   auto loaded = std::make_shared<Encoders>(
       Encoders{clip("text_encoder", first_config_), clip("text_encoder_2", second_config_), {}});
@@ -109,7 +111,8 @@ std::shared_ptr<const Sd3Text::Encoders> Sd3Text::encoders() const {
     const std::string name = "text_encoder_3";
     loaded->t5 = bind_component<T5Encoder>(
         folder_, name, *t5_config_,
-        t5_encoder_weights(component_weights(folder_, name), (folder_.root / name).string()), dtype_);
+        t5_encoder_weights(component_weights(folder_, name), (folder_.root / name).string()), dtype_,
+        device_);
   }
   encoders_ = std::move(loaded);
   return encoders_;
@@ -120,15 +123,15 @@ at::Tensor Sd3Text::t5_features(const Encoders& encoders, const std::vector<std:
   const auto ids_BL =
       ids_of(prompts, [&](const std::string& prompt) { return t5_tokenizer_->encode(prompt, t5_tokens_); });
   std::vector<at::Tensor> parts;
-  for (const auto& part_BL : ids_BL.split(kT5Batch)) parts.push_back((*encoders.t5)(part_BL));
+  for (const auto& part_BL : ids_BL.to(device_).split(kT5Batch)) parts.push_back((*encoders.t5)(part_BL));
   return at::cat(parts);
 }
 
 TensorMap Sd3Text::encode(const std::vector<std::string>& prompts) const {
   c10::NoGradGuard no_grad;
   const auto loaded = encoders();
-  return sd3_conditioning(loaded->first, token_ids(first_tokenizer_, prompts), loaded->second,
-                          token_ids(second_tokenizer_, prompts), t5_features(*loaded, prompts));
+  return sd3_conditioning(loaded->first, token_ids(first_tokenizer_, prompts).to(device_), loaded->second,
+                          token_ids(second_tokenizer_, prompts).to(device_), t5_features(*loaded, prompts));
 }
 
 TextSource Sd3Text::source() const {
@@ -148,7 +151,7 @@ TextSource Sd3Text::source() const {
                    {"pooled_prompt_embeds", {pooled_width_}}};
   source.settings = std::string(kEncodeVersion) + ", " + at::toString(dtype_) + ", " +
                     std::to_string(t5_tokens_) + (t5_config_ ? " tokens of T5" : " zero tokens") +
-                    ", width " + std::to_string(width_);
+                    ", width " + std::to_string(width_) + (device_.is_cuda() ? ", on a GPU" : "");
   return source;
 }
 

@@ -48,6 +48,7 @@ class Sd3Text {
 
   ModelFolder folder_;
   at::ScalarType dtype_;
+  at::Device device_;
   int64_t t5_tokens_, width_, pooled_width_;
   ClipTextConfig first_config_, second_config_;
   ClipTokenizer first_tokenizer_, second_tokenizer_;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "engine/models/checkpointed.h"
 #include "engine/models/fused.h"
 
 namespace thalweg {
@@ -17,8 +18,9 @@ at::Tensor modulated(const at::Tensor& x_BLD, const at::Tensor& shift, const at:
   return modulated_layer_norm(x_BLD, shift, scale, kEps);
 }
 
-std::vector<at::Tensor> modulation(const Linear& linear, const at::Tensor& silu_temb_BD, int64_t parts) {
-  return linear(silu_temb_BD).unsqueeze(1).chunk(parts, -1);
+// Shifts, scales and gates, [B,1,parts D].
+at::Tensor modulation(const Linear& linear, const at::Tensor& silu_temb_BD) {
+  return linear(silu_temb_BD).unsqueeze(1);
 }
 
 }  // namespace
@@ -73,6 +75,7 @@ Sd3Transformer::Block Sd3Transformer::bind_block(const Sd3TransformerConfig& c, 
   if (dual) block.attn2 = bind_attention(c, b.sub("attn2."), false, false);
   block.ff = feed_forward("ff");
   if (!last) block.ff_context = feed_forward("ff_context");
+  block.tensors = b.all();
   return block;
 }
 
@@ -134,30 +137,45 @@ at::Tensor Sd3Transformer::time_text_embedding(const at::Tensor& timestep_B,
   return time_2_(at::silu(time_1_(wave))) + text_2_(at::silu(text_1_(pooled_BD)));
 }
 
-std::pair<at::Tensor, at::Tensor> Sd3Transformer::attend(const Attention& a, const at::Tensor& x_BLD,
-                                                         const at::Tensor& c_BLD) const {
+std::pair<at::Tensor, at::Tensor> Sd3Transformer::attend(int64_t heads, const Attention& a,
+                                                         const at::Tensor& x_BLD, const at::Tensor& c_BLD) {
   const TokenStream x{a.to_q(x_BLD), a.to_k(x_BLD), a.to_v(x_BLD), a.norm_q, a.norm_k};
-  if (!c_BLD.defined()) return {a.to_out(joint_attention(x, {}, config_.num_attention_heads).x_BLD), {}};
+  if (!c_BLD.defined()) return {a.to_out(joint_attention(x, {}, heads).x_BLD), {}};
   const TokenStream c{a.add_q(c_BLD), a.add_k(c_BLD), a.add_v(c_BLD), a.norm_added_q, a.norm_added_k};
-  const auto y = joint_attention(x, c, config_.num_attention_heads);
+  const auto y = joint_attention(x, c, heads);
   return {a.to_out(y.x_BLD), a.to_add_out.weight.defined() ? a.to_add_out(y.context_BLD) : at::Tensor()};
 }
 
-void Sd3Transformer::run_block(const Block& block, const at::Tensor& silu_temb, at::Tensor& x,
-                               at::Tensor& c) const {
+void Sd3Transformer::run_block(int64_t heads, const Block& block, const at::Tensor& modulation,
+                               const at::Tensor& context_modulation, at::Tensor& x, at::Tensor& c) {
   // Parts in order: shift, scale, gate of the attention, then of the MLP, then of the second attention.
-  const auto m = modulation(block.norm1, silu_temb, block.attn2 ? 9 : 6);
-  const auto n = modulation(block.norm1_context, silu_temb, block.last ? 2 : 6);
+  const auto m = modulation.chunk(block.attn2 ? 9 : 6, -1);
+  const auto n = context_modulation.chunk(block.last ? 2 : 6, -1);
   // The last block's context norm is "continuous": scale comes before shift.
   const auto c_in = block.last ? modulated(c, n[1], n[0]) : modulated(c, n[0], n[1]);
-  const auto [x_attn, c_attn] = attend(block.attn, modulated(x, m[0], m[1]), c_in);
+  const auto [x_attn, c_attn] = attend(heads, block.attn, modulated(x, m[0], m[1]), c_in);
   const auto x_before = x;
   x = gated_sum(x, m[2], x_attn);
-  if (block.attn2) x = gated_sum(x, m[8], attend(*block.attn2, modulated(x_before, m[6], m[7]), {}).first);
+  if (block.attn2)
+    x = gated_sum(x, m[8], attend(heads, *block.attn2, modulated(x_before, m[6], m[7]), {}).first);
   x = gated_sum(x, m[5], block.ff(modulated(x, m[3], m[4])));
   if (block.last) return;
   c = gated_sum(c, n[2], c_attn);
   c = gated_sum(c, n[5], block.ff_context(modulated(c, n[3], n[4])));
+}
+
+void Sd3Transformer::run_checkpointed(const Block& block, const at::Tensor& modulation,
+                                      const at::Tensor& context_modulation, at::Tensor& x,
+                                      at::Tensor& c) const {
+  // A copy of the block's handles: the backward pass may outlive this transformer.
+  const auto run = [heads = config_.num_attention_heads, block](const std::vector<at::Tensor>& in) {
+    auto x_out = in[0], c_out = in[1];
+    run_block(heads, block, in[2], in[3], x_out, c_out);
+    return block.last ? std::vector<at::Tensor>{x_out} : std::vector<at::Tensor>{x_out, c_out};
+  };
+  const auto out = checkpointed(run, {x, c, modulation, context_modulation}, block.tensors);
+  x = out[0];
+  if (!block.last) c = out[1];
 }
 
 at::Tensor Sd3Transformer::operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
@@ -167,8 +185,14 @@ at::Tensor Sd3Transformer::operator()(const at::Tensor& x_BCHW, const at::Tensor
   auto x_BLD = patches(x_BCHW.to(dtype));
   auto c_BLD = context_embedder_(prompt_embeds_BLD.to(dtype));
   const auto silu_temb = at::silu(time_text_embedding(timestep_B, pooled_BD.to(dtype)));
-  for (const auto& block : blocks_) run_block(block, silu_temb, x_BLD, c_BLD);
-  const auto n = modulation(norm_out_, silu_temb, 2);
+  for (const auto& block : blocks_) {
+    const auto m = modulation(block.norm1, silu_temb), n = modulation(block.norm1_context, silu_temb);
+    if (checkpointing_)
+      run_checkpointed(block, m, n, x_BLD, c_BLD);
+    else
+      run_block(config_.num_attention_heads, block, m, n, x_BLD, c_BLD);
+  }
+  const auto n = modulation(norm_out_, silu_temb).chunk(2, -1);
   const auto out = proj_out_(modulated(x_BLD, n[1], n[0]));
   return unpatched(out, x_BCHW.size(2) / config_.patch_size, x_BCHW.size(3) / config_.patch_size);
 }
