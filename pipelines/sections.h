@@ -33,7 +33,7 @@ struct ModelSection {
   LoraSection lora;
   PromptCacheSection prompt_cache;
 
-  ModelOptions options(at::Device device) const;
+  ModelOptions options(at::Device device = at::kCPU) const;
 };
 void describe(Fields& fields, ModelSection& model);
 
@@ -82,7 +82,7 @@ struct ParallelSection {
   int64_t lanes = 2, micro_batch = 16;
 
   /// One on a GPU: a single thread keeps it busy, micro-batch after micro-batch.
-  int64_t worker_count(at::Device device) const;
+  int64_t worker_count(at::Device device = at::kCPU) const;
 };
 void describe(Fields& fields, ParallelSection& parallel);
 

@@ -107,6 +107,8 @@ int validate(const JobArguments& arguments) {
 
 int plan(const JobArguments& arguments, PlanMode mode, bool as_json) {
   const auto json = load_job(arguments);
+  if (json.value("device", "cpu") != "cpu")
+    throw Error("/device", "plan knows the times of CPUs alone; give --set /device=cpu");
   auto plan = checked_job(json)->plan(mode);
   if (plan.job.empty()) plan.job = json.at("job").get<std::string>();
   print(as_json ? plan_json(plan).dump(2) + "\n" : plan_table(plan));
