@@ -26,7 +26,7 @@ namespace {
 using Reader = void (*)(const std::string& path);
 
 void read_job_file(const std::string& path) {
-  const auto json = cli::load_job({path, {}, "", "cpu"});
+  const auto json = cli::load_job({path, {}, "", ""});
   cli::checked_job(json);
   resolved_job(json).dump();
 }
