@@ -62,21 +62,8 @@ SafetensorsFile read_safetensors(const std::filesystem::path& path) {
 
 SafetensorsFile parse_safetensors(std::span<std::byte> bytes, const std::shared_ptr<const void>& owner,
                                   const std::string& place) {
-  uint64_t header_bytes = 0;
-  if (bytes.size() < sizeof header_bytes)
-    throw Error(place,
-                "is " + std::to_string(bytes.size()) + " bytes long, too short for a safetensors file");
-  std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
-  if (header_bytes > kMaxHeaderBytes)
-    throw Error(place, "its header claims " + std::to_string(header_bytes) +
-                           " bytes, above the format's limit of " + std::to_string(kMaxHeaderBytes) +
-                           ": not a safetensors file");
-  if (header_bytes > bytes.size() - sizeof header_bytes)
-    throw Error(place,
-                "its header claims " + std::to_string(header_bytes) + " bytes, more than the file has");
-  const std::string_view json(reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes,
-                              header_bytes);
-  const auto data = bytes.subspan(sizeof header_bytes + header_bytes);
+  const auto json = header_text(bytes, place);
+  const auto data = bytes.subspan(sizeof(uint64_t) + json.size());
   auto header = parse_safetensors_header(json, data.size(), place);
 
   SafetensorsFile result;

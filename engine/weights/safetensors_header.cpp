@@ -1,6 +1,7 @@
 #include "engine/weights/safetensors_header.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <tuple>
 
@@ -184,6 +185,21 @@ void check_tiling(const std::vector<TensorEntry>& entries, uint64_t data_bytes, 
 
 std::string shown_name(std::string_view name) {
   return "\"" + printable(name, 80) + "\"";
+}
+
+std::string_view header_text(std::span<const std::byte> bytes, const std::string& place) {
+  uint64_t length = 0;
+  if (bytes.size() < sizeof length)
+    throw Error(place,
+                "is " + std::to_string(bytes.size()) + " bytes long, too short for a safetensors file");
+  std::memcpy(&length, bytes.data(), sizeof length);
+  if (length > kMaxHeaderBytes)
+    throw Error(place, "its header claims " + std::to_string(length) +
+                           " bytes, above the format's limit of " + std::to_string(kMaxHeaderBytes) +
+                           ": not a safetensors file");
+  if (length > bytes.size() - sizeof length)
+    throw Error(place, "its header claims " + std::to_string(length) + " bytes, more than the file has");
+  return {reinterpret_cast<const char*>(bytes.data()) + sizeof length, length};
 }
 
 std::vector<int64_t> shape_of(const TensorEntry& entry, std::string_view json) {

@@ -3,8 +3,10 @@
 // texts.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +39,10 @@ struct SafetensorsHeader {
 /// `place`.
 SafetensorsHeader parse_safetensors_header(std::string_view json, uint64_t data_bytes,
                                            const std::string& place);
+
+/// The text of the header at the front of a file's bytes. Throws Error with `place` for a file that is too
+/// short, or a length beyond the format's limit or the file's end.
+std::string_view header_text(std::span<const std::byte> bytes, const std::string& place);
 
 /// Sizes of an entry of the header of this text; at most 64, each below 2^63.
 std::vector<int64_t> shape_of(const TensorEntry& entry, std::string_view json);

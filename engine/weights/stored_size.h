@@ -12,8 +12,8 @@ struct StoredSize {
   int64_t bytes = 0;       // as stored
 };
 
-/// Of "<stem>.safetensors" in `folder`, or else of all its shards "<stem>-*.safetensors". Reads headers only.
-/// Throws Error naming the folder when there is none, or the file whose header is malformed.
+/// Of the files that weight_files() names. Reads headers only. Throws Error as weight_files() does, or naming
+/// the file whose header is malformed.
 StoredSize stored_size(const std::filesystem::path& folder, const std::string& stem);
 
 }  // namespace thalweg
