@@ -122,7 +122,7 @@ def main():
     ours, theirs = load_time(ROOT / "assets/models/tiny-sd3"), min(eager_loads)
     lines += [f"Loading the model: {ours[0] * 1000:.0f} ms against {theirs[0] * 1000:.0f} ms, "
               f"ratio {theirs[0] / ours[0]:.1f} (CPU time: {theirs[1] / ours[1]:.1f}); best of each, imports not counted.",
-              "", f"{arguments.rounds} rounds of {arguments.iterations} counted iterations, {arguments.threads} threads each, "
+              "", f"Rounds: {arguments.rounds}, of {arguments.iterations} counted iterations; {arguments.threads} threads each, "
               f"load before the run {started:.1f}, processor with {processor()}, {time.strftime('%Y-%m-%d')}.", ""]
     text = "\n".join(lines)
     print(text)
