@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "engine/core/rng.h"
 #include "samplers/cuda/fused_flow_sde.h"
@@ -40,21 +39,19 @@ double flow_sde_diffusion(const Schedule& schedule, int64_t index, double noise_
   return noise_level * std::sqrt(s / (1.0 - clamped));
 }
 
-Transition flow_sde_transition(const at::Tensor& x, const at::Tensor& v, const Schedule& schedule,
-                               int64_t index, double noise_level) {
-  const double s = schedule.sigmas.at(static_cast<size_t>(index));
-  const double dt = schedule.sigmas.at(static_cast<size_t>(index) + 1) - s;
-  const double g = flow_sde_diffusion(schedule, index, noise_level);
-  const double drift = g * g / (2.0 * s);
-  const auto mean = at::add(x * (1.0 + drift * dt), v, (1.0 + drift * (1.0 - s)) * dt);
-  return {mean, g * std::sqrt(-dt)};
+Kernel flow_sde(double noise_level) {
+  return [noise_level](const Schedule& schedule, int64_t index) -> KernelStep {
+    const double s = schedule.sigmas.at(static_cast<size_t>(index));
+    const double dt = schedule.sigmas.at(static_cast<size_t>(index) + 1) - s;
+    const double g = flow_sde_diffusion(schedule, index, noise_level);
+    const double drift = g * g / (2.0 * s);
+    return {1.0 + drift * dt, (1.0 + drift * (1.0 - s)) * dt, g * std::sqrt(-dt)};
+  };
 }
 
-at::Tensor gaussian_log_prob(const at::Tensor& next, const Transition& transition) {
-  TORCH_CHECK(transition.std > 0.0, "a step without noise has no log-probability");
-  const double constant = -std::log(transition.std) - 0.5 * std::log(2.0 * std::numbers::pi);
-  const auto error = (next.detach() - transition.mean_BCFHW).square().flatten(1).mean(1);
-  return error * (-0.5 / (transition.std * transition.std)) + constant;
+Transition flow_sde_transition(const at::Tensor& x, const at::Tensor& v, const Schedule& schedule,
+                               int64_t index, double noise_level) {
+  return transition(x, v, flow_sde(noise_level)(schedule, index));
 }
 
 Trajectory sample_flow_sde(const SamplerInput& in, double noise_level, StepWindow window,

@@ -2,15 +2,10 @@
 // into an SDE with the same marginals, so that each step is a Gaussian with a log-probability.
 #pragma once
 
+#include "samplers/kernel.h"
 #include "samplers/sampler.h"
 
 namespace thalweg {
-
-/// A Gaussian transition; std is one number for the whole batch.
-struct Transition {
-  at::Tensor mean_BCFHW;
-  double std = 0.0;
-};
 
 /// Steps [begin, end) draw noise, the others are Euler steps.
 struct StepWindow {
@@ -25,8 +20,8 @@ double flow_sde_diffusion(const Schedule& schedule, int64_t index, double noise_
 Transition flow_sde_transition(const at::Tensor& x_BCFHW, const at::Tensor& v_BCFHW, const Schedule& schedule,
                                int64_t index, double noise_level);
 
-/// Mean over latent elements of the Gaussian's log-density, [B]. `next` is a constant. std must be positive.
-at::Tensor gaussian_log_prob(const at::Tensor& next_BCFHW, const Transition& transition);
+/// Flow-GRPO's kernel at `noise_level` a.
+Kernel flow_sde(double noise_level);
 
 /// Samples; keeps latents and log-probs of `trained_steps` (ascending, inside the window, never the last
 /// step).

@@ -14,7 +14,8 @@ struct SamplerInput {
   uint64_t seed = 0;
 };
 
-/// The step `index` of a schedule for the samples `slot_B`, whose latents are on `device`.
+/// The step `index` of a schedule for the samples `slot_B`, whose latents are on `device`; its kernel is
+/// Euler's.
 Step step_at(const Schedule& schedule, int64_t index, const std::vector<int64_t>& slot_B,
              at::Device device = at::kCPU);
 

@@ -23,6 +23,9 @@ enum class Purpose : uint32_t {
   window = 10,         // start of a random step window
   reward = 11,         // seeds handed to reward plugins
   posterior = 12,      // VAE posterior samples
+  candidates = 13,     // noise of the candidates that look ahead of a step
+  resampling = 14,     // which particles live on, and which of them is returned
+  probe = 15,          // directions along which a reward without gradients is probed
 };
 
 /// One Philox block: 128 random bits for a key and a counter.

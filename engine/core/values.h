@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct Schedule {
 struct Conditioning {
   std::vector<std::string> prompts;
   TensorMap tensors;
+  std::vector<std::string> metadata_json = {};  // the prompts' own fields, for rewards; empty: none have any
 
   int64_t batch() const { return static_cast<int64_t>(prompts.size()); }
   Conditioning slice(int64_t begin, int64_t end) const;
@@ -35,8 +37,13 @@ struct Conditioning {
   Conditioning repeated(int64_t batch) const;
 };
 
-/// Rows of `a`, then rows of `b`.
+/// Rows of `a`, then rows of `b`. Metadata stays only where both have it.
 Conditioning concatenate(const Conditioning& a, const Conditioning& b);
+
+/// One transition, x' ~ N(x_scale x + v_scale v, std^2 I): every one-step kernel is of this form.
+struct KernelStep {
+  double x_scale = 1.0, v_scale = 0.0, std = 0.0;
+};
 
 /// Where a velocity is asked for. sigma_B and next_sigma_B are float64, on the latents' device.
 struct Step {
@@ -44,6 +51,7 @@ struct Step {
   at::Tensor next_sigma_B;
   int64_t index = 0;            // of the schedule; -1 outside of one (training at random sigma)
   std::vector<int64_t> slot_B;  // identity of each sample for its noise stream
+  KernelStep kernel = {};       // what the sampler does with the velocity, for guidance that depends on it
 };
 
 /// v = e - x_0 at x_BCFHW. Same shape as x, float32 (float64 for analytic models).
@@ -51,6 +59,20 @@ using Velocity = std::function<at::Tensor(const at::Tensor& x_BCFHW, const Step&
 
 /// Guidance wraps a velocity: CFG, reward gradients, Doob and value guidance all have this type.
 using Guidance = std::function<Velocity(Velocity)>;
+
+/// Rewards of x_BCFHW at noise level step.sigma_B (0: clean latents), float64 [B] on the CPU; NaN: not
+/// scored. Where x asks for gradients and the reward has them, so does the result.
+using RewardValue = std::function<at::Tensor(const at::Tensor& x_BCFHW, const Step&, const Conditioning&)>;
+
+/// What steering leaves beside the latents: G groups of `particles` samples in a row (B = G * particles).
+struct ParticleRecord {
+  int64_t particles = 1;
+  at::Tensor log_weights_B;   // float64 on the CPU, up to a constant of the group; equal: fair samples
+  at::Tensor ancestors_B;     // int64: which of its group's first particles each one comes from
+  at::Tensor ess_TG;          // float64: effective sample size of each step, of particles or of candidates
+  at::Tensor survivors_TG;    // float64: share of particles or candidates that had offspring; 1: all kept
+  at::Tensor log_evidence_G;  // estimate of log E e^{lambda r}; undefined where a method has none
+};
 
 /// A rollout. Stored latents are those of the trained steps and their successors only:
 /// next_latents[k] is the state that step trained_steps[k] drew from latents[k].
@@ -61,6 +83,7 @@ struct Trajectory {
   std::vector<at::Tensor> latents;       // per trained step, [B,C,F,H,W]
   std::vector<at::Tensor> next_latents;  // per trained step, [B,C,F,H,W]
   at::Tensor log_probs_TB;               // per trained step; mean over latent elements (decision 0001)
+  std::optional<ParticleRecord> particles = {};
 };
 
 }  // namespace thalweg

@@ -1,0 +1,25 @@
+// What a velocity says: x_t = (1-t) x_0 + t e, v = e - x_0. All steering enters through `guided`.
+#pragma once
+
+#include "engine/core/values.h"
+
+namespace thalweg {
+
+/// numbers_B as a factor of x, in the dtype of x: [B,1,1,1,1].
+at::Tensor per_sample(const at::Tensor& numbers_B, const at::Tensor& x_BCFHW);
+
+/// x - t v: the mean of x_0 given x_t.
+at::Tensor clean_estimate(const at::Tensor& x_BCFHW, const at::Tensor& v_BCFHW, const Step& step);
+
+/// x + (1-t) v: the mean of the noise given x_t.
+at::Tensor noise_estimate(const at::Tensor& x_BCFHW, const at::Tensor& v_BCFHW, const Step& step);
+
+/// The velocity of the tilted law p_t e^{log h_t} for g = grad log h_t: v - (t/(1-t)) g. Exact with every
+/// kernel, since score and drift both come from it. At t = 1, where x carries nothing of x_0, g counts as 0,
+/// and so it does for a sample whose g is not finite.
+at::Tensor guided(const at::Tensor& v_BCFHW, const at::Tensor& g_BCFHW, const Step& step);
+
+/// `step` as a place where clean latents are scored: the same samples at noise level 0.
+Step clean_step(const Step& step);
+
+}  // namespace thalweg
