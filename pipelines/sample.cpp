@@ -13,7 +13,11 @@
 #include "pipelines/plan/measure.h"
 #include "pipelines/plan/scratch.h"
 #include "pipelines/scoring.h"
+#include "pipelines/stages/reward_failures.h"
 #include "pipelines/stages/rollout.h"
+#include "pipelines/steering/reward_value.h"
+#include "pipelines/steering/steering.h"
+#include "pipelines/steering/summary.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
@@ -23,6 +27,7 @@ struct SampleOptions {
   ModelSection model;
   PromptSection prompts;
   SamplerSection sampler;
+  std::vector<SteeringEntry> steering;
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   ParallelSection parallel;
@@ -38,13 +43,22 @@ void describe_sample(Fields& f, SampleOptions& o) {
   f.integer({"images_per_prompt", "pictures a prompt, each from its own noise"}, o.images_per_prompt, 1,
             100000);
   f.object({"sampler", "how to draw"}, [&](Fields& s) { describe(s, o.sampler); });
-  f.text({"latents", "initial noise: safetensors with `latents` [N,C,H,W] or [N,C,F,H,W], in prompt order"},
+  f.list(
+      {"steering", "how samples are led to the rewards: guidance, in order, and one way of sampling at most"},
+      o.steering, [](Fields& s, SteeringEntry& entry) { describe(s, entry); });
+  f.text({"latents",
+          "initial noise: safetensors with `latents` [N,C,H,W] or [N,C,F,H,W], in prompt order, the "
+          "particles of a "
+          "sample in a row"},
          o.latents);
   f.boolean({"save_images", "PNG files and a grid"}, o.save_images);
-  f.boolean({"save_latents", "latents.safetensors: `latents`, float32, of the rank of the initial noise"},
-            o.save_latents);
+  f.boolean(
+      {"save_latents",
+       "latents.safetensors: `latents`, float32, of the rank of the initial noise; with all particles of a "
+       "steered sample, `log_weights` and `ancestors` too"},
+      o.save_latents);
   f.boolean({"save_frames", "frames.safetensors: `frames` [N,F,3,H,W] in [0,1]"}, o.save_frames);
-  f.list({"rewards", "scores of what was drawn"}, o.rewards,
+  f.list({"rewards", "scores of what was drawn; those with a weight are what steering follows"}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
@@ -72,6 +86,20 @@ at::Tensor read_noise(const SampleOptions& o, const LatentShape& shape, int64_t 
   return noise.to(at::kFloat).contiguous();
 }
 
+// Log-weights and ancestors of samples that are returned with all their particles.
+TensorMap weights_of(const std::vector<MicroBatch>& batches) {
+  std::vector<at::Tensor> log_weights, ancestors;
+  for (const auto& batch : batches) {
+    const auto& record = batch.trajectory.particles;
+    if (!record || record->particles == 1 ||
+        record->log_weights_B.size(0) != batch.trajectory.x0_BCFHW.size(0))
+      return {};
+    log_weights.push_back(record->log_weights_B);
+    ancestors.push_back(record->ancestors_B);
+  }
+  return {{"log_weights", at::cat(log_weights)}, {"ancestors", at::cat(ancestors)}};
+}
+
 class SampleJob final : public Job {
  public:
   void describe(Fields& fields) override { describe_sample(fields, o_); }
@@ -83,6 +111,7 @@ class SampleJob final : public Job {
     o_.prompts.require();
     if (!o_.latents.empty()) require_file(o_.latents, "/latents");
     require_plugins(o_.rewards);
+    check_steering(o_.steering, o_.sampler, o_.rewards);
   }
 
   void run(const Observer& observer) override;
@@ -90,13 +119,6 @@ class SampleJob final : public Job {
   Plan plan(PlanMode mode) const override;
 
  private:
-  std::function<Trajectory(const SamplerInput&)> sampler() const {
-    const auto window = step_window(o_.sampler, static_cast<uint64_t>(o_.seed), 0);
-    return [this, window](const SamplerInput& in) {
-      return sampler_named(o_.sampler.name).sample(in, o_.sampler, window, {});
-    };
-  }
-
   void save(const std::vector<MicroBatch>& batches, bool image_rank, const Observer& observer) const;
 
   SampleOptions o_;
@@ -104,8 +126,13 @@ class SampleJob final : public Job {
 
 void SampleJob::run(const Observer& observer) {
   const auto device = open_device(o_.device);
+  const auto seed = static_cast<uint64_t>(o_.seed);
   Workers workers(o_.parallel.worker_count(device));
   PhaseClock clock(device);
+  const auto rewards = o_.rewards.empty() ? nullptr
+                                          : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,
+                                                         o_.seed, device);
+  if (rewards) require_abilities(o_.steering, *rewards);
   const auto model = load_model(o_.model.path, o_.model.options(device));
   PromptSet prompts;
   Conditioning negative;
@@ -115,25 +142,36 @@ void SampleJob::run(const Observer& observer) {
     negative = encoder.conditioning({o_.negative_prompt});
   }
   const auto shape = checked_latent_shape(*model, o_.sampler.size, "/sampler");
-  const auto rewards = o_.rewards.empty() ? nullptr
-                                          : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,
-                                                         o_.seed, device);
+  SteeringCost cost;
+  const auto window = step_window(o_.sampler, seed, 0);
+  const auto reward =
+      rewards ? reward_value({*model, *rewards, seed, o_.sampler.steps, o_.parallel.micro_batch, cost, clock})
+              : RewardValue{};
+  const auto steering = make_steering(o_.steering, o_.sampler, window, reward, seed);
+  const auto plain = [&](const SamplerInput& in) {
+    return sampler_named(o_.sampler.name).sample(in, o_.sampler, window, {});
+  };
+  auto velocity = bound_with_lora(*model, o_.model, observer);
+  if (!o_.steering.empty()) velocity = counted(std::move(velocity), cost, clock);
+  velocity = cfg(o_.sampler.guidance_scale, on_device(negative, device))(std::move(velocity));
+  if (!o_.steering.empty()) velocity = in_parts(std::move(velocity), o_.parallel.micro_batch);
   const int64_t total = prompts.size() * o_.images_per_prompt;
   bool image_rank = shape.frames == 1;
-  const auto noise = o_.latents.empty() ? at::Tensor() : read_noise(o_, shape, total, image_rank);
+  const auto noise =
+      o_.latents.empty() ? at::Tensor() : read_noise(o_, shape, total * steering.particles, image_rank);
   RolloutInput input{.model = *model,
                      .prompts = prompts,
                      .rows = {},
+                     .particles = steering.particles,
                      .shape = shape,
                      .schedule = model->schedule(o_.sampler.steps),
-                     .velocity = cfg(o_.sampler.guidance_scale, on_device(negative, device))(
-                         bound_with_lora(*model, o_.model, observer)),
-                     .sampler = sampler(),
-                     .seed = static_cast<uint64_t>(o_.seed),
+                     .velocity = steering.guidance(std::move(velocity)),
+                     .sampler = steering.sample ? steering.sample : plain,
+                     .seed = seed,
                      .noise = Purpose::initial_noise,
                      .initial_noise_NCFHW = noise,
                      .rewards = rewards.get(),
-                     .micro_batch = o_.parallel.micro_batch,
+                     .micro_batch = std::max<int64_t>(1, o_.parallel.micro_batch / steering.particles),
                      .keep_frames = o_.save_images || o_.save_frames ? total : 0,
                      .workers = workers,
                      .clock = clock,
@@ -143,12 +181,16 @@ void SampleJob::run(const Observer& observer) {
     input.rows.push_back({i / o_.images_per_prompt, i / o_.images_per_prompt, i});
   const auto batches = rollout(input);
   save(batches, image_rank, observer);
-  std::optional<RewardBatch> scores;
-  if (rewards) scores = rewards_of(batches);
-  std::vector<std::string> row_prompts;
-  for (const auto& row : input.rows)
-    row_prompts.push_back(prompts.list.prompts[static_cast<size_t>(row.prompt)]);
-  write_scores(o_.output, "sample", row_prompts, rewards.get(), scores, clock, observer);
+  ScoredRun scored{.job = "sample"};
+  for (const auto& batch : batches)
+    for (const auto& row : batch.rows)
+      scored.prompts.push_back(prompts.list.prompts[static_cast<size_t>(row.prompt)]);
+  if (rewards) scored.scores = rewards_of(batches);
+  if (!o_.steering.empty()) {
+    scored.sections["steering"] = steering_summary(batches, total, cost);
+    if (auto event = steering_failures(cost)) scored.events.push_back(std::move(*event));
+  }
+  write_scores(o_.output, scored, rewards.get(), clock, observer);
 }
 
 void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
@@ -156,8 +198,9 @@ void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
   const std::filesystem::path folder = o_.output;
   if (o_.save_latents) {
     const auto latents = latents_of(batches).to(at::kFloat);
-    write_safetensors(folder / "latents.safetensors",
-                      {{"latents", image_rank ? latents.squeeze(2) : latents}});
+    auto tensors = weights_of(batches);
+    tensors["latents"] = image_rank ? latents.squeeze(2) : latents;
+    write_safetensors(folder / "latents.safetensors", tensors);
   }
   const auto frames = frames_of(batches);
   if (o_.save_frames) write_safetensors(folder / "frames.safetensors", {{"frames", frames}});
@@ -179,7 +222,7 @@ void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
 
 JobLoad sample_load(const SampleOptions& o) {
   const auto prompts = static_cast<double>(o.prompts.read().prompts.size());
-  const double pictures = prompts * static_cast<double>(o.images_per_prompt);
+  const double pictures = prompts * static_cast<double>(o.images_per_prompt * particles_of(o.steering));
   JobLoad load;
   load.model = o.model;
   load.size = o.sampler.size;

@@ -117,7 +117,7 @@ void ScoreJob::run(const Observer& observer) {
     observer.progress("score", end, total, {});
     if (observer.stop_requested()) throw Stopped{};
   }
-  write_scores(o_.output, "score", prompts.prompts, rewards.get(), concatenate_samples(parts), clock,
+  write_scores(o_.output, {"score", prompts.prompts, concatenate_samples(parts)}, rewards.get(), clock,
                observer);
 }
 

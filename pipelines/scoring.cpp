@@ -108,26 +108,27 @@ void write_events(const std::filesystem::path& folder, const std::vector<Event>&
   result["reward_failures"] = failure_summary(rows);
 }
 
-void write_scores(const std::filesystem::path& folder, const std::string& job,
-                  const std::vector<std::string>& prompts, const RewardSet* rewards,
-                  const std::optional<RewardBatch>& scores, const PhaseClock& clock,
-                  const Observer& observer) {
-  Json result = {{"status", "succeeded"}, {"job", job}, {"samples", prompts.size()}};
-  if (rewards && scores) {
-    const auto total = combined(*rewards, *scores);
-    write_file(folder / "scores.jsonl", score_lines(prompts, *scores, total));
+void write_scores(const std::filesystem::path& folder, const ScoredRun& run, const RewardSet* rewards,
+                  const PhaseClock& clock, const Observer& observer) {
+  Json result = {{"status", "succeeded"}, {"job", run.job}, {"samples", run.prompts.size()}};
+  auto events = run.events;
+  if (rewards && run.scores) {
+    const auto& scores = *run.scores;
+    const auto total = combined(*rewards, scores);
+    write_file(folder / "scores.jsonl", score_lines(run.prompts, scores, total));
     result["rewards"]["reward"] = mean_of(total.total_B, total.valid_B);
-    for (int64_t k = 0; k < scores->dimensions(); ++k) {
-      const auto& name = scores->names_K[static_cast<size_t>(k)];
-      result["rewards"][name] = mean_of(scores->values_BK.select(1, k), scores->valid_BK.select(1, k));
+    for (int64_t k = 0; k < scores.dimensions(); ++k) {
+      const auto& name = scores.names_K[static_cast<size_t>(k)];
+      result["rewards"][name] = mean_of(scores.values_BK.select(1, k), scores.valid_BK.select(1, k));
     }
     for (const auto& [name, entry] : result["rewards"].items()) {
       const auto mean = entry.at("mean");
       observer.message(name + "  " + (mean.is_null() ? "not scored" : mean.dump().substr(0, 8)));
     }
-    const auto event = failure_event("score", *scores, total.valid_B);
-    write_events(folder, event ? std::vector<Event>{*event} : std::vector<Event>{}, result, observer);
+    if (auto event = failure_event("score", scores, total.valid_B)) events.push_back(std::move(*event));
+    write_events(folder, events, result, observer);
   }
+  result.update(run.sections);
   result["time_phases"] = phases_json(clock);
   write_file(folder / "result.json", result.dump(2) + "\n");
 }

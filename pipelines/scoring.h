@@ -38,11 +38,18 @@ Velocity bound_with_lora(const FlowModel& model, const ModelSection& section, co
 void write_events(const std::filesystem::path& folder, const std::vector<Event>& events, Json& result,
                   const Observer& observer);
 
+/// What a job of one step leaves.
+struct ScoredRun {
+  std::string job;
+  std::vector<std::string> prompts = {};   // of each sample
+  std::optional<RewardBatch> scores = {};  // of each sample
+  Json sections = Json::object();          // of result.json
+  std::vector<Event> events = {};          // before the scores
+};
+
 /// Writes scores.jsonl (a line a sample) when there are scores, and result.json: status, mean of each reward
-/// over the scored samples, how many were not scored and why, time by phase.
-void write_scores(const std::filesystem::path& folder, const std::string& job,
-                  const std::vector<std::string>& prompts, const RewardSet* rewards,
-                  const std::optional<RewardBatch>& scores, const PhaseClock& clock,
-                  const Observer& observer);
+/// over the scored samples, how many were not scored and why, the run's own sections, time by phase.
+void write_scores(const std::filesystem::path& folder, const ScoredRun& run, const RewardSet* rewards,
+                  const PhaseClock& clock, const Observer& observer);
 
 }  // namespace thalweg

@@ -9,7 +9,7 @@ namespace thalweg {
 RewardBatch make_reward_batch(std::vector<std::string> names_K, const at::Tensor& values_BK) {
   if (values_BK.dim() != 2 || values_BK.size(1) != static_cast<int64_t>(names_K.size()))
     throw std::invalid_argument("reward values must be [B, K] with one name per column");
-  const auto values = values_BK.detach().to(at::kCPU, at::kDouble);
+  const auto values = values_BK.to(at::kCPU, at::kDouble);
   const auto valid = values.isfinite();
   const auto nan = at::full({}, std::numeric_limits<double>::quiet_NaN(), values.options());
   return {std::move(names_K), at::where(valid, values, nan), valid, {}};

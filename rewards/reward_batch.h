@@ -24,7 +24,7 @@ struct RewardBatch {
 };
 
 /// values_BK of any floating type and device; every entry that is not finite becomes NaN and invalid.
-/// Throws std::invalid_argument when the shape is not [B, number of names].
+/// Gradients pass. Throws std::invalid_argument when the shape is not [B, number of names].
 RewardBatch make_reward_batch(std::vector<std::string> names_K, const at::Tensor& values_BK);
 
 /// The columns first .. first + count - 1.

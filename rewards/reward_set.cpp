@@ -5,6 +5,8 @@
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "rewards/combine/weighted.h"
+#include "rewards/differentiable.h"
 #include "rewards/plugin.h"
 #include "rewards/stray_output.h"
 
@@ -105,6 +107,65 @@ at::Tensor RewardSet::score_member(const Member& member, const ScoreInput& input
     if (counts) add_failures(failures, {{member.name, failure.reason, failure.samples, 1}});
   }
   return values_BK;
+}
+
+std::vector<double> RewardSet::weights_of(const Member& member) const {
+  const auto begin = weights_K_.begin() + member.first;
+  return {begin, begin + static_cast<int64_t>(member.model->dimension_names().size())};
+}
+
+bool RewardSet::has_weight(const Member& member) const {
+  const auto weights = weights_of(member);
+  return std::any_of(weights.begin(), weights.end(), [](double w) { return w != 0.0; });
+}
+
+at::Tensor RewardSet::member_values(const Member& member, const ScoreInput& input,
+                                    std::vector<RewardFailure>& failures) const {
+  if (!input.frames_BF3HW.requires_grad() && !input.latents_BCFHW.requires_grad())
+    return score_member(member, input, failures);
+  if (!member.model->has_gradient())
+    throw Error(member.spec.pointer, "\"" + member.name + "\" has no gradient");
+  const auto values_BK = differentiable_score(member.model, input);
+  if (const auto error = member.model->last_error(); !error.empty())
+    add_failures(failures, {{member.name, error, input.batch(), 1}});
+  return values_BK;
+}
+
+at::Tensor RewardSet::value(const ScoreInput& input, std::vector<RewardFailure>& failures) {
+  const std::lock_guard lock(mutex_);
+  auto total_B = at::zeros({input.batch()}, at::kDouble);
+  for (const auto& member : members_) {
+    if (!has_weight(member)) continue;
+    const auto& dimensions = member.model->dimension_names();
+    const auto raw = make_reward_batch(dimensions, member_values(member, input, failures));
+    total_B = total_B + weighted(apply_transform(member.spec.transform, raw), weights_of(member)).total_B;
+  }
+  return total_B;
+}
+
+std::vector<std::string> RewardSet::without_gradient() const {
+  std::vector<std::string> names;
+  for (const auto& member : members_)
+    if (has_weight(member) && !member.model->has_gradient()) names.push_back(member.name);
+  return names;
+}
+
+std::vector<std::string> RewardSet::without_noisy_latents() const {
+  std::vector<std::string> names;
+  for (const auto& member : members_) {
+    const auto needed = member.model->required_inputs();
+    const bool of_latents = std::find(needed.begin(), needed.end(), "latents") != needed.end();
+    if (has_weight(member) && !of_latents) names.push_back(member.name);
+  }
+  return names;
+}
+
+bool RewardSet::wants_frames() const {
+  return std::any_of(members_.begin(), members_.end(), [&](const Member& member) {
+    auto inputs = member.model->required_inputs();
+    for (const auto& name : member.model->optional_inputs()) inputs.push_back(name);
+    return has_weight(member) && std::find(inputs.begin(), inputs.end(), "frames") != inputs.end();
+  });
 }
 
 RewardBatch RewardSet::transform(const RewardBatch& raw) const {

@@ -54,6 +54,20 @@ class RewardSet {
   /// Each entry's transform on its own columns.
   RewardBatch transform(const RewardBatch& raw) const;
 
+  /// The combined reward, from the members that have a weight alone: transformed and weighted, float64 [B] on
+  /// the CPU; NaN where a sample was not scored. Where the frames or latents ask for gradients, so does the
+  /// result. Adds to `failures` as score() does. Throws Error as RewardModel::score does, and for gradients
+  /// of a reward that has none.
+  at::Tensor value(const ScoreInput& input, std::vector<RewardFailure>& failures);
+
+  /// Of the members that have a weight: those without a gradient, by the names that the job gives them.
+  std::vector<std::string> without_gradient() const;
+  /// Of the members that have a weight: those that do not take latents alone, so cannot score them at a noise
+  /// level.
+  std::vector<std::string> without_noisy_latents() const;
+  /// Whether a member with a weight takes frames.
+  bool wants_frames() const;
+
   size_t size() const { return members_.size(); }
   const RewardSpec& spec(size_t i) const { return members_.at(i).spec; }
   /// The instance itself, for gradients; shared, and guarded by a lock of its own.
@@ -67,6 +81,11 @@ class RewardSet {
     int64_t first;  // column
   };
   void add_columns(const Member& member);
+  bool has_weight(const Member& member) const;
+  /// The weights of the member's own columns.
+  std::vector<double> weights_of(const Member& member) const;
+  at::Tensor member_values(const Member& member, const ScoreInput& input,
+                           std::vector<RewardFailure>& failures) const;
   at::Tensor score_member(const Member& member, const ScoreInput& input,
                           std::vector<RewardFailure>& failures) const;
 

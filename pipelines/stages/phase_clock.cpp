@@ -1,6 +1,7 @@
 #include "pipelines/stages/phase_clock.h"
 
 #include <ctime>
+#include <utility>
 
 #include "engine/core/device.h"
 
@@ -13,12 +14,16 @@ double seconds(clockid_t clock) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+// The innermost scope of this thread.
+thread_local PhaseClock::Scope* innermost = nullptr;
+
 }  // namespace
 
 PhaseClock::Scope::Scope(PhaseClock& clock, std::string phase)
     : clock_(clock),
       phase_(std::move(phase)),
-      start_{seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)} {}
+      start_{seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)},
+      outer_(std::exchange(innermost, this)) {}
 
 PhaseClock::Scope::~Scope() {
   try {
@@ -28,10 +33,15 @@ PhaseClock::Scope::~Scope() {
   }
   const double wall = seconds(CLOCK_MONOTONIC) - start_.wall;
   const double cpu = seconds(CLOCK_THREAD_CPUTIME_ID) - start_.cpu;
+  innermost = outer_;
+  if (outer_) {
+    outer_->inside_.wall += wall;
+    outer_->inside_.cpu += cpu;
+  }
   std::lock_guard lock(clock_.mutex_);
   auto& time = clock_.times_[phase_];
-  time.wall += wall;
-  time.cpu += cpu;
+  time.wall += wall - inside_.wall;
+  time.cpu += cpu - inside_.cpu;
 }
 
 std::map<std::string, PhaseClock::Time> PhaseClock::times() const {

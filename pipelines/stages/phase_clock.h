@@ -18,7 +18,7 @@ class PhaseClock {
   /// With a GPU a phase ends when the GPU has done what the phase asked of it.
   explicit PhaseClock(c10::Device device = c10::kCPU) : device_(device) {}
 
-  /// Measures the calling thread from construction to destruction.
+  /// Measures the calling thread from construction to destruction, without the scopes inside of it.
   class Scope {
    public:
     Scope(PhaseClock& clock, std::string phase);
@@ -29,7 +29,8 @@ class PhaseClock {
    private:
     PhaseClock& clock_;
     std::string phase_;
-    Time start_;
+    Time start_, inside_;
+    Scope* outer_;
   };
 
   std::map<std::string, Time> times() const;

@@ -28,20 +28,40 @@ RewardBatch score(const RolloutInput& in, const MicroBatch& batch, const at::Ten
   return in.rewards->score(input);
 }
 
+// Rows [begin, end) as many times as each has particles.
+std::vector<SampleRow> particle_rows(const RolloutInput& in, int64_t begin, int64_t end) {
+  std::vector<SampleRow> rows;
+  for (int64_t i = begin; i < end; ++i)
+    for (int64_t p = 0; p < in.particles; ++p) {
+      rows.push_back(in.rows[static_cast<size_t>(i)]);
+      rows.back().slot = rows.back().slot * in.particles + p;
+    }
+  return rows;
+}
+
+Conditioning conditioning_of(const RolloutInput& in, const std::vector<SampleRow>& rows) {
+  std::vector<int64_t> prompts;
+  for (const auto& row : rows) prompts.push_back(row.prompt);
+  return on_device(in.prompts.conditioning.select(prompts), in.model.device());
+}
+
 MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   MicroBatch batch;
-  batch.rows.assign(in.rows.begin() + begin, in.rows.begin() + end);
-  std::vector<int64_t> prompts;
-  for (const auto& row : batch.rows) prompts.push_back(row.prompt);
+  batch.rows = particle_rows(in, begin, end);
   const auto device = in.model.device();
-  batch.conditioning = on_device(in.prompts.conditioning.select(prompts), device);
+  batch.conditioning = conditioning_of(in, batch.rows);
   const auto slots = batch.slot_B();
   {
     PhaseClock::Scope scope(in.clock, "rollout");
-    const auto x = in.initial_noise_NCFHW.defined()
-                       ? on_device(in.initial_noise_NCFHW.slice(0, begin, end), device)
-                       : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes(), at::kFloat, device);
+    const auto x =
+        in.initial_noise_NCFHW.defined()
+            ? on_device(in.initial_noise_NCFHW.slice(0, begin * in.particles, end * in.particles), device)
+            : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes(), at::kFloat, device);
     batch.trajectory = in.sampler({in.velocity, in.schedule, batch.conditioning, x, slots, in.seed});
+  }
+  if (batch.trajectory.x0_BCFHW.size(0) < static_cast<int64_t>(batch.rows.size())) {
+    batch.rows.assign(in.rows.begin() + begin, in.rows.begin() + end);
+    batch.conditioning = conditioning_of(in, batch.rows);
   }
   if (!in.rewards && begin >= in.keep_frames) return batch;
   at::Tensor frames;
@@ -59,7 +79,7 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   }
   // A copy, so that the kept rows do not hold the whole micro-batch's memory.
   if (begin < in.keep_frames)
-    batch.frames_BF3HW = frames.slice(0, 0, in.keep_frames - begin)
+    batch.frames_BF3HW = frames.slice(0, 0, (in.keep_frames - begin) * (frames.size(0) / (end - begin)))
                              .to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
   return batch;
 }

@@ -14,7 +14,7 @@
 
 namespace thalweg {
 
-/// One sample: which prompt, which group, which noise stream.
+/// One sample: which prompt, which group, which noise stream. Particle p of N has the stream N slot + p.
 struct SampleRow {
   int64_t prompt = 0, group = 0, slot = 0;
 };
@@ -34,13 +34,14 @@ struct RolloutInput {
   const FlowModel& model;
   const PromptSet& prompts;
   std::vector<SampleRow> rows;
+  int64_t particles = 1;  // samples that the sampler draws for a row; it returns one of them, or all
   LatentShape shape;
   Schedule schedule;
   Velocity velocity;  // guided
   std::function<Trajectory(const SamplerInput&)> sampler;
   uint64_t seed = 0;
   Purpose noise = Purpose::initial_noise;
-  at::Tensor initial_noise_NCFHW;  // of all rows; undefined: drawn
+  at::Tensor initial_noise_NCFHW;  // of all particles of all rows; undefined: drawn
   RewardSet* rewards = nullptr;
   int64_t micro_batch = 16;
   std::vector<int64_t> cuts = {};  // ascending rows at which a micro-batch must begin (updates)

@@ -1,0 +1,60 @@
+#include "pipelines/steering/cost.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "pipelines/stages/reward_failures.h"
+
+namespace thalweg {
+
+Json SteeringCost::counts() const {
+  return {{"network_evaluations", network_evaluations.load()},
+          {"network_gradients", network_gradients.load()},
+          {"reward_calls", reward_calls.load()},
+          {"reward_gradients", reward_gradients.load()}};
+}
+
+std::optional<Event> steering_failures(const SteeringCost& cost) {
+  if (cost.failures.empty()) return std::nullopt;
+  int64_t masked = 0;
+  for (const auto& failure : cost.failures) masked += failure.samples;
+  return Event{"warn",
+               "reward_failed",
+               "steering: " + std::to_string(masked) + " of " + std::to_string(cost.reward_calls) +
+                   " values were not scored and are masked" + failure_reasons(cost.failures),
+               {{"phase", "steering"},
+                {"masked", masked},
+                {"samples", cost.reward_calls.load()},
+                {"failures", failures_json(cost.failures)}}};
+}
+
+Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock) {
+  return [velocity = std::move(velocity), &cost, &clock](const at::Tensor& x_BCFHW, const Step& step,
+                                                         const Conditioning& c) {
+    cost.network_evaluations += x_BCFHW.size(0);
+    if (x_BCFHW.requires_grad()) cost.network_gradients += x_BCFHW.size(0);
+    PhaseClock::Scope scope(clock, "network");
+    return velocity(x_BCFHW, step, c);
+  };
+}
+
+Velocity in_parts(Velocity velocity, int64_t rows) {
+  return [velocity = std::move(velocity), rows](const at::Tensor& x_BCFHW, const Step& step,
+                                                const Conditioning& c) {
+    const int64_t batch = x_BCFHW.size(0);
+    if (batch <= rows) return velocity(x_BCFHW, step, c);
+    std::vector<at::Tensor> parts;
+    for (int64_t begin = 0; begin < batch; begin += rows) {
+      const int64_t end = std::min(begin + rows, batch);
+      Step part = step;
+      part.sigma_B = step.sigma_B.slice(0, begin, end);
+      part.next_sigma_B = step.next_sigma_B.slice(0, begin, end);
+      part.slot_B.assign(step.slot_B.begin() + begin, step.slot_B.begin() + end);
+      parts.push_back(velocity(x_BCFHW.slice(0, begin, end), part, c.slice(begin, end)));
+    }
+    return at::cat(parts);
+  };
+}
+
+}  // namespace thalweg

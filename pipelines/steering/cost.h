@@ -1,0 +1,37 @@
+// What steering costs, in samples: one evaluation of the network for a batch of B counts B (2 B under
+// classifier-free guidance).
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "engine/core/json.h"
+#include "engine/core/values.h"
+#include "pipelines/stages/event.h"
+#include "pipelines/stages/phase_clock.h"
+#include "rewards/failure.h"
+
+namespace thalweg {
+
+struct SteeringCost {
+  std::atomic<int64_t> network_evaluations = 0, network_gradients = 0;
+  std::atomic<int64_t> reward_calls = 0, reward_gradients = 0;
+  std::mutex mutex;  // of what follows
+  std::vector<RewardFailure> failures;
+
+  /// {"network_evaluations", "network_gradients", "reward_calls", "reward_gradients"}.
+  Json counts() const;
+};
+
+/// The event "reward_failed" of rewards that failed while they steered; none when none did.
+std::optional<Event> steering_failures(const SteeringCost& cost);
+
+/// Counts the calls, and measures those without gradients as the phase "network".
+Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock);
+
+/// The same velocity, asked for at most `rows` samples at once.
+Velocity in_parts(Velocity velocity, int64_t rows);
+
+}  // namespace thalweg

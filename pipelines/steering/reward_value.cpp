@@ -1,0 +1,58 @@
+#include "pipelines/steering/reward_value.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "engine/core/rng.h"
+
+namespace thalweg {
+namespace {
+
+ScoreInput score_input(const RewardValueInput& in, const at::Tensor& x_BCFHW, const Step& step,
+                       const Conditioning& c, int64_t begin) {
+  ScoreInput input;
+  const int64_t batch = x_BCFHW.size(0), end = begin + batch;
+  input.latents_BCFHW = x_BCFHW;
+  input.sigmas_B = step.sigma_B.slice(0, begin, end);
+  input.step_index = static_cast<int>(step.index);
+  input.num_steps = static_cast<int>(in.num_steps);
+  input.prompts.assign(c.prompts.begin() + begin, c.prompts.begin() + end);
+  if (!c.metadata_json.empty())
+    input.metadata_json.assign(c.metadata_json.begin() + begin, c.metadata_json.begin() + end);
+  for (int64_t i = begin; i < end; ++i) {
+    const auto slot = static_cast<uint64_t>(step.slot_B.at(static_cast<size_t>(i)));
+    input.sample_ids.push_back(slot);
+    input.seeds.push_back(random_bits(in.seed, Purpose::reward, slot, 0));
+  }
+  if (in.rewards.wants_frames()) {
+    PhaseClock::Scope scope(in.clock, "decode");
+    input.frames_BF3HW = in.model.decode(x_BCFHW);
+  }
+  return input;
+}
+
+}  // namespace
+
+RewardValue reward_value(const RewardValueInput& in) {
+  return [in](const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
+    const int64_t batch = x_BCFHW.size(0);
+    in.cost.reward_calls += batch;
+    if (x_BCFHW.requires_grad()) in.cost.reward_gradients += batch;
+    std::vector<at::Tensor> values;
+    std::vector<RewardFailure> failures;
+    for (int64_t begin = 0; begin < batch; begin += in.micro_batch) {
+      const auto part = x_BCFHW.slice(0, begin, std::min(begin + in.micro_batch, batch));
+      const auto input = score_input(in, part, step, c, begin);
+      PhaseClock::Scope scope(in.clock, "reward");
+      values.push_back(in.rewards.value(input, failures));
+    }
+    if (!failures.empty()) {
+      const std::lock_guard lock(in.cost.mutex);
+      add_failures(in.cost.failures, failures);
+    }
+    return values.size() == 1 ? values[0] : at::cat(values);
+  };
+}
+
+}  // namespace thalweg

@@ -1,0 +1,26 @@
+// Rewards of a job as a function of latents: the bridge from samplers, which know no plugin, to plugins,
+// which know no latents.
+#pragma once
+
+#include "engine/models/flow_model.h"
+#include "pipelines/steering/cost.h"
+#include "rewards/reward_set.h"
+
+namespace thalweg {
+
+struct RewardValueInput {
+  const FlowModel& model;
+  RewardSet& rewards;
+  uint64_t seed = 0;
+  int64_t num_steps = 0;
+  int64_t micro_batch = 16;  // samples decoded and scored at once
+  SteeringCost& cost;
+  PhaseClock& clock;
+};
+
+/// The combined reward of the job (RewardSet::value). Latents are decoded where a reward takes frames;
+/// gradients then pass through the decoder. Everything in `input` must outlive the function. Failures of
+/// plugins are collected in the cost; they mask their samples (NaN).
+RewardValue reward_value(const RewardValueInput& input);
+
+}  // namespace thalweg

@@ -1,0 +1,55 @@
+#include "pipelines/steering/summary.h"
+
+#include <ATen/ATen.h>
+
+#include <set>
+
+namespace thalweg {
+namespace {
+
+// Mean over the last axis of a quantity of all micro-batches; null where no micro-batch has it.
+Json mean_over_groups(const std::vector<MicroBatch>& batches, at::Tensor ParticleRecord::*member) {
+  std::vector<at::Tensor> parts;
+  for (const auto& batch : batches)
+    if (batch.trajectory.particles && ((*batch.trajectory.particles).*member).defined())
+      parts.push_back((*batch.trajectory.particles).*member);
+  if (parts.empty()) return nullptr;
+  const auto mean = at::cat(parts, -1).to(at::kDouble).mean(-1);
+  if (mean.dim() == 0) return mean.item<double>();
+  Json list = Json::array();
+  for (int64_t t = 0; t < mean.size(0); ++t) list.push_back(mean[t].item<double>());
+  return list;
+}
+
+Json unique_ancestors(const std::vector<MicroBatch>& batches) {
+  int64_t groups = 0, unique = 0;
+  for (const auto& batch : batches) {
+    const auto& record = batch.trajectory.particles;
+    if (!record || !record->ancestors_B.defined()) continue;
+    const auto ancestors = record->ancestors_B.contiguous();
+    const auto* first = ancestors.const_data_ptr<int64_t>();
+    for (int64_t g = 0; g < ancestors.numel(); g += record->particles, ++groups)
+      unique += static_cast<int64_t>(std::set<int64_t>(first + g, first + g + record->particles).size());
+  }
+  return groups == 0 ? Json(nullptr) : Json(static_cast<double>(unique) / static_cast<double>(groups));
+}
+
+}  // namespace
+
+Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, const SteeringCost& cost) {
+  Json summary = {{"samples", samples}};
+  summary.update(cost.counts());
+  for (const char* count : {"network_evaluations", "reward_calls"})
+    summary[std::string(count) + "_per_sample"] =
+        summary.at(count).get<double>() / static_cast<double>(samples);
+  const auto add = [&](const char* key, Json value) {
+    if (!value.is_null()) summary[key] = std::move(value);
+  };
+  add("ess", mean_over_groups(batches, &ParticleRecord::ess_TG));
+  add("survivors", mean_over_groups(batches, &ParticleRecord::survivors_TG));
+  add("unique_ancestors", unique_ancestors(batches));
+  add("log_evidence", mean_over_groups(batches, &ParticleRecord::log_evidence_G));
+  return summary;
+}
+
+}  // namespace thalweg
