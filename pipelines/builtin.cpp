@@ -14,6 +14,7 @@
 #include "pipelines/pretrain.h"
 #include "pipelines/sample.h"
 #include "pipelines/score.h"
+#include "pipelines/steering/steering.h"
 #include "samplers/flow_ode.h"
 
 namespace thalweg {
@@ -105,6 +106,11 @@ const std::vector<SamplerRow>& sampler_table() {
          return sample_flow_sde(in, s.noise_level, window, trained);
        }},
   };
+  return table;
+}
+
+const std::vector<SteeringRow>& steering_table() {
+  static const std::vector<SteeringRow> table = {};
   return table;
 }
 

@@ -31,6 +31,13 @@ std::string undemanding_methods() {
   return joined(names);
 }
 
+// TODO(kernels): of sections.h
+Kernel kernel_of(const SamplerSection& sampler, StepWindow window) {
+  return [kernel = flow_sde(sampler.noise_level), window](const Schedule& schedule, int64_t index) {
+    return index < window.begin || index >= window.end ? euler(schedule, index) : kernel(schedule, index);
+  };
+}
+
 }  // namespace
 
 void describe(Fields& f, SteeringEntry& entry) {
@@ -59,7 +66,7 @@ void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSect
       throw Error(place, sampled->name + " and " + entry.name + " are both ways of sampling: keep one");
     if (row.sample) sampled = &entry;
     const auto needs = row.needs(entry);
-    const auto kernel = sampler_named(sampler.name).kernel;
+    const bool kernel = sampler.name == "flow_ode" || sampler.name == "flow_sde";
     if (needs.kernel && !kernel)
       throw Error("/sampler/name", entry.name +
                                        " needs a sampler that goes step by step with a kernel, not " +
