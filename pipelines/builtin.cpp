@@ -5,6 +5,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "engine/models/mixture/mixture_model.h"
 #include "engine/models/sd3/sd3_model.h"
 #include "engine/models/sd3/sd3_size.h"
 #include "engine/weights/folder.h"
@@ -47,6 +48,7 @@ const std::vector<JobRow>& job_table() {
 const std::vector<FamilyRow>& family_table() {
   static const std::vector<FamilyRow> table = {
       {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names, sd3_size},
+      {"GaussianMixturePipeline", load_mixture, read_mixture_lora_names, mixture_size},
   };
   return table;
 }

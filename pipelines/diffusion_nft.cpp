@@ -81,15 +81,17 @@ class DiffusionNft final : public Method {
     const auto used_B = on_device(share.used_B, c.device);
     const auto x0 = used_rows(batch.trajectory.x0_BCFHW, used_B);
     const auto sigmas_TB = on_device(training_sigmas(c, batch.slot_B()), c.device);
-    const auto r = on_device(nft_optimality(share.advantage_B, o_.adv_clip_max).to(at::kFloat), c.device);
+    const auto r =
+        on_device(nft_optimality(share.advantage_B, o_.adv_clip_max).to(x0.scalar_type()), c.device);
     const auto policy = c.space.bind(c.policy);
     const auto reference = o_.kl_beta > 0.0 ? c.space.reference() : Velocity{};
     TensorMap gradients;
     for (int64_t t = 0; t < o_.times_per_sample; ++t) {
       const auto sigma_B = sigmas_TB[t];
       const auto sigma = sigma_B.to(x0.scalar_type()).view({-1, 1, 1, 1, 1});
-      const auto noise = normal_noise(c.seed(), Purpose::training_noise, batch.slot_B(),
-                                      static_cast<uint64_t>(t), x0.sizes().slice(1), at::kFloat, c.device);
+      const auto noise =
+          normal_noise(c.seed(), Purpose::training_noise, batch.slot_B(), static_cast<uint64_t>(t),
+                       x0.sizes().slice(1), x0.scalar_type(), c.device);
       const auto x_t = (1.0 - sigma) * x0 + sigma * noise;
       const Step step{sigma_B, sigma_B, -1, batch.slot_B()};
       at::Tensor v_old, v_ref;

@@ -78,8 +78,8 @@ class FlowGrpo final : public Method {
     TensorMap gradients;
     const auto& trajectory = batch.trajectory;
     const auto slots = batch.slot_B();
-    const auto advantage = on_device(share.advantage_B.to(at::kFloat), c.device),
-               mask = used_B.to(at::kFloat);
+    const auto dtype = trajectory.x0_BCFHW.scalar_type();
+    const auto advantage = on_device(share.advantage_B.to(dtype), c.device), mask = used_B.to(dtype);
     const auto weight = mask / (share.used * static_cast<double>(trajectory.trained_steps.size()));
     const auto velocity = c.guided(c.space.bind(c.policy));
     const auto reference = o_.kl_beta > 0.0 ? c.guided(c.space.reference()) : Velocity{};
@@ -131,7 +131,7 @@ class FlowGrpo final : public Method {
                                    const at::Tensor& ratio_B, const at::Tensor& log_ratio_B,
                                    const at::Tensor& weight_B) const {
     const auto share = [&](const at::Tensor& condition) {
-      return (condition.to(at::kFloat) * weight_B).sum();
+      return (condition.to(weight_B.scalar_type()) * weight_B).sum();
     };
     return {policy_loss,
             kl_loss,

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 
 #include "engine/core/device.h"
@@ -52,11 +51,11 @@ void describe_sample(Fields& f, SampleOptions& o) {
           "sample in a row"},
          o.latents);
   f.boolean({"save_images", "PNG files and a grid"}, o.save_images);
-  f.boolean(
-      {"save_latents",
-       "latents.safetensors: `latents`, float32, of the rank of the initial noise; with all particles of a "
-       "steered sample, `log_weights` and `ancestors` too"},
-      o.save_latents);
+  f.boolean({"save_latents",
+             "latents.safetensors: `latents` in the model's dtype (float32; float64 of a mixture), of the "
+             "rank of the "
+             "initial noise; with all particles of a steered sample, `log_weights` and `ancestors` too"},
+            o.save_latents);
   f.boolean({"save_frames", "frames.safetensors: `frames` [N,F,3,H,W] in [0,1]"}, o.save_frames);
   f.list({"rewards", "scores of what was drawn; those with a weight are what steering follows"}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
@@ -67,8 +66,9 @@ void describe_sample(Fields& f, SampleOptions& o) {
   f.text({"output", "folder of the run", true}, o.output);
 }
 
-// Initial noise of a file, as [N,C,F,H,W] float32; `image_rank` says whether it came without a frame axis.
-at::Tensor read_noise(const SampleOptions& o, const LatentShape& shape, int64_t count, bool& image_rank) {
+// Initial noise of a file, as [N,C,F,H,W]; `image_rank` says whether it came without a frame axis.
+at::Tensor read_noise(const SampleOptions& o, const LatentShape& shape, int64_t count, at::ScalarType dtype,
+                      bool& image_rank) {
   const auto file = read_safetensors(o.latents);
   const auto it = file.tensors.find("latents");
   if (it == file.tensors.end()) throw Error(o.latents, "holds no tensor named latents");
@@ -83,7 +83,7 @@ at::Tensor read_noise(const SampleOptions& o, const LatentShape& shape, int64_t 
     throw Error("/latents", o.latents + " must hold floating-point latents [" + text +
                                 "] (the frame axis may be left out)");
   }
-  return noise.to(at::kFloat).contiguous();
+  return noise.to(dtype).contiguous();
 }
 
 // Log-weights and ancestors of samples that are returned with all their particles.
@@ -157,8 +157,9 @@ void SampleJob::run(const Observer& observer) {
   if (!o_.steering.empty()) velocity = in_parts(std::move(velocity), o_.parallel.micro_batch);
   const int64_t total = prompts.size() * o_.images_per_prompt;
   bool image_rank = shape.frames == 1;
-  const auto noise =
-      o_.latents.empty() ? at::Tensor() : read_noise(o_, shape, total * steering.particles, image_rank);
+  const auto noise = o_.latents.empty() ? at::Tensor()
+                                        : read_noise(o_, shape, total * steering.particles,
+                                                     model->latent_dtype(), image_rank);
   RolloutInput input{.model = *model,
                      .prompts = prompts,
                      .rows = {},
@@ -197,7 +198,7 @@ void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
                      const Observer& observer) const {
   const std::filesystem::path folder = o_.output;
   if (o_.save_latents) {
-    const auto latents = latents_of(batches).to(at::kFloat);
+    const auto latents = latents_of(batches);
     auto tensors = weights_of(batches);
     tensors["latents"] = image_rank ? latents.squeeze(2) : latents;
     write_safetensors(folder / "latents.safetensors", tensors);
@@ -206,16 +207,7 @@ void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
   if (o_.save_frames) write_safetensors(folder / "frames.safetensors", {{"frames", frames}});
   if (!o_.save_images) return;
   std::filesystem::create_directories(folder / "samples");
-  for (int64_t i = 0; i < frames.size(0); ++i) {
-    for (int64_t f = 0; f < frames.size(1); ++f) {
-      char name[48];
-      if (frames.size(1) == 1)
-        std::snprintf(name, sizeof name, "%05d.png", static_cast<int>(i));
-      else
-        std::snprintf(name, sizeof name, "%05d_frame%04d.png", static_cast<int>(i), static_cast<int>(f));
-      write_png(folder / "samples" / name, frames[i][f]);
-    }
-  }
+  write_pictures(folder / "samples", frames);
   write_png(folder / "grid.png", image_grid(frames.select(1, 0).slice(0, 0, 64), 8));
   observer.message("pictures: " + (folder / "samples").string());
 }

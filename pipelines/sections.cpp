@@ -67,8 +67,8 @@ void describe(Fields& f, ModelSection& m) {
 }
 
 void describe(Fields& f, SizeSection& s) {
-  f.integer({"height", "pixels"}, s.height, 8, 8192);
-  f.integer({"width", "pixels"}, s.width, 8, 8192);
+  f.integer({"height", "pixels"}, s.height, 1, 8192);
+  f.integer({"width", "pixels"}, s.width, 1, 8192);
   f.integer({"frames", "1 for pictures"}, s.frames, 1, 1024);
 }
 
@@ -183,7 +183,16 @@ void require_model(const ModelSection& model) {
   if (model.has_lora && !model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
 }
 
+void require_lora_layers(const LoraNames& names) {
+  if (names.layers.empty())
+    throw Error(
+        "/model/lora",
+        "this model has no layer that a LoRA could adapt; leave the key out: without it all parameters "
+        "are trained");
+}
+
 LoraFile read_model_lora(const LoraSection& section, const FlowModel& model) {
+  require_lora_layers(model.lora_names());
   auto lora = read_lora(section.path, model.lora_names());
   if (!lora.text_encoder.empty() && section.text_encoders != "ignore")
     throw Error(

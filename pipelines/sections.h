@@ -109,6 +109,8 @@ PromptList read_prompts(const std::string& path, const std::string& pointer, int
 /// Throws Error at `pointer` unless `path` is a regular file (or folder).
 void require_file(const std::string& path, const std::string& pointer);
 void require_model(const ModelSection& model);
+/// Throws Error at /model/lora for a model without layers to adapt.
+void require_lora_layers(const LoraNames& names);
 
 /// The LoRA that the section names, for this model. Throws Error for a file that also adapts text encoders,
 /// unless the section says to ignore that: without that part it draws other pictures than the file's author

@@ -42,7 +42,7 @@ at::Tensor on_device(const at::Tensor& x, at::Device device) {
 }
 
 Conditioning on_device(const Conditioning& conditioning, at::Device device) {
-  Conditioning there{conditioning.prompts, {}};
+  Conditioning there{conditioning.prompts, {}, conditioning.metadata_json};
   for (const auto& [name, tensor] : conditioning.tensors) there.tensors[name] = on_device(tensor, device);
   return there;
 }

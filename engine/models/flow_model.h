@@ -43,6 +43,9 @@ class FlowModel {
 
   /// Where the model's tensors are; what it is given must be there too.
   virtual at::Device device() const { return at::kCPU; }
+  /// Of latents and noise. Float64: an analytic model, which computes in float64 whatever its options say,
+  /// its parameters' masters too.
+  virtual at::ScalarType latent_dtype() const { return at::kFloat; }
   /// Latent shape of one sample of `height` x `width` pixels and `frames` frames. Throws Error (place "")
   /// when the model cannot make such a picture.
   virtual LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const = 0;
@@ -61,7 +64,7 @@ class FlowModel {
   virtual const std::vector<ParameterSpec>& specs() const = 0;
   /// The backbone's tensors in the model's compute dtype (shared, frozen).
   virtual const TensorMap& backbone() const = 0;
-  /// The backbone's tensors in float32, as masters for full fine-tuning (read again from the folder).
+  /// The backbone's tensors in latent_dtype(), as masters for full fine-tuning (read again from the folder).
   virtual TensorMap master_backbone() const = 0;
   /// Linear layers that a LoRA adapts by default, as suffixes of module names.
   virtual std::vector<std::string> default_lora_targets() const = 0;
@@ -71,7 +74,8 @@ class FlowModel {
   virtual std::vector<std::filesystem::path> backbone_files() const = 0;
   /// Layers that a LoRA file may adapt, and their names in the model's original code.
   virtual LoraNames lora_names() const = 0;
-  /// Clean latents [B,C,F,H,W] to frames [B,F,3,H,W] in [0,1], float32.
+  /// Clean latents [B,C,F,H,W] to frames [B,F,3,H,W] in [0,1], float32 (analytic models: the latents as they
+  /// are). Gradients flow into latents that ask for them.
   virtual at::Tensor decode(const at::Tensor& latents_BCFHW) const = 0;
   /// Writes the whole pipeline folder with `parameters` as its backbone, without paths of this machine.
   virtual void save(const std::filesystem::path& folder, const TensorMap& parameters) const = 0;

@@ -35,6 +35,14 @@ int64_t integer(const Json& value, const std::string& key, int64_t low, int64_t 
   return number;
 }
 
+double number(const Json& value, const std::string& key, double low, double high, const Path& path) {
+  const auto wanted = "must be a number from " + shown(low) + " to " + shown(high);
+  if (!value.is_number()) fail(path, key, wanted);
+  const auto number = value.get<double>();
+  if (!(number >= low && number <= high)) fail(path, key, wanted + ", not " + shown(number));
+  return number;
+}
+
 const Json& list(const Json& value, const std::string& key, size_t max_size, const Path& path) {
   if (!value.is_array() || value.empty() || value.size() > max_size)
     fail(path, key, "must be a list of 1 to " + std::to_string(max_size) + " elements");
@@ -53,11 +61,7 @@ double config_number(const Json& config, const std::string& key, double fallback
                      const Path& path) {
   const auto* value = find(config, key, path);
   if (!value) return fallback;
-  const auto wanted = "must be a number from " + shown(low) + " to " + shown(high);
-  if (!value->is_number()) fail(path, key, wanted);
-  const auto number = value->get<double>();
-  if (!(number >= low && number <= high)) fail(path, key, wanted + ", not " + shown(number));
-  return number;
+  return number(*value, key, low, high, path);
 }
 
 bool config_bool(const Json& config, const std::string& key, bool fallback, const Path& path) {
@@ -83,6 +87,17 @@ std::vector<int64_t> config_integers(const Json& config, const std::string& key,
   std::vector<int64_t> numbers;
   for (const auto& element : list(*value, key, max_size, path))
     numbers.push_back(integer(element, key + "[" + std::to_string(numbers.size()) + "]", low, high, path));
+  return numbers;
+}
+
+std::vector<double> config_numbers(const Json& config, const std::string& key, double low, double high,
+                                   size_t max_size, const Path& path, const std::string& under) {
+  const auto* value = find(config, key, path);
+  if (!value) fail(path, under + key, "is missing");
+  std::vector<double> numbers;
+  for (const auto& element : list(*value, under + key, max_size, path))
+    numbers.push_back(
+        number(element, under + key + "[" + std::to_string(numbers.size()) + "]", low, high, path));
   return numbers;
 }
 

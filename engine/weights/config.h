@@ -21,10 +21,14 @@ bool config_bool(const Json& config, const std::string& key, bool fallback,
 std::string config_text(const Json& config, const std::string& key, const std::string& fallback,
                         const std::filesystem::path& path);
 
-/// Lists of 1 to `max_size` elements, each within the bounds.
+/// Lists of 1 to `max_size` elements, each within the bounds. `under` stands before the key in messages, for
+/// an object inside of the config; numbers have no fallback: an absent list is an Error.
 std::vector<int64_t> config_integers(const Json& config, const std::string& key,
                                      const std::vector<int64_t>& fallback, int64_t low, int64_t high,
                                      size_t max_size, const std::filesystem::path& path);
+std::vector<double> config_numbers(const Json& config, const std::string& key, double low, double high,
+                                   size_t max_size, const std::filesystem::path& path,
+                                   const std::string& under = "");
 std::vector<std::string> config_texts(const Json& config, const std::string& key,
                                       const std::vector<std::string>& fallback, size_t max_size,
                                       const std::filesystem::path& path);

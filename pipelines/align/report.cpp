@@ -37,6 +37,11 @@ Chart chart_of(const std::string& title, const std::string& y_label, std::vector
   return chart;
 }
 
+// A video as its frames in a row.
+at::Tensor side_by_side(const at::Tensor& frames_F3HW) {
+  return frames_F3HW.size(0) == 1 ? frames_F3HW[0] : image_grid(frames_F3HW, frames_F3HW.size(0));
+}
+
 GridPair pictures_of(const AlignSummary& s) {
   GridPair grid;
   grid.title = "Before and after";
@@ -47,8 +52,8 @@ GridPair pictures_of(const AlignSummary& s) {
     const auto at = static_cast<size_t>(i);
     PicturePair pair;
     pair.prompt = s.prompts[at];
-    pair.before_png = encode_png(s.before_BF3HW[i][0]);
-    pair.after_png = encode_png(s.after_BF3HW[i][0]);
+    pair.before_png = encode_png(side_by_side(s.before_BF3HW[i]));
+    pair.after_png = encode_png(side_by_side(s.after_BF3HW[i]));
     pair.before_score = s.before_scores[at];
     pair.after_score = s.after_scores[at];
     grid.pictures.push_back(std::move(pair));

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cstdio>
 #include <ctime>
 
 #include "engine/io/image.h"
@@ -95,13 +94,8 @@ void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor
   if (!frames_BF3HW.defined()) return;
   const auto folder = made(folder_ / "samples" / name);
   unsynced_.insert(folder);
-  const auto first_N3HW = frames_BF3HW.select(1, 0);
-  for (int64_t i = 0; i < first_N3HW.size(0); ++i) {
-    char file[32];
-    std::snprintf(file, sizeof file, "%05d.png", static_cast<int>(i));
-    write_png(folder / file, first_N3HW[i]);
-  }
-  const auto grid = image_grid(first_N3HW, 8);
+  write_pictures(folder, frames_BF3HW);
+  const auto grid = image_grid(frames_BF3HW.select(1, 0), 8);
   const auto png = encode_png(grid);
   write_file(folder / "grid.png", png);
   tensorboard_.image("samples/" + name, step, png, grid.size(2), grid.size(1));

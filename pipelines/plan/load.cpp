@@ -93,7 +93,7 @@ void plan_memory(const JobLoad& load, const ModelSize& size, double program_byte
     if (bytes > 0.0) plan.held.push_back({name, bytes});
   };
   hold("program", program_bytes);
-  hold("transformer", size.backbone.parameters * compute);
+  hold(size.backbone.name.c_str(), size.backbone.parameters * compute);
   hold("VAE", size.vae.parameters * vae);
   hold("policy, float32", trainable * kFloat);
   hold("optimizer's moments", trainable * 2.0 * kFloat);

@@ -12,6 +12,7 @@ namespace thalweg {
 PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, uint64_t seed)
     : model_(model), section_(section), lora_(section.has_lora) {
   if (lora_) {
+    require_lora_layers(model.lora_names());
     auto& lora = section_.lora;
     if (lora.targets.empty()) lora.targets = model.default_lora_targets();
     modules_ = linear_modules(model.specs(), lora.targets, "/model/lora/targets");
@@ -52,7 +53,7 @@ void PolicySpace::start_from_file(Adapter& adapter) {
 }
 
 Velocity PolicySpace::bind(const TensorMap& parameters) const {
-  const auto dtype = dtype_named(section_.dtype);
+  const auto dtype = model_.latent_dtype() == at::kDouble ? at::kDouble : dtype_named(section_.dtype);
   if (lora_) {
     const Adapter adapter{cast(parameters, dtype), lora_scale_};
     return model_.bind(model_.backbone(), &adapter);

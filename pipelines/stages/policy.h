@@ -1,5 +1,5 @@
-// Roles over one backbone. The policy's parameters are a LoRA pair a layer, or the whole backbone in float32;
-// each role (policy, old, average, reference) is a binding of named tensors.
+// Roles over one backbone. The policy's parameters are a LoRA pair a layer, or the whole backbone in float32
+// (float64 of an analytic model); each role (policy, old, average, reference) is a binding of named tensors.
 #pragma once
 
 #include "engine/models/flow_model.h"

@@ -71,6 +71,7 @@ Conditioning PromptEncoder::conditioning(const std::vector<std::string>& prompts
 
 PromptSet PromptEncoder::encode(PromptList list) const {
   auto encoded = conditioning(list.prompts);
+  encoded.metadata_json = list.metadata_json;
   return {std::move(list), std::move(encoded)};
 }
 

@@ -56,7 +56,7 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
     const auto x =
         in.initial_noise_NCFHW.defined()
             ? on_device(in.initial_noise_NCFHW.slice(0, begin * in.particles, end * in.particles), device)
-            : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes(), at::kFloat, device);
+            : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes(), in.model.latent_dtype(), device);
     batch.trajectory = in.sampler({in.velocity, in.schedule, batch.conditioning, x, slots, in.seed});
   }
   if (batch.trajectory.x0_BCFHW.size(0) < static_cast<int64_t>(batch.rows.size())) {

@@ -1,6 +1,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "engine/core/json.h"
+#include "engine/models/mixture/mixture_config.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
 #include "engine/models/vae/autoencoder_kl.h"
@@ -16,6 +17,12 @@ void config(std::string_view input) {
       case 't': {
         const auto c = parse_sd3_transformer_config(json, "config.json");
         require(c.width() % 4 == 0 && c.sample_size >= c.patch_size, "a transformer's sizes fit");
+        return;
+      }
+      case 'm': {
+        const auto c = parse_mixture_config(json, "config.json");
+        require(c.mixtures.size() == c.prompts.size() + 1 && c.components() <= 256,
+                "a mixture for each prompt");
         return;
       }
       case 'v': {

@@ -126,7 +126,8 @@ def report_data(folder):
 def results(folder):
     """All that a finished run leaves, but for times."""
     digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"lora": digest(folder / "pytorch_lora_weights.safetensors"),
+    weights = [folder / "pytorch_lora_weights.safetensors", *folder.glob("model/**/*.*")]
+    return {"weights": {str(path.relative_to(folder)): digest(path) for path in sorted(weights) if path.is_file()},
             "metrics": rows(folder / "metrics.jsonl"), "events": rows(folder / "events.jsonl"),
             "result": untimed(json.loads((folder / "result.json").read_text())), "report": report_data(folder),
             "samples": {str(path.relative_to(folder)): digest(path) for path in sorted(folder.glob("samples/*/*"))},

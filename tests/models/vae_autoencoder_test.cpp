@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/core/error.h"
 #include "engine/models/vae/autoencoder_kl.h"
@@ -105,6 +106,37 @@ TEST(AutoencoderKl, EveryParameterGetsItsGradient) {
     tensor.add_(direction, kStep);
     EXPECT_GT(slope, 0.0) << name;
     EXPECT_NEAR((above - below) / (2 * kStep), slope, 1e-5 * (1.0 + slope)) << name;
+  }
+}
+
+// Rewards of pictures are differentiated by the latents: in double precision by differences, in float32,
+// where passes are fused, against that.
+TEST(AutoencoderKl, LatentsGetTheirGradientFromFrozenWeights) {
+  for (const int64_t channels : {4, 16}) {  // 16: the pass that takes channels side by side
+    auto config = small_config();
+    config.block_out_channels = {channels, 2 * channels};
+    const auto gradient = [&](at::ScalarType dtype, const at::Tensor& z) {
+      const auto weights = random_weights(config, dtype);
+      const auto vae = AutoencoderKl::bind(config, Binder(weights, "weights"));
+      const auto x = z.to(dtype).requires_grad_();
+      return torch::autograd::grad({frames_from_pictures(vae.decode(x)).sin().sum()}, {x})[0];
+    };
+    const auto z = noise({2, 3, 3, 5});
+    const auto exact = gradient(at::kDouble, z);
+    ASSERT_GT(exact.abs().max().item<double>(), 1e-3);
+    EXPECT_LT((gradient(at::kFloat, z) - exact).abs().max().item<double>(),
+              1e-4 * exact.abs().max().item<double>());
+    const auto weights = random_weights(config, at::kDouble);
+    const auto vae = AutoencoderKl::bind(config, Binder(weights, "weights"));
+    for (int64_t i = 0; i < z.numel(); i += 7) {
+      auto direction = at::zeros_like(z);
+      direction.view({-1})[i] = 1e-5;
+      const auto value = [&](const at::Tensor& at) {
+        return frames_from_pictures(vae.decode(at)).sin().sum().item<double>();
+      };
+      const double slope = (value(z + direction) - value(z - direction)) / 2e-5;
+      EXPECT_NEAR(exact.reshape({-1})[i].item<double>(), slope, 1e-6 * (1.0 + std::abs(slope))) << i;
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <limits>
 
+#include "engine/core/device.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/stages/prompt_set.h"
 #include "tests/io/scratch.h"
@@ -313,6 +314,15 @@ TEST(PromptCache, DefaultFolderFollowsTheEnvironment) {
   EXPECT_EQ(with(nullptr, "/h"), "/h/.cache/thalweg/prompts");
   EXPECT_EQ(with(nullptr, nullptr), "");
   with(cache.empty() ? nullptr : cache.c_str(), home.empty() ? nullptr : home.c_str());
+}
+
+// Rewards at a noise level see the prompts' own fields as those of finished samples do.
+TEST_F(PromptEncoderTest, ConditioningCarriesThePromptsFields) {
+  const PromptEncoder encoder(model_, section_, observer_);
+  const auto set = encoder.encode({{"a", "b"}, {"{\"n\":1}", "{\"n\":2}"}});
+  EXPECT_EQ(set.conditioning.select({1, 1}).metadata_json, (Texts{"{\"n\":2}", "{\"n\":2}"}));
+  EXPECT_EQ(on_device(set.conditioning, at::kCPU).metadata_json, set.list.metadata_json);
+  EXPECT_TRUE(encoder.conditioning({""}).metadata_json.empty());
 }
 
 }  // namespace

@@ -186,7 +186,10 @@ TEST_F(Files, MoreThanTheEntryIsExported) {
 
 // One that must be told where its weights lie is tried up to its activation.
 TEST(Bundled, KeepTheContract) {
-  std::vector<std::pair<std::string, std::string>> plugins = {{"color", "{\"channel\":\"blue\"}"}};
+  std::vector<std::pair<std::string, std::string>> plugins = {
+      {"color", "{\"channel\":\"blue\"}"},
+      {"analytic", "{\"kind\":\"quadratic\",\"center\":0.3}"},
+      {"analytic", "{\"kind\":\"indicator\",\"threshold\":0.7}"}};
   const auto folder = std::filesystem::path(THALWEG_BUILD_DIR) / "plugins";
   for (const auto& entry : std::filesystem::directory_iterator(folder))
     plugins.emplace_back(entry.path().stem().string(), "{}");

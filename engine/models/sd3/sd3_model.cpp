@@ -1,7 +1,6 @@
 #include "engine/models/sd3/sd3_model.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 
 #include <algorithm>
 
@@ -91,7 +90,6 @@ class Sd3Model final : public FlowModel {
   }
 
   at::Tensor decode(const at::Tensor& latents_BCFHW) const override {
-    c10::NoGradGuard no_grad;
     const auto z = vae_.unscaled(latents_BCFHW.squeeze(2)).to(options_.vae_dtype);
     return at::clamp(vae_.decode(z).to(at::kFloat) * 0.5 + 0.5, 0.0, 1.0).unsqueeze(1);
   }
