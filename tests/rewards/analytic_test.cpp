@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/core/rng.h"
+#include "engine/models/mixture/mixture.h"
 #include "rewards/differentiable.h"
 #include "rewards/reward_model.h"
 #include "tests/rewards/fixtures.h"
@@ -72,6 +73,33 @@ TEST(AnalyticReward, GradientsAreThoseOfTheFormulas) {
   }
 }
 
+// log E[e^{c mean(x_0)} | x_t] by the posterior of each element, and its gradient by differences.
+TEST(AnalyticReward, TheSoftValueIsTheConditionalExpectation) {
+  const Mixture m{{0.6, 0.4}, {-1.5, 1.0}, {0.5, 0.35}};
+  const auto model = analytic({{"kind", "soft_linear"},
+                               {"scale", 20.0},
+                               {"weights", m.weights},
+                               {"means", m.means},
+                               {"stds", m.stds}},
+                              kOfLatents);
+  const auto exact = [&](const at::Tensor& x, const at::Tensor& sigma_B) {
+    const auto posterior = mixture_posterior(mixture_law(m), x, sigma_B.view({-1, 1, 1, 1, 1}));
+    const double c = 20.0 / 16.0;
+    return at::logsumexp(posterior.log_weights + c * posterior.means + 0.5 * c * c * posterior.variances, -1)
+        .flatten(1)
+        .sum(1);
+  };
+  auto input = latents_input(elements(1).requires_grad_());
+  input.sigmas_B = at::tensor({0.0, 0.25, 0.5, 0.75, 1.0}, at::kDouble);
+  const auto values = differentiable_score(model, input);
+  EXPECT_TRUE(at::allclose(values.squeeze(1).to(at::kDouble),
+                           exact(elements(1).to(at::kDouble), input.sigmas_B), 1e-5, 1e-5));
+  const auto gradient = torch::autograd::grad({values.sum()}, {input.latents_BCFHW})[0];
+  auto y = elements(1).to(at::kDouble).requires_grad_();
+  const auto wanted = torch::autograd::grad({exact(y, input.sigmas_B).sum()}, {y})[0];
+  EXPECT_TRUE(at::allclose(gradient.to(at::kDouble), wanted, 1e-4, 1e-5));
+}
+
 TEST(AnalyticReward, GradientsAreAbsentOrHidden) {
   EXPECT_TRUE(analytic(Json::object())->has_gradient());
   EXPECT_FALSE(analytic(Json::object())->gradient_is_of_latents());
@@ -99,6 +127,16 @@ TEST(AnalyticReward, RefusesAConfigurationAtItsPointer) {
   EXPECT_EQ(refused_at({{"kind", "quadratic"}, {"threshold", 1}}), "/rewards/0/config/threshold");
   EXPECT_EQ(refused_at({{"center", 1}}), "/rewards/0/config/center");
   EXPECT_EQ(refused_at({{"kinds", "linear"}}), "/rewards/0/config/kinds");
+  EXPECT_EQ(refused_at({{"kind", "soft_linear"}}), "/rewards/0/config/kind");  // of frames
+  const auto soft = [](const Json& weights, const Json& means, const Json& stds) {
+    const Json config = {{"kind", "soft_linear"}, {"weights", weights}, {"means", means}, {"stds", stds}};
+    return error_of([&] { analytic(config, kOfLatents); }).place;
+  };
+  EXPECT_EQ(soft({0.5, -0.5}, {0, 1}, {1, 1}), "/rewards/0/config/weights");
+  EXPECT_EQ(soft({0.5, 0.5}, {0, 1, 2}, {1, 1}), "/rewards/0/config/weights");
+  EXPECT_EQ(soft({0.5, 0.5}, {0, "1"}, {1, 1}), "/rewards/0/config/means");
+  EXPECT_EQ(soft({0.5, 0.5}, {0, 1}, {1, 0}), "/rewards/0/config/stds");
+  EXPECT_EQ(soft({0.5, 0.5}, {0, 1}, 3), "/rewards/0/config/stds");
 }
 
 }  // namespace
