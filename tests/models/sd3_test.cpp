@@ -1,9 +1,13 @@
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <set>
 
 #include "engine/core/error.h"
+#include "engine/core/rng.h"
+#include "engine/models/sd3/sd3_model.h"
 #include "engine/optim/gradients.h"
 #include "tests/golden/small_sd3.h"
 #include "tests/io/scratch.h"
@@ -186,6 +190,28 @@ TEST(Sd3Config, ReadsAndRefuses) {
   EXPECT_ERROR(parsed(R"(,"in_channels":4,"out_channels":8)"), "out_channels must equal in_channels");
   EXPECT_ERROR(parsed(R"(,"patch_size":0)"), "patch_size");
   EXPECT_ERROR(parsed(R"(,"sample_size":"64")"), "sample_size");
+}
+
+// Rewards of pictures lead latents through the whole decoder; whoever wants no gradient has a guard.
+TEST(Sd3Model, DecodingIsDifferentiableWhereLatentsAskForIt) {
+  const auto model = load_sd3("assets/models/tiny-sd3", {});
+  const auto shape = model->latent_shape(32, 32, 1);
+  const auto z = normal_noise(3, Purpose::data, {0, 1}, 0, shape.sizes()) * 0.5;
+  EXPECT_FALSE(model->decode(z).requires_grad());
+  const auto leaf = z.clone().requires_grad_();
+  {
+    c10::NoGradGuard no_grad;
+    EXPECT_FALSE(model->decode(leaf).requires_grad());
+  }
+  const auto value = [&](const at::Tensor& x) { return model->decode(x).to(at::kDouble).square().sum(); };
+  const auto gradient = torch::autograd::grad({value(leaf)}, {leaf})[0].to(at::kDouble);
+  ASSERT_EQ(gradient.sizes(), z.sizes());
+  // Along the gradient the value rises by its length: central differences, in float32.
+  const double length = gradient.norm().item<double>(), step = 1e-2;
+  const auto direction = (gradient / length * step).to(at::kFloat);
+  const double rise = (value(z + direction) - value(z - direction)).item<double>() / (2.0 * step);
+  ASSERT_GT(length, 1.0);
+  EXPECT_NEAR(rise, length, 0.02 * length);
 }
 
 }  // namespace
