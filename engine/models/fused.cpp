@@ -145,7 +145,8 @@ at::Tensor fused_group_norm_silu(const Norm& norm, const at::Tensor& x) {
   return y;
 }
 
-// Only the pretraining of an autoencoder differentiates it: the backward goes through ATen's operations.
+// The pretraining of an autoencoder differentiates it, and rewards of pictures do: the backward goes through
+// ATen's operations.
 struct GroupNormSiluFunction : torch::autograd::Function<GroupNormSiluFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, int64_t groups, double eps) {
@@ -157,12 +158,17 @@ struct GroupNormSiluFunction : torch::autograd::Function<GroupNormSiluFunction> 
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const at::AutoGradMode with_gradients(true);
-    variable_list inputs;
-    for (const auto& t : ctx->get_saved_variables()) inputs.push_back(t.detach().requires_grad_(true));
+    variable_list inputs, wanted;
+    for (const auto& t : ctx->get_saved_variables()) {
+      inputs.push_back(t.detach().requires_grad_(ctx->needs_input_grad(inputs.size())));
+      if (inputs.back().requires_grad()) wanted.push_back(inputs.back());
+    }
     const Norm norm{inputs[1], inputs[2], ctx->saved_data["groups"].toInt(),
                     ctx->saved_data["eps"].toDouble()};
-    auto result = torch::autograd::grad({at::silu(group_norm(norm, inputs[0]))}, inputs, {gradients[0]});
-    result.resize(result.size() + 2);  // groups and eps
+    const auto found = torch::autograd::grad({at::silu(group_norm(norm, inputs[0]))}, wanted, {gradients[0]});
+    variable_list result(5);  // x, weight, bias, groups, eps
+    for (size_t i = 0, k = 0; i < inputs.size(); ++i)
+      if (inputs[i].requires_grad()) result[i] = found[k++];
     return result;
   }
 };
