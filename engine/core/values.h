@@ -65,13 +65,16 @@ using Guidance = std::function<Velocity(Velocity)>;
 using RewardValue = std::function<at::Tensor(const at::Tensor& x_BCFHW, const Step&, const Conditioning&)>;
 
 /// What steering leaves beside the latents: G groups of `particles` samples in a row (B = G * particles).
+/// Rows T: the steps, then for particles the final samples.
 struct ParticleRecord {
   int64_t particles = 1;
-  at::Tensor log_weights_B;   // float64 on the CPU, up to a constant of the group; equal: fair samples
-  at::Tensor ancestors_B;     // int64: which of its group's first particles each one comes from
-  at::Tensor ess_TG;          // float64: effective sample size of each step, of particles or of candidates
-  at::Tensor survivors_TG;    // float64: share of particles or candidates that had offspring; 1: all kept
-  at::Tensor log_evidence_G;  // estimate of log E e^{lambda r}; undefined where a method has none
+  at::Tensor log_weights_B;     // float64 on the CPU, up to a constant of the group; equal: fair samples
+  at::Tensor ancestors_B;       // int64: which of its group's first particles each one comes from
+  at::Tensor ess_TG;            // float64: effective sample size of each step, of particles or of candidates
+  at::Tensor survivors_TG;      // float64: share of particles or candidates that had offspring; 1: all kept
+  at::Tensor log_evidence_G;    // estimate of log E e^{lambda r}; undefined where a method has none
+  at::Tensor unscored_TG = {};  // int64: particles or candidates that the reward did not score
+  at::Tensor rewards_B = {};    // float64: of x0, NaN: not scored; undefined where a method did not ask
 };
 
 /// A rollout. Stored latents are those of the trained steps and their successors only:

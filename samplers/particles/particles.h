@@ -1,0 +1,50 @@
+// The core of every method with particles: groups of N samples in a row whose log-weights are carried from
+// step to step, and resampled, group by group, where too few of them count.
+#pragma once
+
+#include "samplers/particles/resample.h"
+#include "samplers/sampler.h"
+
+namespace thalweg {
+
+struct ParticleOptions {
+  int64_t particles = 4;           // N, for each sample that is asked for
+  std::string resampling = "ssp";  // resampling_names()
+  double ess_threshold = 0.5;      // resample below this share of N; 1: whenever weights differ, 0: never
+  std::string selection = "draw";  // selection_names(): which particles are handed back
+};
+
+/// Log-weights, ancestors and log Z of G groups. A value that is NaN was not scored: its particle keeps the
+/// weight it had but has no offspring if its group is resampled in that step; a group none of whose particles
+/// was scored keeps particles and weights, and is counted.
+class Particles {
+ public:
+  /// B = G N samples, groups in a row.
+  Particles(const SamplerInput& input, const ParticleOptions& options);
+
+  /// Multiplies weights by e^log_factor_B (float64 on the CPU).
+  void weigh(const at::Tensor& log_factor_B);
+
+  /// Closes step `step`: resamples where the effective sample size is below the threshold. Returns the row
+  /// that each row now comes from, [B] on the CPU; undefined where nothing moved, so that nothing is copied.
+  at::Tensor resample(int64_t step);
+
+  /// Weighs the final samples and hands over what became of them. Here a sample that was not scored has
+  /// weight 0, unless its whole group has none. `rewards_B` of the final samples are kept; may be undefined.
+  ParticleRecord finish(const at::Tensor& log_factor_B, const at::Tensor& rewards_B);
+
+ private:
+  void close_step();
+  at::Tensor selection_weights() const;
+
+  SamplerInput input_;  // no copies: tensors and functions are shared
+  ParticleOptions options_;
+  Resampling resampling_;
+  at::Tensor log_weights_GN_, scored_GN_, ancestors_GN_, log_evidence_G_;
+  std::vector<at::Tensor> ess_, survivors_, unscored_;
+};
+
+/// Rows of x; x itself where `rows` is undefined.
+at::Tensor gathered(const at::Tensor& x, const at::Tensor& rows);
+
+}  // namespace thalweg

@@ -1,0 +1,235 @@
+// Particle methods against closed forms: steering_and_distillation.md, 12, T8 to T10, and their like for DAS
+// and SVDD, in one dimension and in 64.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "samplers/flow_sde.h"
+#include "samplers/particles/das.h"
+#include "samplers/particles/fk.h"
+#include "samplers/particles/guided_smc.h"
+#include "samplers/particles/select.h"
+#include "samplers/particles/svdd.h"
+#include "tests/samplers/particles_laboratory.h"
+
+namespace thalweg {
+namespace {
+
+constexpr double kTilt = 1.2;  // of every element
+
+const Mixture& base() {
+  static const Mixture mixture = reference_mixture();
+  return mixture;
+}
+
+Mixture tilted(double tilt = kTilt) {
+  return linear_tilt(base(), tilt).law;
+}
+
+RewardValue mean_reward() {
+  return linear_reward(1.0);
+}
+
+FkOptions fk(int64_t particles, int64_t interval) {
+  FkOptions o;
+  o.particles.particles = particles;
+  o.particles.ess_threshold = 1.0;
+  o.lambda = kTilt;
+  o.interval = interval;
+  return o;
+}
+
+TEST(ParticleLaboratory, LevelVelocityIsTheMixtures) {
+  const auto in = particle_input(base(), 7, 500, 12);
+  for (int64_t i = 0; i < 7; ++i) {
+    const auto step = step_at(in.schedule, i, in.slot_B);
+    const auto expected = velocity_of(base())(in.x_BCFHW, step, in.conditioning);
+    EXPECT_TRUE(at::allclose(in.velocity(in.x_BCFHW, step, in.conditioning), expected, 1e-12, 1e-12)) << i;
+  }
+}
+
+// T8.
+TEST(Fk, ReachesTheTiltWithEveryPotential) {
+  const auto in = particle_input(base(), 200, 20000, 1);
+  for (const auto& potential : potential_names()) {
+    // Five scorings for the potential of T8. Those that add up what has to be divided out again need more
+    // particles the more often they are scored: two.
+    auto o = fk(20000, potential == "diff" ? 40 : 100);
+    o.potential = potential;
+    const auto t = sample_fk(in, flow_sde(0.7), mean_reward(), o);
+    RecordProperty("w1_" + potential, std::to_string(weighted_w1(t, tilted())));
+    EXPECT_LT(weighted_w1(t, tilted()), 0.02) << potential;
+    // Without the last weights it is something else: only they make it exact.
+    EXPECT_GT(w1(t.x0_BCFHW, tilted()), 0.025) << potential;
+  }
+}
+
+TEST(Fk, ErrorFallsWithTheNumberOfParticles) {
+  const double target = mean_of(tilted());
+  std::vector<double> errors;
+  for (const int64_t n : {1, 4, 16, 64}) {
+    const auto in = particle_input(base(), 100, 19200, 2);
+    const auto t = sample_fk(in, flow_sde(0.7), mean_reward(), fk(n, 20));
+    // The expectation of a particle drawn by weight.
+    const auto weights = at::softmax(t.particles->log_weights_B.view({-1, n}), 1);
+    errors.push_back(target - (weights * t.x0_BCFHW.view({-1, n})).sum(1).mean().item<double>());
+    RecordProperty("bias_" + std::to_string(n), std::to_string(errors.back()));
+  }
+  EXPECT_NEAR(errors[0], target - mean_of(base()), 0.05);
+  EXPECT_NEAR(errors[1], target - 0.677, 0.05);
+  EXPECT_NEAR(errors[2], target - 0.928, 0.05);
+  EXPECT_LT(std::abs(errors[3]), 0.03);
+  for (size_t k = 1; k < errors.size(); ++k) EXPECT_LT(std::abs(errors[k]), std::abs(errors[k - 1]));
+}
+
+// T9, and that weights survive where resampling is skipped: at a threshold of 0 nothing else tilts anything.
+TEST(Fk, EvidenceIsUnbiasedWhateverIsResampled) {
+  const double z = std::exp(linear_tilt(base(), kTilt).log_evidence);
+  struct Case {
+    double threshold;
+    const char* resampling;
+  };
+  for (const auto& [threshold, resampling] : {Case{0.0, "ssp"}, Case{0.5, "ssp"}, Case{0.5, "systematic"},
+                                              Case{1.0, "ssp"}, Case{1.0, "multinomial"}}) {
+    auto o = fk(64, 30);
+    o.particles.ess_threshold = threshold;
+    o.particles.resampling = resampling;
+    const auto in = particle_input(base(), 150, 64 * 300, 3);
+    const auto t = sample_fk(in, flow_sde(0.7), mean_reward(), o);
+    const auto z_G = t.particles->log_evidence_G.exp();
+    const double error = z_G.std().item<double>() / std::sqrt(300.0);
+    EXPECT_NEAR(z_G.mean().item<double>(), z, 3.0 * error) << threshold << " " << resampling;
+    EXPECT_LT(error, 0.03);
+    const auto weights = at::softmax(t.particles->log_weights_B.view({-1, 64}), 1);
+    EXPECT_NEAR((weights * t.x0_BCFHW.view({-1, 64})).sum(1).mean().item<double>(), mean_of(tilted()), 0.06)
+        << threshold << " " << resampling;
+    // Never resampled: without its weights this is the base.
+    if (threshold == 0.0) EXPECT_NEAR(t.x0_BCFHW.mean().item<double>(), mean_of(base()), 0.05);
+    EXPECT_EQ((t.particles->survivors_TG == 1.0).all().item<bool>(), threshold == 0.0);
+  }
+}
+
+// T10: U = c x0hat is not log h, and the drift of sigma^2/2 grad U alone samples something else.
+TEST(GuidedSmc, WeightsCorrectAWrongPotential) {
+  const auto in = particle_input(base(), 200, 20000, 4);
+  GuidedSmcOptions o;
+  o.lambda = kTilt;
+  for (const auto& value : {"clean_estimate", "noisy_latents"}) {
+    o.value = value;
+    o.particles.particles = 20000;
+    const auto t = sample_guided_smc(in, flow_sde(0.7), mean_reward(), o);
+    RecordProperty(std::string("w1_") + value, std::to_string(weighted_w1(t, tilted())));
+    EXPECT_LT(weighted_w1(t, tilted()), 0.02) << value;
+    EXPECT_NEAR(t.particles->log_evidence_G.item<double>(), linear_tilt(base(), kTilt).log_evidence, 0.03);
+    o.particles.particles = 1;
+    EXPECT_GT(w1(sample_guided_smc(in, flow_sde(0.7), mean_reward(), o).x0_BCFHW, tilted()), 0.3) << value;
+  }
+}
+
+TEST(GuidedSmc, MayBeginLate) {
+  const auto in = particle_input(base(), 200, 20000, 14);
+  GuidedSmcOptions o;
+  o.lambda = kTilt;
+  o.begin = 120;
+  o.particles.particles = 20000;
+  EXPECT_LT(weighted_w1(sample_guided_smc(in, flow_sde(0.7), mean_reward(), o), tilted()), 0.02);
+}
+
+TEST(Das, WeightsCorrectTheTwist) {
+  const auto in = particle_input(base(), 200, 20000, 5);
+  DasOptions o;
+  o.lambda = kTilt;
+  for (const auto& value : {"clean_estimate", "noisy_latents"}) {
+    o.value = value;
+    o.particles.particles = 20000;
+    const auto t = sample_das(in, flow_sde(0.7), mean_reward(), o);
+    RecordProperty(std::string("w1_") + value, std::to_string(weighted_w1(t, tilted())));
+    EXPECT_LT(weighted_w1(t, tilted()), 0.02) << value;
+    EXPECT_NEAR(t.particles->log_evidence_G.item<double>(), linear_tilt(base(), kTilt).log_evidence, 0.03);
+    o.particles.particles = 1;
+    EXPECT_GT(w1(sample_das(in, flow_sde(0.7), mean_reward(), o).x0_BCFHW, tilted()), 0.3) << value;
+  }
+}
+
+TEST(Das, IsExactForTheSamplerOfFewSteps) {
+  // Ten steps do not sample the mixture; the weights tilt what they do sample. Its own base run, weighed by
+  // e^{lambda r}, says the same.
+  const auto in = particle_input(base(), 10, 40000, 15);
+  auto is = fk(40000, 1);
+  is.potential = "is";
+  const auto reference = sample_fk(in, flow_sde(0.7), mean_reward(), is);
+  DasOptions o;
+  o.lambda = kTilt;
+  o.particles.particles = 40000;
+  const auto t = sample_das(in, flow_sde(0.7), mean_reward(), o);
+  EXPECT_NEAR(weighted_mean(t), weighted_mean(reference), 0.02);
+  EXPECT_NEAR(t.particles->log_evidence_G.item<double>(), reference.particles->log_evidence_G.item<double>(),
+              0.02);
+  EXPECT_GT(weighted_w1(t, tilted()), 0.02);
+}
+
+TEST(Das, ScaleFollowsThePaper) {
+  EXPECT_EQ(das_scale(0.008, 0), 0.0);
+  EXPECT_NEAR(das_scale(0.008, 10), std::pow(1.008, 10) - 1.0, 1e-15);
+  EXPECT_LT(das_scale(0.008, 86), 1.0);
+  EXPECT_EQ(das_scale(0.008, 88), 1.0);
+  EXPECT_NEAR(das_tempering(100), 0.008, 1e-4);
+  EXPECT_NEAR(das_scale(das_tempering(8), 7), 1.0, 1e-12);
+}
+
+TEST(Svdd, IsExactWithSoftValues) {
+  SvddOptions o;
+  o.value = "noisy_latents";
+  o.temperature = 1.0;
+  std::vector<double> means;
+  for (const int64_t candidates : {1, 2, 16}) {
+    o.candidates = candidates;
+    const auto in = particle_input(base(), 100, 5000, 6);
+    const auto t = sample_svdd(in, flow_sde(std::sqrt(2.0)), linear_soft_value(base(), kTilt), o);
+    means.push_back(t.x0_BCFHW.mean().item<double>());
+    RecordProperty("mean_" + std::to_string(candidates), std::to_string(means.back()));
+  }
+  EXPECT_NEAR(means[0], mean_of(base()), 0.06);
+  EXPECT_GT(means[1], means[0] + 0.2);
+  EXPECT_NEAR(means[2], mean_of(tilted()), 0.06);
+}
+
+TEST(Svdd, TemperatureZeroTakesTheBest) {
+  const auto in = particle_input(base(), 50, 2000, 8);
+  SvddOptions o;
+  o.temperature = 0.0;
+  o.candidates = 8;
+  const auto t = sample_svdd(in, flow_sde(std::sqrt(2.0)), mean_reward(), o);
+  EXPECT_GT(t.x0_BCFHW.mean().item<double>(), 1.3);
+  EXPECT_TRUE((t.particles->ess_TG == 1.0).all().item<bool>());
+}
+
+// A reward of the mean of 64 elements, lambda = 0.3 * 64: each is tilted by 0.3.
+TEST(ManyDimensions, FkGuidedSmcAndDasReachTheTilt) {
+  constexpr double kEach = 0.3;
+  constexpr int64_t kElements = 64, kParticles = 2000;
+  const auto law = tilted(kEach);
+  const auto in = particle_input(base(), 100, kParticles, 7, {4, 1, 4, 4});
+  const double log_z = kElements * linear_tilt(base(), kEach).log_evidence;
+  const auto check = [&](const Trajectory& t, const char* name, double tolerance) {
+    RecordProperty(std::string("w1_") + name, std::to_string(weighted_w1(t, law)));
+    EXPECT_LT(weighted_w1(t, law), tolerance) << name;
+    EXPECT_NEAR(t.particles->log_evidence_G.item<double>(), log_z, 0.5) << name;
+  };
+  ParticleOptions particles;
+  particles.particles = kParticles;
+  FkOptions f{particles, kEach * kElements};
+  f.interval = 5;
+  check(sample_fk(in, flow_sde(0.7), mean_reward(), f), "fk", 0.06);
+  GuidedSmcOptions s{particles, kEach * kElements};
+  check(sample_guided_smc(in, flow_sde(0.7), mean_reward(), s), "guided_smc", 0.06);
+  DasOptions d{particles, kEach * kElements};
+  check(sample_das(in, flow_sde(0.7), mean_reward(), d), "das", 0.06);
+  // The base is far away.
+  f.lambda = 0.0;
+  EXPECT_GT(weighted_w1(sample_fk(in, flow_sde(0.7), mean_reward(), f), law), 0.4);
+}
+
+}  // namespace
+}  // namespace thalweg
