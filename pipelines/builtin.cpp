@@ -15,7 +15,7 @@
 #include "pipelines/pretrain.h"
 #include "pipelines/sample.h"
 #include "pipelines/score.h"
-#include "pipelines/steering/steering.h"
+#include "pipelines/steering/methods.h"
 #include "samplers/flow_ode.h"
 
 namespace thalweg {
@@ -112,7 +112,18 @@ const std::vector<SamplerRow>& sampler_table() {
 }
 
 const std::vector<SteeringRow>& steering_table() {
-  static const std::vector<SteeringRow> table = {};
+  static const std::vector<SteeringRow> table = {
+      best_of_n_row("best_of_n", "the best of N samples, by reward"),
+      fk_row("fk",
+             "Feynman-Kac steering: particles weighed by the rewards of their clean estimates; exact with "
+             "many"),
+      svdd_row("svdd", "soft value-based decoding: each step goes on with one of its candidates, by value"),
+      das_row("das", "particles that follow the reward's gradient, with the weights that make it exact"),
+      guided_smc_row(
+          "guided_smc",
+          "guidance by the reward's gradient with Jarzynski's weights: exact with many particles and "
+          "steps, for samplers that keep the marginals (not cps)"),
+  };
   return table;
 }
 

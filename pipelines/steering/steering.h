@@ -8,12 +8,22 @@
 
 #include "pipelines/sections.h"
 #include "samplers/kernel.h"
+#include "samplers/particles/best_of_n.h"
+#include "samplers/particles/das.h"
+#include "samplers/particles/fk.h"
+#include "samplers/particles/guided_smc.h"
+#include "samplers/particles/svdd.h"
 
 namespace thalweg {
 
 /// One entry. Each method keeps its own options; the name says which are meant.
 struct SteeringEntry {
   std::string name, pointer;
+  BestOfNOptions best_of_n = {};
+  FkOptions fk = {};
+  SvddOptions svdd = {};
+  DasOptions das = {};
+  GuidedSmcOptions guided_smc = {};
 };
 void describe(Fields& fields, SteeringEntry& entry);
 

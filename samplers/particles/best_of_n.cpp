@@ -1,6 +1,7 @@
 #include "samplers/particles/best_of_n.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include "samplers/particles/outlook.h"
 #include "samplers/particles/step.h"
@@ -9,6 +10,7 @@ namespace thalweg {
 
 Trajectory sample_best_of_n(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
                             const BestOfNOptions& o) {
+  const c10::NoGradGuard no_grad;
   auto x = in.x_BCFHW;
   Step step;
   for (int64_t i = 0; i < in.schedule.steps(); ++i) {

@@ -1,6 +1,7 @@
 #include "samplers/particles/das.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 
@@ -29,6 +30,7 @@ double das_scale(double gamma, int64_t index) {
 
 Trajectory sample_das(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
                       const DasOptions& o) {
+  const c10::NoGradGuard no_grad;
   const auto outlook = outlook_named(o.value);
   const double gamma = o.tempering > 0.0 ? o.tempering : das_tempering(in.schedule.steps());
   Particles particles(in, o.particles);

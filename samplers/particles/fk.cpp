@@ -1,6 +1,7 @@
 #include "samplers/particles/fk.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include "samplers/particles/outlook.h"
 #include "samplers/particles/step.h"
@@ -91,6 +92,7 @@ const std::vector<std::string>& potential_names() {
 
 Trajectory sample_fk(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
                      const FkOptions& o) {
+  const c10::NoGradGuard no_grad;
   const auto& row = potential_named(o.potential);
   const auto outlook = outlook_named(o.value);
   const int64_t steps = in.schedule.steps();

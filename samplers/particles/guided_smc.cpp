@@ -1,6 +1,7 @@
 #include "samplers/particles/guided_smc.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include "samplers/particles/outlook.h"
 #include "samplers/particles/step.h"
@@ -9,6 +10,7 @@ namespace thalweg {
 
 Trajectory sample_guided_smc(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
                              const GuidedSmcOptions& o) {
+  const c10::NoGradGuard no_grad;
   const auto outlook = outlook_named(o.value);
   const int64_t steps = in.schedule.steps();
   Particles particles(in, o.particles);

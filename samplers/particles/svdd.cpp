@@ -1,6 +1,7 @@
 #include "samplers/particles/svdd.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -166,6 +167,7 @@ class CandidateRecord {
 
 Trajectory sample_svdd(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
                        const SvddOptions& o) {
+  const c10::NoGradGuard no_grad;
   TORCH_CHECK(o.candidates > 0 && o.at_once > 0, "there must be a candidate");
   const int64_t end = o.window_size == 0 ? in.schedule.steps() : o.window_begin + o.window_size;
   Chooser chooser(in, kernel, reward, o);

@@ -1,0 +1,54 @@
+#include "pipelines/steering/keys.h"
+
+#include "engine/core/error.h"
+#include "samplers/particles/outlook.h"
+#include "samplers/particles/select.h"
+
+namespace thalweg {
+
+void describe_particles(Fields& f, ParticleOptions& o) {
+  f.integer({"particles", "samples drawn together for one that is asked for; 1 is the sampler alone"},
+            o.particles, 1, 1024);
+  f.choice(
+      {"resampling",
+       "how offspring are drawn; systematic and ssp round the expected number down or up, multinomial is "
+       "noisier"},
+      o.resampling, resampling_names());
+  f.number({"ess_threshold",
+            "particles are resampled where their effective sample size is below this share of them; 1: "
+            "whenever weights differ, 0: never"},
+           o.ess_threshold, 0.0, 1.0);
+  f.choice({"returned",
+            "which particles are handed back: one drawn by weight, the one with the highest reward, or all "
+            "with their weights"},
+           o.selection, selection_names());
+}
+
+void describe_lambda(Fields& f, double& lambda) {
+  f.number({"lambda", "strength: samples of p(x) e^(lambda reward) are drawn"}, lambda, 0.0, 1e6);
+}
+
+void describe_value(Fields& f, std::string& value) {
+  f.choice(
+      {"value", "what is scored before the end: the clean estimate, or the noisy latents (process rewards)"},
+      value, outlook_names());
+}
+
+void describe_window(Fields& f, const char* doc, int64_t& begin, int64_t& size) {
+  f.object({"window", doc}, [&](Fields& w) {
+    w.integer({"begin", "first step"}, begin, 0, 999);
+    w.integer({"size", "number of steps; 0: to the end"}, size, 0, 1000);
+  });
+}
+
+void check_window(int64_t begin, int64_t size, int64_t steps, const std::string& pointer) {
+  const auto last = ", the last step is " + std::to_string(steps - 1);
+  if (begin >= steps)
+    throw Error(pointer + "/window/begin", "is outside of the schedule: " + std::to_string(begin) + last);
+  if (begin + size > steps)
+    throw Error(pointer + "/window/size", "reaches outside of the schedule: " + std::to_string(size) +
+                                              " steps from step " + std::to_string(begin) + last +
+                                              "; 0 is to the end");
+}
+
+}  // namespace thalweg

@@ -1,0 +1,25 @@
+// Keys that steering methods share.
+#pragma once
+
+#include <string>
+
+#include "engine/core/fields.h"
+#include "samplers/particles/particles.h"
+
+namespace thalweg {
+
+/// "particles", "resampling", "ess_threshold", "returned".
+void describe_particles(Fields& fields, ParticleOptions& particles);
+/// "lambda": the tilt e^{lambda r}.
+void describe_lambda(Fields& fields, double& lambda);
+
+/// "value": what is scored of a noisy state (outlook_names()).
+void describe_value(Fields& fields, std::string& value);
+
+/// "window": {"begin", "size"}, in steps of the schedule; size 0: to the end.
+void describe_window(Fields& fields, const char* doc, int64_t& begin, int64_t& size);
+
+/// Throws Error below `pointer` for a window that reaches outside of `steps` steps.
+void check_window(int64_t begin, int64_t size, int64_t steps, const std::string& pointer);
+
+}  // namespace thalweg

@@ -1,0 +1,90 @@
+// Keys of the particle methods in a job, and what is wrong with them.
+#include <gtest/gtest.h>
+
+#include "engine/core/error.h"
+#include "engine/core/fields.h"
+#include "pipelines/steering/steering.h"
+
+namespace thalweg {
+namespace {
+
+SteeringEntry read_entry(const Json& json) {
+  SteeringEntry entry;
+  read_fields(json, "/steering/0", [&](Fields& f) { describe(f, entry); });
+  return entry;
+}
+
+const SteeringRow& row_of(const std::string& name) {
+  for (const auto& row : steering_table())
+    if (name == row.name) return row;
+  throw std::runtime_error(name + " is not in the table");
+}
+
+// The place of the error that the keys make, with ten steps.
+std::string place_of_error(const Json& json) {
+  try {
+    const auto entry = read_entry(json);
+    row_of(entry.name).check(entry, 10);
+  } catch (const Error& error) {
+    return error.place();
+  }
+  return "none";
+}
+
+TEST(ParticleKeys, AreRead) {
+  const auto fk = read_entry({{"name", "fk"},
+                              {"lambda", 3.5},
+                              {"particles", 8},
+                              {"potential", "max"},
+                              {"interval", 2},
+                              {"window", {{"begin", 1}, {"size", 4}}},
+                              {"resampling", "systematic"},
+                              {"ess_threshold", 0.25},
+                              {"returned", "all"},
+                              {"value", "noisy_latents"}});
+  EXPECT_EQ(fk.fk.lambda, 3.5);
+  EXPECT_EQ(fk.fk.potential, "max");
+  EXPECT_EQ(fk.fk.window_begin + fk.fk.window_size + fk.fk.interval, 7);
+  EXPECT_EQ(fk.fk.particles.particles, 8);
+  EXPECT_EQ(fk.fk.particles.resampling, "systematic");
+  EXPECT_EQ(fk.fk.particles.ess_threshold, 0.25);
+  EXPECT_EQ(fk.fk.particles.selection, "all");
+  EXPECT_EQ(row_of("fk").particles(fk), 8);
+  EXPECT_TRUE(row_of("fk").needs(fk).noisy_latents);
+  EXPECT_FALSE(row_of("fk").needs(fk).reward_gradient);
+  EXPECT_EQ(read_entry({{"name", "svdd"}, {"temperature", 0.0}, {"candidates", 3}}).svdd.candidates, 3);
+  EXPECT_EQ(read_entry({{"name", "das"}, {"tempering", 0.01}}).das.tempering, 0.01);
+  for (const auto* name : {"das", "guided_smc"})
+    EXPECT_TRUE(row_of(name).needs(read_entry({{"name", name}})).reward_gradient) << name;
+  EXPECT_FALSE(row_of("best_of_n").needs(read_entry({{"name", "best_of_n"}})).noise);
+}
+
+TEST(ParticleKeys, MistakesAreNamed) {
+  for (const auto* name : {"fk", "das", "guided_smc", "best_of_n"})
+    EXPECT_EQ(place_of_error({{"name", name}, {"particles", 0}}), "/steering/0/particles") << name;
+  for (const auto* name : {"fk", "das", "guided_smc"}) {
+    EXPECT_EQ(place_of_error({{"name", name}, {"lambda", -1.0}}), "/steering/0/lambda") << name;
+    EXPECT_EQ(place_of_error({{"name", name}, {"resampling", "residual"}}), "/steering/0/resampling") << name;
+    EXPECT_EQ(place_of_error({{"name", name}, {"ess_threshold", 1.5}}), "/steering/0/ess_threshold") << name;
+    EXPECT_EQ(place_of_error({{"name", name}, {"returned", "worst"}}), "/steering/0/returned") << name;
+    EXPECT_EQ(place_of_error({{"name", name}, {"value", "x0"}}), "/steering/0/value") << name;
+  }
+  for (const auto* name : {"fk", "svdd"}) {
+    const auto window = [&](int begin, int size) {
+      return place_of_error({{"name", name}, {"window", {{"begin", begin}, {"size", size}}}});
+    };
+    EXPECT_EQ(window(9, 0), "none") << name;
+    EXPECT_EQ(window(4, 6), "none") << name;
+    EXPECT_EQ(window(10, 0), "/steering/0/window/begin") << name;
+    EXPECT_EQ(window(4, 7), "/steering/0/window/size") << name;
+  }
+  EXPECT_EQ(place_of_error({{"name", "guided_smc"}, {"begin", 10}}), "/steering/0/begin");
+  EXPECT_EQ(place_of_error({{"name", "fk"}, {"interval", 0}}), "/steering/0/interval");
+  EXPECT_EQ(place_of_error({{"name", "fk"}, {"potential", "sum"}}), "/steering/0/potential");
+  EXPECT_EQ(place_of_error({{"name", "svdd"}, {"candidates", 0}}), "/steering/0/candidates");
+  EXPECT_EQ(place_of_error({{"name", "svdd"}, {"temperature", -0.1}}), "/steering/0/temperature");
+  EXPECT_EQ(place_of_error({{"name", "das"}, {"tempering", -0.1}}), "/steering/0/tempering");
+}
+
+}  // namespace
+}  // namespace thalweg
