@@ -47,6 +47,7 @@ Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, c
   };
   add("ess", mean_over_groups(batches, &ParticleRecord::ess_TG));
   add("survivors", mean_over_groups(batches, &ParticleRecord::survivors_TG));
+  add("unscored", mean_over_groups(batches, &ParticleRecord::unscored_TG));
   add("unique_ancestors", unique_ancestors(batches));
   add("log_evidence", mean_over_groups(batches, &ParticleRecord::log_evidence_G));
   return summary;

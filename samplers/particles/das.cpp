@@ -39,19 +39,23 @@ Trajectory sample_das(const SamplerInput& in, const Kernel& kernel, const Reward
   Step step;
   for (int64_t i = 0; i < in.schedule.steps(); ++i) {
     step = step_of(kernel, in.schedule, i, in.slot_B, x.device());
-    const auto state = outlook.at_state(in.velocity, reward, x, step, in.conditioning, WithGradient::yes);
+    const double std = step.kernel.std;
+    const auto with_gradient = std > 0.0 && o.lambda > 0.0 ? WithGradient::yes : WithGradient::no;
+    const auto state = outlook.at_state(in.velocity, reward, x, step, in.conditioning, with_gradient);
     const auto twist_now_B = state.value_B * (o.lambda * das_scale(gamma, i));
     particles.weigh(twist_now_B - twist_B);
     // What was not scored keeps its twist: any twist is exact, as long as the weights know it.
     twist_B = at::where(twist_now_B.isfinite(), twist_now_B, twist_B);
     const auto rows = particles.resample(i);
     twist_B = gathered(twist_B, rows);
-    const auto g = gathered(state.gradient_BCFHW, rows) * (o.lambda * das_scale(gamma, i + 1));
-    const double std = step.kernel.std;
     const auto noise = transition_noise(in, x, step);
-    const auto v = pushed(gathered(state.v_BCFHW, rows), g, std * std, step.kernel);
+    auto v = gathered(state.v_BCFHW, rows);
+    if (with_gradient == WithGradient::yes) {
+      const auto g = gathered(state.gradient_BCFHW, rows) * (o.lambda * das_scale(gamma, i + 1));
+      v = pushed(v, g, std * std, step.kernel);
+      particles.weigh(log_ratio(noise, g, std));
+    }
     x = next_latents(gathered(x, rows), v, noise, step.kernel);
-    if (std > 0.0) particles.weigh(log_ratio(noise, g, std));
   }
   const auto reward_B = final_rewards(reward, x, step, in.conditioning);
   Trajectory trajectory;

@@ -11,7 +11,10 @@
 namespace thalweg {
 
 Particles::Particles(const SamplerInput& input, const ParticleOptions& options)
-    : input_(input), options_(options), resampling_(resampling_named(options.resampling)) {
+    : options_(options),
+      seed_(input.seed),
+      slot_B_(input.slot_B),
+      resampling_(resampling_named(options.resampling)) {
   const auto batch = static_cast<int64_t>(input.slot_B.size()), n = options.particles;
   TORCH_CHECK(n > 0 && batch % n == 0, batch, " samples are no groups of ", n, " particles");
   log_weights_GN_ = at::zeros({batch / n, n}, at::kDouble);
@@ -53,8 +56,8 @@ at::Tensor Particles::resample(int64_t step) {
       const auto g = chosen.const_data_ptr<int64_t>()[k];
       const auto* w = weights.const_data_ptr<double>() + k * n;
       const auto offspring = resampling_({w, w + n}, [&](int64_t p) {
-        const auto slot = static_cast<uint64_t>(input_.slot_B[static_cast<size_t>(g * n + p)]);
-        return random_uniform(input_.seed, Purpose::resampling, slot, static_cast<uint64_t>(step));
+        const auto slot = static_cast<uint64_t>(slot_B_[static_cast<size_t>(g * n + p)]);
+        return random_uniform(seed_, Purpose::resampling, slot, static_cast<uint64_t>(step));
       });
       const auto dead = std::count(offspring.begin(), offspring.end(), 0);
       if (dead == 0) continue;

@@ -37,8 +37,9 @@ class Particles {
   void close_step();
   at::Tensor selection_weights() const;
 
-  SamplerInput input_;  // no copies: tensors and functions are shared
   ParticleOptions options_;
+  uint64_t seed_;
+  std::vector<int64_t> slot_B_;
   Resampling resampling_;
   at::Tensor log_weights_GN_, scored_GN_, ancestors_GN_, log_evidence_G_;
   std::vector<at::Tensor> ess_, survivors_, unscored_;

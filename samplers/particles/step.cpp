@@ -26,7 +26,7 @@ at::Tensor transition_noise(const SamplerInput& in, const at::Tensor& x, const S
 }
 
 at::Tensor pushed(const at::Tensor& v, const at::Tensor& g, double shift, const KernelStep& step) {
-  return shift == 0.0 ? v : at::add(v, g, shift / step.v_scale);
+  return at::add(v, g, shift / step.v_scale);
 }
 
 }  // namespace thalweg

@@ -127,13 +127,18 @@ TEST(GuidedSmc, WeightsCorrectAWrongPotential) {
   }
 }
 
-TEST(GuidedSmc, MayBeginLate) {
+TEST(GuidedSmc, MayBeginLateAndGoWithoutNoise) {
   const auto in = particle_input(base(), 200, 20000, 14);
   GuidedSmcOptions o;
   o.lambda = kTilt;
   o.begin = 120;
   o.particles.particles = 20000;
   EXPECT_LT(weighted_w1(sample_guided_smc(in, flow_sde(0.7), mean_reward(), o), tilted()), 0.02);
+  o.begin = 0;
+  const Kernel noisy_middle = [](const Schedule& schedule, int64_t i) {
+    return i < 40 || i >= 160 ? euler(schedule, i) : flow_sde(0.7)(schedule, i);
+  };
+  EXPECT_LT(weighted_w1(sample_guided_smc(in, noisy_middle, mean_reward(), o), tilted()), 0.02);
 }
 
 TEST(Das, WeightsCorrectTheTwist) {

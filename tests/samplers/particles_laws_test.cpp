@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -234,6 +235,44 @@ TEST(ParticleLaws, LineagesAreRecorded) {
     for (int64_t b = 0; b < a; ++b) EXPECT_FALSE(at::equal(noisy.x0_BCFHW[a], noisy.x0_BCFHW[b]));
 }
 
+// Without resampling the effective sample sizes are those of the products of potentials, worked out here from
+// the rewards that were seen.
+TEST(ParticleLaws, PotentialsAreThoseOfThePaper) {
+  const double lambda = 3.0;
+  const auto in = groups_of(5, {0, 1});
+  const std::vector<std::pair<std::string, std::function<double(const std::vector<double>&)>>> potentials = {
+      {"diff", [](const auto& r) { return r.size() == 1 ? r[0] : r.back() - r[r.size() - 2]; }},
+      {"max", [](const auto& r) { return *std::max_element(r.begin(), r.end()); }},
+      {"add", [](const auto& r) { return std::accumulate(r.begin(), r.end(), 0.0); }},
+      {"rt", [](const auto& r) { return r.back(); }}};
+  for (const auto& [name, potential] : potentials) {
+    std::vector<at::Tensor> seen;
+    const RewardValue reward = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
+      seen.push_back(wavy(x, step, c));
+      return seen.back();
+    };
+    const auto t =
+        sample_fk(in, flow_sde(0.7), reward, {particles(5, "ssp", 0.0), lambda, name, "clean_estimate", 1});
+    ASSERT_EQ(seen.size(), static_cast<size_t>(kSteps + 1));
+    std::vector<double> log_weights(10);
+    for (int64_t i = 0; i < kSteps; ++i)
+      for (int64_t g = 0; g < 2; ++g) {
+        double sum = 0.0, squares = 0.0;
+        for (int64_t b = 5 * g; b < 5 * g + 5; ++b) {
+          std::vector<double> rewards;
+          for (int64_t k = 0; k <= i; ++k) rewards.push_back(seen[static_cast<size_t>(k)][b].item<double>());
+          auto& log_weight = log_weights[static_cast<size_t>(b)];
+          log_weight += lambda * potential(rewards);
+          sum += std::exp(log_weight);
+          squares += std::exp(2.0 * log_weight);
+        }
+        EXPECT_NEAR(t.particles->ess_TG[i][g].item<double>(), sum * sum / squares, 1e-9) << name << " " << i;
+      }
+    EXPECT_TRUE(at::allclose(t.particles->log_weights_B, lambda * seen.back(), 1e-10, 1e-10)) << name;
+    EXPECT_TRUE(at::equal(t.particles->rewards_B, seen.back()));
+  }
+}
+
 struct Calls {
   int64_t velocity = 0, reward = 0;
 };
@@ -282,6 +321,26 @@ TEST(ParticleLaws, NothingIsAskedTwice) {
       kSteps, 2 * (kSteps - 3) + 1, "guided_smc of noisy latents");
   expect([](const auto& i, const auto& k, const auto& r) { return sample_best_of_n(i, k, r, {4}); }, kSteps,
          1, "best_of_n");
+  // The gradient only where the step draws noise.
+  int64_t gradients = 0, velocities = 0;
+  auto counted_in = in;
+  counted_in.velocity = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
+    ++velocities;
+    return in.velocity(x, step, c);
+  };
+  const RewardValue counted = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
+    gradients += x.requires_grad();
+    return wavy(x, step, c);
+  };
+  const Kernel late = [](const Schedule& schedule, int64_t i) {
+    return i < 3 ? euler(schedule, i) : flow_sde(0.7)(schedule, i);
+  };
+  sample_das(counted_in, late, counted, {particles(4)});
+  EXPECT_EQ(velocities, kSteps);
+  EXPECT_EQ(gradients, kSteps - 3);
+  sample_guided_smc(counted_in, late, counted, {particles(4)});
+  EXPECT_EQ(velocities, kSteps + (2 * kSteps - 1) - 3);
+  EXPECT_EQ(gradients, 2 * (kSteps - 3));
   const auto svdd = [](const std::string& value, int64_t begin) -> Method {
     return [=](const auto& i, const auto& k, const auto& r) {
       return sample_svdd(i, k, r, {5, 0.1, value, begin, 0, 2});
