@@ -8,7 +8,8 @@ namespace thalweg {
 
 enum class WithGradient { no, yes };
 
-/// What is known at x_t before a step. Nothing here is part of a graph.
+/// What is known at x_t before a step. Nothing here is part of a graph, but for v where the gradient is asked
+/// for at an x that is: whoever differentiates outside then goes through the velocity as well.
 struct Lookahead {
   at::Tensor v_BCFHW, x0_BCFHW;  // the velocity, and the clean estimate x - t v
   at::Tensor value_B;            // float64 on the CPU; NaN: not scored
@@ -25,5 +26,9 @@ Lookahead look_ahead(const Velocity& velocity, const RewardValue& reward, const 
 /// velocity.
 Lookahead look_at(const Velocity& velocity, const RewardValue& reward, const at::Tensor& x_BCFHW,
                   const Step& step, const Conditioning& conditioning, WithGradient with_gradient);
+
+/// d sum(value_B) / d x, with 0 for samples that are not scored or whose gradient is not finite: samples are
+/// apart, so that each row is the gradient of its own value.
+at::Tensor reward_slope(const at::Tensor& value_B, const at::Tensor& x_BCFHW, bool keep_graph = false);
 
 }  // namespace thalweg

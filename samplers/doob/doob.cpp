@@ -1,0 +1,224 @@
+#include "samplers/doob/doob.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/core/rng.h"
+#include "samplers/doob/candidates.h"
+#include "samplers/doob/weights.h"
+#include "samplers/flow_algebra.h"
+#include "samplers/particles/step.h"
+
+namespace thalweg {
+namespace {
+
+class DoobSampler {
+ public:
+  using Form = at::Tensor (DoobSampler::*)(const at::Tensor& x, const Step& step);
+
+  DoobSampler(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward, const DoobOptions& o);
+
+  at::Tensor next(const at::Tensor& x, int64_t index) {
+    const auto step = step_of(context_.kernel, in_.schedule, index, in_.slot_B, x.device());
+    if (!steers(step)) {
+      record(at::ones({x.size(0)}, at::kDouble), 1.0, at::zeros({x.size(0)}, at::kLong));
+      return own_step(x, velocity_at(x, step), step);
+    }
+    return index >= greedy_begin_ ? greedy(x, step) : (this->*form_)(x, step);
+  }
+
+  Trajectory finished(const at::Tensor& x);
+
+  at::Tensor pick(const at::Tensor& x, const Step& step);
+  at::Tensor drift(const at::Tensor& x, const Step& step);
+  at::Tensor vjp(const at::Tensor& x, const Step& step);
+
+ private:
+  bool steers(const Step& step) const;
+  /// At the sampler's own x; what the look ahead already knows is not asked for again.
+  at::Tensor velocity_at(const at::Tensor& x, const Step& step);
+  at::Tensor own_step(const at::Tensor& x, const at::Tensor& v, const Step& step) const {
+    return next_latents(x, v, transition_noise(in_, x, step), step.kernel);
+  }
+  at::Tensor greedy(const at::Tensor& x, const Step& step);
+  struct Scored {
+    at::Tensor mean;
+    Candidates candidates;
+    CandidateWeights weights;
+  };
+  Scored scored(const at::Tensor& x, const at::Tensor& v, const Step& step, double survivors);
+  at::Tensor go_on_with(const at::Tensor& index_B, const Scored& scored, const Step& step);
+  void record(at::Tensor ess_B, double survivors, at::Tensor unscored_B);
+
+  const SamplerInput& in_;
+  const DoobOptions& o_;
+  DoobContext context_;
+  Form form_;
+  int64_t greedy_begin_;
+  at::Tensor v_;  // at the current x, where the look ahead has left it
+  std::vector<at::Tensor> ess_, survivors_, unscored_;
+};
+
+constexpr std::pair<const char*, DoobSampler::Form> kForms[] = {
+    {"pick", &DoobSampler::pick}, {"drift", &DoobSampler::drift}, {"vjp", &DoobSampler::vjp}};
+
+DoobSampler::Form form_named(const std::string& name) {
+  for (const auto& [form, function] : kForms)
+    if (name == form) return function;
+  TORCH_CHECK(false, "knows no form \"", name, "\"");
+}
+
+DoobSampler::DoobSampler(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
+                         const DoobOptions& o)
+    : in_(in),
+      o_(o),
+      context_{in, kernel, reward, o},
+      form_(form_named(o.form)),
+      greedy_begin_((o.window_size == 0 ? in.schedule.steps() : o.window_begin + o.window_size) -
+                    o.greedy_tail) {}
+
+bool DoobSampler::steers(const Step& step) const {
+  const bool noisy = o_.form == "vjp" && in_.schedule.sigmas.at(static_cast<size_t>(step.index)) >= 1.0;
+  return o_.candidates > 1 && o_.gamma != 0.0 && step.kernel.std > 0.0 &&
+         in_window(step.index, o_.window_begin, o_.window_size) && !noisy;
+}
+
+at::Tensor DoobSampler::velocity_at(const at::Tensor& x, const Step& step) {
+  return v_.defined() ? std::exchange(v_, {}) : in_.velocity(x, step, in_.conditioning);
+}
+
+// Candidates around the step's mean, and their weights.
+DoobSampler::Scored DoobSampler::scored(const at::Tensor& x, const at::Tensor& v, const Step& step,
+                                        double survivors) {
+  const auto mean = transition(x, v, step.kernel).mean_BCFHW;
+  auto candidates = draw_candidates(context_, x, v, mean, step);
+  auto weights = candidate_weights(candidates.reward_BM, o_.temperature, o_.normalize);
+  record(weights.ess_B, survivors, at::logical_not(weights.scored_BM).sum(1));
+  return {mean, std::move(candidates), std::move(weights)};
+}
+
+at::Tensor DoobSampler::go_on_with(const at::Tensor& index_B, const Scored& s, const Step& step) {
+  const auto next = at::add(s.mean, noise_of(s.candidates, index_B), step.kernel.std);
+  const auto any_B = s.weights.scored_BM.any(1);
+  if (any_B.all().item<bool>()) {
+    v_ = velocity_of(s.candidates, index_B);
+    return next;
+  }
+  const auto own = at::add(s.mean, transition_noise(in_, next, step), step.kernel.std);
+  return at::where(any_B.to(next.device()).view({-1, 1, 1, 1, 1}), next, own);
+}
+
+at::Tensor DoobSampler::pick(const at::Tensor& x, const Step& step) {
+  const auto s = scored(x, velocity_at(x, step), step, 1.0 / static_cast<double>(o_.candidates));
+  std::vector<double> uniform;
+  for (const auto slot : in_.slot_B)
+    uniform.push_back(random_uniform(in_.seed, Purpose::resampling, static_cast<uint64_t>(slot),
+                                     static_cast<uint64_t>(step.index)));
+  const auto below = s.weights.weights_BM.cumsum(1);
+  // Over the last sum, which rounding may leave short of 1: never past the last candidate with a weight.
+  const auto passed = below / below.slice(1, -1) <= at::tensor(uniform, at::kDouble).unsqueeze(1);
+  return go_on_with(passed.sum(1), s, step);
+}
+
+at::Tensor DoobSampler::greedy(const at::Tensor& x, const Step& step) {
+  const auto s = scored(x, velocity_at(x, step), step, 1.0 / static_cast<double>(o_.candidates));
+  const auto known = at::where(s.weights.scored_BM, s.candidates.reward_BM, -INFINITY);
+  return go_on_with(known.argmax(1), s, step);
+}
+
+// n/(n-1) sum_m (w_m - 1/n) z_m over the n candidates that are scored: the covariance of weight and noise,
+// unbiased to first order. The mean of mirror images is no estimate, so it costs no degree of freedom.
+at::Tensor pull(const Candidates& candidates, const CandidateWeights& weights, bool antithetic) {
+  const auto count_B = weights.scored_BM.sum(1, true, at::kDouble).clamp_min(1.0);
+  const auto centred = at::where(weights.scored_BM, weights.weights_BM - 1.0 / count_B, 0.0);
+  return noise_sum(candidates, antithetic ? centred : centred * (count_B / (count_B - 1.0).clamp_min(1.0)));
+}
+
+at::Tensor DoobSampler::drift(const at::Tensor& x, const Step& step) {
+  const auto s = scored(x, velocity_at(x, step), step, 1.0);
+  const auto noise =
+      at::add(transition_noise(in_, x, step), pull(s.candidates, s.weights, o_.antithetic), o_.gamma);
+  return at::add(s.mean, noise, step.kernel.std);
+}
+
+at::Tensor DoobSampler::vjp(const at::Tensor& x, const Step& step) {
+  const auto leaf = x.detach().requires_grad_();
+  at::Tensor v_graph;
+  {
+    const c10::AutoGradMode on(true);
+    v_graph = in_.velocity(leaf, step, in_.conditioning);
+  }
+  const auto v = v_graph.detach();
+  const auto s = scored(x, v, step, 1.0);
+  const auto u = pull(s.candidates, s.weights, o_.antithetic) / step.kernel.std;
+  const auto g = mean_vjp(v_graph, leaf, u, step.kernel);
+  return own_step(x, guided(v, g * o_.gamma, step), step);
+}
+
+void DoobSampler::record(at::Tensor ess_B, double survivors, at::Tensor unscored_B) {
+  survivors_.push_back(at::full_like(ess_B, survivors));
+  ess_.push_back(std::move(ess_B));
+  unscored_.push_back(std::move(unscored_B));
+}
+
+Trajectory DoobSampler::finished(const at::Tensor& x) {
+  Trajectory trajectory;
+  trajectory.schedule = in_.schedule;
+  trajectory.x0_BCFHW = x;
+  if (auto& best = context_.best; best.x0_BCFHW.defined()) {
+    const auto end = clean_step(step_at(in_.schedule, in_.schedule.steps() - 1, in_.slot_B, x.device()));
+    const auto reward_B = context_.reward(x, end, in_.conditioning);
+    best.offer(x, at::where(reward_B.isfinite(), reward_B, -INFINITY));
+    // Of samples without any score the final one stays.
+    const auto known_B = best.reward_B.isfinite().to(x.device());
+    trajectory.x0_BCFHW = at::where(known_B.view({-1, 1, 1, 1, 1}), best.x0_BCFHW, x);
+  }
+  const int64_t batch = x.size(0);
+  auto& record = trajectory.particles.emplace();
+  record.log_weights_B = at::zeros({batch}, at::kDouble);
+  record.ancestors_B = at::zeros({batch}, at::kLong);
+  record.ess_TG = at::stack(ess_);
+  record.survivors_TG = at::stack(survivors_);
+  record.unscored_TG = at::stack(unscored_);
+  return trajectory;
+}
+
+void check(const DoobOptions& o) {
+  TORCH_CHECK(o.candidates > 0, "there must be a candidate");
+  TORCH_CHECK(!o.antithetic || o.candidates == 1 || o.candidates % 2 == 0, "mirror images come in pairs");
+  TORCH_CHECK(o.temperature > 0.0, "the temperature must be positive");
+  TORCH_CHECK(o.rollout_steps > 0, "a rollout has steps");
+  TORCH_CHECK(!o.keep_best || o.lookahead != "noisy_latents", "only clean estimates can be kept");
+}
+
+}  // namespace
+
+at::Tensor mean_vjp(const at::Tensor& v, const at::Tensor& x, const at::Tensor& u, const KernelStep& kernel) {
+  TORCH_CHECK(v.requires_grad(), "the velocity has no gradients");
+  return at::add(torch::autograd::grad({v}, {x}, {u * kernel.v_scale})[0], u, kernel.x_scale);
+}
+
+const std::vector<std::string>& doob_forms() {
+  static const auto names = [] {
+    std::vector<std::string> all;
+    for (const auto& [name, function] : kForms) all.emplace_back(name);
+    return all;
+  }();
+  return names;
+}
+
+Trajectory sample_doob(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
+                       const DoobOptions& o) {
+  check(o);
+  const c10::NoGradGuard no_grad;
+  DoobSampler sampler(in, kernel, reward, o);
+  auto x = in.x_BCFHW;
+  for (int64_t i = 0; i < in.schedule.steps(); ++i) x = sampler.next(x, i);
+  return sampler.finished(x);
+}
+
+}  // namespace thalweg

@@ -1,0 +1,102 @@
+// Guidance against the tilted law in closed form: with log h_t for the reward it is exact, whatever the
+// kernel, and only with the coefficient t/(1-t).
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "samplers/guidance/dps.h"
+#include "samplers/guidance/euphonium.h"
+#include "samplers/guidance/flow_nrg.h"
+#include "samplers/guidance/mpgd.h"
+#include "tests/samplers/kernels_of_steering.h"
+#include "tests/samplers/laboratory.h"
+
+namespace thalweg {
+namespace {
+
+constexpr double kTilt = 1.2;
+
+// x_0 of `count` samples drawn with a guided velocity.
+at::Tensor guided_samples(const Guidance& guidance, const Kernel& kernel, int64_t steps, int64_t count,
+                          const std::vector<int64_t>& shape = {1, 1, 1, 1},
+                          const Mixture& mixture = reference_mixture()) {
+  auto in = laboratory_input(mixture, uniform_schedule(steps), count, 17, shape);
+  in.velocity = guidance(in.velocity);
+  return base_samples(in, kernel);
+}
+
+struct Case {
+  const char* name;
+  Kernel kernel;
+};
+std::vector<Case> kernels() {
+  return {{"ode", ode()},
+          {"flow_sde", flow_sde(0.7)},
+          {"dance_sde", dance_sde(1.0)},
+          {"memoryless", memoryless()}};
+}
+
+TEST(GuidanceExact, TheSoftValueLeadsToTheTiltedLawWithEveryKernel) {
+  const auto target = linear_tilt(reference_mixture(), kTilt).law;
+  const auto guidance = flow_nrg(linear_soft_value(reference_mixture(), kTilt), {});
+  for (const auto& [name, kernel] : kernels())
+    EXPECT_LT(w1(guided_samples(guidance, kernel, 200, 8000), target), 0.02) << name;
+}
+
+TEST(GuidanceExact, SoDoSixtyFourElementsAndTheRewardOfTheirMean) {
+  const auto target = linear_tilt(reference_mixture(), kTilt).law;  // of each element
+  const auto guidance = flow_nrg(linear_soft_value(reference_mixture(), kTilt * 64.0), {});
+  for (const auto& [name, kernel] : kernels())
+    EXPECT_LT(w1(guided_samples(guidance, kernel, 200, 125, {4, 1, 4, 4}), target), 0.02) << name;
+}
+
+TEST(GuidanceExact, LambdaIsTheStrengthOfTheReward) {
+  // log h is not linear in lambda; the gradient of lambda * U is what lambda promises.
+  const auto target = linear_tilt(reference_mixture(), kTilt).law;
+  const RewardValue half = [value = linear_soft_value(reference_mixture(), kTilt)](
+                               const at::Tensor& x, const Step& step, const Conditioning& c) {
+    return 0.5 * value(x, step, c);
+  };
+  TiltOptions twice;
+  twice.lambda = 2.0;
+  EXPECT_LT(w1(guided_samples(flow_nrg(half, twice), ode(), 200, 4000), target), 0.03);
+  EXPECT_GT(w1(guided_samples(flow_nrg(half, {}), ode(), 200, 4000), target), 0.2);
+}
+
+TEST(GuidanceExact, EuphoniumsCoefficientIsFarOff) {
+  const auto target = linear_tilt(reference_mixture(), kTilt).law;
+  const auto soft = process_gradient(linear_soft_value(reference_mixture(), kTilt));
+  const auto w1_with = [&](double beta) {
+    EuphoniumOptions o;
+    o.beta = beta;
+    return w1(guided_samples(euphonium(soft, o), flow_sde(0.7), 200, 3000), target);
+  };
+  EXPECT_NEAR(w1_with(1.0), 1.13, 0.06);  // sigma^2/2
+  EXPECT_NEAR(w1_with(0.5), 0.80, 0.06);  // sigma^2
+  EXPECT_NEAR(w1(guided_samples(euphonium(soft, {.guidance_scale = 0.0}), flow_sde(0.7), 200, 3000), target),
+              1.469, 0.06);
+}
+
+TEST(GuidanceExact, EuphoniumIsExactWhereTheNoiseIsLarge) {
+  // The Langevin part alone then holds the chain at p_t h_t.
+  const auto target = linear_tilt(reference_mixture(), kTilt).law;
+  EuphoniumOptions o;
+  o.beta = 1.0;
+  const auto soft = process_gradient(linear_soft_value(reference_mixture(), kTilt));
+  EXPECT_LT(w1(guided_samples(euphonium(soft, o), dance_sde(3.0), 400, 2000), target), 0.2);
+}
+
+TEST(GuidanceExact, OfNormalDataTheRewardOfTheCleanEstimateIsExact) {
+  // log h_t = c x0hat + a function of t alone: no Jensen gap.
+  const auto law = gaussian(0.7, 1.0), target = gaussian(0.7 + 0.8, 1.0);
+  const auto error = [&](const Guidance& guidance, const Kernel& kernel) {
+    return w1(guided_samples(guidance, kernel, 200, 125, {4, 1, 4, 4}, law), target);
+  };
+  for (const auto& [name, kernel] : kernels()) {
+    EXPECT_LT(error(dps(linear_reward(0.8 * 64.0), {}), kernel), 0.03) << name;
+    EXPECT_LT(error(mpgd(linear_reward(0.8 * 64.0), {}), kernel), 0.03) << name;
+  }
+  EXPECT_GT(error(dps(linear_reward(0.4 * 64.0), {}), ode()), 0.3);
+}
+
+}  // namespace
+}  // namespace thalweg
