@@ -116,6 +116,43 @@ def test_the_page_says_how(tmp_path):
     assert w1(names["x"], REFERENCE) < 0.03
 
 
+# Job: tilt of each element, bound of W1. Untilted samples are off by 1.47 (of the video: 0.51).
+STEERED = {"fk": (1.2, 0.02), "guided_smc": (1.2, 0.015), "das": (1.2, 0.015), "video_fk": (0.3, 0.02)}
+
+
+@pytest.mark.parametrize("name", STEERED)
+def test_steered_samples_follow_the_tilted_law(tmp_path, name):
+    tilt, bound = STEERED[name]
+    path = JOBS / f"laboratory_{name}.json"
+    folder = run(path, tmp_path / "run")
+    saved, job = saved_latents(folder), json.loads(path.read_text())
+    steering = json.loads((folder / "result.json").read_text())["steering"]
+    x, share = saved["latents"].reshape(len(saved["latents"]), -1), None
+    law = mixtures.tilted(REFERENCE, tilt)
+    assert x.dtype == np.float64
+    if "log_weights" in saved:  # all particles of each group, weights up to a constant of the group
+        groups = job["images_per_prompt"]
+        assert saved["log_weights"].shape == (len(x),) and len(x) == groups * job["steering"][0]["particles"]
+        share = np.concatenate([mixtures.shares(group) / groups for group in np.split(saved["log_weights"], groups)])
+        share = np.repeat(share / x.shape[1], x.shape[1])
+        # E of the logarithm is below the logarithm of E by about half the variance.
+        evidence = x.shape[1] * mixtures.log_evidence(REFERENCE, tilt)
+        assert steering["log_evidence"] == pytest.approx(evidence, abs=0.1)
+    assert w1(x, law, share) < bound
+    assert w1(x, REFERENCE, share) > 0.4  # it was led somewhere
+    assert steering["network_evaluations_per_sample"] >= job["sampler"]["steps"]
+    assert len(np.unique(x[:, 0])) == len(x)  # clones part ways
+
+
+def test_one_particle_is_the_sampler_itself(tmp_path):
+    job = sample_job(tmp_path, "video", VIDEO, images_per_prompt=6, rewards=[{"plugin": "analytic"}],
+                     sampler={"name": "flow_sde", "steps": 10, **VIDEO})
+    base = saved_latents(run(job, tmp_path / "base"))["latents"]
+    for name in ("fk", "best_of_n"):
+        steered = run(job, tmp_path / name, "--set", f'/steering=[{{"name": "{name}", "particles": 1}}]')
+        assert (saved_latents(steered)["latents"] == base).all()
+
+
 def align_job(folder, **keys):
     prompts = folder / "prompts.txt"
     prompts.write_text("".join(f"sample {i}\n" for i in range(16)))
