@@ -11,6 +11,7 @@
 #include "samplers/doob/candidates.h"
 #include "samplers/doob/weights.h"
 #include "samplers/flow_algebra.h"
+#include "samplers/particles/candidate_record.h"
 #include "samplers/particles/step.h"
 
 namespace thalweg {
@@ -25,7 +26,7 @@ class DoobSampler {
   at::Tensor next(const at::Tensor& x, int64_t index) {
     const auto step = step_of(context_.kernel, in_.schedule, index, in_.slot_B, x.device());
     if (!steers(step)) {
-      record(at::ones({x.size(0)}, at::kDouble), 1.0, at::zeros({x.size(0)}, at::kLong));
+      record_.add_own_step(x.size(0));
       return own_step(x, velocity_at(x, step), step);
     }
     return index >= greedy_begin_ ? greedy(x, step) : (this->*form_)(x, step);
@@ -52,7 +53,6 @@ class DoobSampler {
   };
   Scored scored(const at::Tensor& x, const at::Tensor& v, const Step& step, double survivors);
   at::Tensor go_on_with(const at::Tensor& index_B, const Scored& scored, const Step& step);
-  void record(at::Tensor ess_B, double survivors, at::Tensor unscored_B);
 
   const SamplerInput& in_;
   const DoobOptions& o_;
@@ -60,7 +60,7 @@ class DoobSampler {
   Form form_;
   int64_t greedy_begin_;
   at::Tensor v_;  // at the current x, where the look ahead has left it
-  std::vector<at::Tensor> ess_, survivors_, unscored_;
+  CandidateRecord record_;
 };
 
 constexpr std::pair<const char*, DoobSampler::Form> kForms[] = {
@@ -97,7 +97,7 @@ DoobSampler::Scored DoobSampler::scored(const at::Tensor& x, const at::Tensor& v
   const auto mean = transition(x, v, step.kernel).mean_BCFHW;
   auto candidates = draw_candidates(context_, x, v, mean, step);
   auto weights = candidate_weights(candidates.reward_BM, o_.temperature, o_.normalize);
-  record(weights.ess_B, survivors, at::logical_not(weights.scored_BM).sum(1));
+  record_.add_choice(weights.ess_B, survivors, at::logical_not(weights.scored_BM).sum(1));
   return {mean, std::move(candidates), std::move(weights)};
 }
 
@@ -159,12 +159,6 @@ at::Tensor DoobSampler::vjp(const at::Tensor& x, const Step& step) {
   return own_step(x, guided(v, g * o_.gamma, step), step);
 }
 
-void DoobSampler::record(at::Tensor ess_B, double survivors, at::Tensor unscored_B) {
-  survivors_.push_back(at::full_like(ess_B, survivors));
-  ess_.push_back(std::move(ess_B));
-  unscored_.push_back(std::move(unscored_B));
-}
-
 Trajectory DoobSampler::finished(const at::Tensor& x) {
   Trajectory trajectory;
   trajectory.schedule = in_.schedule;
@@ -177,13 +171,7 @@ Trajectory DoobSampler::finished(const at::Tensor& x) {
     const auto known_B = best.reward_B.isfinite().to(x.device());
     trajectory.x0_BCFHW = at::where(known_B.view({-1, 1, 1, 1, 1}), best.x0_BCFHW, x);
   }
-  const int64_t batch = x.size(0);
-  auto& record = trajectory.particles.emplace();
-  record.log_weights_B = at::zeros({batch}, at::kDouble);
-  record.ancestors_B = at::zeros({batch}, at::kLong);
-  record.ess_TG = at::stack(ess_);
-  record.survivors_TG = at::stack(survivors_);
-  record.unscored_TG = at::stack(unscored_);
+  trajectory.particles = record_.finished();
   return trajectory;
 }
 

@@ -8,29 +8,14 @@
 #include <map>
 
 #include "engine/core/rng.h"
+#include "samplers/particles/candidate_record.h"
 #include "samplers/particles/outlook.h"
 #include "samplers/particles/step.h"
 #include "samplers/particles/weights.h"
+#include "samplers/tiled.h"
 
 namespace thalweg {
 namespace {
-
-// The batch as it is asked about `copies` candidates of each sample: candidate after candidate.
-struct Tiled {
-  std::vector<int64_t> slot_B;
-  Conditioning conditioning;
-};
-
-Tiled tiled(const SamplerInput& in, int64_t copies) {
-  if (copies == 1) return {in.slot_B, in.conditioning};
-  std::vector<int64_t> slots, rows;
-  for (int64_t m = 0; m < copies; ++m)
-    for (size_t b = 0; b < in.slot_B.size(); ++b) {
-      slots.push_back(in.slot_B[b]);
-      rows.push_back(static_cast<int64_t>(b));
-    }
-  return {std::move(slots), in.conditioning.select(rows)};
-}
 
 // The candidates that lead, and what is known of all.
 struct Choice {
@@ -93,13 +78,12 @@ class Chooser {
   }
 
   Lookahead look(const at::Tensor& x, const Step& step, int64_t copies) {
-    auto& tile = tiles_[copies];
-    if (tile.slot_B.empty()) tile = tiled(in_, copies);
-    const auto& [slots, conditioning] = tile;
-    const bool last = step.index + 1 == in_.schedule.steps();
-    const auto there = step_of(kernel_, in_.schedule, last ? step.index : step.index + 1, slots, x.device());
-    if (last) return {{}, {}, final_rewards(reward_, x, there, conditioning), {}};
-    return outlook_.value(in_.velocity, reward_, x, there, conditioning);
+    auto& conditioning = conditioning_[copies];
+    if (conditioning.prompts.empty()) conditioning = tiled(in_.conditioning, copies);
+    if (step.index + 1 == in_.schedule.steps())
+      return {{}, {}, final_rewards(reward_, x, tiled(step, copies), conditioning), {}};
+    const auto there = step_of(kernel_, in_.schedule, step.index + 1, in_.slot_B, x.device());
+    return outlook_.value(in_.velocity, reward_, x, tiled(there, copies), conditioning);
   }
 
   at::Tensor keys(const at::Tensor& values_MB, const Step& step, int64_t begin) const {
@@ -122,46 +106,17 @@ class Chooser {
   const RewardValue& reward_;
   const SvddOptions& o_;
   Outlook outlook_;
-  std::map<int64_t, Tiled> tiles_;
+  std::map<int64_t, Conditioning> conditioning_;  // several times over, by the number of copies
 };
 
-// Effective sample size, survivors and unscored candidates, step by step.
-class CandidateRecord {
- public:
-  explicit CandidateRecord(const SvddOptions& o) : o_(o) {}
-
-  void add_choice(const at::Tensor& values_MB) {
-    const auto scored = values_MB.isfinite();
-    const auto known = at::where(scored, values_MB, -INFINITY);
-    auto log_weights = o_.temperature > 0.0
-                           ? known / o_.temperature
-                           : at::zeros_like(known).masked_fill(known != known.amax(0, true), -INFINITY);
-    log_weights = at::where(scored.any(0, true), log_weights, 0.0);
-    ess_.push_back(effective_sample_size(log_weights.t()));
-    survivors_.push_back(at::full_like(ess_.back(), 1.0 / static_cast<double>(o_.candidates)));
-    unscored_.push_back(at::logical_not(scored).sum(0));
-  }
-
-  void add_step_without_choice(int64_t batch) {
-    ess_.push_back(at::ones({batch}, at::kDouble));
-    survivors_.push_back(ess_.back());
-    unscored_.push_back(at::zeros({batch}, at::kLong));
-  }
-
-  ParticleRecord finished(int64_t batch) const {
-    ParticleRecord record;
-    record.log_weights_B = at::zeros({batch}, at::kDouble);
-    record.ancestors_B = at::zeros({batch}, at::kLong);
-    record.ess_TG = at::stack(ess_);
-    record.survivors_TG = at::stack(survivors_);
-    record.unscored_TG = at::stack(unscored_);
-    return record;
-  }
-
- private:
-  const SvddOptions& o_;
-  std::vector<at::Tensor> ess_, survivors_, unscored_;
-};
+// Of the softmax over the candidates that are scored; M where none is.
+at::Tensor candidate_ess(const at::Tensor& values_MB, double temperature) {
+  const auto known = at::where(values_MB.isfinite(), values_MB, -INFINITY);
+  const auto highest = known.amax(0, true);
+  const auto log_weights = temperature > 0.0 ? known / temperature
+                                             : at::zeros_like(known).masked_fill(known != highest, -INFINITY);
+  return effective_sample_size(at::where(highest.isfinite(), log_weights, 0.0).t());
+}
 
 }  // namespace
 
@@ -171,7 +126,7 @@ Trajectory sample_svdd(const SamplerInput& in, const Kernel& kernel, const Rewar
   TORCH_CHECK(o.candidates > 0 && o.at_once > 0, "there must be a candidate");
   const int64_t end = o.window_size == 0 ? in.schedule.steps() : o.window_begin + o.window_size;
   Chooser chooser(in, kernel, reward, o);
-  CandidateRecord record(o);
+  CandidateRecord record;
   auto x = in.x_BCFHW;
   at::Tensor v;  // at x, where a choice has left it
   for (int64_t i = 0; i < in.schedule.steps(); ++i) {
@@ -181,18 +136,20 @@ Trajectory sample_svdd(const SamplerInput& in, const Kernel& kernel, const Rewar
     if (!chooses) {
       x = next_latents(x, v, transition_noise(in, x, step), step.kernel);
       v.reset();
-      record.add_step_without_choice(x.size(0));
+      record.add_own_step(x.size(0));
       continue;
     }
     const auto choice = chooser.choose(x, v, step);
-    record.add_choice(at::cat(choice.values));
+    const auto values_MB = at::cat(choice.values);
+    record.add_choice(candidate_ess(values_MB, o.temperature), 1.0 / static_cast<double>(o.candidates),
+                      at::logical_not(values_MB.isfinite()).sum(0));
     x = choice.x_BCFHW;
     v = choice.v_BCFHW;
   }
   Trajectory trajectory;
   trajectory.schedule = in.schedule;
   trajectory.x0_BCFHW = x;
-  trajectory.particles = record.finished(x.size(0));
+  trajectory.particles = record.finished();
   return trajectory;
 }
 
