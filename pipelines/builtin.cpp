@@ -123,6 +123,16 @@ const std::vector<SteeringRow>& steering_table() {
           "guided_smc",
           "guidance by the reward's gradient with Jarzynski's weights: exact with many particles and "
           "steps, for samplers that keep the marginals (not cps)"),
+      flow_nrg_row("flow_nrg",
+                   "Flow-NRG: the gradient of process rewards, by their weights; exact where the reward is a "
+                   "soft value (value guidance)"),
+      dps_row("dps", "the gradient of the reward of the clean estimate, through the network"),
+      mpgd_row("mpgd", "the gradient at the clean estimate, not through the network: cheaper than dps"),
+      spsa_row("spsa", "mpgd for rewards without gradients, by differences along random directions"),
+      euphonium_row("euphonium", "Euphonium: each step's mean goes up the gradient of a process reward"),
+      doob_row("doob",
+               "DOIT, Doob's transform by look-ahead: candidates of each step are weighed by their rewards; "
+               "no gradient of the reward is needed"),
   };
   return table;
 }

@@ -60,8 +60,11 @@ Trajectory sample_flow_sde(const SamplerInput& in, double noise_level, StepWindo
   std::vector<at::Tensor> log_probs;
   auto x = in.x_BCFHW;
   for (int64_t i = 0; i < in.schedule.steps(); ++i) {
-    const auto v = in.velocity(x, step_at(in.schedule, i, in.slot_B, x.device()), in.conditioning);
-    if (i < window.begin || i >= window.end) {
+    const bool noisy = i >= window.begin && i < window.end;
+    auto here = step_at(in.schedule, i, in.slot_B, x.device());
+    if (noisy) here.kernel = flow_sde(noise_level)(in.schedule, i);
+    const auto v = in.velocity(x, here, in.conditioning);
+    if (!noisy) {
       x = euler_step(x, v, in.schedule.sigmas[i], in.schedule.sigmas[i + 1]);
       continue;
     }

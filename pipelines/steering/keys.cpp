@@ -41,6 +41,11 @@ void describe_window(Fields& f, const char* doc, int64_t& begin, int64_t& size) 
   });
 }
 
+void describe_probes(Fields& f, SpsaOptions& o) {
+  f.integer({"probes", "random directions in each step; each costs two rewards"}, o.probes, 1, 1024);
+  f.number({"radius", "how far to both sides of the clean estimate, in latent units"}, o.radius, 1e-6, 10.0);
+}
+
 void check_window(int64_t begin, int64_t size, int64_t steps, const std::string& pointer) {
   const auto last = ", the last step is " + std::to_string(steps - 1);
   if (begin >= steps)

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/core/fields.h"
+#include "samplers/guidance/spsa.h"
 #include "samplers/particles/particles.h"
 
 namespace thalweg {
@@ -18,6 +19,9 @@ void describe_value(Fields& fields, std::string& value);
 
 /// "window": {"begin", "size"}, in steps of the schedule; size 0: to the end.
 void describe_window(Fields& fields, const char* doc, int64_t& begin, int64_t& size);
+
+/// "probes" and "radius" of random directions.
+void describe_probes(Fields& fields, SpsaOptions& probes);
 
 /// Throws Error below `pointer` for a window that reaches outside of `steps` steps.
 void check_window(int64_t begin, int64_t size, int64_t steps, const std::string& pointer);

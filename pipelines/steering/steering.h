@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "pipelines/sections.h"
+#include "samplers/doob/doob.h"
+#include "samplers/guidance/euphonium.h"
+#include "samplers/guidance/spsa.h"
 #include "samplers/kernel.h"
 #include "samplers/particles/best_of_n.h"
 #include "samplers/particles/das.h"
@@ -24,6 +27,11 @@ struct SteeringEntry {
   SvddOptions svdd = {};
   DasOptions das = {};
   GuidedSmcOptions guided_smc = {};
+  TiltOptions tilt = {};  // of flow_nrg, dps, mpgd and spsa
+  SpsaOptions spsa = {};
+  EuphoniumOptions euphonium = {};
+  std::string euphonium_gradient = "process_reward";  // or "spsa"
+  DoobOptions doob = {};
 };
 void describe(Fields& fields, SteeringEntry& entry);
 

@@ -246,6 +246,19 @@ TEST_F(Guidances, EuphoniumMovesTheMeanOfEveryKernelByItsStep) {
     }
 }
 
+TEST_F(Guidances, TheSamplerSaysWhatItDoesWithTheVelocity) {
+  auto in = in_;
+  const auto kernel = flow_sde(0.7);
+  in.velocity = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
+    const auto expected = step.index < 3 ? kernel(in_.schedule, step.index) : euler(in_.schedule, step.index);
+    EXPECT_EQ(step.kernel.x_scale, expected.x_scale);
+    EXPECT_EQ(step.kernel.v_scale, expected.v_scale);
+    EXPECT_EQ(step.kernel.std, expected.std);
+    return analytic_velocity(x, step, c);
+  };
+  sample_flow_sde(in, 0.7, {0, 3}, {});
+}
+
 TEST_F(Guidances, SpsaIsUnbiasedForALinearReward) {
   const auto w = random_latents(51, at::kDouble);
   const RewardValue linear = [&](const at::Tensor& x, const Step&, const Conditioning&) {

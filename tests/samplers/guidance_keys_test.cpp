@@ -1,0 +1,135 @@
+// Keys of guidance and of Doob's transform in a job, and what is wrong with them.
+#include <gtest/gtest.h>
+
+#include "engine/core/error.h"
+#include "engine/core/fields.h"
+#include "pipelines/steering/steering.h"
+
+namespace thalweg {
+namespace {
+
+SteeringEntry read_entry(const Json& json) {
+  SteeringEntry entry;
+  read_fields(json, "/steering/0", [&](Fields& f) { describe(f, entry); });
+  return entry;
+}
+
+const SteeringRow& row_of(const std::string& name) {
+  for (const auto& row : steering_table())
+    if (name == row.name) return row;
+  throw std::runtime_error(name + " is not in the table");
+}
+
+// The place of the error that the keys make, with ten steps.
+std::string place_of_error(const Json& json) {
+  try {
+    const auto entry = read_entry(json);
+    row_of(entry.name).check(entry, 10);
+  } catch (const Error& error) {
+    return error.place();
+  }
+  return "none";
+}
+
+SteeringNeeds needs(const Json& json) {
+  const auto entry = read_entry(json);
+  return row_of(entry.name).needs(entry);
+}
+
+constexpr const char* kTilts[] = {"flow_nrg", "dps", "mpgd", "spsa"};
+
+TEST(GuidanceKeys, AreRead) {
+  for (const auto* name : kTilts) {
+    const auto e = read_entry(
+        {{"name", name}, {"lambda", 3.5}, {"window", {{"begin", 1}, {"size", 4}}}, {"max_sigma", 0.9}});
+    EXPECT_EQ(e.tilt.lambda, 3.5);
+    EXPECT_EQ(e.tilt.window_begin, 1);
+    EXPECT_EQ(e.tilt.window_size, 4);
+    EXPECT_EQ(e.tilt.max_sigma, 0.9);
+    EXPECT_NE(row_of(name).guidance, nullptr);
+  }
+  EXPECT_EQ(read_entry({{"name", "spsa"}, {"probes", 4}, {"radius", 0.5}}).spsa.probes, 4);
+  const auto e =
+      read_entry({{"name", "euphonium"}, {"beta", 3.125}, {"normalize", true}, {"gradient", "spsa"}});
+  EXPECT_EQ(e.euphonium.beta, 3.125);
+  EXPECT_TRUE(e.euphonium.normalize);
+  const auto d = read_entry({{"name", "doob"},
+                             {"candidates", 32},
+                             {"lookahead", "shared"},
+                             {"form", "vjp"},
+                             {"gamma", 0.5},
+                             {"temperature", 0.3},
+                             {"normalize", false},
+                             {"antithetic", false},
+                             {"rollout_steps", 3},
+                             {"window", {{"begin", 1}, {"size", 6}}},
+                             {"greedy_tail", 2},
+                             {"keep_best", true}});
+  EXPECT_EQ(d.doob.candidates, 32);
+  EXPECT_EQ(d.doob.lookahead + d.doob.form, "sharedvjp");
+  EXPECT_EQ(d.doob.gamma + d.doob.temperature, 0.8);
+  EXPECT_FALSE(d.doob.normalize || d.doob.antithetic);
+  EXPECT_EQ(d.doob.rollout_steps + d.doob.window_begin + d.doob.window_size + d.doob.greedy_tail, 12);
+  EXPECT_TRUE(d.doob.keep_best);
+}
+
+TEST(GuidanceKeys, NeedsFollowTheMethodAndItsKeys) {
+  EXPECT_TRUE(needs({{"name", "flow_nrg"}}).reward_gradient && needs({{"name", "flow_nrg"}}).noisy_latents);
+  for (const auto* name : {"dps", "mpgd"}) {
+    EXPECT_TRUE(needs({{"name", name}}).reward_gradient) << name;
+    EXPECT_FALSE(needs({{"name", name}}).noisy_latents) << name;
+  }
+  EXPECT_FALSE(needs({{"name", "spsa"}}).reward_gradient);
+  EXPECT_TRUE(needs({{"name", "euphonium"}}).noisy_latents);
+  EXPECT_FALSE(needs({{"name", "euphonium"}}).noise);
+  EXPECT_TRUE(needs({{"name", "euphonium"}, {"beta", 1.0}}).noise);
+  EXPECT_FALSE(needs({{"name", "euphonium"}, {"gradient", "spsa"}}).reward_gradient);
+  EXPECT_FALSE(needs({{"name", "doob"}}).noisy_latents);
+  EXPECT_TRUE(needs({{"name", "doob"}}).noise && needs({{"name", "doob"}}).kernel);
+  EXPECT_TRUE(needs({{"name", "doob"}, {"lookahead", "noisy_latents"}}).noisy_latents);
+  for (const auto* form : {"pick", "drift", "vjp"})
+    EXPECT_FALSE(needs({{"name", "doob"}, {"form", form}}).reward_gradient) << form;
+}
+
+TEST(GuidanceKeys, MistakesAreNamed) {
+  const std::string at = "/steering/0";
+  for (const auto* name : {"flow_nrg", "dps", "mpgd", "spsa", "euphonium", "doob"}) {
+    const auto window = [&](int begin, int size) {
+      return place_of_error({{"name", name}, {"window", {{"begin", begin}, {"size", size}}}});
+    };
+    EXPECT_EQ(window(9, 0), "none") << name;
+    EXPECT_EQ(window(4, 6), "none") << name;
+    EXPECT_EQ(window(10, 0), at + "/window/begin") << name;
+    EXPECT_EQ(window(4, 7), at + "/window/size") << name;
+    EXPECT_EQ(place_of_error({{"name", name}, {"lamda", 1.0}}), at + "/lamda") << name;
+  }
+  for (const auto* name : kTilts) {
+    EXPECT_EQ(place_of_error({{"name", name}, {"lambda", -1.0}}), at + "/lambda") << name;
+    EXPECT_EQ(place_of_error({{"name", name}, {"max_sigma", 1.5}}), at + "/max_sigma") << name;
+  }
+  EXPECT_EQ(place_of_error({{"name", "spsa"}, {"probes", 0}}), at + "/probes");
+  EXPECT_EQ(place_of_error({{"name", "spsa"}, {"radius", 0.0}}), at + "/radius");
+  EXPECT_EQ(place_of_error({{"name", "euphonium"}, {"gradient", "finite"}}), at + "/gradient");
+  EXPECT_EQ(place_of_error({{"name", "euphonium"}, {"beta", -1.0}}), at + "/beta");
+  const auto doob = [&](const char* key, const Json& value, Json more = Json::object()) {
+    more["name"] = "doob";
+    more[key] = value;
+    return place_of_error(more);
+  };
+  EXPECT_EQ(doob("candidates", 0), at + "/candidates");
+  EXPECT_EQ(doob("candidates", 5), at + "/candidates");
+  EXPECT_EQ(doob("candidates", 1), "none");
+  EXPECT_EQ(doob("candidates", 5, {{"antithetic", false}}), "none");
+  EXPECT_EQ(doob("lookahead", "deep"), at + "/lookahead");
+  EXPECT_EQ(doob("form", "push"), at + "/form");
+  EXPECT_EQ(doob("temperature", 0.0), at + "/temperature");
+  EXPECT_EQ(doob("rollout_steps", 0), at + "/rollout_steps");
+  EXPECT_EQ(doob("gamma", 0.5), at + "/gamma");
+  EXPECT_EQ(doob("gamma", 0.5, {{"form", "drift"}}), "none");
+  EXPECT_EQ(doob("greedy_tail", 11), at + "/greedy_tail");
+  EXPECT_EQ(doob("greedy_tail", 4, {{"window", {{"begin", 1}, {"size", 3}}}}), at + "/greedy_tail");
+  EXPECT_EQ(doob("keep_best", true, {{"lookahead", "noisy_latents"}}), at + "/keep_best");
+}
+
+}  // namespace
+}  // namespace thalweg
