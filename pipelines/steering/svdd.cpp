@@ -13,8 +13,6 @@ void describe(Fields& f, SvddOptions& o) {
       o.temperature, 0.0, 1e6);
   describe_value(f, o.value);
   describe_window(f, "steps that choose", o.window_begin, o.window_size);
-  f.integer({"at_once", "candidates evaluated in one batch; bounds memory, changes no choice"}, o.at_once, 1,
-            1024);
 }
 
 }  // namespace

@@ -17,6 +17,9 @@
 namespace thalweg {
 namespace {
 
+// Rows of one call: candidates of a small batch are looked at together, those of a large one after another.
+constexpr int64_t kRows = 32;
+
 // The candidates that lead, and what is known of all.
 struct Choice {
   at::Tensor x_BCFHW, v_BCFHW;  // v undefined where the values needed no velocity
@@ -31,9 +34,10 @@ class Chooser {
 
   Choice choose(const at::Tensor& x, const at::Tensor& v, const Step& step) {
     const auto mean = transition(x, v, step.kernel).mean_BCFHW;
+    const int64_t at_once = o_.at_once > 0 ? o_.at_once : std::max<int64_t>(kRows / x.size(0), 1);
     Choice choice;
-    for (int64_t begin = 0; begin < o_.candidates; begin += o_.at_once)
-      consider(choice, mean, step, begin, std::min(begin + o_.at_once, o_.candidates));
+    for (int64_t begin = 0; begin < o_.candidates; begin += at_once)
+      consider(choice, mean, step, begin, std::min(begin + at_once, o_.candidates));
     return choice;
   }
 
@@ -123,7 +127,7 @@ at::Tensor candidate_ess(const at::Tensor& values_MB, double temperature) {
 Trajectory sample_svdd(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
                        const SvddOptions& o) {
   const c10::NoGradGuard no_grad;
-  TORCH_CHECK(o.candidates > 0 && o.at_once > 0, "there must be a candidate");
+  TORCH_CHECK(o.candidates > 0, "there must be a candidate");
   const int64_t end = o.window_size == 0 ? in.schedule.steps() : o.window_begin + o.window_size;
   Chooser chooser(in, kernel, reward, o);
   CandidateRecord record;

@@ -15,7 +15,7 @@ struct SvddOptions {
   std::string value = "clean_estimate";  // outlook_names(); with soft values of the state SVDD is exact
   int64_t window_begin = 0;              // steps that choose
   int64_t window_size = 0;               // 0: to the end
-  int64_t at_once = 4;  // candidates evaluated in one batch; the choice does not depend on it
+  int64_t at_once = 0;  // candidates looked at in one batch; 0: as many as make 32 rows. Changes no choice
 };
 
 /// Candidate 0 of a step is the sampler's own; a candidate that is not scored is not chosen, and where none
