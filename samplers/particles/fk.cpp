@@ -96,10 +96,9 @@ Trajectory sample_fk(const SamplerInput& in, const Kernel& kernel, const RewardV
   const auto& row = potential_named(o.potential);
   const auto outlook = outlook_named(o.value);
   const int64_t steps = in.schedule.steps();
-  const int64_t end = o.window_size == 0 ? steps : o.window_begin + o.window_size;
   // A particle alone is weighed in the end only: there is nothing to choose before.
   const auto is_scored = [&](int64_t i) {
-    return row.potential && o.particles.particles > 1 && i >= o.window_begin && i < end &&
+    return row.potential && o.particles.particles > 1 && in_window(i, o.window_begin, o.window_size) &&
            (i - o.window_begin) % o.interval == 0;
   };
   Particles particles(in, o.particles);

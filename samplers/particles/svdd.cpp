@@ -128,7 +128,6 @@ Trajectory sample_svdd(const SamplerInput& in, const Kernel& kernel, const Rewar
                        const SvddOptions& o) {
   const c10::NoGradGuard no_grad;
   TORCH_CHECK(o.candidates > 0, "there must be a candidate");
-  const int64_t end = o.window_size == 0 ? in.schedule.steps() : o.window_begin + o.window_size;
   Chooser chooser(in, kernel, reward, o);
   CandidateRecord record;
   auto x = in.x_BCFHW;
@@ -136,7 +135,8 @@ Trajectory sample_svdd(const SamplerInput& in, const Kernel& kernel, const Rewar
   for (int64_t i = 0; i < in.schedule.steps(); ++i) {
     const auto step = step_of(kernel, in.schedule, i, in.slot_B, x.device());
     if (!v.defined()) v = in.velocity(x, step, in.conditioning);
-    const bool chooses = o.candidates > 1 && step.kernel.std > 0.0 && i >= o.window_begin && i < end;
+    const bool chooses =
+        o.candidates > 1 && step.kernel.std > 0.0 && in_window(i, o.window_begin, o.window_size);
     if (!chooses) {
       x = next_latents(x, v, transition_noise(in, x, step), step.kernel);
       v.reset();
