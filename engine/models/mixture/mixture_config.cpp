@@ -62,11 +62,6 @@ Json json_of(const Mixture& m) {
 
 }  // namespace
 
-int64_t MixtureConfig::row(const std::string& prompt) const {
-  const auto it = std::find(prompts.begin(), prompts.end(), prompt);
-  return it == prompts.end() ? 0 : it - prompts.begin() + 1;
-}
-
 MixtureConfig parse_mixture_config(const Json& json, const std::filesystem::path& path) {
   MixtureConfig config;
   config.mixtures.push_back(parse_mixture(json, "", path));

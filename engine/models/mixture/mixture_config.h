@@ -18,8 +18,6 @@ struct MixtureConfig {
   std::vector<Mixture> mixtures;     // the first is that of every other prompt
 
   int64_t components() const { return mixtures.front().components(); }
-  /// Row of the prompt's mixture.
-  int64_t row(const std::string& prompt) const;
 };
 
 /// Throws Error naming `path` and the key.

@@ -64,6 +64,8 @@ class MixtureModel final : public FlowModel {
         config_(read_mixture_config(folder_)),
         shift_(read_shift(folder_)) {
     for (const auto& [name, tensor] : parameters_of(config_)) backbone_[name] = tensor.to(device_);
+    for (const auto& prompt : config_.prompts)
+      row_of_.emplace(prompt, static_cast<int64_t>(row_of_.size()) + 1);
     Binder declare;
     bind_law(declare, config_);
     specs_ = declare.specs();
@@ -82,9 +84,10 @@ class MixtureModel final : public FlowModel {
   }
 
   Conditioning encode(const std::vector<std::string>& prompts) const override {
-    auto row_B = at::empty({static_cast<int64_t>(prompts.size())}, at::kLong);
+    auto row_B = at::zeros({static_cast<int64_t>(prompts.size())}, at::kLong);
     for (size_t i = 0; i < prompts.size(); ++i)
-      row_B.mutable_data_ptr<int64_t>()[i] = config_.row(prompts[i]);
+      if (const auto it = row_of_.find(prompts[i]); it != row_of_.end())
+        row_B.mutable_data_ptr<int64_t>()[i] = it->second;
     return {prompts, {{kMixtureComponent, row_B.to(device_)}}};
   }
 
@@ -150,6 +153,7 @@ class MixtureModel final : public FlowModel {
   at::Device device_;
   MixtureConfig config_;
   double shift_;
+  std::map<std::string, int64_t> row_of_;  // of the prompts that have a mixture of their own
   TensorMap backbone_;
   std::vector<ParameterSpec> specs_;
 };
