@@ -117,7 +117,8 @@ def test_the_page_says_how(tmp_path):
 
 
 # Job: tilt of each element, bound of W1. Untilted samples are off by 1.47 (of the video: 0.51).
-STEERED = {"fk": (1.2, 0.02), "guided_smc": (1.2, 0.015), "das": (1.2, 0.015), "video_fk": (0.3, 0.02)}
+STEERED = {"fk": (1.2, 0.02), "guided_smc": (1.2, 0.015), "das": (1.2, 0.015), "video_fk": (0.3, 0.02),
+           "flow_nrg": (1.2, 0.02), "doob": (1.2, 0.05), "svdd": (1.2, 0.07)}
 
 
 @pytest.mark.parametrize("name", STEERED)
