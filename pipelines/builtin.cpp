@@ -16,7 +16,11 @@
 #include "pipelines/sample.h"
 #include "pipelines/score.h"
 #include "pipelines/steering/methods.h"
-#include "samplers/flow_ode.h"
+#include "samplers/kernels/cps.h"
+#include "samplers/kernels/dance_sde.h"
+#include "samplers/kernels/flow_sde.h"
+#include "samplers/kernels/memoryless.h"
+#include "samplers/kernels/ode.h"
 
 namespace thalweg {
 namespace {
@@ -96,17 +100,31 @@ const std::vector<MethodRow>& method_table() {
   return table;
 }
 
+namespace {
+
+LogProb gaussian_density(const SamplerSection&) {
+  return gaussian;
+}
+
+LogProb cps_density(const SamplerSection& s) {
+  return s.cps_log_prob == "gaussian" ? gaussian : squared_error;
+}
+
+}  // namespace
+
 const std::vector<SamplerRow>& sampler_table() {
+  using Section = SamplerSection;
   static const std::vector<SamplerRow> table = {
-      {"flow_ode", "Euler's method, no noise", describe_flow_ode,
-       [](const SamplerInput& in, const SamplerSection&, StepWindow, const std::vector<int64_t>&) {
-         return Trajectory{in.schedule, sample_flow_ode(in), {}, {}, {}, {}};
-       }},
+      {"flow_ode", "Euler's method, no noise", describe_flow_ode, [](const Section&) { return ode(); },
+       nullptr},
       {"flow_sde", "Flow-GRPO's stochastic sampler", describe_flow_sde,
-       [](const SamplerInput& in, const SamplerSection& s, StepWindow window,
-          const std::vector<int64_t>& trained) {
-         return sample_flow_sde(in, s.noise_level, window, trained);
-       }},
+       [](const Section& s) { return flow_sde(s.noise.flow_sde); }, gaussian_density},
+      {"dance_sde", "DanceGRPO's stochastic sampler: the same diffusion at every noise level",
+       describe_dance_sde, [](const Section& s) { return dance_sde(s.noise.dance_sde); }, gaussian_density},
+      {"cps", "Flow-CPS: noise is drawn and as much removed, so that few steps leave none", describe_cps,
+       [](const Section& s) { return cps(s.noise.cps); }, cps_density},
+      {"memoryless", "ancestral sampling: the noising process backwards", describe_memoryless,
+       [](const Section& s) { return memoryless(s.noise.memoryless); }, gaussian_density},
   };
   return table;
 }

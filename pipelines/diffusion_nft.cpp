@@ -42,10 +42,9 @@ class DiffusionNft final : public Method {
     Metrics metrics;
     // Any sampler will do: only the clean latents are kept.
     const auto window = step_window(c.options.sampler, c.seed(), iteration);
-    const auto& sampler = sampler_named(c.options.sampler.name);
     const auto old = c.space.bind(old_);
     const auto batches = draw_groups(c, iteration, plan_, c.guided(old), [&](const SamplerInput& in) {
-      return sampler.sample(in, c.options.sampler, window, {});
+      return draw_samples(in, c.options.sampler, window);
     });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {

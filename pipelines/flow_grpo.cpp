@@ -46,23 +46,25 @@ struct ReplayStatistics {
 
 class FlowGrpo final : public Method {
  public:
-  explicit FlowGrpo(const FlowGrpoOptions& options)
-      : o_(options), plan_{options.prompts_per_iteration, options.group_size, options.updates} {}
+  FlowGrpo(const FlowGrpoOptions& options, LogProb log_prob)
+      : o_(options),
+        plan_{options.prompts_per_iteration, options.group_size, options.updates},
+        log_prob_(log_prob) {}
 
   Metrics iterate(AlignContext& c, int64_t iteration) override {
     const auto window = step_window(c.options.sampler, c.seed(), iteration);
     const auto trained = trained_steps(window, c.options.sampler.steps);
-    const double noise_level = c.options.sampler.noise_level;
+    const auto kernel = kernel_of(c.options.sampler, window);
     Metrics metrics;
     const auto batches = draw_groups(
         c, iteration, plan_, c.guided(c.space.bind(c.policy)),
-        [&](const SamplerInput& in) { return sample_flow_sde(in, noise_level, window, trained); });
+        [&](const SamplerInput& in) { return sample_transitions(in, kernel, trained, log_prob_); });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       ReplayStatistics statistics;
       auto gradients = update_gradients(c, batches, advantages, plan_, update, statistics,
                                         [&](const TrainingShare& share, StepRecord& record) {
-                                          return replay_micro_batch(c, share, record);
+                                          return replay_micro_batch(c, share, kernel, record);
                                         });
       if (update == 0) check_agreement(c, statistics.log_prob_deviation, iteration, metrics);
       apply_gradients(c, std::move(gradients), iteration, metrics);
@@ -72,7 +74,8 @@ class FlowGrpo final : public Method {
   }
 
  private:
-  TensorMap replay_micro_batch(AlignContext& c, const TrainingShare& share, StepRecord& record) const {
+  TensorMap replay_micro_batch(AlignContext& c, const TrainingShare& share, const Kernel& kernel,
+                               StepRecord& record) const {
     const auto& batch = share.batch;
     const auto used_B = on_device(share.used_B, c.device);
     TensorMap gradients;
@@ -85,45 +88,39 @@ class FlowGrpo final : public Method {
     const auto reference = o_.kl_beta > 0.0 ? c.guided(c.space.reference()) : Velocity{};
     for (size_t t = 0; t < trajectory.trained_steps.size(); ++t) {
       const int64_t index = trajectory.trained_steps[t];
-      const auto step = step_at(trajectory.schedule, index, slots, c.device);
+      const auto step = step_of(kernel, trajectory.schedule, index, slots, c.device);
       const auto x = used_rows(trajectory.latents[t], used_B);
-      const auto transition = flow_sde_transition(x, velocity(x, step, batch.conditioning),
-                                                  trajectory.schedule, index, c.options.sampler.noise_level);
-      const auto log_prob = gaussian_log_prob(used_rows(trajectory.next_latents[t], used_B), transition);
+      const auto there = transition(x, velocity(x, step, batch.conditioning), step.kernel);
+      const auto replayed = log_prob(used_rows(trajectory.next_latents[t], used_B), there, log_prob_);
       const auto old_log_prob = trajectory.log_probs_TB[static_cast<int64_t>(t)];
-      const auto policy = grpo_loss(log_prob, old_log_prob, advantage, o_.clip_range);
+      const auto policy = grpo_loss(replayed, old_log_prob, advantage, o_.clip_range);
       // where(), not a product: a masked sample's loss may be NaN, and NaN * 0 is NaN.
       auto loss = at::where(used_B, policy.loss_B * weight, 0.0).sum();
       const auto policy_loss = loss.detach();
       auto kl_loss = at::zeros_like(policy_loss);
       if (reference) {
         const auto kl =
-            at::where(used_B, kl_to_reference(c, reference, batch, x, step, transition) * weight, 0.0).sum();
+            at::where(used_B, kl_to_reference(reference, batch, x, step, there) * weight, 0.0).sum();
         kl_loss = kl.detach();
         loss = loss + kl * o_.kl_beta;
       }
       accumulate(gradients, gradients_of(loss, c.policy));
       record.add(measured(policy_loss, kl_loss, at::where(used_B, policy.ratio_B, 1.0),
-                          at::where(used_B, log_prob.detach() - old_log_prob, 0.0), weight));
+                          at::where(used_B, replayed.detach() - old_log_prob, 0.0), weight));
     }
     return gradients;
   }
 
-  at::Tensor kl_to_reference(const AlignContext& c, const Velocity& velocity, const MicroBatch& batch,
-                             const at::Tensor& x, const Step& step, const Transition& transition) const {
+  at::Tensor kl_to_reference(const Velocity& velocity, const MicroBatch& batch, const at::Tensor& x,
+                             const Step& step, const Transition& policy) const {
     at::Tensor reference;
     {
       c10::NoGradGuard no_grad;
-      const auto v = velocity(x, step, batch.conditioning);
-      reference =
-          flow_sde_transition(x, v, batch.trajectory.schedule, step.index, c.options.sampler.noise_level)
-              .mean_BCFHW;
+      reference = transition(x, velocity(x, step, batch.conditioning), step.kernel).mean_BCFHW;
     }
-    const bool by_std = o_.kl_scale == "std";
     const double scale =
-        by_std ? transition.std
-               : flow_sde_diffusion(batch.trajectory.schedule, step.index, c.options.sampler.noise_level);
-    return gaussian_kl(transition.mean_BCFHW, reference, scale);
+        o_.kl_scale == "std" ? policy.std : diffusion(step.kernel, batch.trajectory.schedule, step.index);
+    return gaussian_kl(policy.mean_BCFHW, reference, scale);
   }
 
   // The numbers of one step, as ReplayStatistics::add_step takes them.
@@ -165,21 +162,18 @@ class FlowGrpo final : public Method {
 
   FlowGrpoOptions o_;
   GroupPlan plan_;
+  LogProb log_prob_;
 };
 
 }  // namespace
 
 std::unique_ptr<Method> make_flow_grpo(const AlignContext& context) {
-  return std::make_unique<FlowGrpo>(context.options.flow_grpo);
+  return std::make_unique<FlowGrpo>(context.options.flow_grpo, log_prob_of(context.options.sampler));
 }
 
 void check_flow_grpo(const AlignOptions& o) {
   require_updates(o.flow_grpo.updates, o.flow_grpo.prompts_per_iteration);
-  if (o.sampler.name != "flow_sde")
-    throw Error("/sampler/name",
-                "flow_grpo needs the log-probabilities of a stochastic sampler; use flow_sde");
-  if (!(o.sampler.noise_level > 0.0))
-    throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
+  require_noise(o.sampler, "flow_grpo");
   if (o.sampler.window_begin >= o.sampler.steps - 1)
     throw Error("/sampler/window/begin", "leaves no step to train; it must be below " +
                                              std::to_string(o.sampler.steps - 1) +

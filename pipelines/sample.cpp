@@ -148,9 +148,7 @@ void SampleJob::run(const Observer& observer) {
       rewards ? reward_value({*model, *rewards, seed, o_.sampler.steps, o_.parallel.micro_batch, cost, clock})
               : RewardValue{};
   const auto steering = make_steering(o_.steering, o_.sampler, window, reward, seed);
-  const auto plain = [&](const SamplerInput& in) {
-    return sampler_named(o_.sampler.name).sample(in, o_.sampler, window, {});
-  };
+  const auto plain = [&](const SamplerInput& in) { return draw_samples(in, o_.sampler, window); };
   auto velocity = bound_with_lora(*model, o_.model, observer);
   if (!o_.steering.empty()) velocity = counted(std::move(velocity), cost, clock);
   velocity = cfg(o_.sampler.guidance_scale, on_device(negative, device))(std::move(velocity));

@@ -8,7 +8,6 @@
 #include "engine/core/device.h"
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
-#include "engine/core/rng.h"
 #include "rewards/plugin.h"
 
 namespace thalweg {
@@ -64,51 +63,6 @@ void describe(Fields& f, ModelSection& m) {
              c.number({"max_gb", "what was not used for longest is removed beyond this; 0: nothing is kept"},
                       m.prompt_cache.max_gb, 0.0, 1e6);
            });
-}
-
-void describe(Fields& f, SizeSection& s) {
-  f.integer({"height", "pixels"}, s.height, 1, 8192);
-  f.integer({"width", "pixels"}, s.width, 1, 8192);
-  f.integer({"frames", "1 for pictures"}, s.frames, 1, 1024);
-}
-
-void describe_flow_ode(Fields& f, SamplerSection& s) {
-  f.integer({"steps", "network steps"}, s.steps, 1, 1000);
-  f.number({"guidance_scale", "classifier-free guidance; 1 is none"}, s.guidance_scale, 0.0, 100.0);
-  describe(f, s.size);
-}
-
-void describe_flow_sde(Fields& f, SamplerSection& s) {
-  describe_flow_ode(f, s);
-  f.number({"noise_level", "a of g(s) = a sqrt(s/(1-s))"}, s.noise_level, 0.0, 10.0);
-  f.object({"window", "steps that draw noise; the others follow the ODE"}, [&](Fields& w) {
-    w.integer({"begin", "first step"}, s.window_begin, 0, 999);
-    w.integer({"size", "number of steps; 0: all"}, s.window_size, 0, 1000);
-    w.boolean({"random", "draw the first step anew for each iteration, from begin on"}, s.window_random);
-  });
-}
-
-void describe(Fields& f, SamplerSection& s) {
-  std::vector<Fields::Alternative> alternatives;
-  for (const auto& row : sampler_table())
-    alternatives.push_back({row.name, row.doc, [&s, &row](Fields& v) { row.describe(v, s); }});
-  f.variant({"name", "sampler"}, s.name, alternatives);
-}
-
-const SamplerRow& sampler_named(const std::string& name) {
-  for (const auto& row : sampler_table())
-    if (name == row.name) return row;
-  throw Error("/sampler/name", "knows no \"" + name + "\"");
-}
-
-StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {
-  if (s.window_size == 0) return {0, s.steps};
-  const int64_t last = std::max<int64_t>(s.steps - s.window_size, s.window_begin);
-  int64_t begin = s.window_begin;
-  if (s.window_random)
-    begin += static_cast<int64_t>(random_bits(seed, Purpose::window, 0, static_cast<uint64_t>(iteration)) %
-                                  static_cast<uint64_t>(last - s.window_begin + 1));
-  return {begin, std::min(begin + s.window_size, s.steps)};
 }
 
 int64_t ParallelSection::worker_count(at::Device device) const {

@@ -7,8 +7,8 @@
 #include "engine/core/fields.h"
 #include "engine/models/flow_model.h"
 #include "engine/weights/lora_file.h"
+#include "pipelines/sampler_section.h"
 #include "rewards/reward_set.h"
-#include "samplers/flow_sde.h"
 
 namespace thalweg {
 
@@ -41,41 +41,6 @@ void describe(Fields& fields, ModelSection& model);
 void describe_device(Fields& fields, std::string& device);
 /// The device of a job, ready to compute on. Throws Error at /device for one that is not here.
 at::Device open_device(const std::string& device);
-
-struct SizeSection {
-  int64_t height = 512, width = 512, frames = 1;
-};
-void describe(Fields& fields, SizeSection& size);
-
-/// How many network steps a sampler takes, with which guidance, and what belongs to one kind of sampler
-/// alone.
-struct SamplerSection {
-  std::string name = "flow_ode";
-  int64_t steps = 28;
-  double guidance_scale = 1.0, noise_level = 0.7;
-  int64_t window_begin = 0, window_size = 0;  // flow_sde: steps with noise; size 0: all
-  bool window_random = false;                 // begin drawn anew for each iteration
-  SizeSection size;
-};
-void describe(Fields& fields, SamplerSection& sampler);
-
-/// Steps that draw noise in iteration `iteration` (0 outside of training).
-StepWindow step_window(const SamplerSection& sampler, uint64_t seed, int64_t iteration);
-
-/// A row of the table of samplers (pipelines/builtin.cpp).
-struct SamplerRow {
-  const char* name;
-  const char* doc;
-  void (*describe)(Fields&, SamplerSection&);
-  /// Samples of iteration `iteration`; those of the `trained_steps` are kept.
-  Trajectory (*sample)(const SamplerInput& input, const SamplerSection& sampler, StepWindow window,
-                       const std::vector<int64_t>& trained_steps);
-};
-const std::vector<SamplerRow>& sampler_table();
-const SamplerRow& sampler_named(const std::string& name);
-
-void describe_flow_ode(Fields& fields, SamplerSection& sampler);
-void describe_flow_sde(Fields& fields, SamplerSection& sampler);
 
 struct ParallelSection {
   int64_t workers = 0;  // 0: one a core

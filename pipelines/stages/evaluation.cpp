@@ -3,8 +3,9 @@
 #include <ATen/ATen.h>
 
 #include "engine/core/device.h"
-#include "samplers/flow_ode.h"
 #include "samplers/guidance/cfg.h"
+#include "samplers/kernels/ode.h"
+#include "samplers/transitions.h"
 
 namespace thalweg {
 namespace {
@@ -32,8 +33,7 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
       .shape = in.shape,
       .schedule = in.model.schedule(in.steps),
       .velocity = cfg(in.guidance_scale, on_device(in.unconditional, in.model.device()))(velocity),
-      .sampler =
-          [](const SamplerInput& s) { return Trajectory{s.schedule, sample_flow_ode(s), {}, {}, {}, {}}; },
+      .sampler = [](const SamplerInput& s) { return sample_transitions(s, ode()); },
       .seed = in.seed,
       .noise = Purpose::evaluation,
       .initial_noise_NCFHW = {},

@@ -31,13 +31,6 @@ std::string undemanding_methods() {
   return joined(names);
 }
 
-// TODO(kernels): of sections.h
-Kernel kernel_of(const SamplerSection& sampler, StepWindow window) {
-  return [kernel = flow_sde(sampler.noise_level), window](const Schedule& schedule, int64_t index) {
-    return index < window.begin || index >= window.end ? euler(schedule, index) : kernel(schedule, index);
-  };
-}
-
 }  // namespace
 
 void describe(Fields& f, SteeringEntry& entry) {
@@ -66,12 +59,12 @@ void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSect
       throw Error(place, sampled->name + " and " + entry.name + " are both ways of sampling: keep one");
     if (row.sample) sampled = &entry;
     const auto needs = row.needs(entry);
-    const bool kernel = sampler.name == "flow_ode" || sampler.name == "flow_sde";
-    if (needs.kernel && !kernel)
+    const auto& base = sampler_named(sampler.name);
+    if (needs.kernel && !base.kernel)
       throw Error("/sampler/name", entry.name +
                                        " needs a sampler that goes step by step with a kernel, not " +
                                        sampler.name + "; use flow_sde, or memoryless");
-    if (needs.noise && sampler.name == "flow_ode")
+    if (needs.noise && !base.log_prob)
       throw Error("/sampler/name",
                   entry.name + " needs a sampler that draws noise, not " + sampler.name +
                       ": copies of a sample would stay the same; use flow_sde, or memoryless");

@@ -5,9 +5,10 @@
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
 #include "pipelines/builtin.h"
-#include "samplers/flow_ode.h"
-#include "samplers/flow_sde.h"
 #include "samplers/guidance/cfg.h"
+#include "samplers/kernels/flow_sde.h"
+#include "samplers/kernels/ode.h"
+#include "samplers/transitions.h"
 #include "tests/gpu/gpu.h"
 
 namespace thalweg {
@@ -45,8 +46,8 @@ TEST_F(GpuModel, TextVelocityAndPictures) {
   const auto cpu = cpu_model_->encode(prompts_), gpu = gpu_model_->encode(prompts_);
   for (const auto& [name, tensor] : cpu.tensors)
     EXPECT_LE(largest_difference(gpu.tensors.at(name), tensor), 1e-3) << name;
-  const auto a = sample_flow_ode(input(*cpu_model_, frozen(*cpu_model_)));
-  const auto b = sample_flow_ode(input(*gpu_model_, frozen(*gpu_model_)));
+  const auto a = sample_transitions(input(*cpu_model_, frozen(*cpu_model_)), ode()).x0_BCFHW;
+  const auto b = sample_transitions(input(*gpu_model_, frozen(*gpu_model_)), ode()).x0_BCFHW;
   EXPECT_TRUE(b.is_cuda());
   EXPECT_LE(largest_difference(b, a), 1e-3);
   EXPECT_LE(largest_difference(gpu_model_->decode(b), cpu_model_->decode(a)), 1e-3);
@@ -54,8 +55,8 @@ TEST_F(GpuModel, TextVelocityAndPictures) {
 
 TEST_F(GpuModel, StochasticRollout) {
   c10::NoGradGuard no_grad;
-  const auto a = sample_flow_sde(input(*cpu_model_, frozen(*cpu_model_)), 0.7, {0, 6}, {0, 1, 2, 3, 4});
-  const auto b = sample_flow_sde(input(*gpu_model_, frozen(*gpu_model_)), 0.7, {0, 6}, {0, 1, 2, 3, 4});
+  const auto a = sample_transitions(input(*cpu_model_, frozen(*cpu_model_)), flow_sde(0.7), {0, 1, 2, 3, 4});
+  const auto b = sample_transitions(input(*gpu_model_, frozen(*gpu_model_)), flow_sde(0.7), {0, 1, 2, 3, 4});
   EXPECT_LE(largest_difference(b.x0_BCFHW, a.x0_BCFHW), 1e-3);
   EXPECT_LE(largest_difference(b.log_probs_TB, a.log_probs_TB), 1e-3);
 }

@@ -4,9 +4,10 @@
 
 #include "engine/core/rng.h"
 #include "pipelines/builtin.h"
-#include "samplers/flow_ode.h"
-#include "samplers/flow_sde.h"
 #include "samplers/guidance/cfg.h"
+#include "samplers/kernels/flow_sde.h"
+#include "samplers/kernels/ode.h"
+#include "samplers/transitions.h"
 #include "tests/gpu/gpu.h"
 #include "tests/gpu/no_waiting.h"
 
@@ -29,7 +30,7 @@ class GpuSync : public GpuTest {
               {4, 9},
               1};
     c10::NoGradGuard no_grad;
-    sample_flow_sde(input_, 0.7, {0, 6}, {0, 1});  // what waits once (libraries' workspaces) waits here
+    sample_transitions(input_, flow_sde(0.7), {0, 1});  // what waits once (libraries' workspaces) waits here
   }
   std::unique_ptr<FlowModel> model_;
   SamplerInput input_;
@@ -43,8 +44,8 @@ TEST_F(GpuSync, TheGuardSeesAWait) {
 TEST_F(GpuSync, SamplersDoNotWait) {
   c10::NoGradGuard no_grad;
   const NoWaiting guard;
-  EXPECT_NO_THROW(sample_flow_ode(input_));
-  EXPECT_NO_THROW(sample_flow_sde(input_, 0.7, {0, 6}, {0, 1, 2, 3, 4}));
+  EXPECT_NO_THROW(sample_transitions(input_, ode()));
+  EXPECT_NO_THROW(sample_transitions(input_, flow_sde(0.7), {0, 1, 2, 3, 4}));
 }
 
 }  // namespace

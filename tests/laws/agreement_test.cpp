@@ -5,32 +5,41 @@
 
 #include "engine/losses/grpo.h"
 #include "engine/optim/gradients.h"
-#include "samplers/flow_sde.h"
 #include "samplers/guidance/cfg.h"
 #include "tests/golden/small_sd3.h"
+#include "tests/samplers/kernels.h"
 
 namespace thalweg {
 namespace {
 
-class Agreement : public ::testing::TestWithParam<double> {
+struct AgreementCase {
+  double guidance_scale;
+  NamedFamily family;
+};
+
+class Agreement : public ::testing::TestWithParam<AgreementCase> {
  protected:
   Velocity guided(const TensorMap& weights) const {
-    return cfg(GetParam(), small_sd3_conditioning(config_, {77}))(small_sd3_velocity(config_, weights));
+    return cfg(GetParam().guidance_scale,
+               small_sd3_conditioning(config_, {77}))(small_sd3_velocity(config_, weights));
   }
 
   Trajectory rollout() const {
     c10::NoGradGuard no_grad;
-    return sample_flow_sde({guided(weights_), schedule_, conditioning_, small_sd3_noise(slots_), slots_, 3},
-                           kNoise, {0, schedule_.steps()}, {0, 1, 2, 3, 4});
+    return sample_transitions(
+        {guided(weights_), schedule_, conditioning_, small_sd3_noise(slots_), slots_, 3}, kernel_,
+        {0, 1, 2, 3, 4}, form_);
   }
 
   at::Tensor replayed(const Trajectory& t, size_t k, const TensorMap& policy) const {
     const int64_t i = t.trained_steps[k];
-    const auto v = guided(policy)(t.latents[k], step_at(t.schedule, i, slots_), conditioning_);
-    return gaussian_log_prob(t.next_latents[k], flow_sde_transition(t.latents[k], v, t.schedule, i, kNoise));
+    const auto step = step_of(kernel_, t.schedule, i, slots_);
+    const auto v = guided(policy)(t.latents[k], step, conditioning_);
+    return log_prob(t.next_latents[k], transition(t.latents[k], v, step.kernel), form_);
   }
 
-  static constexpr double kNoise = 0.7;
+  const Kernel kernel_ = GetParam().family.kernel(GetParam().family.noise);
+  const LogProb form_ = GetParam().family.log_prob;
   const std::vector<int64_t> slots_ = {4, 8, 15, 16};
   const Sd3TransformerConfig config_ = small_sd3_config();
   const TensorMap weights_ = small_sd3_weights(config_, 1);
@@ -50,11 +59,11 @@ TEST_P(Agreement, ReplayedLogProbsAreThoseOfTheRollout) {
     EXPECT_LT((log_prob - old).abs().max().item<double>(), 1e-5) << "step " << k;
     const auto loss = grpo_loss(log_prob, old, at::ones({4}), 1e-4);
     EXPECT_LT((loss.ratio_B - 1.0).abs().max().item<double>(), 1e-5) << "step " << k;
-    // Unit noise has the log-density -1/2 - log std - log(2 pi)/2: a log-prob that ignored the noise would
-    // not.
-    const double g = flow_sde_diffusion(schedule_, static_cast<int64_t>(k), kNoise);
-    const double std = g * std::sqrt(schedule_.sigmas[k] - schedule_.sigmas[k + 1]);
-    EXPECT_NEAR(log_prob.mean().item<double>(), -0.5 - std::log(std) - 0.918939, 0.1) << "step " << k;
+    // What unit noise gives, the Gaussian's -1/2 - log std - log(2 pi)/2 for one: a log-prob that ignored
+    // the noise would not.
+    const double std = kernel_(schedule_, static_cast<int64_t>(k)).std;
+    const auto [weight, offset] = form_(std);
+    EXPECT_NEAR(log_prob.mean().item<double>(), offset - weight * std * std, 0.1) << "step " << k;
   }
 }
 
@@ -94,7 +103,16 @@ TEST_P(Agreement, TheUpdateRaisesWhatWasGood) {
   EXPECT_GT((change * advantage).sum().item<double>(), 0.0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Guidance, Agreement, ::testing::Values(1.0, 4.5));
+std::vector<AgreementCase> cases() {
+  std::vector<AgreementCase> all;
+  for (const auto& family : kernel_families())
+    for (const double scale : {1.0, 4.5}) all.push_back({scale, family});
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Agreement, ::testing::ValuesIn(cases()), [](const auto& info) {
+  return info.param.family.name + (info.param.guidance_scale == 1.0 ? "" : "_guided");
+});
 
 }  // namespace
 }  // namespace thalweg

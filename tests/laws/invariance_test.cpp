@@ -2,19 +2,18 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "samplers/flow_ode.h"
-#include "samplers/flow_sde.h"
 #include "samplers/guidance/cfg.h"
 #include "tests/golden/small_sd3.h"
 #include "tests/samplers/analytic.h"
+#include "tests/samplers/kernels.h"
 
 namespace thalweg {
 namespace {
 
 const std::vector<int64_t> kSlots = {3, 1000000007, 12, 5};
 
-Trajectory sampled(const std::vector<int64_t>& slots) {
-  return sample_flow_sde(sampler_input(sd3_schedule(5, 3.0), at::kDouble, slots), 0.7, {0, 5}, {0, 2, 3});
+Trajectory sampled(const std::vector<int64_t>& slots, const Kernel& kernel = flow_sde(0.7)) {
+  return sample_transitions(sampler_input(sd3_schedule(5, 3.0), at::kDouble, slots), kernel, {0, 2, 3});
 }
 
 void expect_rows(const Trajectory& part, const Trajectory& whole, const std::vector<int64_t>& rows) {
@@ -32,19 +31,27 @@ TEST(Invariance, SameSeedSameSample) {
   expect_rows(sampled(kSlots), sampled(kSlots), {0, 1, 2, 3});
   auto other = sampler_input(sd3_schedule(5, 3.0), at::kDouble, kSlots);
   other.seed += 1;
-  const auto different = sample_flow_sde(other, 0.7, {0, 5}, {});
+  const auto different = sample_transitions(other, flow_sde(0.7));
   EXPECT_GT((different.x0_BCFHW - sampled(kSlots).x0_BCFHW).abs().flatten(1).amax(1).min().item<double>(),
             0.1);
 }
 
 TEST(Invariance, PermutedBatchesGivePermutedSamples) {
-  expect_rows(sampled({kSlots[2], kSlots[0], kSlots[3], kSlots[1]}), sampled(kSlots), {2, 0, 3, 1});
+  for (const auto& [name, kernel] : noisy_kernels()) {
+    SCOPED_TRACE(name);
+    expect_rows(sampled({kSlots[2], kSlots[0], kSlots[3], kSlots[1]}, kernel), sampled(kSlots, kernel),
+                {2, 0, 3, 1});
+  }
 }
 
 TEST(Invariance, NoiseDoesNotDependOnTheSplit) {
-  const auto whole = sampled(kSlots);
-  expect_rows(sampled({kSlots[0], kSlots[1], kSlots[2]}), whole, {0, 1, 2});
-  for (int64_t b = 0; b < 4; ++b) expect_rows(sampled({kSlots[static_cast<size_t>(b)]}), whole, {b});
+  for (const auto& [name, kernel] : noisy_kernels()) {
+    SCOPED_TRACE(name);
+    const auto whole = sampled(kSlots, kernel);
+    expect_rows(sampled({kSlots[0], kSlots[1], kSlots[2]}, kernel), whole, {0, 1, 2});
+    for (int64_t b = 0; b < 4; ++b)
+      expect_rows(sampled({kSlots[static_cast<size_t>(b)]}, kernel), whole, {b});
+  }
 }
 
 TEST(Invariance, SamplesOfOneBatchDiffer) {
@@ -65,8 +72,10 @@ class NetworkInvariance : public ::testing::Test {
   at::Tensor drawn(const std::vector<int64_t>& slots, double guidance) const {
     const auto velocity =
         cfg(guidance, small_sd3_conditioning(config_, {99}))(small_sd3_velocity(config_, weights_));
-    return sample_flow_ode({velocity, sd3_schedule(4, 3.0), small_sd3_conditioning(config_, slots),
-                            small_sd3_noise(slots), slots, 1});
+    return sample_transitions({velocity, sd3_schedule(4, 3.0), small_sd3_conditioning(config_, slots),
+                               small_sd3_noise(slots), slots, 1},
+                              ode())
+        .x0_BCFHW;
   }
   const Sd3TransformerConfig config_ = small_sd3_config();
   const TensorMap weights_ = small_sd3_weights(config_, 1);
@@ -85,8 +94,10 @@ TEST_F(NetworkInvariance, PermutedAndSplitBatchesAgree) {
 TEST_F(NetworkInvariance, GuidanceOneIsTheUnguidedSamplerBitForBit) {
   const std::vector<int64_t> slots = {1, 2};
   const auto plain =
-      sample_flow_ode({small_sd3_velocity(config_, weights_), sd3_schedule(4, 3.0),
-                       small_sd3_conditioning(config_, slots), small_sd3_noise(slots), slots, 1});
+      sample_transitions({small_sd3_velocity(config_, weights_), sd3_schedule(4, 3.0),
+                          small_sd3_conditioning(config_, slots), small_sd3_noise(slots), slots, 1},
+                         ode())
+          .x0_BCFHW;
   EXPECT_TRUE(at::equal(drawn(slots, 1.0), plain));
   EXPECT_FALSE(at::allclose(drawn(slots, 2.0), plain, 0.0, 1e-3));
 }

@@ -9,7 +9,8 @@
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
 #include "pipelines/align/context.h"
-#include "samplers/flow_sde.h"
+#include "samplers/kernels/flow_sde.h"
+#include "samplers/transitions.h"
 #include "tests/golden/small_sd3.h"
 
 namespace thalweg {
@@ -50,11 +51,11 @@ class Masking : public ::testing::TestWithParam<double> {
     const auto policy = leaves(weights_);
     const auto c = small_sd3_conditioning(config_, slots, at::kDouble);
     const auto x = used_rows(poisoned(small_sd3_noise(slots, at::kDouble), a, poison), a.used_B);
-    const auto transition = flow_sde_transition(
-        x, small_sd3_velocity(config_, policy)(x, step_at(schedule_, 1, slots), c), schedule_, 1, 0.7);
+    const auto step = step_of(flow_sde(0.7), schedule_, 1, slots);
+    const auto there = transition(x, small_sd3_velocity(config_, policy)(x, step, c), step.kernel);
     const auto noise = normal_noise(1, Purpose::transition, slots, 1, {4, 1, 8, 8}, at::kDouble);
-    const auto next = poisoned((transition.mean_BCFHW + noise * transition.std).detach(), a, poison);
-    const auto log_prob = gaussian_log_prob(used_rows(next, a.used_B), transition);
+    const auto next = poisoned((there.mean_BCFHW + noise * there.std).detach(), a, poison);
+    const auto log_prob = gaussian_log_prob(used_rows(next, a.used_B), there);
     const auto old = poisoned(log_prob.detach(), a, poison);
     return gradients_of(mean_over_used(grpo_loss(log_prob, old, a.values_B, 0.2).loss_B, a), policy);
   }

@@ -7,7 +7,8 @@
 
 #include <set>
 
-#include "samplers/flow_sde.h"
+#include "samplers/kernels/flow_sde.h"
+#include "samplers/transitions.h"
 #include "tests/samplers/analytic.h"
 
 namespace thalweg {
@@ -66,7 +67,7 @@ class Rollout : public ::testing::Test {
                        .velocity = analytic_velocity,
                        .sampler =
                            [](const SamplerInput& in) {
-                             return sample_flow_sde(in, 0.7, {0, 4}, {0, 1});
+                             return sample_transitions(in, flow_sde(0.7), {0, 1});
                            },
                        .seed = 6,
                        .noise = Purpose::initial_noise,

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "engine/models/sd3/sd3_model.h"
-#include "samplers/flow_sde.h"
+#include "samplers/kernels/flow_sde.h"
 #include "tests/losses/finite_difference.h"
 #include "tests/samplers/analytic.h"
 
@@ -73,9 +73,10 @@ TEST(GrpoLoss, BoundsARunawayRatio) {
 
 class ThroughTheTransition : public ::testing::TestWithParam<int64_t> {
  protected:
-  Transition at_velocity(const at::Tensor& v) const {
-    return flow_sde_transition(x_, v, schedule_, GetParam(), 0.7);
-  }
+  Transition at_velocity(const at::Tensor& v) const { return transition(x_, v, step()); }
+
+  KernelStep step() const { return flow_sde(0.7)(schedule_, GetParam()); }
+  double g() const { return diffusion(step(), schedule_, GetParam()); }
 
   const Schedule schedule_ = sd3_schedule(10, 3.0);
   const at::Tensor x_ = random_latents(1, at::kDouble), v_ = random_latents(2, at::kDouble);
@@ -104,9 +105,8 @@ TEST_P(ThroughTheTransition, PolicyGradientAgreesWithDifferences) {
 }
 
 TEST_P(ThroughTheTransition, KlGradientAgreesWithDifferencesAtBothScales) {
-  const double g = flow_sde_diffusion(schedule_, GetParam(), 0.7);
   const auto reference = at_velocity(v_reference_).mean_BCFHW;
-  for (const double scale : {g, at_velocity(v_).std}) {
+  for (const double scale : {g(), at_velocity(v_).std}) {
     const auto loss = [&](const at::Tensor& v) {
       return gaussian_kl(at_velocity(v).mean_BCFHW, reference, scale).sum();
     };
@@ -118,8 +118,7 @@ TEST_P(ThroughTheTransition, KlGradientAgreesWithDifferencesAtBothScales) {
 // In velocity: |mean - mean_ref|^2 / (2 g^2) = c^2 dt^2 |v - v_ref|^2 / (2 g^2), c the kernel's prefactor.
 TEST_P(ThroughTheTransition, KlIsTheScaledVelocityDistance) {
   const auto i = static_cast<size_t>(GetParam());
-  const double dt = schedule_.sigmas[i + 1] - schedule_.sigmas[i],
-               g = flow_sde_diffusion(schedule_, GetParam(), 0.7);
+  const double dt = schedule_.sigmas[i + 1] - schedule_.sigmas[i], g = this->g();
   const double prefactor = i == 0 ? 1.0 : 1.0 + 0.7 * 0.7 / 2.0;
   const auto kl = gaussian_kl(at_velocity(v_).mean_BCFHW, at_velocity(v_reference_).mean_BCFHW, g);
   const auto distance = (v_ - v_reference_).square().flatten(1).mean(1);

@@ -256,7 +256,7 @@ TEST_F(Guidances, TheSamplerSaysWhatItDoesWithTheVelocity) {
     EXPECT_EQ(step.kernel.std, expected.std);
     return analytic_velocity(x, step, c);
   };
-  sample_flow_sde(in, 0.7, {0, 3}, {});
+  sample_transitions(in, windowed(kernel, {0, 3}));
 }
 
 TEST_F(Guidances, SpsaIsUnbiasedForALinearReward) {

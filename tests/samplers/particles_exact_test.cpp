@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "samplers/flow_sde.h"
+#include "samplers/kernels/flow_sde.h"
 #include "samplers/particles/das.h"
 #include "samplers/particles/fk.h"
 #include "samplers/particles/guided_smc.h"

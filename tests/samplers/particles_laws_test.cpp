@@ -9,7 +9,7 @@
 #include <set>
 
 #include "engine/models/sd3/sd3_model.h"
-#include "samplers/flow_sde.h"
+#include "samplers/kernels/flow_sde.h"
 #include "samplers/particles/best_of_n.h"
 #include "samplers/particles/das.h"
 #include "samplers/particles/fk.h"

@@ -1,4 +1,4 @@
-#include "samplers/flow_ode.h"
+#include "samplers/kernels/ode.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -6,36 +6,41 @@
 #include <cmath>
 
 #include "engine/models/sd3/sd3_model.h"
+#include "samplers/transitions.h"
 #include "tests/samplers/analytic.h"
 
 namespace thalweg {
 namespace {
 
-TEST(FlowOde, StraightPathsEndAtTheDataInAnyNumberOfSteps) {
+at::Tensor solved(const SamplerInput& input) {
+  return sample_transitions(input, ode()).x0_BCFHW;
+}
+
+TEST(Ode, StraightPathsEndAtTheDataInAnyNumberOfSteps) {
   const auto x0 = random_latents(1, at::kDouble), e = random_latents(2, at::kDouble);
   for (const int64_t steps : {1, 3, 10}) {
     SamplerInput input = sampler_input(sd3_schedule(steps, 3.0), at::kDouble);
     input.x_BCFHW = e;
     input.velocity = [&](const at::Tensor&, const Step&, const Conditioning&) { return e - x0; };
-    EXPECT_LT((sample_flow_ode(input) - x0).abs().max().item<double>(), 1e-13) << steps;
+    EXPECT_LT((solved(input) - x0).abs().max().item<double>(), 1e-13) << steps;
   }
 }
 
 // dx/ds = x has the solution x(0) = x(1)/e; Euler's error is of first order.
-TEST(FlowOde, ConvergesWithFirstOrder) {
+TEST(Ode, ConvergesWithFirstOrder) {
   const auto error = [](int64_t steps) {
     SamplerInput input = sampler_input({{}}, at::kDouble);
     for (int64_t i = 0; i <= steps; ++i)
       input.schedule.sigmas.push_back(1.0 - static_cast<double>(i) / static_cast<double>(steps));
     input.velocity = [](const at::Tensor& x, const Step&, const Conditioning&) { return x; };
-    return (sample_flow_ode(input) - input.x_BCFHW * std::exp(-1.0)).abs().max().item<double>();
+    return (solved(input) - input.x_BCFHW * std::exp(-1.0)).abs().max().item<double>();
   };
   const double coarse = error(50), fine = error(100);
   EXPECT_GT(fine, 0.0);
   EXPECT_NEAR(coarse / fine, 2.0, 0.05);
 }
 
-TEST(FlowOde, TellsTheVelocityWhereItIs) {
+TEST(Ode, TellsTheVelocityWhereItIs) {
   const auto schedule = sd3_schedule(3, 3.0);
   SamplerInput input = sampler_input(schedule, at::kFloat);
   int64_t expected = 0;
@@ -49,7 +54,7 @@ TEST(FlowOde, TellsTheVelocityWhereItIs) {
     EXPECT_EQ(c.batch(), 4);
     return at::zeros_like(x);
   };
-  EXPECT_TRUE(at::equal(sample_flow_ode(input), input.x_BCFHW));
+  EXPECT_TRUE(at::equal(solved(input), input.x_BCFHW));
   EXPECT_EQ(expected, 3);
 }
 

@@ -1,6 +1,4 @@
-#include "samplers/cuda/flow_sde_step.h"
-
-#include <cmath>
+#include "samplers/cuda/transition_step.h"
 
 namespace thalweg::cuda {
 namespace {
@@ -10,7 +8,6 @@ constexpr int kWarp = 32;
 constexpr std::int64_t kMaxSamples = 65535;  // the limit of gridDim.y
 constexpr std::int64_t kElementsPerBlock = 8192;
 constexpr std::int64_t kMaxBlocks = 1024;
-constexpr double kHalfLogTwoPi = 0.91893853320467274178;
 
 // A function of the size alone, so that sums are the same on every device.
 std::int64_t blocks_per_sample(std::int64_t elements) {
@@ -40,10 +37,10 @@ __device__ double block_sum(double value) {
 
 // The elements of this block: stores next, returns this thread's sum of squared residuals. Products and sums
 // are rounded where those of the ATen path on a CPU are: x a, then one multiply-add a line.
-__device__ float step_elements(const FlowSdeStep& step, std::int64_t first) {
+__device__ float step_elements(const TransitionStep& step, std::int64_t first) {
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
-  const float x_scale = step.coefficients.x_scale, v_scale = step.coefficients.v_scale;
-  const float std = static_cast<float>(step.coefficients.std);
+  const float x_scale = step.coefficients.x_scale, v_scale = step.coefficients.v_scale,
+              std = step.coefficients.std;
   float squares = 0.0f;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < step.elements;
        i += stride) {
@@ -59,7 +56,7 @@ __device__ float step_elements(const FlowSdeStep& step, std::int64_t first) {
 }
 
 // gridDim = (blocks of one sample, samples). The last block of a sample to finish adds up all partial sums.
-__global__ void __launch_bounds__(kThreads) flow_sde_kernel(const __grid_constant__ FlowSdeStep step) {
+__global__ void __launch_bounds__(kThreads) transition_kernel(const __grid_constant__ TransitionStep step) {
   const std::int64_t sample = blockIdx.y;
   const std::int64_t blocks = gridDim.x;
   const double partial = block_sum(step_elements(step, sample * step.elements));
@@ -82,31 +79,22 @@ __global__ void __launch_bounds__(kThreads) flow_sde_kernel(const __grid_constan
   }
   sum = block_sum(sum);
   if (threadIdx.x == 0) {
-    const double std = step.coefficients.std;
     const double mean_square = sum / static_cast<double>(step.elements);
     step.log_prob_B[sample] =
-        std > 0.0 ? static_cast<float>(-mean_square / (2.0 * std * std) - log(std) - kHalfLogTwoPi)
-                  : nanf("");
+        static_cast<float>(step.coefficients.offset - step.coefficients.weight * mean_square);
     *finished = 0u;
   }
 }
 
 }  // namespace
 
-FlowSdeCoefficients flow_sde_coefficients(double sigma, double next_sigma, double diffusion) {
-  const double dt = next_sigma - sigma;
-  const double half = diffusion * diffusion / (2.0 * sigma);
-  return {static_cast<float>(1.0 + half * dt), static_cast<float>((1.0 + half * (1.0 - sigma)) * dt),
-          diffusion * std::sqrt(-dt)};
-}
-
-std::size_t flow_sde_workspace_bytes(std::int64_t samples, std::int64_t elements) {
+std::size_t transition_workspace_bytes(std::int64_t samples, std::int64_t elements) {
   const std::size_t partials =
       static_cast<std::size_t>(samples * blocks_per_sample(elements)) * sizeof(double);
   return partials + static_cast<std::size_t>(samples) * sizeof(unsigned int);
 }
 
-cudaError_t flow_sde_step(const FlowSdeStep& step, cudaStream_t stream) {
+cudaError_t transition_step(const TransitionStep& step, cudaStream_t stream) {
   const bool complete = step.x_BD != nullptr && step.velocity_BD != nullptr && step.noise_BD != nullptr &&
                         step.next_BD != nullptr && step.log_prob_B != nullptr && step.workspace != nullptr;
   if (!complete || step.samples < 1 || step.samples > kMaxSamples || step.elements < 1) {
@@ -114,7 +102,7 @@ cudaError_t flow_sde_step(const FlowSdeStep& step, cudaStream_t stream) {
   }
   const dim3 grid(static_cast<unsigned int>(blocks_per_sample(step.elements)),
                   static_cast<unsigned int>(step.samples));
-  flow_sde_kernel<<<grid, kThreads, 0, stream>>>(step);
+  transition_kernel<<<grid, kThreads, 0, stream>>>(step);
   return cudaGetLastError();
 }
 

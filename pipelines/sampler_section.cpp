@@ -1,0 +1,112 @@
+#include "pipelines/sampler_section.h"
+
+#include <algorithm>
+
+#include "engine/core/error.h"
+#include "engine/core/rng.h"
+
+namespace thalweg {
+namespace {
+
+void describe_common(Fields& f, SamplerSection& s) {
+  f.integer({"steps", "network steps"}, s.steps, 1, 1000);
+  f.number({"guidance_scale", "classifier-free guidance; 1 is none"}, s.guidance_scale, 0.0, 100.0);
+  describe(f, s.size);
+}
+
+void describe_noise(Fields& f, SamplerSection& s, const char* doc, double& noise_level, double high) {
+  describe_common(f, s);
+  f.number({"noise_level", doc}, noise_level, 0.0, high);
+  f.object({"window", "steps that draw noise; the others follow the ODE"}, [&](Fields& w) {
+    w.integer({"begin", "first step"}, s.window_begin, 0, 999);
+    w.integer({"size", "number of steps; 0: all"}, s.window_size, 0, 1000);
+    w.boolean({"random", "draw the first step anew for each iteration, from begin on"}, s.window_random);
+  });
+}
+
+}  // namespace
+
+void describe(Fields& f, SizeSection& s) {
+  f.integer({"height", "pixels"}, s.height, 1, 8192);
+  f.integer({"width", "pixels"}, s.width, 1, 8192);
+  f.integer({"frames", "1 for pictures"}, s.frames, 1, 1024);
+}
+
+void describe_flow_ode(Fields& f, SamplerSection& s) {
+  describe_common(f, s);
+}
+
+void describe_flow_sde(Fields& f, SamplerSection& s) {
+  describe_noise(f, s, "a of g(s) = a sqrt(s/(1-s))", s.noise.flow_sde, 10.0);
+}
+
+void describe_dance_sde(Fields& f, SamplerSection& s) {
+  describe_noise(f, s, "eta: g(s) = eta", s.noise.dance_sde, 10.0);
+}
+
+void describe_cps(Fields& f, SamplerSection& s) {
+  describe_noise(f, s, "eta: noise drawn at s' is s' sin(eta pi/2)", s.noise.cps, 1.0);
+  f.choice({"log_prob",
+            "-(next - mean)^2 (squared_error, Flow-CPS) or the Gaussian's density, which counts steps with "
+            "little noise more"},
+           s.cps_log_prob, {"squared_error", "gaussian"});
+}
+
+void describe_memoryless(Fields& f, SamplerSection& s) {
+  describe_noise(f, s, "eta of DDIM; 1: x_0 does not depend on the initial noise", s.noise.memoryless, 1.0);
+}
+
+void describe(Fields& f, SamplerSection& s) {
+  std::vector<Fields::Alternative> alternatives;
+  for (const auto& row : sampler_table())
+    alternatives.push_back({row.name, row.doc, [&s, &row](Fields& v) { row.describe(v, s); }});
+  f.variant({"name", "sampler"}, s.name, alternatives);
+}
+
+const SamplerRow& sampler_named(const std::string& name) {
+  for (const auto& row : sampler_table())
+    if (name == row.name) return row;
+  throw Error("/sampler/name", "knows no \"" + name + "\"");
+}
+
+StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {
+  if (s.window_size == 0) return {0, s.steps};
+  const int64_t last = std::max<int64_t>(s.steps - s.window_size, s.window_begin);
+  int64_t begin = s.window_begin;
+  if (s.window_random)
+    begin += static_cast<int64_t>(random_bits(seed, Purpose::window, 0, static_cast<uint64_t>(iteration)) %
+                                  static_cast<uint64_t>(last - s.window_begin + 1));
+  return {begin, std::min(begin + s.window_size, s.steps)};
+}
+
+Kernel kernel_of(const SamplerSection& s, StepWindow window) {
+  const auto& row = sampler_named(s.name);
+  if (!row.kernel) throw Error("/sampler/name", "\"" + s.name + "\" is not made of one-step transitions");
+  return row.log_prob ? windowed(row.kernel(s), window) : row.kernel(s);
+}
+
+void require_noise(const SamplerSection& s, const std::string& what) {
+  const auto& row = sampler_named(s.name);
+  if (!row.log_prob) {
+    std::string known;
+    for (const auto& other : sampler_table())
+      if (other.log_prob) known += (known.empty() ? "" : ", ") + std::string(other.name);
+    throw Error("/sampler/name",
+                what + " needs the log-probabilities of a stochastic sampler; use one of " + known);
+  }
+  if (!(row.kernel(s)({{1.0, 0.5, 0.0}}, 0).std > 0.0))
+    throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
+}
+
+LogProb log_prob_of(const SamplerSection& s) {
+  require_noise(s, "this job");
+  return sampler_named(s.name).log_prob(s);
+}
+
+Trajectory draw_samples(const SamplerInput& in, const SamplerSection& s, StepWindow window,
+                        const std::vector<int64_t>& trained_steps) {
+  if (trained_steps.empty()) return sample_transitions(in, kernel_of(s, window));
+  return sample_transitions(in, kernel_of(s, window), trained_steps, log_prob_of(s));
+}
+
+}  // namespace thalweg

@@ -1,0 +1,73 @@
+// The `sampler` section of a job, and what it stands for: a kernel or a solver, its steps with noise, its
+// log-probability.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/core/fields.h"
+#include "samplers/transitions.h"
+#include "samplers/window.h"
+
+namespace thalweg {
+
+struct SizeSection {
+  int64_t height = 512, width = 512, frames = 1;
+};
+void describe(Fields& fields, SizeSection& size);
+
+/// The key noise_level, by kernel: each has a default of its own.
+struct NoiseLevels {
+  double flow_sde = 0.7, dance_sde = 0.3, cps = 0.8, memoryless = 1.0;
+};
+
+/// How many network steps a sampler takes, with which guidance, and what belongs to one kind of sampler
+/// alone.
+struct SamplerSection {
+  std::string name = "flow_ode";
+  int64_t steps = 28;
+  double guidance_scale = 1.0;
+  NoiseLevels noise;
+  std::string cps_log_prob = "squared_error";  // or "gaussian"
+  int64_t window_begin = 0, window_size = 0;   // steps with noise; size 0: all
+  bool window_random = false;                  // begin drawn anew for each iteration
+  SizeSection size;
+};
+void describe(Fields& fields, SamplerSection& sampler);
+
+/// A row of the table of samplers (pipelines/builtin.cpp).
+struct SamplerRow {
+  const char* name;
+  const char* doc;
+  void (*describe)(Fields&, SamplerSection&);
+  Kernel (*kernel)(const SamplerSection&);     // nullptr: the sampler is no one-step kernel
+  LogProb (*log_prob)(const SamplerSection&);  // of steps with noise; nullptr: it draws none
+};
+const std::vector<SamplerRow>& sampler_table();
+const SamplerRow& sampler_named(const std::string& name);
+
+void describe_flow_ode(Fields& fields, SamplerSection& sampler);
+void describe_flow_sde(Fields& fields, SamplerSection& sampler);
+void describe_dance_sde(Fields& fields, SamplerSection& sampler);
+void describe_cps(Fields& fields, SamplerSection& sampler);
+void describe_memoryless(Fields& fields, SamplerSection& sampler);
+
+/// Steps that draw noise in iteration `iteration` (0 outside of training).
+StepWindow step_window(const SamplerSection& sampler, uint64_t seed, int64_t iteration);
+
+/// The kernel that the section names, the ODE outside of `window`. Throws Error at /sampler/name for a
+/// sampler that is no one-step kernel.
+Kernel kernel_of(const SamplerSection& sampler, StepWindow window);
+
+/// Throws Error at /sampler, naming the samplers that would do, unless the section's sampler draws noise and
+/// so has log-probabilities; `what` needs them.
+void require_noise(const SamplerSection& sampler, const std::string& what);
+
+/// Log-probability of the section's steps with noise. Throws as require_noise does.
+LogProb log_prob_of(const SamplerSection& sampler);
+
+/// Draws with the section's sampler; keeps `trained_steps`, as sample_transitions does.
+Trajectory draw_samples(const SamplerInput& input, const SamplerSection& sampler, StepWindow window,
+                        const std::vector<int64_t>& trained_steps = {});
+
+}  // namespace thalweg

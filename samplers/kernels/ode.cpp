@@ -1,0 +1,9 @@
+#include "samplers/kernels/ode.h"
+
+namespace thalweg {
+
+Kernel ode() {
+  return euler;
+}
+
+}  // namespace thalweg

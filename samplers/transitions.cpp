@@ -1,0 +1,71 @@
+#include "samplers/transitions.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "engine/core/rng.h"
+#include "samplers/cuda/fused_transition.h"
+
+namespace thalweg {
+namespace {
+
+struct Drawn {
+  at::Tensor next_BCFHW, log_prob_B;  // the latter where it is asked for
+};
+
+// mean + std * noise, and how likely that was. One kernel on a GPU.
+Drawn draw(const at::Tensor& x, const at::Tensor& v, const at::Tensor& noise, const KernelStep& step,
+           LogProb form, bool with_log_prob) {
+  if (x.is_cuda() && x.scalar_type() == at::kFloat) {
+    const auto fused = cuda::fused_transition(x, v, noise, step, form(step.std));
+    return {fused.next_BCFHW, fused.log_prob_B};
+  }
+  const auto there = transition(x, v, step);
+  const auto next = at::add(there.mean_BCFHW, noise, there.std);
+  return {next, with_log_prob ? log_prob(next, there, form) : at::Tensor()};
+}
+
+}  // namespace
+
+Step step_of(const Kernel& kernel, const Schedule& schedule, int64_t index,
+             const std::vector<int64_t>& slot_B, at::Device device) {
+  auto step = step_at(schedule, index, slot_B, device);
+  step.kernel = kernel(schedule, index);
+  return step;
+}
+
+at::Tensor transition_noise(const SamplerInput& in, const at::Tensor& x, const Step& step) {
+  if (step.kernel.std == 0.0) return {};
+  return normal_noise(in.seed, Purpose::transition, in.slot_B, static_cast<uint64_t>(step.index),
+                      x.sizes().slice(1), x.scalar_type(), x.device());
+}
+
+Trajectory sample_transitions(const SamplerInput& in, const Kernel& kernel,
+                              const std::vector<int64_t>& trained_steps, LogProb form) {
+  Trajectory trajectory{in.schedule, {}, trained_steps, {}, {}, {}};
+  std::vector<at::Tensor> log_probs;
+  auto x = in.x_BCFHW;
+  for (int64_t i = 0; i < in.schedule.steps(); ++i) {
+    const auto step = step_of(kernel, in.schedule, i, in.slot_B, x.device());
+    const bool trained = std::binary_search(trained_steps.begin(), trained_steps.end(), i);
+    TORCH_CHECK(!trained || step.kernel.std > 0.0, "step ", i, " draws no noise: it has no log-probability");
+    const auto v = in.velocity(x, step, in.conditioning);
+    if (step.kernel.std == 0.0) {
+      x = transition(x, v, step.kernel).mean_BCFHW;
+      continue;
+    }
+    const auto drawn = draw(x, v, transition_noise(in, x, step), step.kernel, form, trained);
+    if (trained) {
+      trajectory.latents.push_back(x);
+      trajectory.next_latents.push_back(drawn.next_BCFHW);
+      log_probs.push_back(drawn.log_prob_B);
+    }
+    x = drawn.next_BCFHW;
+  }
+  trajectory.x0_BCFHW = x;
+  if (!log_probs.empty()) trajectory.log_probs_TB = at::stack(log_probs);
+  return trajectory;
+}
+
+}  // namespace thalweg
