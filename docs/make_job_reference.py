@@ -92,11 +92,12 @@ NOTES = {
             "method": {"name": "flow_grpo", "prompts_per_iteration": 4, "group_size": 16, "clip_range": 1e-3},
             "optimizer": {"learning_rate": 1e-3}, "iterations": 20, "output": "runs/redness"}],
         "rules": ["At least one reward.", SIZES,
-                  "`flow_grpo` needs the sampler `flow_sde` with a noise level above 0. The last step of a schedule "
-                  "is never trained, so the window must begin before it.",
+                  "`flow_grpo` needs a sampler that draws noise (`flow_sde`; `dance_sde` makes it DanceGRPO's, `cps` "
+                  "Flow-CPS) with a noise level above 0. The last step of a schedule is never trained, so the window "
+                  "must begin before it.",
                   "`flow_grpo` in float32 stops when, before its very first update, a log-probability of the rollout "
                   "and of its replay differ by more than 1e-5.",
-                  "`diffusion_nft` needs the sampler `flow_ode`, and `times_per_sample` of at most its steps.",
+                  "`diffusion_nft` takes any sampler, and `times_per_sample` of at most its steps.",
                   "The updates of an iteration share its micro-batches (samples / `/parallel/micro_batch`, rounded "
                   "up); with more updates than micro-batches some do nothing.",
                   "A sample that a reward did not score enters neither advantages nor loss. Its group needs two "
