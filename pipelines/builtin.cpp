@@ -150,7 +150,7 @@ const std::vector<SteeringRow>& steering_table() {
       euphonium_row("euphonium", "Euphonium: each step's mean goes up the gradient of a process reward"),
       doob_row("doob",
                "DOIT, Doob's transform by look-ahead: candidates of each step are weighed by their rewards; "
-               "no gradient of the reward is needed"),
+               "no gradient of the reward is needed; strongest with the sampler memoryless"),
   };
   return table;
 }

@@ -9,7 +9,7 @@
 #include "samplers/doob/doob.h"
 #include "samplers/flow_algebra.h"
 #include "samplers/guidance/flow_nrg.h"
-#include "tests/samplers/kernels_of_steering.h"
+#include "tests/samplers/kernels.h"
 #include "tests/samplers/laboratory.h"
 
 namespace thalweg {
@@ -70,7 +70,7 @@ TEST(DoobExact, TheTransformItselfReachesTheTiltedShare) {
   ASSERT_NEAR(target, 0.8312, 1e-4);
   auto in = laboratory_input(reference_mixture(), uniform_schedule(100), 10000, 23);
   in.velocity = flow_nrg(kSoftValue, {})(in.velocity);
-  EXPECT_NEAR(share_above(base_samples(in, memoryless())), target, 0.015);
+  EXPECT_NEAR(share_above(sample_transitions(in, memoryless()).x0_BCFHW), target, 0.015);
 }
 
 // The trapezoid rule for the standard normal law, exact to rounding for smooth functions.
@@ -129,7 +129,7 @@ TEST(DoobExact, ManyCandidatesMoveTheMeanByTheDrift) {
   sample_doob(in, memoryless(), kSoftValue, o);
   const auto steered = seen.at(2), before = seen.at(1);
   seen.clear();
-  base_samples(in, memoryless());
+  sample_transitions(in, memoryless());
   ASSERT_TRUE(at::equal(seen.at(1), before));
   const auto step = step_of(memoryless(), schedule, 1, in.slot_B);
   const auto mean = transition(before, velocity_of(mixture)(before, step, {}), step.kernel).mean_BCFHW;

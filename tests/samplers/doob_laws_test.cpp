@@ -9,7 +9,7 @@
 #include "samplers/doob/doob.h"
 #include "samplers/doob/weights.h"
 #include "tests/samplers/analytic.h"
-#include "tests/samplers/kernels_of_steering.h"
+#include "tests/samplers/kernels.h"
 
 namespace thalweg {
 namespace {
@@ -68,7 +68,7 @@ at::Tensor sampled(const DoobOptions& o, const Kernel& kernel = flow_sde(0.7),
 }
 
 at::Tensor base(const Kernel& kernel = flow_sde(0.7)) {
-  return base_samples(sampler_input(schedule(), at::kFloat), kernel);
+  return sample_transitions(sampler_input(schedule(), at::kFloat), kernel).x0_BCFHW;
 }
 
 TEST(DoobLaws, WhereNothingSteersItIsTheBaseSamplerBitForBit) {

@@ -7,7 +7,7 @@
 #include "samplers/guidance/euphonium.h"
 #include "samplers/guidance/flow_nrg.h"
 #include "samplers/guidance/mpgd.h"
-#include "tests/samplers/kernels_of_steering.h"
+#include "tests/samplers/kernels.h"
 #include "tests/samplers/laboratory.h"
 
 namespace thalweg {
@@ -21,7 +21,7 @@ at::Tensor guided_samples(const Guidance& guidance, const Kernel& kernel, int64_
                           const Mixture& mixture = reference_mixture()) {
   auto in = laboratory_input(mixture, uniform_schedule(steps), count, 17, shape);
   in.velocity = guidance(in.velocity);
-  return base_samples(in, kernel);
+  return sample_transitions(in, kernel).x0_BCFHW;
 }
 
 struct Case {

@@ -13,7 +13,7 @@
 #include "samplers/guidance/mpgd.h"
 #include "samplers/guidance/spsa.h"
 #include "tests/samplers/analytic.h"
-#include "tests/samplers/kernels_of_steering.h"
+#include "tests/samplers/kernels.h"
 
 namespace thalweg {
 namespace {
