@@ -18,8 +18,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg"))
 STEPS = 28
 MULTIPLES = (2, 4, 8, 16)
-SCENE = {"rewards": [{"plugin": "scene", "dimensions": {"soft": 1.0}}], "shown": ["scene/strict", "scene/soft"]}
-REDNESS = {"rewards": [{"plugin": "color"}, {"plugin": "scene", "weight": 0}], "shown": ["color/redness", "scene/strict"]}
+SCENE = {"name": "scene", "strength": 20.0, "rewards": [{"plugin": "scene", "dimensions": {"soft": 1.0}}],
+         "shown": ["scene/strict", "scene/soft"]}
+REDNESS = {"name": "redness", "strength": 100.0, "rewards": [{"plugin": "color"}, {"plugin": "scene", "weight": 0}],
+           "shown": ["color/redness", "scene/strict"]}
 ODE = {"name": "flow_ode"}
 SDE = {"name": "flow_sde", "noise_level": 0.7}
 MEMORYLESS = {"name": "memoryless"}
@@ -32,43 +34,56 @@ def base_rows():
     return rows + [("flow_ode, guidance 1.5", STEPS, {**ODE, "guidance_scale": 1.5})]
 
 
-def steered_rows(reward):
-    """(name, sampler, steering of multiple n): each costs about n times the network evaluations of one sample."""
-    last = {"begin": 4, "size": 0}
-    rows = [
-        ("best_of_n", ODE, lambda n: {"name": "best_of_n", "particles": n}),
-        ("fk diff", SDE, lambda n: {"name": "fk", "particles": n, "lambda": reward["lambda"], "potential": "diff"}),
-        ("fk max", SDE, lambda n: {"name": "fk", "particles": n, "lambda": reward["lambda"], "potential": "max"}),
-        ("fk diff, best", SDE, lambda n: {"name": "fk", "particles": n, "lambda": reward["lambda"], "potential": "diff",
-                                          "returned": "best"}),
-        ("svdd", MEMORYLESS, lambda n: {"name": "svdd", "candidates": n, "temperature": 1 / reward["lambda"]}),
-        ("doob pick, recompute", MEMORYLESS,
-         lambda n: {"name": "doob", "candidates": n, "lookahead": "recompute", "form": "pick", "window": last}),
-        ("doob pick, recompute, flow_sde", SDE,
-         lambda n: {"name": "doob", "candidates": n, "lookahead": "recompute", "form": "pick", "window": last}),
-    ]
-    return rows
+def steered_rows(strength):
+    """(name, sampler, steering of multiple n, multiples): about n times the network evaluations of one sample."""
 
+    def fk(n, **keys):
+        return {"name": "fk", "particles": n, "lambda": strength, "interval": 4, **keys}
 
-def cheap_rows(reward):
-    """The same without more evaluations of the network: many rewards of one look ahead. n candidates."""
-    last = {"begin": 4, "size": 0}
+    def doob(n, **keys):
+        return {"name": "doob", "candidates": n, "temperature": 0.3, "window": {"begin": 2, "size": 0}, **keys}
+
     return [
-        ("doob pick, shared", SDE,
-         lambda n: {"name": "doob", "candidates": n, "lookahead": "shared", "form": "pick", "window": last}),
-        ("doob drift, shared", MEMORYLESS,
-         lambda n: {"name": "doob", "candidates": n, "lookahead": "shared", "form": "drift", "window": last}),
-        ("doob vjp, shared", SDE,
-         lambda n: {"name": "doob", "candidates": n, "lookahead": "shared", "form": "vjp", "window": last, "gamma": 0.5}),
-        ("spsa", SDE, lambda n: {"name": "spsa", "probes": n, "lambda": reward["lambda"]}),
+        ("best_of_n, flow_ode", ODE, lambda n: {"name": "best_of_n", "particles": n}, MULTIPLES),
+        ("best_of_n", MEMORYLESS, lambda n: {"name": "best_of_n", "particles": n}, MULTIPLES),
+        ("fk", MEMORYLESS, lambda n: fk(n), MULTIPLES),
+        ("fk from step 12", MEMORYLESS, lambda n: fk(n, window={"begin": 12, "size": 0}), MULTIPLES),
+        ("fk from step 12, returned best", MEMORYLESS,
+         lambda n: fk(n, window={"begin": 12, "size": 0}, returned="best"), MULTIPLES),
+        ("fk max", MEMORYLESS, lambda n: fk(n, potential="max"), (4,)),
+        ("fk, flow_sde", SDE, lambda n: fk(n), (4,)),
+        ("svdd", MEMORYLESS, lambda n: {"name": "svdd", "candidates": n, "temperature": 1 / strength}, MULTIPLES),
+        ("doob pick, recompute", MEMORYLESS, lambda n: doob(n, form="pick", lookahead="recompute"), MULTIPLES),
+        ("doob drift, recompute", MEMORYLESS, lambda n: doob(n, form="drift", lookahead="recompute"), (4,)),
+        ("doob pick, rollout of 2", MEMORYLESS,
+         lambda n: doob(n, form="pick", lookahead="rollout", rollout_steps=2), (4,)),
     ]
 
 
-def gradient_rows(reward):
+def cheap_rows(strength):
+    """Many rewards of one look ahead: no more evaluations of the network, n rewards a step."""
+
+    def doob(n, **keys):
+        return {"name": "doob", "candidates": n, "lookahead": "shared", "temperature": 0.3,
+                "window": {"begin": 2, "size": 0}, **keys}
+
     return [
-        ("dps", SDE, lambda n: {"name": "dps", "lambda": reward["lambda"] * n}),
-        ("guided_smc", SDE, lambda n: {"name": "guided_smc", "particles": n, "lambda": reward["lambda"]}),
-        ("das", SDE, lambda n: {"name": "das", "particles": n, "lambda": reward["lambda"]}),
+        ("doob pick, shared", MEMORYLESS, lambda n: doob(n, form="pick"), (4, 16)),
+        ("doob drift, shared", MEMORYLESS, lambda n: doob(n, form="drift", gamma=0.5), (4,)),
+        ("doob vjp, shared", MEMORYLESS, lambda n: doob(n, form="vjp", gamma=0.5), (4,)),
+        ("spsa", MEMORYLESS, lambda n: {"name": "spsa", "probes": n // 2, "lambda": strength / 10, "radius": 0.1,
+                                        "max_sigma": 0.8}, (4,)),
+    ]
+
+
+def gradient_rows(strength):
+    """For a reward with a gradient; a network evaluation with its gradient costs about three."""
+    return [
+        ("best_of_n", MEMORYLESS, lambda n: {"name": "best_of_n", "particles": n}, (4, 8)),
+        ("fk", MEMORYLESS, lambda n: {"name": "fk", "particles": n, "lambda": strength, "interval": 4}, (4, 8)),
+        ("svdd", MEMORYLESS, lambda n: {"name": "svdd", "candidates": n, "temperature": 1 / strength}, (4,)),
+        ("das", MEMORYLESS, lambda n: {"name": "das", "particles": n, "lambda": strength}, (4,)),
+        ("guided_smc", MEMORYLESS, lambda n: {"name": "guided_smc", "particles": n, "lambda": strength}, (4,)),
     ]
 
 
@@ -89,9 +104,9 @@ def run(arguments, reward, name, steps, sampler, steering):
     kept = folder / "bench_job.json"
     if not (kept.exists() and json.loads(kept.read_text()) == wanted and (folder / "result.json").exists()):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "job.json.tmp").write_text(json.dumps(wanted))
+        (folder / "bench_next.json").write_text(json.dumps(wanted))
         print(name, flush=True)
-        subprocess.run([PROGRAM, "run", folder / "job.json.tmp"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
+        subprocess.run([PROGRAM, "run", folder / "bench_next.json"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
         kept.write_text(json.dumps(wanted))
     result = json.loads((folder / "result.json").read_text())
@@ -104,6 +119,11 @@ def run(arguments, reward, name, steps, sampler, steering):
             "evaluations": cost.get("network_evaluations_per_sample", steps * guided),
             "gradients": cost.get("network_gradients", 0) / samples, "ancestors": cost.get("unique_ancestors"),
             "scores": {k: np.array([np.nan if row[k] is None else row[k] for row in rows]) for k in reward["shown"]}}
+
+
+def cells_of(arguments, reward, rows):
+    return {(name, n): run(arguments, reward, f"{name}, {n}x", STEPS, sampler, [steering(n)])
+            for m in MULTIPLES for name, sampler, steering, multiples in rows for n in multiples if n == m}
 
 
 def interval(difference):
@@ -160,3 +180,56 @@ def plot(curves, base, key, path):
     out.append(f'<text x="{(left + width - right) / 2}" y="{height - 10}" text-anchor="middle">network evaluations a sample</text>'
                f'<text x="16" y="{height / 2}" transform="rotate(-90 16 {height / 2})" text-anchor="middle">{key}, mean</text></svg>')
     path.write_text("\n".join(out) + "\n")
+
+
+def report(arguments):
+    bases = [run(arguments, SCENE, name, steps, sampler, []) for name, steps, sampler in base_rows()]
+    steered = cells_of(arguments, SCENE, steered_rows(SCENE["strength"]))
+    cheap = cells_of(arguments, SCENE, cheap_rows(SCENE["strength"]))
+    curves = {}
+    for (name, _), cell in steered.items():
+        if sum(other == name for other, _ in steered) == 1:
+            continue
+        curves.setdefault(name, []).append((cell["evaluations"], float(cell["scores"]["scene/strict"].mean())))
+    images = ROOT / "docs/images"
+    base_point = (STEPS, float(bases[0]["scores"]["scene/strict"].mean()))
+    tables = {"without": table(SCENE, bases, bases[0]), "cheap": table(SCENE, cheap.values(), bases[0])}
+    for n in MULTIPLES:
+        rows = [cell for (_, m), cell in steered.items() if m == n]
+        tables[f"{n}x"] = table(SCENE, rows, steered["best_of_n", n])
+    red_base = run(arguments, REDNESS, "flow_ode", STEPS, ODE, [])
+    red = cells_of(arguments, REDNESS, gradient_rows(REDNESS["strength"]))
+    dps = [run(arguments, REDNESS, f"dps, lambda {k:g}", STEPS, MEMORYLESS, [{"name": "dps", "lambda": k, "max_sigma": 0.9}])
+           for k in (30.0, 100.0)]
+    tables["redness"] = table(REDNESS, [red_base, *dps, *red.values()], red_base)
+    if arguments.write:
+        plot(curves, base_point, "scene/strict", images / "steering.svg")
+    return tables
+
+
+def write(tables):
+    path = ROOT / "docs/results/steering.md"
+    text = path.read_text()
+    for name, content in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- end {name} -->"
+        head, rest = text.split(begin)
+        text = head + begin + content + end + rest.split(end, 1)[1]
+    path.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=256)
+    parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/steering"))
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="fill docs/results/steering.md")
+    arguments = parser.parse_args()
+    tables = report(arguments)
+    for name, content in tables.items():
+        print(f"\n## {name}\n{content}")
+    if arguments.write:
+        write(tables)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+// What must hold for every row of the table of steering methods, whatever it is.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "engine/core/fields.h"
+#include "engine/core/rng.h"
+#include "pipelines/steering/cost.h"
+#include "pipelines/steering/steering.h"
+#include "tests/samplers/laboratory.h"
+
+namespace thalweg {
+namespace {
+
+constexpr int64_t kSteps = 12;
+const std::vector<int64_t> kShape = {1, 2, 2, 2};
+
+// A small version of each method, and keys under which it is its base sampler.
+struct Case {
+  Json entry, neutral;
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+      {{{"name", "best_of_n"}, {"particles", 3}}, {{"particles", 1}}},
+      {{{"name", "fk"}, {"particles", 4}, {"lambda", 2.0}, {"interval", 3}}, {{"particles", 1}}},
+      {{{"name", "svdd"}, {"candidates", 4}, {"temperature", 0.5}}, {{"candidates", 1}}},
+      {{{"name", "das"}, {"particles", 4}, {"lambda", 1.0}}, {{"particles", 1}, {"lambda", 0.0}}},
+      {{{"name", "guided_smc"}, {"particles", 4}, {"lambda", 1.0}}, {{"particles", 1}, {"lambda", 0.0}}},
+      {{{"name", "flow_nrg"}, {"lambda", 1.0}}, {{"lambda", 0.0}}},
+      {{{"name", "dps"}, {"lambda", 1.0}}, {{"lambda", 0.0}}},
+      {{{"name", "mpgd"}, {"lambda", 1.0}}, {{"lambda", 0.0}}},
+      {{{"name", "spsa"}, {"lambda", 1.0}, {"probes", 2}}, {{"lambda", 0.0}}},
+      {{{"name", "euphonium"}, {"guidance_scale", 0.5}}, {{"guidance_scale", 0.0}}},
+      {{{"name", "doob"}, {"candidates", 4}}, {{"candidates", 1}}},
+      {{{"name", "doob"}, {"candidates", 4}, {"form", "drift"}, {"lookahead", "shared"}}, {{"gamma", 0.0}}},
+      {{{"name", "doob"}, {"candidates", 4}, {"form", "vjp"}, {"lookahead", "rollout"}}, {{"gamma", 0.0}}},
+  };
+  return all;
+}
+
+SteeringEntry read_entry(const Json& json) {
+  SteeringEntry entry;
+  read_fields(json, "/steering/0", [&](Fields& f) { describe(f, entry); });
+  return entry;
+}
+
+SamplerSection sampler_section() {
+  SamplerSection section;
+  section.name = "flow_sde";
+  section.steps = kSteps;
+  section.noise_level = 0.7;
+  return section;
+}
+
+struct Run {
+  at::Tensor x0;
+  ParticleRecord record;
+  int64_t rewards = 0;
+};
+
+// Groups `order` of the input, in that order.
+Run run(const Json& json, const std::vector<int64_t>& order, int64_t rows_at_once = 1 << 20) {
+  const c10::NoGradGuard no_grad;
+  const auto entry = read_entry(json);
+  Run result;
+  const auto linear = linear_soft_value(reference_mixture(), 1.2);
+  const RewardValue reward = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
+    result.rewards += x.size(0);
+    return linear(x, step, c);
+  };
+  const auto section = sampler_section();
+  check_steering({entry}, section, {RewardSpec{}});
+  const auto steering = make_steering({entry}, section, {0, kSteps}, reward, 3);
+  SamplerInput in = laboratory_input(reference_mixture(), uniform_schedule(kSteps), 1, 3, kShape);
+  in.velocity = steering.guidance(in_parts(in.velocity, rows_at_once));
+  in.slot_B.clear();
+  for (const int64_t group : order)
+    for (int64_t p = 0; p < steering.particles; ++p) in.slot_B.push_back(group * steering.particles + p);
+  in.conditioning.prompts.assign(in.slot_B.size(), "");
+  in.x_BCFHW = normal_noise(3, Purpose::initial_noise, in.slot_B, 0, kShape, at::kDouble);
+  auto trajectory = steering.sample ? steering.sample(in)
+                                    : sampler_named(section.name).sample(in, section, {0, kSteps}, {});
+  result.x0 = trajectory.x0_BCFHW;
+  if (trajectory.particles) result.record = *trajectory.particles;
+  return result;
+}
+
+at::Tensor base(const std::vector<int64_t>& slots) {
+  auto in = laboratory_input(reference_mixture(), uniform_schedule(kSteps), 1, 3, kShape);
+  in.slot_B = slots;
+  in.conditioning.prompts.assign(slots.size(), "");
+  in.x_BCFHW = normal_noise(3, Purpose::initial_noise, slots, 0, kShape, at::kDouble);
+  const auto section = sampler_section();
+  return sampler_named(section.name).sample(in, section, {0, kSteps}, {}).x0_BCFHW;
+}
+
+std::vector<int64_t> first(int64_t count) {
+  std::vector<int64_t> order(static_cast<size_t>(count));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  return order;
+}
+
+TEST(SteeringLaws, EveryMethodOfTheTableIsHere) {
+  for (const auto& row : steering_table())
+    EXPECT_TRUE(std::any_of(cases().begin(), cases().end(),
+                            [&](const Case& c) { return c.entry.at("name") == row.name; }))
+        << row.name << " has no case in this file";
+}
+
+TEST(SteeringLaws, ScaleNothingIsTheBaseSamplerBitForBit) {
+  for (const auto& [entry, neutral] : cases()) {
+    Json json = entry;
+    json.update(neutral);
+    EXPECT_TRUE(at::equal(run(json, first(5)).x0, base(first(5)))) << json.dump();
+  }
+}
+
+TEST(SteeringLaws, EveryMethodChangesSomething) {
+  for (const auto& [entry, neutral] : cases())
+    EXPECT_FALSE(at::equal(run(entry, first(5)).x0, base(first(5)))) << entry.dump();
+}
+
+TEST(SteeringLaws, GroupsDoNotKnowOfEachOther) {
+  const std::vector<int64_t> order = {3, 0, 4, 1};
+  for (const auto& [entry, neutral] : cases()) {
+    const auto all = run(entry, first(5)).x0, some = run(entry, order).x0;
+    EXPECT_TRUE(at::equal(all.index_select(0, at::tensor(order)), some)) << entry.dump();
+  }
+}
+
+TEST(SteeringLaws, TheMicroBatchDoesNotMatter) {
+  for (const auto& [entry, neutral] : cases())
+    for (const int64_t rows : {1, 7})
+      EXPECT_TRUE(at::equal(run(entry, first(5)).x0, run(entry, first(5), rows).x0))
+          << entry.dump() << " at " << rows;
+}
+
+// Float64 latents of an affine flow: what is drawn must stay finite and of the input's dtype.
+TEST(SteeringLaws, LatentsKeepTheirDtype) {
+  for (const auto& [entry, neutral] : cases()) {
+    const auto x0 = run(entry, first(3)).x0;
+    EXPECT_EQ(x0.scalar_type(), at::kDouble) << entry.dump();
+    EXPECT_TRUE(x0.isfinite().all().item<bool>()) << entry.dump();
+  }
+}
+
+}  // namespace
+}  // namespace thalweg
