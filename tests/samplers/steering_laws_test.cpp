@@ -52,7 +52,6 @@ SamplerSection sampler_section() {
   SamplerSection section;
   section.name = "flow_sde";
   section.steps = kSteps;
-  section.noise_level = 0.7;
   return section;
 }
 
@@ -82,8 +81,7 @@ Run run(const Json& json, const std::vector<int64_t>& order, int64_t rows_at_onc
     for (int64_t p = 0; p < steering.particles; ++p) in.slot_B.push_back(group * steering.particles + p);
   in.conditioning.prompts.assign(in.slot_B.size(), "");
   in.x_BCFHW = normal_noise(3, Purpose::initial_noise, in.slot_B, 0, kShape, at::kDouble);
-  auto trajectory = steering.sample ? steering.sample(in)
-                                    : sampler_named(section.name).sample(in, section, {0, kSteps}, {});
+  auto trajectory = steering.sample ? steering.sample(in) : draw_samples(in, section, {0, kSteps});
   result.x0 = trajectory.x0_BCFHW;
   if (trajectory.particles) result.record = *trajectory.particles;
   return result;
@@ -95,7 +93,7 @@ at::Tensor base(const std::vector<int64_t>& slots) {
   in.conditioning.prompts.assign(slots.size(), "");
   in.x_BCFHW = normal_noise(3, Purpose::initial_noise, slots, 0, kShape, at::kDouble);
   const auto section = sampler_section();
-  return sampler_named(section.name).sample(in, section, {0, kSteps}, {}).x0_BCFHW;
+  return draw_samples(in, section, {0, kSteps}).x0_BCFHW;
 }
 
 std::vector<int64_t> first(int64_t count) {
