@@ -48,6 +48,10 @@ Transition transition(const at::Tensor& x, const at::Tensor& v, const KernelStep
   return {at::add(step.x_scale == 1.0 ? x : x * step.x_scale, v, step.v_scale), step.std};
 }
 
+at::Tensor pushed(const at::Tensor& v, const at::Tensor& g, double shift, const KernelStep& step) {
+  return at::add(v, g, shift / step.v_scale);
+}
+
 LogProbForm gaussian(double std) {
   return {0.5 / (std * std), -std::log(std) - 0.5 * std::log(2.0 * std::numbers::pi)};
 }

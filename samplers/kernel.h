@@ -35,6 +35,9 @@ double diffusion(const KernelStep& step, const Schedule& schedule, int64_t index
 /// x_scale x + v_scale v, and std. Without noise this is Euler's step, bit for bit.
 Transition transition(const at::Tensor& x_BCFHW, const at::Tensor& v_BCFHW, const KernelStep& step);
 
+/// The velocity with which the mean of the step is `shift` g further.
+at::Tensor pushed(const at::Tensor& v_BCFHW, const at::Tensor& g_BCFHW, double shift, const KernelStep& step);
+
 /// A log-probability: offset - weight * mean over latent elements of (next - mean)^2 (decision 0001).
 struct LogProbForm {
   double weight = 0.0, offset = 0.0;

@@ -41,6 +41,12 @@ at::Tensor transition_noise(const SamplerInput& in, const at::Tensor& x, const S
                       x.sizes().slice(1), x.scalar_type(), x.device());
 }
 
+at::Tensor next_latents(const at::Tensor& x, const at::Tensor& v, const at::Tensor& noise,
+                        const KernelStep& step) {
+  if (step.std == 0.0) return transition(x, v, step).mean_BCFHW;
+  return draw(x, v, noise, step, gaussian, /*with_log_prob=*/false).next_BCFHW;
+}
+
 Trajectory sample_transitions(const SamplerInput& in, const Kernel& kernel,
                               const std::vector<int64_t>& trained_steps, LogProb form) {
   Trajectory trajectory{in.schedule, {}, trained_steps, {}, {}, {}};

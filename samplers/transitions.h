@@ -13,6 +13,10 @@ Step step_of(const Kernel& kernel, const Schedule& schedule, int64_t index,
 /// The noise that a sampler draws in this step, by slot; undefined for a step without noise.
 at::Tensor transition_noise(const SamplerInput& input, const at::Tensor& x_BCFHW, const Step& step);
 
+/// mean + std noise; the mean alone for a step without noise, where `noise` may be undefined.
+at::Tensor next_latents(const at::Tensor& x_BCFHW, const at::Tensor& v_BCFHW, const at::Tensor& noise_BCFHW,
+                        const KernelStep& step);
+
 /// Samples with `kernel`; keeps latents and log-probs (`form`) of `trained_steps` (ascending; each must draw
 /// noise).
 Trajectory sample_transitions(const SamplerInput& input, const Kernel& kernel,

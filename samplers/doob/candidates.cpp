@@ -6,8 +6,8 @@
 
 #include "engine/core/rng.h"
 #include "samplers/flow_algebra.h"
-#include "samplers/particles/step.h"
 #include "samplers/tiled.h"
+#include "samplers/transitions.h"
 
 namespace thalweg {
 namespace {

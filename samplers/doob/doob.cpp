@@ -12,7 +12,7 @@
 #include "samplers/doob/weights.h"
 #include "samplers/flow_algebra.h"
 #include "samplers/particles/candidate_record.h"
-#include "samplers/particles/step.h"
+#include "samplers/transitions.h"
 
 namespace thalweg {
 namespace {

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "samplers/particles/outlook.h"
-#include "samplers/particles/step.h"
+#include "samplers/transitions.h"
 
 namespace thalweg {
 namespace {

@@ -4,7 +4,7 @@
 #include <c10/core/GradMode.h>
 
 #include "samplers/particles/outlook.h"
-#include "samplers/particles/step.h"
+#include "samplers/transitions.h"
 
 namespace thalweg {
 

@@ -10,9 +10,9 @@
 #include "engine/core/rng.h"
 #include "samplers/particles/candidate_record.h"
 #include "samplers/particles/outlook.h"
-#include "samplers/particles/step.h"
 #include "samplers/particles/weights.h"
 #include "samplers/tiled.h"
+#include "samplers/transitions.h"
 
 namespace thalweg {
 namespace {

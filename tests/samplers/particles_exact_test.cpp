@@ -5,12 +5,12 @@
 
 #include <cmath>
 
-#include "samplers/kernels/flow_sde.h"
 #include "samplers/particles/das.h"
 #include "samplers/particles/fk.h"
 #include "samplers/particles/guided_smc.h"
 #include "samplers/particles/select.h"
 #include "samplers/particles/svdd.h"
+#include "tests/samplers/kernels.h"
 #include "tests/samplers/particles_laboratory.h"
 
 namespace thalweg {
@@ -115,16 +115,21 @@ TEST(GuidedSmc, WeightsCorrectAWrongPotential) {
   const auto in = particle_input(base(), 200, 20000, 4);
   GuidedSmcOptions o;
   o.lambda = kTilt;
-  for (const auto& value : {"clean_estimate", "noisy_latents"}) {
+  const auto check = [&](const std::string& name, const Kernel& kernel, const std::string& value) {
     o.value = value;
     o.particles.particles = 20000;
-    const auto t = sample_guided_smc(in, flow_sde(0.7), mean_reward(), o);
-    RecordProperty(std::string("w1_") + value, std::to_string(weighted_w1(t, tilted())));
-    EXPECT_LT(weighted_w1(t, tilted()), 0.02) << value;
+    const auto t = sample_guided_smc(in, kernel, mean_reward(), o);
+    RecordProperty("w1_" + name, std::to_string(weighted_w1(t, tilted())));
+    EXPECT_LT(weighted_w1(t, tilted()), 0.02) << name;
     EXPECT_NEAR(t.particles->log_evidence_G.item<double>(), linear_tilt(base(), kTilt).log_evidence, 0.03);
     o.particles.particles = 1;
-    EXPECT_GT(w1(sample_guided_smc(in, flow_sde(0.7), mean_reward(), o).x0_BCFHW, tilted()), 0.3) << value;
-  }
+    const auto uncorrected = w1(sample_guided_smc(in, kernel, mean_reward(), o).x0_BCFHW, tilted());
+    RecordProperty("w1_uncorrected_" + name, std::to_string(uncorrected));
+    EXPECT_GT(uncorrected, 0.3) << name;
+  };
+  check("flow_sde", flow_sde(0.7), "clean_estimate");
+  check("dance_sde", dance_sde(1.0), "clean_estimate");
+  check("noisy_latents", flow_sde(0.7), "noisy_latents");
 }
 
 TEST(GuidedSmc, MayBeginLateAndGoWithoutNoise) {
@@ -145,16 +150,21 @@ TEST(Das, WeightsCorrectTheTwist) {
   const auto in = particle_input(base(), 200, 20000, 5);
   DasOptions o;
   o.lambda = kTilt;
-  for (const auto& value : {"clean_estimate", "noisy_latents"}) {
+  const auto check = [&](const std::string& name, const Kernel& kernel, const std::string& value) {
     o.value = value;
     o.particles.particles = 20000;
-    const auto t = sample_das(in, flow_sde(0.7), mean_reward(), o);
-    RecordProperty(std::string("w1_") + value, std::to_string(weighted_w1(t, tilted())));
-    EXPECT_LT(weighted_w1(t, tilted()), 0.02) << value;
+    const auto t = sample_das(in, kernel, mean_reward(), o);
+    RecordProperty("w1_" + name, std::to_string(weighted_w1(t, tilted())));
+    EXPECT_LT(weighted_w1(t, tilted()), 0.02) << name;
     EXPECT_NEAR(t.particles->log_evidence_G.item<double>(), linear_tilt(base(), kTilt).log_evidence, 0.03);
     o.particles.particles = 1;
-    EXPECT_GT(w1(sample_das(in, flow_sde(0.7), mean_reward(), o).x0_BCFHW, tilted()), 0.3) << value;
-  }
+    const auto uncorrected = w1(sample_das(in, kernel, mean_reward(), o).x0_BCFHW, tilted());
+    RecordProperty("w1_uncorrected_" + name, std::to_string(uncorrected));
+    EXPECT_GT(uncorrected, 0.1) << name;
+  };
+  check("flow_sde", flow_sde(0.7), "clean_estimate");
+  check("memoryless", memoryless(), "clean_estimate");
+  check("noisy_latents", flow_sde(0.7), "noisy_latents");
 }
 
 TEST(Das, IsExactForTheSamplerOfFewSteps) {
@@ -205,7 +215,7 @@ TEST(Svdd, TemperatureZeroTakesTheBest) {
   SvddOptions o;
   o.temperature = 0.0;
   o.candidates = 8;
-  const auto t = sample_svdd(in, flow_sde(std::sqrt(2.0)), mean_reward(), o);
+  const auto t = sample_svdd(in, memoryless(), mean_reward(), o);
   EXPECT_GT(t.x0_BCFHW.mean().item<double>(), 1.3);
   EXPECT_TRUE((t.particles->ess_TG == 1.0).all().item<bool>());
 }

@@ -9,15 +9,15 @@
 #include <set>
 
 #include "engine/models/sd3/sd3_model.h"
-#include "samplers/kernels/flow_sde.h"
+#include "samplers/guidance/euphonium.h"
 #include "samplers/particles/best_of_n.h"
 #include "samplers/particles/das.h"
 #include "samplers/particles/fk.h"
 #include "samplers/particles/guided_smc.h"
-#include "samplers/particles/step.h"
 #include "samplers/particles/svdd.h"
 #include "samplers/reward_gradient.h"
 #include "tests/samplers/analytic.h"
+#include "tests/samplers/kernels.h"
 
 namespace thalweg {
 namespace {
@@ -53,21 +53,13 @@ RewardValue partly_lost(std::set<int64_t> lost, int64_t first = 0) {
   };
 }
 
-// Steps of `kernel` with the velocity of `guided`.
-at::Tensor base_run(const SamplerInput& in, const Kernel& kernel, const Velocity& guided) {
-  auto x = in.x_BCFHW;
-  for (int64_t i = 0; i < in.schedule.steps(); ++i) {
-    const auto step = step_of(kernel, in.schedule, i, in.slot_B);
-    const auto there = transition(x, guided(x, step, in.conditioning), step.kernel);
-    const auto noise = normal_noise(in.seed, Purpose::transition, in.slot_B, static_cast<uint64_t>(i),
-                                    x.sizes().slice(1), x.scalar_type());
-    x = at::add(there.mean_BCFHW, noise, there.std);
-  }
-  return x;
+at::Tensor base_run(const SamplerInput& in, const Kernel& kernel) {
+  return sample_transitions(in, kernel).x0_BCFHW;
 }
 
-at::Tensor base_run(const SamplerInput& in, const Kernel& kernel) {
-  return base_run(in, kernel, in.velocity);
+at::Tensor base_run(SamplerInput in, const Kernel& kernel, const Velocity& guided) {
+  in.velocity = guided;
+  return base_run(in, kernel);
 }
 
 // Every method with N particles (SVDD: N candidates) and strength lambda.
@@ -106,17 +98,19 @@ std::vector<Named> methods(int64_t n, double lambda) {
   return all;
 }
 
-std::vector<Kernel> kernels() {
-  return {flow_sde(0.7), flow_sde(0.0)};
+std::vector<NamedKernel> kernels() {
+  auto all = noisy_kernels();
+  all.push_back({"ode", ode()});
+  return all;
 }
 
 TEST(ParticleLaws, OneParticleIsTheBaseSampler) {
   for (const auto dtype : {at::kFloat, at::kDouble})
-    for (const auto& kernel : kernels()) {
+    for (const auto& [kernel_name, kernel] : kernels()) {
       const auto in = groups_of(1, {0, 1, 2, 3, 4}, dtype);
       const auto base = base_run(in, kernel);
       for (const auto& [name, method] : methods(1, 0.0))
-        EXPECT_TRUE(at::equal(method(in, kernel, wavy).x0_BCFHW, base)) << name;
+        EXPECT_TRUE(at::equal(method(in, kernel, wavy).x0_BCFHW, base)) << name << " " << kernel_name;
       for (const auto& potential : potential_names()) {
         const auto t = sample_fk(in, kernel, wavy, {particles(1), 5.0, potential});
         EXPECT_TRUE(at::equal(t.x0_BCFHW, base)) << potential;
@@ -143,6 +137,12 @@ TEST(ParticleLaws, OneParticleWithAGradientIsTheGuidedSampler) {
     const auto smc = sample_guided_smc(in, kernel, wavy, {particles(1), lambda});
     const auto smc_base = guided(0.5 * lambda, [](int64_t) { return 1.0; });
     EXPECT_TRUE(at::equal(smc.x0_BCFHW, base_run(in, kernel, smc_base)));
+    // That is Euphonium's, whose beta is 1 / lambda.
+    EuphoniumOptions e;
+    e.guidance_scale = 0.0;
+    e.beta = 1.0 / lambda;
+    const auto euphonium_run = base_run(in, kernel, euphonium(clean_gradient(wavy), e)(in.velocity));
+    EXPECT_TRUE(at::allclose(smc.x0_BCFHW, euphonium_run, 1e-4, dtype == at::kFloat ? 1e-4 : 1e-11));
     const auto das = sample_das(in, kernel, wavy, {particles(1), lambda});
     const auto das_base =
         guided(1.0, [&](int64_t i) { return lambda * das_scale(das_tempering(kSteps), i + 1); });
@@ -153,7 +153,7 @@ TEST(ParticleLaws, OneParticleWithAGradientIsTheGuidedSampler) {
 
 TEST(ParticleLaws, StrengthZeroLeavesEveryParticleAlone) {
   const auto in = groups_of(4, {0, 1, 2});
-  for (const auto& kernel : kernels())
+  for (const auto& [kernel_name, kernel] : kernels())
     for (const auto& [name, method] : methods(4, 0.0)) {
       const auto t = method(in, kernel, wavy);
       EXPECT_TRUE(at::equal(t.x0_BCFHW, base_run(in, kernel))) << name;
