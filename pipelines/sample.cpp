@@ -187,6 +187,7 @@ void SampleJob::run(const Observer& observer) {
   if (rewards) scored.scores = rewards_of(batches);
   if (!o_.steering.empty()) {
     scored.sections["steering"] = steering_summary(batches, total, cost);
+    observer.message(steering_line(scored.sections["steering"]));
     if (auto event = steering_failures(cost)) scored.events.push_back(std::move(*event));
   }
   write_scores(o_.output, scored, rewards.get(), clock, observer);

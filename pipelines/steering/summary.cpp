@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdio>
 #include <set>
 
 namespace thalweg {
@@ -51,6 +52,19 @@ Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, c
   add("unique_ancestors", unique_ancestors(batches));
   add("log_evidence", mean_over_groups(batches, &ParticleRecord::log_evidence_G));
   return summary;
+}
+
+std::string steering_line(const Json& summary) {
+  const auto number = [&](const char* key) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4g", summary.at(key).get<double>());
+    return std::string(text);
+  };
+  auto line = "steering: " + number("network_evaluations_per_sample") + " network evaluations and " +
+              number("reward_calls_per_sample") + " rewards a sample";
+  if (summary.contains("unique_ancestors"))
+    line += "; " + number("unique_ancestors") + " first particles of a group have offspring in the end";
+  return line;
 }
 
 }  // namespace thalweg

@@ -13,4 +13,7 @@ namespace thalweg {
 /// (estimate of log E e^{lambda r}).
 Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, const SteeringCost& cost);
 
+/// The summary in a line, for people.
+std::string steering_line(const Json& summary);
+
 }  // namespace thalweg

@@ -1,0 +1,108 @@
+"""What steering costs beside the network and the rewards, and FK with 8 particles beside Python, in one run.
+
+    python tests/bench/steering_speed.py [--prompts 32] [--write docs/results/steering.md]
+
+CPU seconds of one thread each, on the embedded model with the scene reward (color for methods that want gradients)."""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from steering import MEMORYLESS, ODE, ROOT, SDE, write
+
+PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg"))
+STEPS = 28
+METHODS = [
+    ("best_of_n", ODE, {"name": "best_of_n", "particles": 8}),
+    ("best_of_n", MEMORYLESS, {"name": "best_of_n", "particles": 8}),
+    ("fk", MEMORYLESS, {"name": "fk", "particles": 8, "lambda": 20, "interval": 4}),
+    ("svdd", MEMORYLESS, {"name": "svdd", "candidates": 8, "temperature": 0.05}),
+    ("doob pick, recompute", MEMORYLESS, {"name": "doob", "candidates": 8}),
+    ("doob drift, recompute", MEMORYLESS, {"name": "doob", "candidates": 8, "form": "drift"}),
+    ("doob pick, shared", MEMORYLESS, {"name": "doob", "candidates": 8, "lookahead": "shared"}),
+    ("spsa", MEMORYLESS, {"name": "spsa", "probes": 4, "lambda": 1.0}),
+]
+
+
+def job(arguments, sampler, steering, output, **keys):
+    return {
+        "version": 1, "job": "sample",
+        "model": {"path": "assets/models/tiny-sd3", "dtype": "bfloat16", "vae_dtype": "bfloat16", "max_sequence_length": 1},
+        "prompts": {"path": "assets/prompts/scenes/select.txt", "limit": arguments.prompts},
+        "sampler": {**sampler, "steps": STEPS, "height": 64, "width": 64}, "steering": [steering] if steering else [],
+        "rewards": [{"plugin": "scene", "dimensions": {"soft": 0.5, "strict": 0.5}}], "save_images": False,
+        "parallel": {"micro_batch": 64, "workers": 1}, "seed": 1, "output": str(output), **keys}
+
+
+def run(wanted, folder):
+    path = folder / "job.json"
+    path.write_text(json.dumps(wanted))
+    subprocess.run([PROGRAM, "run", path], check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return json.loads((pathlib.Path(wanted["output"]) / "result.json").read_text())
+
+
+def overheads(arguments, folder):
+    lines = ["| method | sampler | network | decode | reward | the rest | of it the sampler's own noise | overhead |",
+             "|---|---|---|---|---|---|---|---|"]
+    noise = {}
+    for sampler in (ODE, MEMORYLESS):  # as best_of_n draws it, with nothing to steer: the rest is the sampler's own
+        one = run(job(arguments, sampler, {"name": "best_of_n", "particles": 1}, folder / "one"), folder)
+        noise[sampler["name"]] = one["time_phases"]["rollout"]["cpu_s"]
+    for name, sampler, steering in METHODS:
+        result = run(job(arguments, sampler, steering, folder / "run"), folder)
+        cpu = {phase: time["cpu_s"] for phase, time in result["time_phases"].items()}
+        calls = cpu["network"] + cpu["decode"] + cpu["reward"]
+        own = noise[sampler["name"]] * steering.get("particles", 1)
+        lines.append(f"| {name} | {sampler['name']} | {cpu['network']:.2f} | {cpu['decode']:.2f} | {cpu['reward']:.3f} | "
+                     f"{cpu['rollout']:.3f} | {own:.3f} | {100 * (cpu['rollout'] - own) / calls:.1f} % |")
+    return "\n".join(lines)
+
+
+def beside_python(arguments, folder):
+    steering = {"name": "fk", "particles": 8, "lambda": 20, "interval": 4}
+    count = arguments.prompts * steering["particles"]
+    noise = np.random.default_rng(0).standard_normal((count, 4, 16, 16)).astype(np.float32)
+    save_file({"latents": noise}, folder / "noise.safetensors")
+    wanted = job(arguments, SDE, steering, folder / "fk", latents=str(folder / "noise.safetensors"))
+    rounds = []
+    for _ in range(arguments.rounds):
+        result = run(wanted, folder)
+        phases = ("rollout", "network", "decode", "reward")
+        ours = sum(result["time_phases"][phase]["cpu_s"] for phase in phases)
+        out = subprocess.run([sys.executable, ROOT / "tests/bench/fk_peer.py", folder / "job.json",
+                              folder / "noise.safetensors", "1"], check=True, capture_output=True, text=True, cwd=ROOT,
+                             env={**os.environ, "OMP_NUM_THREADS": "1"})
+        peer = json.loads(out.stdout.splitlines()[-1])
+        rounds.append((ours, peer["cpu_s"], result["rewards"]["reward"]["mean"], peer["reward"]))
+    ours, peer, mine, theirs = np.median(np.array(rounds), 0)
+    return "\n".join(["| | CPU s a sample | mean reward |", "|---|---|---|",
+                      f"| Thalweg | {ours / arguments.prompts:.3f} | {mine:.3f} |",
+                      f"| diffusers | {peer / arguments.prompts:.3f} | {theirs:.3f} |",
+                      f"| ratio | {peer / ours:.2f} | |"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="fill docs/results/steering.md")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        tables = {"overhead": overheads(arguments, folder), "python": beside_python(arguments, folder)}
+    for name, content in tables.items():
+        print(f"\n## {name}\n{content}")
+    if arguments.write:
+        write(tables)
+
+
+if __name__ == "__main__":
+    main()
