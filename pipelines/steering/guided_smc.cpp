@@ -32,7 +32,8 @@ SteeringRow guided_smc_row(const char* name, const char* doc) {
         return SteeringNeeds{.reward_gradient = true,
                              .noisy_latents = e.guided_smc.value == "noisy_latents",
                              .kernel = true,
-                             .noise = true};
+                             .noise = true,
+                             .marginals = true};
       },
       nullptr,
       [](const SteeringEntry& e, const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) {

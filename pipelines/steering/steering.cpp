@@ -64,6 +64,10 @@ void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSect
       throw Error("/sampler/name", entry.name +
                                        " needs a sampler that goes step by step with a kernel, not " +
                                        sampler.name + "; use flow_sde, or memoryless");
+    if (needs.marginals && sampler.name == "cps")
+      throw Error("/sampler/name", entry.name +
+                                       " needs a sampler that keeps the marginals, which cps does not: its "
+                                       "weights would be wrong; use flow_sde, or memoryless");
     if (needs.noise && !base.log_prob)
       throw Error("/sampler/name",
                   entry.name + " needs a sampler that draws noise, not " + sampler.name +

@@ -41,6 +41,7 @@ struct SteeringNeeds {
   bool noisy_latents = false;    // rewards that score latents at a noise level
   bool kernel = false;           // a sampler that steps by a kernel
   bool noise = false;            // and that draws noise
+  bool marginals = false;        // and keeps the marginals of the ODE
 };
 
 /// A row of the table of methods (pipelines/builtin.cpp): `guidance` or `sample`, the other being null.

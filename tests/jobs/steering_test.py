@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from guidance_test import FRAMES, HIDDEN, latents, run
+from guidance_test import FRAMES, HIDDEN, SDE, latents, run
 from parity_tool import BUILD
 
 
@@ -31,6 +31,11 @@ def test_what_cannot_be_is_refused_at_its_place(tmp_path, steering, place, says)
     assert done.returncode == 2
     assert place in done.stderr and says in done.stderr, done.stderr
     assert not (tmp_path / "run" / "latents.safetensors").exists()
+
+
+def test_weights_that_would_be_wrong_are_refused(tmp_path):
+    done = run(tmp_path / "run", [{"name": "guided_smc"}], [FRAMES], {**SDE, "name": "cps"})
+    assert done.returncode == 2 and "/sampler/name" in done.stderr and "marginals" in done.stderr
 
 
 def result(folder):
