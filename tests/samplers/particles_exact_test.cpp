@@ -105,7 +105,9 @@ TEST(Fk, EvidenceIsUnbiasedWhateverIsResampled) {
     EXPECT_NEAR((weights * t.x0_BCFHW.view({-1, 64})).sum(1).mean().item<double>(), mean_of(tilted()), 0.06)
         << threshold << " " << resampling;
     // Never resampled: without its weights this is the base.
-    if (threshold == 0.0) EXPECT_NEAR(t.x0_BCFHW.mean().item<double>(), mean_of(base()), 0.05);
+    if (threshold == 0.0) {
+      EXPECT_NEAR(t.x0_BCFHW.mean().item<double>(), mean_of(base()), 0.05);
+    }
     EXPECT_EQ((t.particles->survivors_TG == 1.0).all().item<bool>(), threshold == 0.0);
   }
 }

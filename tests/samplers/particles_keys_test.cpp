@@ -1,35 +1,10 @@
 // Keys of the particle methods in a job, and what is wrong with them.
 #include <gtest/gtest.h>
 
-#include "engine/core/error.h"
-#include "engine/core/fields.h"
-#include "pipelines/steering/steering.h"
+#include "tests/samplers/entries.h"
 
 namespace thalweg {
 namespace {
-
-SteeringEntry read_entry(const Json& json) {
-  SteeringEntry entry;
-  read_fields(json, "/steering/0", [&](Fields& f) { describe(f, entry); });
-  return entry;
-}
-
-const SteeringRow& row_of(const std::string& name) {
-  for (const auto& row : steering_table())
-    if (name == row.name) return row;
-  throw std::runtime_error(name + " is not in the table");
-}
-
-// The place of the error that the keys make, with ten steps.
-std::string place_of_error(const Json& json) {
-  try {
-    const auto entry = read_entry(json);
-    row_of(entry.name).check(entry, 10);
-  } catch (const Error& error) {
-    return error.place();
-  }
-  return "none";
-}
 
 TEST(ParticleKeys, AreRead) {
   const auto fk = read_entry({{"name", "fk"},

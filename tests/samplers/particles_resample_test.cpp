@@ -40,7 +40,9 @@ Offspring offspring_of(const std::string& name, bool rounds) {
         EXPECT_GE(count, std::floor(expected)) << name << " of " << i;
         EXPECT_LE(count, std::ceil(expected)) << name << " of " << i;
       }
-      if (kWeights[i] == 0.0) EXPECT_EQ(offspring[i], 0);
+      if (kWeights[i] == 0.0) {
+        EXPECT_EQ(offspring[i], 0);
+      }
       moments.mean[i] += count / repeats;
       moments.variance[i] += (count - expected) * (count - expected) / repeats;
     }

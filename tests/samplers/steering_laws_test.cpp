@@ -6,10 +6,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "engine/core/fields.h"
 #include "engine/core/rng.h"
 #include "pipelines/steering/cost.h"
-#include "pipelines/steering/steering.h"
+#include "tests/samplers/entries.h"
 #include "tests/samplers/laboratory.h"
 
 namespace thalweg {
@@ -40,12 +39,6 @@ const std::vector<Case>& cases() {
       {{{"name", "doob"}, {"candidates", 4}, {"form", "vjp"}, {"lookahead", "rollout"}}, {{"gamma", 0.0}}},
   };
   return all;
-}
-
-SteeringEntry read_entry(const Json& json) {
-  SteeringEntry entry;
-  read_fields(json, "/steering/0", [&](Fields& f) { describe(f, entry); });
-  return entry;
 }
 
 SamplerSection sampler_section() {
