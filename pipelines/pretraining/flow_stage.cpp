@@ -180,7 +180,9 @@ FlowState load_or_start(const PretrainOptions& o, const Sd3Parts& parts, const O
     state.average = cloned(state.parameters);
     return state;
   }
-  const auto load = [&, folder = *found](const char* name) { return cloned(read_safetensors(folder / name).tensors); };
+  const auto load = [&, folder = *found](const char* name) {
+    return cloned(read_safetensors(folder / name).tensors);
+  };
   state.parameters = leaves(load("parameters.safetensors"));
   state.average = load("average.safetensors");
   state.adamw.load_state(load("adamw.safetensors"));
