@@ -16,6 +16,8 @@
 #include "pipelines/sample.h"
 #include "pipelines/score.h"
 #include "pipelines/steering/methods.h"
+#include "samplers/dpm_solver.h"
+#include "samplers/heun.h"
 #include "samplers/kernels/cps.h"
 #include "samplers/kernels/dance_sde.h"
 #include "samplers/kernels/flow_sde.h"
@@ -117,6 +119,12 @@ const std::vector<SamplerRow>& sampler_table() {
   static const std::vector<SamplerRow> table = {
       {"flow_ode", "Euler's method, no noise", describe_flow_ode, [](const Section&) { return ode(); },
        nullptr},
+      {"heun", "Heun's method: second order, two network calls a step", describe_flow_ode, nullptr, nullptr,
+       sample_heun, 2},
+      {"dpmpp_2m", "DPM-Solver++ of second order, multistep: one network call a step", describe_flow_ode,
+       nullptr, nullptr, sample_dpmpp_2m},
+      {"dpmpp_2s", "DPM-Solver++ of second order, singlestep: two network calls a step", describe_flow_ode,
+       nullptr, nullptr, sample_dpmpp_2s, 2},
       {"flow_sde", "Flow-GRPO's stochastic sampler", describe_flow_sde,
        [](const Section& s) { return flow_sde(s.noise.flow_sde); }, gaussian_density},
       {"dance_sde", "DanceGRPO's stochastic sampler: the same diffusion at every noise level",

@@ -20,6 +20,7 @@ struct EvaluateOptions {
   ModelSection model;
   PromptSection prompts;
   SizeSection size;
+  ScheduleSection schedule;
   int64_t steps = 28, pictures = 64, seed = 0;
   std::vector<double> guidance_scales;
   std::vector<RewardSpec> rewards;
@@ -33,6 +34,7 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
   f.object({"prompts", "held-out prompts", true}, [&](Fields& p) { describe(p, o.prompts); });
   f.object({"size", "of the pictures"}, [&](Fields& s) { describe(s, o.size); });
   f.integer({"steps", "ODE steps"}, o.steps, 1, 1000);
+  f.object({"schedule", "noise levels of the steps"}, [&](Fields& s) { describe(s, o.schedule); });
   f.list({"guidance", "one evaluation each; absent: guidance_scale 1"}, o.guidance_scales,
          [](Fields& g, double& scale) {
            g.number({"guidance_scale", "classifier-free guidance", true}, scale, 0.0, 100.0);
@@ -86,7 +88,7 @@ void EvaluateJob::run(const Observer& observer) {
       .model = *model,
       .prompts = prompts,
       .shape = checked_latent_shape(*model, o_.size, "/size"),
-      .steps = o_.steps,
+      .schedule = schedule_of(o_.schedule, *model, o_.steps, o_.size),
       .guidance_scale = 1.0,
       .unconditional = unconditional,
       .seed = static_cast<uint64_t>(o_.seed),

@@ -151,7 +151,7 @@ void SampleJob::run(const Observer& observer) {
   const auto plain = [&](const SamplerInput& in) { return draw_samples(in, o_.sampler, window); };
   auto velocity = bound_with_lora(*model, o_.model, observer);
   if (!o_.steering.empty()) velocity = counted(std::move(velocity), cost, clock);
-  velocity = cfg(o_.sampler.guidance_scale, on_device(negative, device))(std::move(velocity));
+  velocity = cfg(o_.sampler.guidance(), on_device(negative, device))(std::move(velocity));
   if (!o_.steering.empty()) velocity = in_parts(std::move(velocity), o_.parallel.micro_batch);
   const int64_t total = prompts.size() * o_.images_per_prompt;
   bool image_rank = shape.frames == 1;
@@ -163,7 +163,7 @@ void SampleJob::run(const Observer& observer) {
                      .rows = {},
                      .particles = steering.particles,
                      .shape = shape,
-                     .schedule = model->schedule(o_.sampler.steps),
+                     .schedule = schedule_of(o_.sampler.schedule, *model, o_.sampler.steps, o_.sampler.size),
                      .velocity = steering.guidance(std::move(velocity)),
                      .sampler = steering.sample ? steering.sample : plain,
                      .seed = seed,
@@ -218,7 +218,8 @@ JobLoad sample_load(const SampleOptions& o) {
   load.model = o.model;
   load.size = o.sampler.size;
   load.parallel = o.parallel;
-  load.draws = {{"rollout", pictures, static_cast<double>(o.sampler.steps), o.sampler.guidance_scale}};
+  load.draws = {
+      {"rollout", pictures, static_cast<double>(network_calls(o.sampler)), o.sampler.guidance_scale}};
   load.prompts = load.encoded = prompts;
   load.kept_pictures = o.save_images || o.save_frames ? pictures : 0.0;
   load.stored_samples = pictures;

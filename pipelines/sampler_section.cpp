@@ -4,6 +4,11 @@
 
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
+#include "engine/models/sd3/sd3_model.h"
+#include "samplers/schedules/flux.h"
+#include "samplers/schedules/karras.h"
+#include "samplers/schedules/linear.h"
+#include "samplers/schedules/shifted.h"
 
 namespace thalweg {
 namespace {
@@ -11,6 +16,15 @@ namespace {
 void describe_common(Fields& f, SamplerSection& s) {
   f.integer({"steps", "network steps"}, s.steps, 1, 1000);
   f.number({"guidance_scale", "classifier-free guidance; 1 is none"}, s.guidance_scale, 0.0, 100.0);
+  f.object({"guidance_interval", "guided steps, by index; the others cost half: conditional alone"},
+           [&](Fields& g) {
+             g.integer({"begin", "first step"}, s.guidance_begin, 0, 999);
+             g.integer({"size", "number of steps; 0: to the end"}, s.guidance_size, 0, 1000);
+           });
+  f.number({"guidance_rescale",
+            "share of the guided velocity that is scaled to the deviation of the conditional one"},
+           s.guidance_rescale, 0.0, 1.0);
+  f.object({"schedule", "noise levels of the steps"}, [&](Fields& g) { describe(g, s.schedule); });
   describe(f, s.size);
 }
 
@@ -30,6 +44,34 @@ void describe(Fields& f, SizeSection& s) {
   f.integer({"height", "pixels"}, s.height, 1, 8192);
   f.integer({"width", "pixels"}, s.width, 1, 8192);
   f.integer({"frames", "1 for pictures"}, s.frames, 1, 1024);
+}
+
+void describe(Fields& f, ScheduleSection& s) {
+  const auto shift = [&](Fields& v) { v.number({"shift", "k of k s / (1 + (k-1) s)"}, s.shift, 1e-3, 1e3); };
+  f.variant({"name", "grid of noise levels"}, s.name,
+            {{"model", "as the scheduler in the model's folder says", [](Fields&) {}},
+             {"linear", "uniform from 1 to 0", [](Fields&) {}},
+             {"shifted", "the uniform grid, shifted (DanceGRPO, Wan)", shift},
+             {"sd3", "Stable Diffusion 3's, shifted twice", shift},
+             {"flux", "FLUX.1's, shifted by the number of packed tokens", [](Fields&) {}},
+             {"karras", "more steps at low noise", [&](Fields& v) {
+                v.number({"rho", "exponent"}, s.rho, 0.1, 100.0);
+                v.number({"sigma_min", "last noise level before 0"}, s.sigma_min, 1e-6, 0.9);
+              }}});
+}
+
+Schedule schedule_of(const ScheduleSection& s, const FlowModel& model, int64_t steps,
+                     const SizeSection& size) {
+  if (s.name == "linear") return linear_schedule(steps);
+  if (s.name == "shifted") return shifted_schedule(steps, s.shift);
+  if (s.name == "sd3") return sd3_schedule(steps, s.shift);
+  if (s.name == "flux") return flux_schedule(steps, std::max<int64_t>(size.height * size.width / 256, 1));
+  if (s.name == "karras") return karras_schedule(steps, s.rho, s.sigma_min);
+  return model.schedule(steps);
+}
+
+CfgOptions SamplerSection::guidance() const {
+  return {guidance_scale, guidance_begin, guidance_size, guidance_rescale};
 }
 
 void describe_flow_ode(Fields& f, SamplerSection& s) {
@@ -103,8 +145,14 @@ LogProb log_prob_of(const SamplerSection& s) {
   return sampler_named(s.name).log_prob(s);
 }
 
+int64_t network_calls(const SamplerSection& s) {
+  return s.steps * sampler_named(s.name).calls_per_step;
+}
+
 Trajectory draw_samples(const SamplerInput& in, const SamplerSection& s, StepWindow window,
                         const std::vector<int64_t>& trained_steps) {
+  if (const auto solve = sampler_named(s.name).solve; solve && trained_steps.empty())
+    return {in.schedule, solve(in), {}, {}, {}, {}};
   if (trained_steps.empty()) return sample_transitions(in, kernel_of(s, window));
   return sample_transitions(in, kernel_of(s, window), trained_steps, log_prob_of(s));
 }

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "engine/core/fields.h"
+#include "engine/models/flow_model.h"
+#include "samplers/guidance/cfg.h"
 #include "samplers/transitions.h"
 #include "samplers/window.h"
 
@@ -21,17 +23,31 @@ struct NoiseLevels {
   double flow_sde = 0.7, dance_sde = 0.3, cps = 0.8, memoryless = 1.0;
 };
 
+/// Noise levels of the steps. "model": as the scheduler in the model's folder says.
+struct ScheduleSection {
+  std::string name = "model";
+  double shift = 3.0, rho = 7.0, sigma_min = 0.002;
+};
+void describe(Fields& fields, ScheduleSection& schedule);
+
+Schedule schedule_of(const ScheduleSection& schedule, const FlowModel& model, int64_t steps,
+                     const SizeSection& size);
+
 /// How many network steps a sampler takes, with which guidance, and what belongs to one kind of sampler
 /// alone.
 struct SamplerSection {
   std::string name = "flow_ode";
   int64_t steps = 28;
-  double guidance_scale = 1.0;
+  double guidance_scale = 1.0, guidance_rescale = 0.0;
+  int64_t guidance_begin = 0, guidance_size = 0;  // guided steps; size 0: to the end
+  ScheduleSection schedule;
   NoiseLevels noise;
   std::string cps_log_prob = "squared_error";  // or "gaussian"
   int64_t window_begin = 0, window_size = 0;   // steps with noise; size 0: all
   bool window_random = false;                  // begin drawn anew for each iteration
   SizeSection size;
+
+  CfgOptions guidance() const;
 };
 void describe(Fields& fields, SamplerSection& sampler);
 
@@ -40,8 +56,10 @@ struct SamplerRow {
   const char* name;
   const char* doc;
   void (*describe)(Fields&, SamplerSection&);
-  Kernel (*kernel)(const SamplerSection&);     // nullptr: the sampler is no one-step kernel
-  LogProb (*log_prob)(const SamplerSection&);  // of steps with noise; nullptr: it draws none
+  Kernel (*kernel)(const SamplerSection&);             // nullptr: the sampler is no one-step kernel
+  LogProb (*log_prob)(const SamplerSection&);          // of steps with noise; nullptr: it draws none
+  at::Tensor (*solve)(const SamplerInput&) = nullptr;  // where there is no kernel
+  int64_t calls_per_step = 1;                          // of the network
 };
 const std::vector<SamplerRow>& sampler_table();
 const SamplerRow& sampler_named(const std::string& name);
@@ -65,6 +83,9 @@ void require_noise(const SamplerSection& sampler, const std::string& what);
 
 /// Log-probability of the section's steps with noise. Throws as require_noise does.
 LogProb log_prob_of(const SamplerSection& sampler);
+
+/// Calls of the network for one sample, a guided one counting as one.
+int64_t network_calls(const SamplerSection& sampler);
 
 /// Draws with the section's sampler; keeps `trained_steps`, as sample_transitions does.
 Trajectory draw_samples(const SamplerInput& input, const SamplerSection& sampler, StepWindow window,

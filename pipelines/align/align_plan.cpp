@@ -167,8 +167,9 @@ JobLoad align_load(const AlignOptions& options) {
   load.model = o.model;
   load.size = o.sampler.size;
   load.parallel = o.parallel;
-  load.draws = {{"rollout", groups.samples(), static_cast<double>(o.sampler.steps), o.sampler.guidance_scale},
-                {"evaluation", evaluations_of(o) * select + 2.0 * eval, steps, o.evaluate.guidance_scale}};
+  load.draws = {
+      {"rollout", groups.samples(), static_cast<double>(network_calls(o.sampler)), o.sampler.guidance_scale},
+      {"evaluation", evaluations_of(o) * select + 2.0 * eval, steps, o.evaluate.guidance_scale}};
   for (const double scale : o.evaluate.base_guidance_scales)
     if (scale != o.evaluate.guidance_scale) load.draws.push_back({"evaluation", eval, steps, scale});
   load.prompts = load.encoded = train + select + eval;

@@ -36,7 +36,7 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& obs)
       prompts(encoded_prompts(*model, o, obs)),
       space(*model, o.model, static_cast<uint64_t>(o.seed)),
       rewards(make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device)),
-      schedule(model->schedule(o.sampler.steps)),
+      schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),
       clock(device),
       evaluation_clock(device),
       policy(space.start()),
@@ -59,7 +59,7 @@ void AlignContext::note_lora() {
 }
 
 Velocity AlignContext::guided(const Velocity& velocity) const {
-  return cfg(options.sampler.guidance_scale, on_device(prompts.unconditional, device))(velocity);
+  return cfg(options.sampler.guidance(), on_device(prompts.unconditional, device))(velocity);
 }
 
 std::vector<MicroBatch> draw_groups(AlignContext& c, int64_t iteration, const GroupPlan& plan,

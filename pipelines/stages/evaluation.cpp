@@ -31,7 +31,7 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
       .prompts = in.prompts,
       .rows = {},
       .shape = in.shape,
-      .schedule = in.model.schedule(in.steps),
+      .schedule = in.schedule,
       .velocity = cfg(in.guidance_scale, on_device(in.unconditional, in.model.device()))(velocity),
       .sampler = [](const SamplerInput& s) { return sample_transitions(s, ode()); },
       .seed = in.seed,

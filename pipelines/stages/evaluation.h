@@ -10,7 +10,7 @@ struct EvaluationInput {
   const FlowModel& model;
   const PromptSet& prompts;
   LatentShape shape;
-  int64_t steps = 28;
+  Schedule schedule;
   double guidance_scale = 1.0;
   const Conditioning& unconditional;
   uint64_t seed = 0;

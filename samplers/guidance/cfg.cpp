@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "samplers/sampler.h"
+
 namespace thalweg {
 namespace {
 
@@ -13,17 +15,32 @@ Step doubled(const Step& step) {
   return both;
 }
 
+// `v` with the deviation that `like` has in each sample, mixed with v itself.
+at::Tensor rescaled(const at::Tensor& v, const at::Tensor& like, double phi) {
+  const auto deviation = [](const at::Tensor& t) { return t.flatten(1).std(1).view({-1, 1, 1, 1, 1}); };
+  const auto own = deviation(v);
+  // A constant has no deviation, and stays.
+  return v * at::where(own > 0.0, deviation(like) / own * phi + (1.0 - phi), 1.0);
+}
+
 }  // namespace
 
-Guidance cfg(double scale, Conditioning unconditional) {
-  return [scale, unconditional = std::move(unconditional)](Velocity velocity) -> Velocity {
-    if (scale == 1.0) return velocity;
+Guidance cfg(const CfgOptions& o, Conditioning unconditional) {
+  return [o, unconditional = std::move(unconditional)](Velocity velocity) -> Velocity {
+    if (o.scale == 1.0) return velocity;
     return [=](const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
+      const bool guided = step.index < 0 || in_window(step.index, o.interval_begin, o.interval_size);
+      if (!guided) return velocity(x_BCFHW, step, c);
       const auto empty = unconditional.repeated(c.batch());
       const auto v = velocity(at::cat({x_BCFHW, x_BCFHW}), doubled(step), concatenate(empty, c)).chunk(2);
-      return at::add(v[0], v[1] - v[0], scale);
+      const auto mixed = at::add(v[0], v[1] - v[0], o.scale);
+      return o.rescale == 0.0 ? mixed : rescaled(mixed, v[1], o.rescale);
     };
   };
+}
+
+Guidance cfg(double scale, Conditioning unconditional) {
+  return cfg(CfgOptions{scale}, std::move(unconditional));
 }
 
 }  // namespace thalweg

@@ -57,5 +57,35 @@ TEST_F(Cfg, AsksForBothInOneForward) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST_F(Cfg, OutsideOfTheIntervalItIsTheConditionalVelocityInHalfTheForward) {
+  std::vector<int64_t> rows;
+  const auto counted = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
+    rows.push_back(x.size(0));
+    return analytic_velocity(x, step, c);
+  };
+  const auto with_interval = [&](int64_t begin, int64_t size) {
+    return cfg(CfgOptions{3.0, begin, size}, empty_)(counted)(x_, step_, prompts_);
+  };
+  for (const auto& [begin, size] : {std::pair<int64_t, int64_t>{2, 0}, {0, 1}})
+    EXPECT_TRUE(at::equal(with_interval(begin, size), conditional()));
+  EXPECT_EQ(rows, (std::vector<int64_t>{4, 4}));
+  for (const auto& [begin, size] : {std::pair<int64_t, int64_t>{1, 0}, {0, 2}, {0, 0}})
+    EXPECT_TRUE(at::equal(with_interval(begin, size), at_scale(3.0)));
+}
+
+TEST_F(Cfg, RescaleGivesTheDeviationOfTheConditionalVelocity) {
+  const auto rescaled = [&](double phi) {
+    return cfg(CfgOptions{4.5, 0, 0, phi}, empty_)(analytic_velocity)(x_, step_, prompts_);
+  };
+  const auto deviation = [](const at::Tensor& v) { return v.flatten(1).std(1); };
+  const auto plain = at_scale(4.5);
+  EXPECT_TRUE(at::equal(rescaled(0.0), plain));
+  EXPECT_TRUE(at::allclose(deviation(rescaled(1.0)), deviation(conditional()), 1e-12, 0.0));
+  EXPECT_FALSE(at::allclose(deviation(plain), deviation(conditional()), 1e-2, 0.0));
+  EXPECT_TRUE(at::allclose(rescaled(0.7), rescaled(1.0) * 0.7 + plain * 0.3, 0.0, 1e-12));
+  EXPECT_TRUE(at::equal(cfg(CfgOptions{1.0, 0, 0, 0.7}, empty_)(analytic_velocity)(x_, step_, prompts_),
+                        conditional()));
+}
+
 }  // namespace
 }  // namespace thalweg

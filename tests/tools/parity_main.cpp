@@ -11,6 +11,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
+#include "engine/models/sd3/sd3_model.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
 #include "engine/models/text/t5_encoder.h"
@@ -18,6 +19,10 @@
 #include "engine/models/vision/clip_model.h"
 #include "engine/models/vision/image_processor.h"
 #include "engine/weights/safetensors.h"
+#include "samplers/schedules/flux.h"
+#include "samplers/schedules/karras.h"
+#include "samplers/schedules/linear.h"
+#include "samplers/schedules/shifted.h"
 
 namespace {
 
@@ -42,6 +47,19 @@ Model load(const path& folder, const std::string& stem) {
   auto model = Model::bind(config, binder);
   binder.finish();
   return model;
+}
+
+/// numbers: steps, shift, tokens, rho, sigma_min -> the schedules of samplers/schedules, and SD3's.
+TensorMap schedules(const path&, const TensorMap& inputs) {
+  const auto numbers = input(inputs, "numbers").to(at::kDouble).contiguous();
+  const double* n = numbers.const_data_ptr<double>();
+  const auto steps = static_cast<int64_t>(n[0]);
+  const auto sigmas = [](const Schedule& schedule) { return at::tensor(schedule.sigmas, at::kDouble); };
+  return {{"linear", sigmas(linear_schedule(steps))},
+          {"shifted", sigmas(shifted_schedule(steps, n[1]))},
+          {"sd3", sigmas(sd3_schedule(steps, n[1]))},
+          {"flux", sigmas(flux_schedule(steps, static_cast<int64_t>(n[2])))},
+          {"karras", sigmas(karras_schedule(steps, n[3], n[4]))}};
 }
 
 /// z: raw latents -> pictures.
@@ -113,6 +131,7 @@ const std::map<std::string, Component>& components() {
       {"clip", clip},
       {"clip-text", clip_text},
       {"image-processor", image_processor},
+      {"schedules", schedules},
       {"t5", t5},
       {"transformer", sd3_transformer},
       {"vae-decode", vae_decode},
