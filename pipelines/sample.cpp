@@ -12,6 +12,7 @@
 #include "pipelines/plan/measure.h"
 #include "pipelines/plan/scratch.h"
 #include "pipelines/scoring.h"
+#include "pipelines/stages/latents_file.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/stages/rollout.h"
 #include "pipelines/steering/reward_value.h"
@@ -64,40 +65,6 @@ void describe_sample(Fields& f, SampleOptions& o) {
   describe_device(f, o.device);
   f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
-}
-
-// Initial noise of a file, as [N,C,F,H,W]; `image_rank` says whether it came without a frame axis.
-at::Tensor read_noise(const SampleOptions& o, const LatentShape& shape, int64_t count, at::ScalarType dtype,
-                      bool& image_rank) {
-  const auto file = read_safetensors(o.latents);
-  const auto it = file.tensors.find("latents");
-  if (it == file.tensors.end()) throw Error(o.latents, "holds no tensor named latents");
-  require_finite(file.tensors, o.latents);
-  auto noise = it->second;
-  image_rank = noise.dim() == 4;
-  if (image_rank) noise = noise.unsqueeze(2);
-  const std::vector<int64_t> expected = {count, shape.channels, shape.frames, shape.height, shape.width};
-  if (!at::isFloatingType(noise.scalar_type()) || noise.sizes() != at::IntArrayRef(expected)) {
-    std::string text;
-    for (const auto size : expected) text += (text.empty() ? "" : ",") + std::to_string(size);
-    throw Error("/latents", o.latents + " must hold floating-point latents [" + text +
-                                "] (the frame axis may be left out)");
-  }
-  return noise.to(dtype).contiguous();
-}
-
-// Log-weights and ancestors of samples that are returned with all their particles.
-TensorMap weights_of(const std::vector<MicroBatch>& batches) {
-  std::vector<at::Tensor> log_weights, ancestors;
-  for (const auto& batch : batches) {
-    const auto& record = batch.trajectory.particles;
-    if (!record || record->particles == 1 ||
-        record->log_weights_B.size(0) != batch.trajectory.x0_BCFHW.size(0))
-      return {};
-    log_weights.push_back(record->log_weights_B);
-    ancestors.push_back(record->ancestors_B);
-  }
-  return {{"log_weights", at::cat(log_weights)}, {"ancestors", at::cat(ancestors)}};
 }
 
 class SampleJob final : public Job {
@@ -156,7 +123,7 @@ void SampleJob::run(const Observer& observer) {
   const int64_t total = prompts.size() * o_.images_per_prompt;
   bool image_rank = shape.frames == 1;
   const auto noise = o_.latents.empty() ? at::Tensor()
-                                        : read_noise(o_, shape, total * steering.particles,
+                                        : read_noise(o_.latents, shape, total * steering.particles,
                                                      model->latent_dtype(), image_rank);
   RolloutInput input{.model = *model,
                      .prompts = prompts,
@@ -198,7 +165,7 @@ void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
   const std::filesystem::path folder = o_.output;
   if (o_.save_latents) {
     const auto latents = latents_of(batches);
-    auto tensors = weights_of(batches);
+    auto tensors = particle_weights_of(batches);
     tensors["latents"] = image_rank ? latents.squeeze(2) : latents;
     write_safetensors(folder / "latents.safetensors", tensors);
   }

@@ -1,0 +1,42 @@
+#include "pipelines/stages/latents_file.h"
+
+#include <ATen/ATen.h>
+
+#include "engine/core/error.h"
+#include "engine/weights/safetensors.h"
+
+namespace thalweg {
+
+at::Tensor read_noise(const std::string& path, const LatentShape& shape, int64_t count, at::ScalarType dtype,
+                      bool& image_rank) {
+  const auto file = read_safetensors(path);
+  const auto it = file.tensors.find("latents");
+  if (it == file.tensors.end()) throw Error(path, "holds no tensor named latents");
+  require_finite(file.tensors, path);
+  auto noise = it->second;
+  image_rank = noise.dim() == 4;
+  if (image_rank) noise = noise.unsqueeze(2);
+  const std::vector<int64_t> expected = {count, shape.channels, shape.frames, shape.height, shape.width};
+  if (!at::isFloatingType(noise.scalar_type()) || noise.sizes() != at::IntArrayRef(expected)) {
+    std::string text;
+    for (const auto size : expected) text += (text.empty() ? "" : ",") + std::to_string(size);
+    throw Error("/latents",
+                path + " must hold floating-point latents [" + text + "] (the frame axis may be left out)");
+  }
+  return noise.to(dtype).contiguous();
+}
+
+TensorMap particle_weights_of(const std::vector<MicroBatch>& batches) {
+  std::vector<at::Tensor> log_weights, ancestors;
+  for (const auto& batch : batches) {
+    const auto& record = batch.trajectory.particles;
+    if (!record || record->particles == 1 ||
+        record->log_weights_B.size(0) != batch.trajectory.x0_BCFHW.size(0))
+      return {};
+    log_weights.push_back(record->log_weights_B);
+    ancestors.push_back(record->ancestors_B);
+  }
+  return {{"log_weights", at::cat(log_weights)}, {"ancestors", at::cat(ancestors)}};
+}
+
+}  // namespace thalweg
