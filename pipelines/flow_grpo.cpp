@@ -58,7 +58,7 @@ class FlowGrpo final : public Method {
     Metrics metrics;
     const auto batches = draw_groups(
         c, iteration, plan_, c.guided(c.space.bind(c.policy)),
-        [&](const SamplerInput& in) { return sample_transitions(in, kernel, trained, log_prob_); });
+        [&](const SamplerInput& in) { return draw_samples(in, c.options.sampler, window, trained); });
     const auto advantages = score_groups(c, batches, o_.global_std, o_.adv_clip_max, metrics);
     for (int64_t update = 0; update < o_.updates; ++update) {
       ReplayStatistics statistics;

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
-#include "engine/core/rng.h"
 #include "engine/models/sd3/sd3_model.h"
+#include "samplers/flash.h"
 #include "samplers/schedules/flux.h"
 #include "samplers/schedules/karras.h"
 #include "samplers/schedules/linear.h"
@@ -34,8 +34,25 @@ void describe_noise(Fields& f, SamplerSection& s, const char* doc, double& noise
   f.object({"window", "steps that draw noise; the others follow the ODE"}, [&](Fields& w) {
     w.integer({"begin", "first step"}, s.window_begin, 0, 999);
     w.integer({"size", "number of steps; 0: all"}, s.window_size, 0, 1000);
-    w.boolean({"random", "draw the first step anew for each iteration, from begin on"}, s.window_random);
+    const auto path = [&](Fields& p) {
+      p.integer({"iterations", "at one place"}, s.window_iterations, 1, 1000000);
+      p.integer({"stride", "steps from one place to the next"}, s.window_stride, 1, 1000);
+    };
+    w.variant({"policy", "where it lies in each iteration of training; always whole"}, s.window_policy,
+              {{"fixed", "at begin", [](Fields&) {}},
+               {"random", "drawn anew, from begin on", [](Fields&) {}},
+               {"progressive", "moves from begin to the end, then anew (MixGRPO)", path},
+               {"decay", "the same, with fewer iterations at late places", [&, path](Fields& p) {
+                  path(p);
+                  p.number({"decay", "k: iterations e^(-k (begin - decay_from)), one at least"},
+                           s.window_decay, 0.0, 10.0);
+                  p.integer({"decay_from", "first step of the fall"}, s.window_decay_from, 0, 999);
+                }}});
   });
+  f.number({"tail_ratio",
+            "share of the steps after the window that is taken, by DPM-Solver++ 2M (MixGRPO-Flash); 1: all, "
+            "by Euler"},
+           s.tail_ratio, 0.01, 1.0);
 }
 
 }  // namespace
@@ -113,12 +130,18 @@ const SamplerRow& sampler_named(const std::string& name) {
 
 StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {
   if (s.window_size == 0) return {0, s.steps};
-  const int64_t last = std::max<int64_t>(s.steps - s.window_size, s.window_begin);
-  int64_t begin = s.window_begin;
-  if (s.window_random)
-    begin += static_cast<int64_t>(random_bits(seed, Purpose::window, 0, static_cast<uint64_t>(iteration)) %
-                                  static_cast<uint64_t>(last - s.window_begin + 1));
-  return {begin, std::min(begin + s.window_size, s.steps)};
+  WindowPath path{.first = s.window_begin,
+                  .size = s.window_size,
+                  .steps = s.steps,
+                  .stay = s.window_iterations,
+                  .stride = s.window_stride,
+                  .decay = 0.0,
+                  .decay_from = s.window_decay_from};
+  if (s.window_policy == "random") return random_window(path, seed, iteration);
+  if (s.window_policy == "progressive") return progressive_window(path, iteration);
+  path.decay = s.window_decay;
+  if (s.window_policy == "decay") return progressive_window(path, iteration);
+  return {s.window_begin, std::min(s.window_begin + s.window_size, s.steps)};
 }
 
 Kernel kernel_of(const SamplerSection& s, StepWindow window) {
@@ -153,6 +176,10 @@ Trajectory draw_samples(const SamplerInput& in, const SamplerSection& s, StepWin
                         const std::vector<int64_t>& trained_steps) {
   if (const auto solve = sampler_named(s.name).solve; solve && trained_steps.empty())
     return {in.schedule, solve(in), {}, {}, {}, {}};
+  if (s.tail_ratio < 1.0 && window.end < in.schedule.steps()) {
+    const auto form = trained_steps.empty() ? LogProb(gaussian) : log_prob_of(s);
+    return sample_with_shorter_tail(in, kernel_of(s, window), window, s.tail_ratio, trained_steps, form);
+  }
   if (trained_steps.empty()) return sample_transitions(in, kernel_of(s, window));
   return sample_transitions(in, kernel_of(s, window), trained_steps, log_prob_of(s));
 }

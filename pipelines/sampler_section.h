@@ -44,7 +44,11 @@ struct SamplerSection {
   NoiseLevels noise;
   std::string cps_log_prob = "squared_error";  // or "gaussian"
   int64_t window_begin = 0, window_size = 0;   // steps with noise; size 0: all
-  bool window_random = false;                  // begin drawn anew for each iteration
+  std::string window_policy = "fixed";         // or "random", "progressive", "decay"
+  int64_t window_iterations = 25, window_stride = 1, window_decay_from = 13;
+  double window_decay = 0.1;
+  double tail_ratio =
+      1.0;  // of the steps after the window that are left, solved in second order; 1: all, Euler's
   SizeSection size;
 
   CfgOptions guidance() const;

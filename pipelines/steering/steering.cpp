@@ -58,6 +58,8 @@ void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSect
     if (row.sample && sampled)
       throw Error(place, sampled->name + " and " + entry.name + " are both ways of sampling: keep one");
     if (row.sample) sampled = &entry;
+    if (row.sample && sampler.tail_ratio < 1.0)
+      throw Error("/sampler/tail_ratio", entry.name + " takes every step of the schedule; leave it at 1");
     const auto needs = row.needs(entry);
     const auto& base = sampler_named(sampler.name);
     if (needs.kernel && !base.kernel)

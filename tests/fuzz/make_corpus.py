@@ -41,7 +41,7 @@ def safetensors_seeds():
 
 def job_seeds():
     sampler = {"name": "flow_sde", "steps": 4, "height": 16, "width": 16, "noise_level": 0.7,
-               "window": {"begin": 0, "size": 2, "random": True}}
+               "window": {"begin": 0, "size": 2, "policy": "random"}}
     rewards = [{"plugin": "color", "config": {"channel": "red"}, "weight": 2, "dimensions": {"redness": 0.5},
                 "transform": {"name": "log_sigmoid"}}]
     base = {"version": 1, "seed": 3, "output": "out", "rewards": rewards}

@@ -28,7 +28,7 @@ def base_jobs(folder):
         "align": {"model": {"path": path, "lora": {"rank": 4, "alpha": 8, "targets": ["attn.to_q"]}},
                   "prompts": {"train": prompts, "select": prompts, "eval": prompts},
                   "sampler": {"name": "flow_sde", "steps": 6, "noise_level": 0.7, **size,
-                              "window": {"begin": 0, "size": 2, "random": True}},
+                              "window": {"begin": 0, "size": 2, "policy": "random"}},
                   "rewards": rewards, "combine": {"name": "weighted"},
                   "method": {"name": "flow_grpo", "prompts_per_iteration": 2, "group_size": 4, "clip_range": 1e-4},
                   "optimizer": {"name": "adamw", "learning_rate": 3e-4, "schedule": "cosine"},

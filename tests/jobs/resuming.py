@@ -12,7 +12,7 @@ from program import ENVIRONMENT, PROGRAM, ROOT, write_job
 METHODS = {
     "flow_grpo": {"method": {"name": "flow_grpo", "prompts_per_iteration": 2, "group_size": 4, "updates": 2,
                              "kl_beta": 0.01},
-                  "sampler": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "random": True}}},
+                  "sampler": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "policy": "random"}}},
     "diffusion_nft": {"method": {"name": "diffusion_nft", "prompts_per_iteration": 2, "group_size": 4,
                                  "times_per_sample": 2, "old_policy": {"rate": 0.2}},
                       "sampler": {"name": "flow_ode", "guidance_scale": 1.5}},

@@ -14,7 +14,7 @@ METHODS = {
     "diffusion_nft": {"name": "diffusion_nft", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2,
                       "old_policy": {"rate": 0.2}},
 }
-SAMPLERS = {"flow_grpo": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "random": True}},
+SAMPLERS = {"flow_grpo": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "policy": "random"}},
             "diffusion_nft": {"name": "flow_ode", "guidance_scale": 1.5}}
 
 

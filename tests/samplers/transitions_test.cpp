@@ -243,7 +243,7 @@ TEST(StepWindow, RandomStartsCoverTheRangeAndRepeat) {
   sampler.steps = 10;
   sampler.window_size = 3;
   sampler.window_begin = 1;
-  sampler.window_random = true;
+  sampler.window_policy = "random";
   std::set<int64_t> starts;
   for (int64_t iteration = 0; iteration < 200; ++iteration) {
     const auto window = step_window(sampler, 5, iteration);
@@ -252,7 +252,7 @@ TEST(StepWindow, RandomStartsCoverTheRangeAndRepeat) {
     starts.insert(window.begin);
   }
   EXPECT_EQ(starts, (std::set<int64_t>{1, 2, 3, 4, 5, 6, 7}));
-  sampler.window_random = false;
+  sampler.window_policy = "fixed";
   EXPECT_EQ(step_window(sampler, 5, 9).begin, 1);
   sampler.window_size = 0;
   EXPECT_EQ(step_window(sampler, 5, 9).begin, 0);
