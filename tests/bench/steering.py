@@ -77,11 +77,18 @@ def cheap_rows(strength):
 
 
 def gradient_rows(strength):
-    """For a reward with a gradient; a network evaluation with its gradient costs about three."""
+    """For a reward with a gradient; a network evaluation with its gradient, the decoder's included, costs about ten."""
+
+    def fk(strength):
+        return lambda n: {"name": "fk", "particles": n, "lambda": strength, "interval": 4}
+
     return [
         ("best_of_n", MEMORYLESS, lambda n: {"name": "best_of_n", "particles": n}, (4, 8)),
-        ("fk", MEMORYLESS, lambda n: {"name": "fk", "particles": n, "lambda": strength, "interval": 4}, (4, 8)),
+        ("fk", MEMORYLESS, fk(strength), (4, 8)),
+        ("fk, lambda 1000", MEMORYLESS, fk(1000.0), (4,)),
         ("svdd", MEMORYLESS, lambda n: {"name": "svdd", "candidates": n, "temperature": 1 / strength}, (4,)),
+        ("svdd, temperature 0.001", MEMORYLESS, lambda n: {"name": "svdd", "candidates": n, "temperature": 0.001}, (4,)),
+        ("doob pick, recompute", MEMORYLESS, lambda n: {"name": "doob", "candidates": n, "temperature": 0.1}, (4,)),
         ("das", MEMORYLESS, lambda n: {"name": "das", "particles": n, "lambda": strength}, (4,)),
         ("guided_smc", MEMORYLESS, lambda n: {"name": "guided_smc", "particles": n, "lambda": strength}, (4,)),
     ]
@@ -131,9 +138,9 @@ def interval(difference):
     return 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))
 
 
-def table(reward, cells, base):
+def table(reward, cells, base, against="base"):
     lines = ["| method | network evaluations | with gradient | reward calls | CPU ms | " +
-             " | ".join(f"`{k}`" for k in reward["shown"]) + f" | `{reward['shown'][0]}` against base |",
+             " | ".join(f"`{k}`" for k in reward["shown"]) + f" | `{reward['shown'][0]}` against {against} |",
              "|---|" + "---|" * (5 + len(reward["shown"]))]
     for cell in cells:
         difference = cell["scores"][reward["shown"][0]] - base["scores"][reward["shown"][0]]
@@ -196,7 +203,7 @@ def report(arguments):
     tables = {"without": table(SCENE, bases, bases[0]), "cheap": table(SCENE, cheap.values(), bases[0])}
     for n in MULTIPLES:
         rows = [cell for (_, m), cell in steered.items() if m == n]
-        tables[f"{n}x"] = table(SCENE, rows, steered["best_of_n", n])
+        tables[f"{n}x"] = table(SCENE, rows, steered["best_of_n", n], "best_of_n")
     red_base = run(arguments, REDNESS, "flow_ode", STEPS, ODE, [])
     red = cells_of(arguments, REDNESS, gradient_rows(REDNESS["strength"]))
     dps = [run(arguments, REDNESS, f"dps, lambda {k:g}", STEPS, MEMORYLESS, [{"name": "dps", "lambda": k, "max_sigma": 0.9}])
@@ -211,9 +218,9 @@ def write(tables):
     path = ROOT / "docs/results/steering.md"
     text = path.read_text()
     for name, content in tables.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end {name} -->"
+        begin, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
         head, rest = text.split(begin)
-        text = head + begin + content + end + rest.split(end, 1)[1]
+        text = head + begin + content + "\n" + end + rest.split(end, 1)[1]
     path.write_text(text)
 
 
