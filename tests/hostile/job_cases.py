@@ -12,10 +12,11 @@ WRONG = {"object": [None, True, 7, "t", []], "array": [None, True, 7, "t", {}], 
          "boolean": [None, 0, 1, "true", [], {}]}
 
 
-def alternative(schema, value, tag):
-    """The alternative of `oneOf` that the object picks by its tag; the first where it has none."""
+def alternative(schema, value):
+    """The alternative of `oneOf` that the object picks by its tag (the key with a constant); the first without one."""
     if "oneOf" not in schema:
         return schema
+    tag = next(key for key, inner in schema["oneOf"][0]["properties"].items() if "const" in inner)
     wanted = value.get(tag) if isinstance(value, dict) else None
     known = [a for a in schema["oneOf"] if a["properties"][tag].get("const") == wanted]
     return (known or schema["oneOf"])[0]
@@ -23,7 +24,7 @@ def alternative(schema, value, tag):
 
 def keys_of(schema, value, pointer=""):
     """(pointer, schema, required) of every key that a job may have, below `pointer`."""
-    schema = alternative(schema, value, "name" if pointer else "job")
+    schema = alternative(schema, value)
     for key, inner in schema.get("properties", {}).items():
         place = f"{pointer}/{key}"
         yield place, inner, key in schema.get("required", ())
@@ -143,8 +144,8 @@ def of_the_sense(jobs):
         ("sample", "/prompts", {"texts": ["a"], "path": "p"}, "/prompts", "either texts or path"),
         ("sample", "/sampler/noise_level", 0.5, "/sampler/noise_level", "unknown key"),
         ("sample", "/sampler/window", {}, "/sampler/window", "unknown key"),
-        ("sample", "/sampler/height", 10**9, "/sampler/height", "must be from 8 to 8192"),
-        ("sample", "/sampler/width", -1, "/sampler/width", "must be from 8 to 8192"),
+        ("sample", "/sampler/height", 10**9, "/sampler/height", "must be from 1 to 8192"),
+        ("sample", "/sampler/width", -1, "/sampler/width", "must be from 1 to 8192"),
         ("sample", "/sampler/frames", 10**6, "/sampler/frames", "must be from 1 to 1024"),
         ("sample", "/images_per_prompt", 10**9, "/images_per_prompt", "must be from 1"),
         ("sample", "/parallel", {"micro_batch": 10**9}, "/parallel/micro_batch", "must be from 1"),
