@@ -40,7 +40,9 @@ def at_pointer(name, place, said):
 
 @pytest.fixture
 def jobs(tmp_path):
-    return base_jobs(tmp_path)
+    jobs = base_jobs(tmp_path)
+    jobs["sample"]["steering"] = [{"name": "best_of_n", "particles": 2}]
+    return jobs
 
 
 def test_the_base_jobs_are_taken(jobs, tmp_path):

@@ -21,7 +21,7 @@ def base_jobs(folder):
         "sample": {"model": {"path": path, "dtype": "bfloat16", "lora": {"path": str(folder / "lora.safetensors")}},
                    "prompts": {"texts": ["a red circle"]}, "negative_prompt": "a blue circle",
                    "sampler": {"name": "flow_ode", "steps": 4, "guidance_scale": 4.5, **size},
-                   "steering": [{"name": "best_of_n", "particles": 2}], "rewards": rewards, "save_latents": True},
+                   "rewards": rewards, "save_latents": True},
         "score": {"frames": prompts, "prompts": {"path": prompts, "limit": 2}, "rewards": rewards, "batch_size": 4},
         "evaluate": {"model": {"path": path}, "prompts": {"path": prompts}, "size": size, "steps": 4,
                      "guidance": [{"guidance_scale": 1.0}, {"guidance_scale": 2.5}], "rewards": rewards},
