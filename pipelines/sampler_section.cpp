@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
+#include "engine/core/names.h"
 #include "engine/models/sd3/sd3_model.h"
 #include "samplers/flash.h"
 #include "samplers/schedules/flux.h"
@@ -153,11 +154,11 @@ Kernel kernel_of(const SamplerSection& s, StepWindow window) {
 void require_noise(const SamplerSection& s, const std::string& what) {
   const auto& row = sampler_named(s.name);
   if (!row.log_prob) {
-    std::string known;
+    std::vector<std::string> known;
     for (const auto& other : sampler_table())
-      if (other.log_prob) known += (known.empty() ? "" : ", ") + std::string(other.name);
+      if (other.log_prob) known.emplace_back(other.name);
     throw Error("/sampler/name",
-                what + " needs the log-probabilities of a stochastic sampler; use one of " + known);
+                what + " needs the log-probabilities of a stochastic sampler; use one of " + join(known));
   }
   if (!(row.kernel(s)({{1.0, 0.5, 0.0}}, 0).std > 0.0))
     throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
@@ -176,12 +177,11 @@ Trajectory draw_samples(const SamplerInput& in, const SamplerSection& s, StepWin
                         const std::vector<int64_t>& trained_steps) {
   if (const auto solve = sampler_named(s.name).solve; solve && trained_steps.empty())
     return {in.schedule, solve(in), {}, {}, {}, {}};
-  if (s.tail_ratio < 1.0 && window.end < in.schedule.steps()) {
-    const auto form = trained_steps.empty() ? LogProb(gaussian) : log_prob_of(s);
-    return sample_with_shorter_tail(in, kernel_of(s, window), window, s.tail_ratio, trained_steps, form);
-  }
-  if (trained_steps.empty()) return sample_transitions(in, kernel_of(s, window));
-  return sample_transitions(in, kernel_of(s, window), trained_steps, log_prob_of(s));
+  const auto kernel = kernel_of(s, window);
+  const auto form = trained_steps.empty() ? LogProb(gaussian) : log_prob_of(s);
+  if (s.tail_ratio < 1.0 && window.end < in.schedule.steps())
+    return sample_with_shorter_tail(in, kernel, window.end, s.tail_ratio, trained_steps, form);
+  return sample_transitions(in, kernel, trained_steps, form);
 }
 
 }  // namespace thalweg

@@ -25,13 +25,13 @@ Schedule with_shorter_tail(const Schedule& schedule, int64_t begin, double ratio
   return shorter;
 }
 
-Trajectory sample_with_shorter_tail(const SamplerInput& in, const Kernel& kernel, StepWindow window,
-                                    double ratio, const std::vector<int64_t>& trained_steps, LogProb form) {
-  TORCH_CHECK(window.end > 0, "a tail follows a window");
-  const auto end = std::min(window.end, in.schedule.steps());
+Trajectory sample_with_shorter_tail(const SamplerInput& in, const Kernel& kernel, int64_t begin, double ratio,
+                                    const std::vector<int64_t>& trained_steps, LogProb form) {
+  TORCH_CHECK(begin > 0, "a tail follows other steps");
+  const auto end = std::min(begin, in.schedule.steps());
   auto head = in;
   head.schedule.sigmas.resize(static_cast<size_t>(end) + 1);
-  auto trajectory = sample_transitions(head, windowed(kernel, window), trained_steps, form);
+  auto trajectory = sample_transitions(head, kernel, trained_steps, form);
   auto tail = in;
   tail.schedule = with_shorter_tail(in.schedule, end, ratio);
   trajectory.x0_BCFHW = dpmpp_2m_from(tail, trajectory.x0_BCFHW, end);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "samplers/transitions.h"
-#include "samplers/window.h"
 
 namespace thalweg {
 
@@ -11,10 +10,9 @@ namespace thalweg {
 /// left, evenly over their indices; noise levels between two of the schedule's are interpolated.
 Schedule with_shorter_tail(const Schedule& schedule, int64_t begin, double ratio);
 
-/// sample_transitions with `kernel` in the window and the ODE before it; then DPM-Solver++ 2M down to 0 on
-/// the shorter tail. The steps before window.end are those of the whole schedule, and so are their log-probs.
-/// window.end > 0.
-Trajectory sample_with_shorter_tail(const SamplerInput& input, const Kernel& kernel, StepWindow window,
+/// sample_transitions with `kernel` before step `begin` > 0; then DPM-Solver++ 2M down to 0 on the shorter
+/// tail. The steps before `begin` are those of the whole schedule, and so are their log-probs.
+Trajectory sample_with_shorter_tail(const SamplerInput& input, const Kernel& kernel, int64_t begin,
                                     double ratio, const std::vector<int64_t>& trained_steps = {},
                                     LogProb form = gaussian);
 

@@ -25,17 +25,14 @@ ScoreInput score_input(const RewardValueInput& in, const at::Tensor& x_BCFHW, co
     input.sample_ids.push_back(slot);
     input.seeds.push_back(random_bits(in.seed, Purpose::reward, slot, 0));
   }
-  if (in.rewards.wants_frames()) {
-    PhaseClock::Scope scope(in.clock, "decode");
-    input.frames_BF3HW = in.model.decode(x_BCFHW);
-  }
   return input;
 }
 
 }  // namespace
 
 RewardValue reward_value(const RewardValueInput& in) {
-  return [in](const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
+  return [in, decoded = in.rewards.wants_frames()](const at::Tensor& x_BCFHW, const Step& step,
+                                                   const Conditioning& c) {
     const int64_t batch = x_BCFHW.size(0);
     in.cost.reward_calls += batch;
     if (x_BCFHW.requires_grad()) in.cost.reward_gradients += batch;
@@ -43,7 +40,11 @@ RewardValue reward_value(const RewardValueInput& in) {
     std::vector<RewardFailure> failures;
     for (int64_t begin = 0; begin < batch; begin += in.micro_batch) {
       const auto part = x_BCFHW.slice(0, begin, std::min(begin + in.micro_batch, batch));
-      const auto input = score_input(in, part, step, c, begin);
+      auto input = score_input(in, part, step, c, begin);
+      if (decoded) {
+        PhaseClock::Scope scope(in.clock, "decode");
+        input.frames_BF3HW = in.model.decode(part);
+      }
       PhaseClock::Scope scope(in.clock, "reward");
       values.push_back(in.rewards.value(input, failures));
     }

@@ -1,8 +1,7 @@
 #include "pipelines/steering/steering.h"
 
-#include <algorithm>
-
 #include "engine/core/error.h"
+#include "engine/core/names.h"
 
 namespace thalweg {
 namespace {
@@ -11,12 +10,6 @@ const SteeringRow& row_of(const SteeringEntry& entry) {
   for (const auto& row : steering_table())
     if (entry.name == row.name) return row;
   throw Error(entry.pointer + "/name", "knows no \"" + entry.name + "\"");
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
 }
 
 // Methods that ask for neither gradients nor rewards at a noise level.
@@ -28,7 +21,7 @@ std::string undemanding_methods() {
     const auto needs = row.needs(entry);
     if (!needs.reward_gradient && !needs.noisy_latents) names.emplace_back(row.name);
   }
-  return joined(names);
+  return join(names);
 }
 
 }  // namespace
@@ -83,9 +76,9 @@ void require_abilities(const std::vector<SteeringEntry>& entries, const RewardSe
     const auto place = entry.pointer + "/name";
     if (const auto without = rewards.without_gradient(); needs.reward_gradient && !without.empty())
       throw Error(place, entry.name + " needs the gradient of every reward that has a weight, and " +
-                             joined(without) + " has none; these need none: " + undemanding_methods());
+                             join(without) + " has none; these need none: " + undemanding_methods());
     if (const auto without = rewards.without_noisy_latents(); needs.noisy_latents && !without.empty())
-      throw Error(place, entry.name + " scores latents at a noise level, which " + joined(without) +
+      throw Error(place, entry.name + " scores latents at a noise level, which " + join(without) +
                              " cannot; these score the clean estimate: dps, " + undemanding_methods());
   }
 }
