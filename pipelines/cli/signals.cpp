@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -10,11 +11,12 @@
 namespace thalweg::cli {
 namespace {
 
-volatile std::sig_atomic_t stop_flag = 0;
+// Two threads may be handed two signals at once: one of them has to see the other's.
+std::atomic<bool> stop_flag = false;
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may use lock-free atomics alone");
 
 void on_signal(int number) {
-  if (stop_flag) std::_Exit(128 + number);  // as a kill: what is on the disk is whole
-  stop_flag = 1;
+  if (stop_flag.exchange(true)) std::_Exit(128 + number);  // as a kill: what is on the disk is whole
   constexpr std::string_view kText = "\nstopping: a checkpoint is written first (once more: stop at once)\n";
   const int interrupted = errno;
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kText.data(), kText.size());
@@ -31,7 +33,7 @@ void watch_signals() {
 }
 
 bool stop_requested() {
-  return stop_flag != 0;
+  return stop_flag;
 }
 
 }  // namespace thalweg::cli

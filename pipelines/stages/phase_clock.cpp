@@ -14,34 +14,58 @@ double seconds(clockid_t clock) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+PhaseClock::Time now() {
+  return {seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)};
+}
+
+PhaseClock::Time operator+(const PhaseClock::Time& a, const PhaseClock::Time& b) {
+  return {a.wall + b.wall, a.cpu + b.cpu};
+}
+
+PhaseClock::Time operator-(const PhaseClock::Time& a, const PhaseClock::Time& b) {
+  return {a.wall - b.wall, a.cpu - b.cpu};
+}
+
+void wait_for(c10::Device device) {
+  try {
+    synchronize(device);
+  } catch (...) {
+    // The GPU failed; the next call that uses it says so where it can be caught.
+  }
+}
+
 // The innermost scope of this thread.
 thread_local PhaseClock::Scope* innermost = nullptr;
 
 }  // namespace
 
 PhaseClock::Scope::Scope(PhaseClock& clock, std::string phase)
-    : clock_(clock),
-      phase_(std::move(phase)),
-      start_{seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)},
-      outer_(std::exchange(innermost, this)) {}
+    : clock_(clock), phase_(std::move(phase)), start_(now()), outer_(std::exchange(innermost, this)) {}
 
 PhaseClock::Scope::~Scope() {
-  try {
-    synchronize(clock_.device_);
-  } catch (...) {
-    // The GPU failed; the next call that uses it says so where it can be caught.
-  }
-  const double wall = seconds(CLOCK_MONOTONIC) - start_.wall;
-  const double cpu = seconds(CLOCK_THREAD_CPUTIME_ID) - start_.cpu;
+  wait_for(clock_.device_);
   innermost = outer_;
-  if (outer_) {
-    outer_->inside_.wall += wall;
-    outer_->inside_.cpu += cpu;
-  }
-  std::lock_guard lock(clock_.mutex_);
-  auto& time = clock_.times_[phase_];
-  time.wall += wall - inside_.wall;
-  time.cpu += cpu - inside_.cpu;
+  const auto spent = now() - start_;
+  if (outer_) outer_->inside_ = outer_->inside_ + spent;
+  clock_.add(phase_, spent - inside_);
+}
+
+PhaseClock::Mark PhaseClock::mark() const {
+  wait_for(device_);
+  return {now()};
+}
+
+void PhaseClock::book(const std::string& phase, const Mark& begin) {
+  wait_for(device_);
+  const auto spent = now() - begin.at;
+  if (innermost) innermost->inside_ = innermost->inside_ + spent;
+  add(phase, spent);
+}
+
+void PhaseClock::add(const std::string& phase, const Time& time) {
+  std::lock_guard lock(mutex_);
+  auto& sum = times_[phase];
+  sum = sum + time;
 }
 
 std::map<std::string, PhaseClock::Time> PhaseClock::times() const {

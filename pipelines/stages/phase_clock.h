@@ -27,15 +27,28 @@ class PhaseClock {
     Scope& operator=(const Scope&) = delete;
 
    private:
+    friend class PhaseClock;
     PhaseClock& clock_;
     std::string phase_;
     Time start_, inside_;
     Scope* outer_;
   };
 
+  /// A moment of the calling thread.
+  struct Mark {
+    Time at;
+  };
+  Mark mark() const;
+
+  /// Books the calling thread's time since `begin` as `phase`, and not as the scope around: for what begins
+  /// and ends in other people's calls. No scope may have opened or closed between.
+  void book(const std::string& phase, const Mark& begin);
+
   std::map<std::string, Time> times() const;
 
  private:
+  void add(const std::string& phase, const Time& time);
+
   c10::Device device_;
   mutable std::mutex mutex_;
   std::map<std::string, Time> times_;

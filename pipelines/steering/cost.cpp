@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pipelines/stages/backward_phase.h"
 #include "pipelines/stages/reward_failures.h"
 
 namespace thalweg {
@@ -34,8 +35,10 @@ Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock) {
                                                          const Conditioning& c) {
     cost.network_evaluations += x_BCFHW.size(0);
     if (x_BCFHW.requires_grad()) cost.network_gradients += x_BCFHW.size(0);
-    PhaseClock::Scope scope(clock, "network");
-    return velocity(x_BCFHW, step, c);
+    return with_backward_phase(clock, "gradient", x_BCFHW, [&](const at::Tensor& x) {
+      PhaseClock::Scope scope(clock, "network");
+      return velocity(x, step, c);
+    });
   };
 }
 

@@ -28,7 +28,7 @@ struct SteeringCost {
 /// The event "reward_failed" of rewards that failed while they steered; none when none did.
 std::optional<Event> steering_failures(const SteeringCost& cost);
 
-/// Counts the calls, and measures those without gradients as the phase "network".
+/// Counts the calls, and measures them as the phase "network", their backward passes as "gradient".
 Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock);
 
 /// The same velocity, asked for at most `rows` samples at once.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/core/rng.h"
+#include "pipelines/stages/backward_phase.h"
 
 namespace thalweg {
 namespace {
@@ -40,13 +41,15 @@ RewardValue reward_value(const RewardValueInput& in) {
     std::vector<RewardFailure> failures;
     for (int64_t begin = 0; begin < batch; begin += in.micro_batch) {
       const auto part = x_BCFHW.slice(0, begin, std::min(begin + in.micro_batch, batch));
-      auto input = score_input(in, part, step, c, begin);
-      if (decoded) {
-        PhaseClock::Scope scope(in.clock, "decode");
-        input.frames_BF3HW = in.model.decode(part);
-      }
-      PhaseClock::Scope scope(in.clock, "reward");
-      values.push_back(in.rewards.value(input, failures));
+      values.push_back(with_backward_phase(in.clock, "gradient", part, [&](const at::Tensor& x) {
+        auto input = score_input(in, x, step, c, begin);
+        if (decoded) {
+          PhaseClock::Scope scope(in.clock, "decode");
+          input.frames_BF3HW = in.model.decode(x);
+        }
+        PhaseClock::Scope scope(in.clock, "reward");
+        return in.rewards.value(input, failures);
+      }));
     }
     if (!failures.empty()) {
       const std::lock_guard lock(in.cost.mutex);
