@@ -132,44 +132,56 @@ bool is_interleaved(const at::Tensor& x_BCHW) {
   return x_BCHW.is_contiguous(at::MemoryFormat::ChannelsLast) && x_BCHW.size(1) % 16 == 0;
 }
 
-at::Tensor fused_group_norm_silu(const Norm& norm, const at::Tensor& x) {
+cpu::Pictures pictures(const at::Tensor& x, int64_t groups) {
+  return {x.size(0), x.size(1), x.size(2) * x.size(3), groups};
+}
+
+// mean and rstd may be undefined.
+at::Tensor fused_group_norm_silu(const Norm& norm, const at::Tensor& x, const at::Tensor& mean,
+                                 const at::Tensor& rstd) {
   const auto y = at::empty_like(x);
   with_type(x, [&](auto type) {
     using T = decltype(type);
-    const cpu::Pictures pictures{x.size(0), x.size(1), x.size(2) * x.size(3), norm.width};
     const auto& kernels = cpu::kernels<T>();
     const auto pass = is_interleaved(x) ? kernels.group_norm_silu_interleaved : kernels.group_norm_silu;
-    pass(data<T>(x), data<T>(norm.weight), data<T>(norm.bias), mutable_data<T>(y), pictures,
-         static_cast<float>(norm.eps));
+    pass(data<T>(x), data<T>(norm.weight), data<T>(norm.bias), mutable_data<T>(y), mutable_data<float>(mean),
+         mutable_data<float>(rstd), pictures(x, norm.width), static_cast<float>(norm.eps));
   });
   return y;
 }
 
-// The pretraining of an autoencoder differentiates it, and rewards of pictures do: the backward goes through
-// ATen's operations.
 struct GroupNormSiluFunction : torch::autograd::Function<GroupNormSiluFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, int64_t groups, double eps) {
-    ctx->save_for_backward({x, weight, bias});
+    const auto mean =
+        at::empty({x.size(0) * groups}, x.options().dtype(at::kFloat).memory_format(std::nullopt));
+    const auto rstd = at::empty_like(mean);
+    ctx->save_for_backward({x, weight, bias, mean, rstd});
     ctx->saved_data["groups"] = groups;
-    ctx->saved_data["eps"] = eps;
-    return fused_group_norm_silu({weight, bias, groups, eps}, x);
+    return fused_group_norm_silu({weight, bias, groups, eps}, x, mean, rstd);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
-    const at::AutoGradMode with_gradients(true);
-    variable_list inputs, wanted;
-    for (const auto& t : ctx->get_saved_variables()) {
-      inputs.push_back(t.detach().requires_grad_(ctx->needs_input_grad(inputs.size())));
-      if (inputs.back().requires_grad()) wanted.push_back(inputs.back());
-    }
-    const Norm norm{inputs[1], inputs[2], ctx->saved_data["groups"].toInt(),
-                    ctx->saved_data["eps"].toDouble()};
-    const auto found = torch::autograd::grad({at::silu(group_norm(norm, inputs[0]))}, wanted, {gradients[0]});
-    variable_list result(5);  // x, weight, bias, groups, eps
-    for (size_t i = 0, k = 0; i < inputs.size(); ++i)
-      if (inputs[i].requires_grad()) result[i] = found[k++];
-    return result;
+    const auto saved = ctx->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1], &bias = saved[2];
+    const bool interleaved = is_interleaved(x),
+               learned = ctx->needs_input_grad(1) || ctx->needs_input_grad(2);
+    const auto g =
+        gradients[0].contiguous(interleaved ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+    const auto g_x = at::empty_like(x);
+    const auto sums = learned ? at::zeros({2, x.size(1)}, saved[3].options()) : at::Tensor();
+    const auto g_weight = learned ? sums[0] : at::Tensor(), g_bias = learned ? sums[1] : at::Tensor();
+    with_type(x, [&](auto type) {
+      using T = decltype(type);
+      const auto& kernels = cpu::kernels<T>();
+      const auto pass =
+          interleaved ? kernels.group_norm_silu_backward_interleaved : kernels.group_norm_silu_backward;
+      pass(data<T>(g), data<T>(x), data<T>(weight), data<T>(bias), data<float>(saved[3]),
+           data<float>(saved[4]), mutable_data<T>(g_x), mutable_data<float>(g_weight),
+           mutable_data<float>(g_bias), pictures(x, ctx->saved_data["groups"].toInt()));
+    });
+    if (!learned) return {g_x, {}, {}, {}, {}};
+    return {g_x, g_weight.to(weight.scalar_type()), g_bias.to(bias.scalar_type()), {}, {}};
   }
 };
 
@@ -203,7 +215,7 @@ at::Tensor group_norm_silu(const Norm& norm, const at::Tensor& x_BCHW) {
   const auto x = is_interleaved(x_BCHW) ? x_BCHW : x_BCHW.contiguous();
   if (needs_gradient({x, norm.weight, norm.bias}))
     return GroupNormSiluFunction::apply(x, norm.weight, norm.bias, norm.width, norm.eps);
-  return fused_group_norm_silu(norm, x);
+  return fused_group_norm_silu(norm, x, {}, {});
 }
 
 }  // namespace thalweg

@@ -135,6 +135,25 @@ TEST(GroupNormSilu, IsGroupNormThenSilu) {
   }
 }
 
+TEST(GroupNormSilu, GradientsAgreeWithAten) {
+  for (const auto layout : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast})
+    for (const auto& [channels, groups, side] : {std::tuple{16, 8, 8}, {6, 3, 5}, {4, 1, 1}, {48, 4, 40}})
+      expect_as_in_double(
+          [&, groups = groups](const Tensors& t) {
+            return Tensors{group_norm_silu({t[1], t[2], groups, 1e-6}, t[0].contiguous(layout))};
+          },
+          {noise(3, {2, channels, side, side}) * 5.0 + 2.0, noise(1, {channels}), noise(2, {channels})});
+}
+
+TEST(GroupNormSilu, FrozenWeightsGetNoGradient) {
+  const Norm norm{noise(1, {16}), noise(2, {16}), 8, 1e-6};
+  const auto f = [&](const Tensors& t) {
+    return Tensors{group_norm_silu(
+        {norm.weight.to(t[0].scalar_type()), norm.bias.to(t[0].scalar_type()), 8, 1e-6}, t[0])};
+  };
+  expect_as_in_double(f, {noise(3, {2, 16, 6, 6})});
+}
+
 struct Joint {
   int64_t length, context, heads, head_dim;
   bool normed, context_used;

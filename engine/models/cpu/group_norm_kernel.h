@@ -26,7 +26,8 @@ inline double sum_over(const T* x, int64_t count, const Term& term) {
 }
 
 template <typename T>
-void group_norm_silu(const T* x, const T* weight, const T* bias, T* y, Pictures n, float eps) {
+void group_norm_silu(const T* x, const T* weight, const T* bias, T* y, float* means, float* rstds, Pictures n,
+                     float eps) {
   const int64_t per_group = n.channels / n.groups, span = per_group * n.pixels;
   for (int64_t i = 0; i < n.batch * n.groups; ++i) {
     const T* from = x + i * span;
@@ -34,6 +35,7 @@ void group_norm_silu(const T* x, const T* weight, const T* bias, T* y, Pictures 
     const auto mean = static_cast<float>(sum_over(from, span, [](F16 v) { return v; }) / count);
     const double variance = sum_over(from, span, [mean](F16 v) { return (v - mean) * (v - mean); }) / count;
     const auto rstd = static_cast<float>(1.0 / std::sqrt(variance + static_cast<double>(eps)));
+    if (means) means[i] = mean, rstds[i] = rstd;
     for (int64_t c = 0; c < per_group; ++c) {
       const int64_t channel = i % n.groups * per_group + c, at = i * span + c * n.pixels;
       const float factor = load_some(weight + channel, 1)[0] * rstd;
@@ -73,7 +75,8 @@ inline void group_means(std::vector<double>& totals, int64_t per_group, int64_t 
 }
 
 template <typename T>
-void group_norm_silu_interleaved(const T* x, const T* weight, const T* bias, T* y, Pictures n, float eps) {
+void group_norm_silu_interleaved(const T* x, const T* weight, const T* bias, T* y, float* kept_means,
+                                 float* kept_rstds, Pictures n, float eps) {
   const int64_t per_group = n.channels / n.groups;
   const auto channels = static_cast<size_t>(n.channels);
   std::vector<double> means(channels), variances(channels);
@@ -93,6 +96,8 @@ void group_norm_silu_interleaved(const T* x, const T* weight, const T* bias, T* 
       const auto rstd = static_cast<float>(1.0 / std::sqrt(variances[c] + static_cast<double>(eps)));
       factor[c] = load_some(weight + c, 1)[0] * rstd;
       offset[c] = load_some(bias + c, 1)[0] - centre[c] * factor[c];
+      const size_t group = static_cast<size_t>(b * n.groups) + c / static_cast<size_t>(per_group);
+      if (kept_means) kept_means[group] = centre[c], kept_rstds[group] = rstd;
     }
     for (int64_t p = 0; p < n.pixels; ++p)
       for (int64_t c = 0; c < n.channels; c += kLanes) {

@@ -69,11 +69,16 @@ struct Kernels {
   /// The tanh form of GELU.
   void (*gelu)(const T* x, T* y, int64_t count);
   void (*gelu_backward)(const T* g, const T* x, T* g_x, int64_t count);
-  /// silu(group_norm(x) weight + bias); weight and bias [channels].
-  void (*group_norm_silu)(const T* x, const T* weight, const T* bias, T* y, Pictures n, float eps);
-  /// The same of interleaved pictures; channels: a multiple of 16.
-  void (*group_norm_silu_interleaved)(const T* x, const T* weight, const T* bias, T* y, Pictures n,
-                                      float eps);
+  /// silu(group_norm(x) weight + bias); weight and bias [channels]. mean and rstd [batch * groups] are kept
+  /// for the backward; they may be null together. Interleaved: channels are a multiple of 16.
+  using GroupNorm = void (*)(const T* x, const T* weight, const T* bias, T* y, float* mean, float* rstd,
+                             Pictures n, float eps);
+  GroupNorm group_norm_silu, group_norm_silu_interleaved;
+  /// g_weight and g_bias [channels] are added to; they may be null together.
+  using GroupNormBackward = void (*)(const T* g, const T* x, const T* weight, const T* bias,
+                                     const float* mean, const float* rstd, T* g_x, float* g_weight,
+                                     float* g_bias, Pictures n);
+  GroupNormBackward group_norm_silu_backward, group_norm_silu_backward_interleaved;
   /// softmax(q k^T / sqrt(head_dim)) v over the tokens of both streams, at most kMaxTokens together.
   void (*attention)(const AttentionStream<T> streams[2], AttentionShape shape);
   void (*attention_backward)(const AttentionStream<T> streams[2], const AttentionGradient<T> gradients[2],
