@@ -15,7 +15,8 @@ at::Tensor with_backward_phase(PhaseClock& clock, std::string phase, const at::T
   if (!result.requires_grad()) return result;
   const auto begin = std::make_shared<PhaseClock::Mark>();
   result.register_hook([begin, &clock](const at::Tensor&) { *begin = clock.mark(); });
-  inside.register_hook([begin, &clock, phase = std::move(phase)](const at::Tensor&) { clock.book(phase, *begin); });
+  inside.register_hook(
+      [begin, &clock, phase = std::move(phase)](const at::Tensor&) { clock.book(phase, *begin); });
   return result;
 }
 

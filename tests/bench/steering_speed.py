@@ -2,7 +2,8 @@
 
     python tests/bench/steering_speed.py [--prompts 32] [--write docs/results/steering.md]
 
-CPU seconds of one thread each, on the embedded model with the scene reward (color for methods that want gradients)."""
+CPU seconds of one thread each, on the embedded model: the scene reward, color for methods that want its gradient, the mean of
+the latents for those that want a process reward."""
 
 import argparse
 import json
@@ -19,25 +20,35 @@ from steering import MEMORYLESS, ODE, ROOT, SDE, write
 
 PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg"))
 STEPS = 28
+SCENE = {"plugin": "scene", "dimensions": {"soft": 0.5, "strict": 0.5}}
+COLOR = {"plugin": "color"}
+LATENTS = {"plugin": "analytic", "id": "org.thalweg.analytic.latents", "config": {"kind": "linear"}}
 METHODS = [
-    ("best_of_n", ODE, {"name": "best_of_n", "particles": 8}),
-    ("best_of_n", MEMORYLESS, {"name": "best_of_n", "particles": 8}),
-    ("fk", MEMORYLESS, {"name": "fk", "particles": 8, "lambda": 20, "interval": 4}),
-    ("svdd", MEMORYLESS, {"name": "svdd", "candidates": 8, "temperature": 0.05}),
-    ("doob pick, recompute", MEMORYLESS, {"name": "doob", "candidates": 8}),
-    ("doob drift, recompute", MEMORYLESS, {"name": "doob", "candidates": 8, "form": "drift"}),
-    ("doob pick, shared", MEMORYLESS, {"name": "doob", "candidates": 8, "lookahead": "shared"}),
-    ("spsa", MEMORYLESS, {"name": "spsa", "probes": 4, "lambda": 1.0}),
+    ("best_of_n", ODE, SCENE, {"name": "best_of_n", "particles": 8}),
+    ("best_of_n", MEMORYLESS, SCENE, {"name": "best_of_n", "particles": 8}),
+    ("fk", MEMORYLESS, SCENE, {"name": "fk", "particles": 8, "lambda": 20, "interval": 4}),
+    ("svdd", MEMORYLESS, SCENE, {"name": "svdd", "candidates": 8, "temperature": 0.05}),
+    ("doob pick, recompute", MEMORYLESS, SCENE, {"name": "doob", "candidates": 8}),
+    ("doob drift, recompute", MEMORYLESS, SCENE, {"name": "doob", "candidates": 8, "form": "drift"}),
+    ("doob pick, shared", MEMORYLESS, SCENE, {"name": "doob", "candidates": 8, "lookahead": "shared"}),
+    ("doob vjp, shared", MEMORYLESS, SCENE, {"name": "doob", "candidates": 8, "lookahead": "shared", "form": "vjp"}),
+    ("spsa", MEMORYLESS, SCENE, {"name": "spsa", "probes": 4, "lambda": 1.0}),
+    ("dps", ODE, COLOR, {"name": "dps", "lambda": 100}),
+    ("mpgd", ODE, COLOR, {"name": "mpgd", "lambda": 100}),
+    ("das", MEMORYLESS, COLOR, {"name": "das", "particles": 4, "lambda": 100}),
+    ("guided_smc", MEMORYLESS, COLOR, {"name": "guided_smc", "particles": 4, "lambda": 100}),
+    ("flow_nrg", ODE, LATENTS, {"name": "flow_nrg"}),
+    ("euphonium", MEMORYLESS, LATENTS, {"name": "euphonium"}),
 ]
 
 
-def job(arguments, sampler, steering, output, **keys):
+def job(arguments, sampler, reward, steering, output, **keys):
     return {
         "version": 1, "job": "sample",
         "model": {"path": "assets/models/tiny-sd3", "dtype": "bfloat16", "vae_dtype": "bfloat16", "max_sequence_length": 1},
         "prompts": {"path": "assets/prompts/scenes/select.txt", "limit": arguments.prompts},
         "sampler": {**sampler, "steps": STEPS, "height": 64, "width": 64}, "steering": [steering] if steering else [],
-        "rewards": [{"plugin": "scene", "dimensions": {"soft": 0.5, "strict": 0.5}}], "save_images": False,
+        "rewards": [reward], "save_images": False,
         "parallel": {"micro_batch": 64, "workers": 1}, "seed": 1, "output": str(output), **keys}
 
 
@@ -50,19 +61,20 @@ def run(wanted, folder):
 
 
 def overheads(arguments, folder):
-    lines = ["| method | sampler | network | decode | reward | the rest | of it the sampler's own noise | overhead |",
-             "|---|---|---|---|---|---|---|---|"]
+    calls = ("network", "decode", "reward", "gradient")
+    lines = ["| method | sampler | network | decode | reward | gradients of these | the rest | of it the sampler's own noise | "
+             "overhead |", "|---|---|---|---|---|---|---|---|---|"]
     noise = {}
     for sampler in (ODE, MEMORYLESS):  # as best_of_n draws it, with nothing to steer: the rest is the sampler's own
-        one = run(job(arguments, sampler, {"name": "best_of_n", "particles": 1}, folder / "one"), folder)
+        one = run(job(arguments, sampler, SCENE, {"name": "best_of_n", "particles": 1}, folder / "one"), folder)
         noise[sampler["name"]] = one["time_phases"]["rollout"]["cpu_s"]
-    for name, sampler, steering in METHODS:
-        result = run(job(arguments, sampler, steering, folder / "run"), folder)
+    for name, sampler, reward, steering in METHODS:
+        result = run(job(arguments, sampler, reward, steering, folder / "run"), folder)
         cpu = {phase: time["cpu_s"] for phase, time in result["time_phases"].items()}
-        calls = cpu["network"] + cpu["decode"] + cpu["reward"]
         own = noise[sampler["name"]] * steering.get("particles", 1)
-        lines.append(f"| {name} | {sampler['name']} | {cpu['network']:.2f} | {cpu['decode']:.2f} | {cpu['reward']:.3f} | "
-                     f"{cpu['rollout']:.3f} | {own:.3f} | {100 * (cpu['rollout'] - own) / calls:.1f} % |")
+        share = (cpu["rollout"] - own) / sum(cpu.get(phase, 0.0) for phase in calls)
+        cells = " | ".join(f"{cpu.get(phase, 0.0):.3f}" for phase in calls)
+        lines.append(f"| {name} | {sampler['name']} | {cells} | {cpu['rollout']:.3f} | {own:.3f} | {100 * share:.1f} % |")
     return "\n".join(lines)
 
 
@@ -71,7 +83,7 @@ def beside_python(arguments, folder):
     count = arguments.prompts * steering["particles"]
     noise = np.random.default_rng(0).standard_normal((count, 4, 16, 16)).astype(np.float32)
     save_file({"latents": noise}, folder / "noise.safetensors")
-    wanted = job(arguments, SDE, steering, folder / "fk", latents=str(folder / "noise.safetensors"))
+    wanted = job(arguments, SDE, SCENE, steering, folder / "fk", latents=str(folder / "noise.safetensors"))
     rounds = []
     for _ in range(arguments.rounds):
         result = run(wanted, folder)
