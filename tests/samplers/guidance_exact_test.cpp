@@ -39,7 +39,7 @@ TEST(GuidanceExact, TheSoftValueLeadsToTheTiltedLawWithEveryKernel) {
   const auto target = linear_tilt(reference_mixture(), kTilt).law;
   const auto guidance = flow_nrg(linear_soft_value(reference_mixture(), kTilt), {});
   for (const auto& [name, kernel] : kernels())
-    EXPECT_LT(w1(guided_samples(guidance, kernel, 200, 8000), target), 0.02) << name;
+    EXPECT_LT(w1(guided_samples(guidance, kernel, 400, 40'000), target), 0.02) << name;
 }
 
 TEST(GuidanceExact, SoDoSixtyFourElementsAndTheRewardOfTheirMean) {
