@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <cstdio>
 #include <set>
 
@@ -35,6 +36,24 @@ Json unique_ancestors(const std::vector<MicroBatch>& batches) {
   return groups == 0 ? Json(nullptr) : Json(static_cast<double>(unique) / static_cast<double>(groups));
 }
 
+// Mean over groups of sum w r / sum w over the particles that were scored.
+Json weighted_reward(const std::vector<MicroBatch>& batches) {
+  double sum = 0.0;
+  int64_t groups = 0;
+  for (const auto& batch : batches) {
+    const auto& record = batch.trajectory.particles;
+    if (!record || !record->rewards_B.defined() || !record->log_weights_B.defined()) continue;
+    const auto reward_GN = record->rewards_B.view({-1, record->particles});
+    const auto known = reward_GN.isfinite();
+    const auto log_weights = at::where(known, record->log_weights_B.view_as(reward_GN), -INFINITY);
+    const auto mean_G = (at::softmax(log_weights, 1) * at::where(known, reward_GN, 0.0)).sum(1);
+    const auto scored_G = mean_G.isfinite();  // NaN: nothing in the group has a weight
+    sum += at::where(scored_G, mean_G, 0.0).sum().item<double>();
+    groups += scored_G.sum().item<int64_t>();
+  }
+  return groups == 0 ? Json(nullptr) : Json(sum / static_cast<double>(groups));
+}
+
 }  // namespace
 
 Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, const SteeringCost& cost) {
@@ -50,6 +69,7 @@ Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, c
   add("survivors", mean_over_groups(batches, &ParticleRecord::survivors_TG));
   add("unscored", mean_over_groups(batches, &ParticleRecord::unscored_TG));
   add("unique_ancestors", unique_ancestors(batches));
+  add("weighted_reward", weighted_reward(batches));
   add("log_evidence", mean_over_groups(batches, &ParticleRecord::log_evidence_G));
   return summary;
 }

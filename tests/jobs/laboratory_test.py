@@ -147,6 +147,8 @@ def test_steered_samples_follow_the_tilted_law(tmp_path, name):
         # E of the logarithm is below the logarithm of E by about half the variance.
         evidence = x.shape[1] * mixtures.log_evidence(REFERENCE, tilt)
         assert steering["log_evidence"] == pytest.approx(evidence, abs=0.1)
+        scale = job["rewards"][0].get("config", {}).get("scale", 1.0)
+        assert steering["weighted_reward"] == pytest.approx(scale * (share * x.flatten()).sum(), rel=1e-4)
     assert w1(x, law, share) < bound
     assert w1(x, REFERENCE, share) > 0.4  # it was led somewhere
     assert steering["network_evaluations_per_sample"] >= job["sampler"]["steps"]
