@@ -10,6 +10,8 @@ import os
 import pathlib
 import subprocess
 
+from job_schema import expanded
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "jobs.md"
 SCHEMA = ROOT / "assets" / "schema" / "job.schema.json"
@@ -292,6 +294,7 @@ def kind_text(name, schema, common, shared):
 
 def render(schema):
     """docs/jobs.md as text."""
+    schema = expanded(schema)
     kinds = {branch["properties"]["job"]["const"]: branch for branch in schema["oneOf"]}
     if set(kinds) != set(NOTES):
         raise SystemExit(f"make_job_reference: NOTES are for {sorted(NOTES)}, the program knows {sorted(kinds)}")

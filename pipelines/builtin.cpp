@@ -5,6 +5,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "engine/core/schema_definitions.h"
 #include "engine/models/mixture/mixture_model.h"
 #include "engine/models/sd3/sd3_model.h"
 #include "engine/models/sd3/sd3_size.h"
@@ -192,7 +193,7 @@ Json job_schema() {
   WholeJob whole;
   Json schema = {{"$schema", "http://json-schema.org/draft-07/schema#"}, {"title", "Thalweg job"}};
   schema.update(schema_of_fields(whole.describe()));
-  return schema;
+  return with_definitions(schema);
 }
 
 namespace {

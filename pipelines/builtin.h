@@ -35,7 +35,7 @@ std::unique_ptr<Job> read_job(const Json& json);
 /// The job with every default written out.
 Json resolved_job(const Json& json);
 
-/// JSON schema (draft 7) of all jobs.
+/// JSON schema (draft 7) of all jobs; a section that stands more than once is a definition.
 Json job_schema();
 
 /// Opens a model folder by the `_class_name` of its model_index.json.

@@ -1,10 +1,11 @@
-"""Lets these tests use what the reference tests have: random models, and the program's runner."""
+"""Lets these tests use what the reference tests have (random models, the program's runner) and the scripts of docs/."""
 
 import os
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "reference"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests" / "reference"), str(ROOT / "docs")]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
