@@ -6,11 +6,18 @@
 import json
 import pathlib
 import struct
+import sys
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+from job_schema import expanded  # noqa: E402
+from schema_words import names  # noqa: E402
+
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 MODEL = ROOT / "assets" / "models" / "tiny-sd3"
+LABORATORY = ROOT / "assets" / "laboratory"
+SCHEMA = ROOT / "assets" / "schema" / "job.schema.json"
 
 
 def safetensors(header, data=b""):
@@ -57,6 +64,38 @@ def job_seeds():
     yield "nft", json.dumps({**align, "method": {"name": "diffusion_nft"}, "sampler": {"name": "flow_ode"}}).encode()
     yield "settings", json.dumps(sample).encode() + (b"\n=== set\n/seed=4\n/rewards/-/plugin=scene\n/sampler/name="
                                                      b"\"flow_ode\"\n/prompts={\"path\": \"p\"}\n/a~1b=1e999\n")
+
+
+def filled(schema, turn):
+    """A value with every key: defaults, the turn-th of alternatives and choices, and one element in lists of sections."""
+    if "oneOf" in schema:
+        # What is inside takes its next turn when all alternatives had theirs: every pair has its turn some time.
+        rounds, index = divmod(turn, len(schema["oneOf"]))
+        return filled(schema["oneOf"][index], rounds)
+    if "properties" in schema:
+        return {key: filled(inner, turn) for key, inner in schema["properties"].items()}
+    if schema.get("items", {}).get("type") == "object":
+        return [filled(schema["items"], turn)]
+    if "enum" in schema:
+        return schema["enum"][turn % len(schema["enum"])]
+    for key in ["const", "default", "minimum"]:
+        if key in schema:
+            return schema[key]
+    return {"object": {}, "string": "a"}[schema["type"]]
+
+
+def whole_job_seeds():
+    """Jobs with every key, as many as it takes for each name that the schema knows to stand in one of them."""
+    kinds = expanded(json.loads(SCHEMA.read_text()))["oneOf"]
+    missing = names(kinds)
+    for turn in range(1000):
+        for kind in kinds:
+            job = filled(kind, turn)
+            text = json.dumps(job)
+            found = {name for name in missing if f'"{name}"' in text}
+            if found:
+                yield f"whole-{job['job']}-{turn:03}", text.encode()
+            missing -= found
 
 
 def tokenizer_seeds():
@@ -122,10 +161,14 @@ def config_seeds():
         yield part, letter.encode() + (MODEL / part / "config.json").read_bytes()
     yield "dual", b't{"attention_head_dim": 8, "num_attention_heads": 2, "caption_projection_dim": 16, "num_layers": 2,' \
                   b' "dual_attention_layers": [0, 1], "qk_norm": "rms_norm", "in_channels": 4, "out_channels": 4}'
+    for name in ["prompts", "video"]:
+        yield f"mixture-{name}", b"m" + (LABORATORY / name / "mixture" / "config.json").read_bytes()
+    yield "mixture-spoilt", b'm{"weights": [1e-12, 1], "means": [-1e6, 1e6], "stds": [1e-6, 0], "shape": [3, 4096, 1, 1],' \
+                            b' "prompts": {"a/b": {"weights": [0.5, 0.5], "means": [0], "stds": []}, "": {}}, "_x": null}'
 
 
 def main():
-    for name, seeds in [("safetensors", safetensors_seeds()), ("job", job_seeds()), ("tokenizer", tokenizer_seeds()),
+    for name, seeds in [("safetensors", safetensors_seeds()), ("job", (*job_seeds(), *whole_job_seeds())), ("tokenizer", tokenizer_seeds()),
                         ("png", png_seeds()), ("config", config_seeds())]:
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,16 @@ seconds=${2:-600}
 shift $(($# < 2 ? $# : 2))
 corpus=build/fuzz/corpus/$target
 seeds=(tests/fuzz/corpus/"$target")
-if [[ $target == job ]]; then seeds+=(assets/jobs); fi
+dictionary=build/fuzz/$target.dict
 mkdir -p "$corpus" build/fuzz/found
+cp tests/fuzz/dictionaries/"$target".dict "$dictionary"
+if [[ $target == job ]]; then
+  seeds+=(assets/jobs)
+  python3 tests/fuzz/schema_words.py >> "$dictionary"
+fi
 echo "fuzzing $target for $seconds s"
 # LibTorch keeps its registries until the process ends, which a leak checker would report.
 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 OMP_NUM_THREADS=1 \
-  build/fuzz/tests/fuzz_"$target" "$corpus" "${seeds[@]}" -dict=tests/fuzz/dictionaries/"$target".dict \
+  build/fuzz/tests/fuzz_"$target" "$corpus" "${seeds[@]}" -dict="$dictionary" \
   -artifact_prefix=build/fuzz/found/"$target"- -max_total_time="$seconds" -max_len=8192 -timeout=10 \
   -rss_limit_mb=2048 -print_final_stats=1 "$@"

@@ -5,6 +5,7 @@ import json
 import os
 
 import job_cases
+import mixture_cases
 import model_cases
 import pytest
 from base_jobs import base_jobs, changed
@@ -114,14 +115,15 @@ def test_prompt_files(jobs, tmp_path):
     check_all(tmp_path, cases, lambda *_: None)
 
 
-def test_model_folders(tmp_path):
-    rows = list(model_cases.cases())
-    assert len(rows) >= 150
+@pytest.mark.parametrize("family,least", [(model_cases, 150), (mixture_cases, 300)], ids=["sd3", "mixture"])
+def test_model_folders(family, least, tmp_path):
+    rows = list(family.cases())
+    assert len(rows) >= least
     paths = []
     for i, (_, spoil, _, _) in enumerate(rows):
-        paths.append(model_cases.copy_of(tmp_path / f"{i:03}"))
+        paths.append(family.copy_of(tmp_path / f"{i:03}"))
         spoil(paths[-1])
-    good = model_cases.copy_of(tmp_path / "good")
+    good = family.copy_of(tmp_path / "good")
     results = outcomes("model", [*paths, good], timeout=600)
     assert results[-1]["message"] is None, results[-1]
     for (name, _, where, words), folder, said in zip(rows, paths, results):
@@ -130,6 +132,26 @@ def test_model_folders(tmp_path):
         assert said["place"].startswith(str(folder / where)), (name, said)
         assert words in f"{said['place']}: {said['message']}", (name, said)
         assert said["seconds"] < 20, (name, said)
+
+
+def test_mixtures_at_the_edges_are_read(tmp_path):
+    folders = []
+    for i, changes in enumerate(mixture_cases.READ):
+        folders.append(mixture_cases.copy_of(tmp_path / f"{i}"))
+        model_cases.edit(folders[-1] / mixture_cases.CONFIG, **changes)
+    for changes, said in zip(mixture_cases.READ, outcomes("model", folders)):
+        assert said["message"] is None, (str(changes)[:80], said)
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_the_program_names_what_is_no_mixture(command, jobs, tmp_path):
+    folder = mixture_cases.copy_of(tmp_path / "mixture")
+    model_cases.edit(folder / mixture_cases.CONFIG, stds=[0.5, 0])
+    job = changed(jobs["sample"], "/model", {"path": str(folder)})
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    done = thalweg(command, tmp_path / "job.json", timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f'thalweg: {folder / mixture_cases.CONFIG}: "stds[1]" must be a number from'), done.stderr
 
 
 # The program itself, where a mistake would be a hang or a crash.

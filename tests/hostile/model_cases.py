@@ -11,10 +11,10 @@ from hostile_tool import ROOT
 MODEL = ROOT / "assets" / "models" / "tiny-sd3"
 
 
-def copy_of(folder):
+def copy_of(folder, model=MODEL):
     """Links instead of files: a spoiler replaces what it changes."""
-    for path in MODEL.rglob("*"):
-        target = folder / path.relative_to(MODEL)
+    for path in model.rglob("*"):
+        target = folder / path.relative_to(model)
         if path.is_dir():
             target.mkdir(parents=True, exist_ok=True)
         else:

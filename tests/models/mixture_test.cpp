@@ -206,7 +206,7 @@ TEST(MixtureConfig, RefusesWhatIsNoMixtureAtItsKey) {
     return mixture("[0.5,0.5]", "[0,1]", "[1,1]", (",\"prompts\":" + prompts).c_str());
   };
   refuses(prompted("[]"), "\"prompts\" must be an object");
-  refuses(prompted("{\"a\":3}"), "must be a JSON object");
+  refuses(prompted("{\"a\":3}"), "\"prompts/a\" must be an object with weights, means and stds");
   refuses(prompted("{\"a\":" + mixture("[1]", "[0]", "[1]") + "}"),
           "\"prompts/a/weights\" must have as many components");
   refuses(prompted("{\"\":" + mixture("[0.5,0.5]", "[0,1]", "[1,1]") + "}"), "names the empty prompt");

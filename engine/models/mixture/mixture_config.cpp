@@ -13,6 +13,7 @@ namespace thalweg {
 namespace {
 
 constexpr size_t kMaxComponents = 256, kMaxPrompts = 4096;
+constexpr size_t kShownKey = 80;  // of a key in a message, so that what is wrong with it is not cut off
 constexpr int64_t kMaxSide = 4096;
 constexpr int64_t kMaxNumbers = int64_t{1} << 24;  // elements of a sample times components
 constexpr double kLargest = 1e6, kSmallestWeight = 1e-12, kSmallestStd = 1e-6, kSumTolerance = 1e-6;
@@ -21,7 +22,8 @@ void refuse_unknown(const Json& json, const std::vector<std::string>& known, con
                     const std::filesystem::path& path) {
   for (const auto& [key, value] : json.items())
     if (!key.starts_with("_") && std::find(known.begin(), known.end(), key) == known.end())
-      throw Error(path.string(), "\"" + under + key + "\" is no key of a mixture" + suggestion(key, known));
+      throw Error(path.string(), "\"" + under + printable(key, kShownKey) + "\" is no key of a mixture" +
+                                     suggestion(key, known));
 }
 
 // `under` is what stands before the keys in messages.
@@ -73,9 +75,12 @@ MixtureConfig parse_mixture_config(const Json& json, const std::filesystem::path
     throw Error(path.string(), "\"prompts\" must be an object of at most " + std::to_string(kMaxPrompts) +
                                    " prompts, each with weights, means and stds");
   for (const auto& [prompt, mixture] : prompts->items()) {
-    const auto under = "prompts/" + prompt + "/";
     if (prompt.empty())
       throw Error(path.string(), "\"prompts\" names the empty prompt: its mixture is the one outside");
+    const auto place = "prompts/" + printable(prompt, kShownKey);
+    if (!mixture.is_object())
+      throw Error(path.string(), "\"" + place + "\" must be an object with weights, means and stds");
+    const auto under = place + "/";
     config.prompts.push_back(prompt);
     config.mixtures.push_back(parse_mixture(mixture, under, path));
     refuse_unknown(mixture, {"weights", "means", "stds"}, under, path);
