@@ -1,4 +1,4 @@
-// Suggestions for misspelt names.
+// Lists of names, and suggestions for misspelt ones.
 #pragma once
 
 #include <string>
@@ -15,5 +15,13 @@ std::string join(const std::vector<std::string>& words, const std::string& separ
 
 /// " (did you mean \"x\"?)" when a candidate is near, else " (known: a, b, c)".
 std::string suggestion(const std::string& name, const std::vector<std::string>& candidates);
+
+/// The `name` of each row of a table, in its order.
+template <typename Table>
+std::vector<std::string> names_of(const Table& table) {
+  std::vector<std::string> names;
+  for (const auto& row : table) names.emplace_back(row.name);
+  return names;
+}
 
 }  // namespace thalweg

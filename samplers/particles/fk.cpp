@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include "engine/core/names.h"
 #include "samplers/particles/outlook.h"
 #include "samplers/transitions.h"
 
@@ -82,11 +83,7 @@ class Lineage {
 }  // namespace
 
 const std::vector<std::string>& potential_names() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> list;
-    for (const auto& row : kPotentials) list.emplace_back(row.name);
-    return list;
-  }();
+  static const auto names = names_of(kPotentials);
   return names;
 }
 

@@ -7,6 +7,8 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/core/names.h"
+
 namespace thalweg {
 namespace {
 
@@ -114,11 +116,7 @@ Resampling resampling_named(const std::string& name) {
 }
 
 const std::vector<std::string>& resampling_names() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> list;
-    for (const auto& row : kResamplings) list.emplace_back(row.name);
-    return list;
-  }();
+  static const auto names = names_of(kResamplings);
   return names;
 }
 
