@@ -38,6 +38,7 @@ struct FamilyRow {
   const char* class_name;
   std::function<std::unique_ptr<FlowModel>(const std::filesystem::path&, const ModelOptions&)> load;
   std::function<LoraNames(const std::filesystem::path&)> lora_names;
+  Schedule (*schedule)(const std::filesystem::path&, int64_t steps);
   ModelSize (*size)(const std::filesystem::path&, const ModelOptions&, int64_t height, int64_t width);
 };
 
@@ -54,8 +55,8 @@ const std::vector<JobRow>& job_table() {
 
 const std::vector<FamilyRow>& family_table() {
   static const std::vector<FamilyRow> table = {
-      {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names, sd3_size},
-      {"GaussianMixturePipeline", load_mixture, read_mixture_lora_names, mixture_size},
+      {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names, read_sd3_schedule, sd3_size},
+      {"GaussianMixturePipeline", load_mixture, read_mixture_lora_names, read_mixture_schedule, mixture_size},
   };
   return table;
 }
@@ -121,11 +122,11 @@ const std::vector<SamplerRow>& sampler_table() {
       {"flow_ode", "Euler's method, no noise", describe_flow_ode, [](const Section&) { return ode(); },
        nullptr},
       {"heun", "Heun's method: second order, two network calls a step", describe_flow_ode, nullptr, nullptr,
-       sample_heun, 2},
+       sample_heun},
       {"dpmpp_2m", "DPM-Solver++ of second order, multistep: one network call a step", describe_flow_ode,
        nullptr, nullptr, sample_dpmpp_2m},
       {"dpmpp_2s", "DPM-Solver++ of second order, singlestep: two network calls a step", describe_flow_ode,
-       nullptr, nullptr, sample_dpmpp_2s, 2},
+       nullptr, nullptr, sample_dpmpp_2s},
       {"flow_sde", "Flow-GRPO's stochastic sampler", describe_flow_sde,
        [](const Section& s) { return flow_sde(s.noise.flow_sde); }, gaussian_density},
       {"dance_sde", "DanceGRPO's stochastic sampler: the same diffusion at every noise level",
@@ -223,6 +224,12 @@ LoraNames model_lora_names(const std::filesystem::path& folder) {
 
 ModelSize model_size(const ModelSection& model, const SizeSection& size) {
   return family_of(model.path).size(model.path, model.options(), size.height, size.width);
+}
+
+Schedule planned_schedule(const ScheduleSection& s, const ModelSection& model, int64_t steps,
+                          const SizeSection& size) {
+  return schedule_of(
+      s, [&](int64_t n) { return family_of(model.path).schedule(model.path, n); }, steps, size);
 }
 
 Plan Job::plan(PlanMode) const {

@@ -48,4 +48,8 @@ LoraNames model_lora_names(const std::filesystem::path& folder);
 /// What the model of a section needs for pictures of that size, by its configs and headers alone.
 ModelSize model_size(const ModelSection& model, const SizeSection& size);
 
+/// schedule_of for the model of a section, by its configs alone.
+Schedule planned_schedule(const ScheduleSection& schedule, const ModelSection& model, int64_t steps,
+                          const SizeSection& size);
+
 }  // namespace thalweg

@@ -49,6 +49,10 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
   f.text({"output", "folder of the run", true}, o.output);
 }
 
+std::vector<double> scales_of(const EvaluateOptions& o) {
+  return o.guidance_scales.empty() ? std::vector<double>{1.0} : o.guidance_scales;
+}
+
 class EvaluateJob final : public Job {
  public:
   void describe(Fields& fields) override { describe_evaluate(fields, o_); }
@@ -99,7 +103,7 @@ void EvaluateJob::run(const Observer& observer) {
       .clock = clock,
       .progress = [&](int64_t done) { observer.progress("evaluate", done, prompts.size(), {}); },
       .stop_requested = observer.stop_requested};
-  const auto scales = o_.guidance_scales.empty() ? std::vector<double>{1.0} : o_.guidance_scales;
+  const auto scales = scales_of(o_);
   Json result = {{"status", "succeeded"},
                  {"job", "evaluate"},
                  {"samples", prompts.size()},
@@ -135,9 +139,10 @@ JobLoad evaluate_load(const EvaluateOptions& o) {
   load.model = o.model;
   load.size = o.size;
   load.parallel = o.parallel;
-  for (const double scale : o.guidance_scales)
-    load.draws.push_back({"rollout", prompts, static_cast<double>(o.steps), scale});
-  if (load.draws.empty()) load.draws = {{"rollout", prompts, static_cast<double>(o.steps), 1.0}};
+  const auto schedule = planned_schedule(o.schedule, o.model, o.steps, o.size);
+  for (const double scale : scales_of(o))
+    load.draws.push_back(
+        draw_load("rollout", prompts, ode_settings(o.steps, scale, schedule), o.parallel.micro_batch));
   load.prompts = load.encoded = prompts;
   load.kept_pictures = std::min(static_cast<double>(o.pictures), prompts);
   load.stored_samples = prompts;
@@ -153,29 +158,29 @@ Plan EvaluateJob::plan(PlanMode mode) const {
   little.o_.prompts.keep_first(2 * o_.parallel.worker_count() * o_.parallel.micro_batch);
   if (little.o_.guidance_scales.size() > 1) little.o_.guidance_scales.resize(1);
   const auto little_load = evaluate_load(little.o_);
-  return make_plan(
-      "evaluate", load, model_size(o_.model, o_.size), mode,
-      {little_load, [&] {
-         auto phases = rehearse_in_scratch(o_.parallel.worker_count(), [&](const std::string& folder) {
-           little.o_.output = folder;
-           little.run({});
-         });
-         const auto calls = [](const DrawLoad& draw) { return draw.guidance_scale == 1.0 ? 1.0 : 2.0; };
-         const auto& first = little_load.draws[0];
-         double pictures = 0.0, network = 0.0;
-         for (const auto& draw : load.draws) {
-           pictures += draw.pictures / first.pictures;
-           network += draw.pictures * calls(draw) / (first.pictures * calls(first));
-         }
-         for (auto& phase : phases) {
-           const double times = phase.name == "load and encode" ? 1.0
-                                : phase.name == "rollout"       ? network
-                                                                : pictures;
-           phase.wall_s *= times;
-           phase.cpu_s *= times;
-         }
-         return phases;
-       }});
+  return make_plan("evaluate", load, model_size(o_.model, o_.size), mode,
+                   {little_load, [&] {
+                      auto phases =
+                          rehearse_in_scratch(o_.parallel.worker_count(), [&](const std::string& folder) {
+                            little.o_.output = folder;
+                            little.run({});
+                          });
+                      const auto& first = little_load.draws[0];
+                      double pictures = 0.0, network = 0.0;
+                      for (const auto& draw : load.draws) {
+                        const double times = draw.samples / first.samples;
+                        pictures += times;
+                        network += times * draw.cost.network_evaluations / first.cost.network_evaluations;
+                      }
+                      for (auto& phase : phases) {
+                        const double times = phase.name == "load and encode" ? 1.0
+                                             : phase.name == "rollout"       ? network
+                                                                             : pictures;
+                        phase.wall_s *= times;
+                        phase.cpu_s *= times;
+                      }
+                      return phases;
+                    }});
 }
 
 }  // namespace

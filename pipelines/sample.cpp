@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
@@ -18,6 +19,7 @@
 #include "pipelines/steering/reward_value.h"
 #include "pipelines/steering/steering.h"
 #include "pipelines/steering/summary.h"
+#include "rewards/plugin.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
@@ -137,7 +139,7 @@ void SampleJob::run(const Observer& observer) {
                      .noise = Purpose::initial_noise,
                      .initial_noise_NCFHW = noise,
                      .rewards = rewards.get(),
-                     .micro_batch = std::max<int64_t>(1, o_.parallel.micro_batch / steering.particles),
+                     .micro_batch = samples_at_once(o_.parallel.micro_batch, steering.particles),
                      .keep_frames = o_.save_images || o_.save_frames ? total : 0,
                      .workers = workers,
                      .clock = clock,
@@ -180,13 +182,20 @@ void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
 
 JobLoad sample_load(const SampleOptions& o) {
   const auto prompts = static_cast<double>(o.prompts.read().prompts.size());
-  const double pictures = prompts * static_cast<double>(o.images_per_prompt * particles_of(o.steering));
+  const auto& s = o.sampler;
+  auto draw = draw_load(o.steering.empty() ? "rollout" : "network",
+                        prompts * static_cast<double>(o.images_per_prompt),
+                        {s, o.steering, planned_schedule(s.schedule, o.model, s.steps, s.size),
+                         step_window(s, static_cast<uint64_t>(o.seed), 0)},
+                        o.parallel.micro_batch);
+  draw.decoded = !o.rewards.empty() || o.save_images || o.save_frames;
+  draw.reward_decodes = !o.steering.empty() && wants_frames(o.rewards, installed_plugin_dirs());
+  const double pictures = draw.samples * draw.cost.returned;
   JobLoad load;
   load.model = o.model;
   load.size = o.sampler.size;
   load.parallel = o.parallel;
-  load.draws = {
-      {"rollout", pictures, static_cast<double>(network_calls(o.sampler)), o.sampler.guidance_scale}};
+  load.draws = {std::move(draw)};
   load.prompts = load.encoded = prompts;
   load.kept_pictures = o.save_images || o.save_frames ? pictures : 0.0;
   load.stored_samples = pictures;
@@ -199,7 +208,8 @@ Plan SampleJob::plan(PlanMode mode) const {
   SampleJob little;
   little.o_ = o_;
   little.o_.latents.clear();
-  const int64_t enough = 2 * o_.parallel.worker_count() * o_.parallel.micro_batch;
+  const int64_t enough =
+      2 * o_.parallel.worker_count() * samples_at_once(o_.parallel.micro_batch, particles_of(o_.steering));
   little.o_.images_per_prompt = std::min(o_.images_per_prompt, enough);
   little.o_.prompts.keep_first((enough + little.o_.images_per_prompt - 1) / little.o_.images_per_prompt);
   const auto little_load = sample_load(little.o_);
@@ -210,7 +220,7 @@ Plan SampleJob::plan(PlanMode mode) const {
                             little.o_.output = folder;
                             little.run({});
                           });
-                      const double times = load.draws[0].pictures / little_load.draws[0].pictures;
+                      const double times = load.draws[0].samples / little_load.draws[0].samples;
                       for (auto& phase : phases) {
                         if (phase.name == "load and encode") continue;
                         phase.wall_s *= times;

@@ -78,14 +78,20 @@ void describe(Fields& f, ScheduleSection& s) {
               }}});
 }
 
-Schedule schedule_of(const ScheduleSection& s, const FlowModel& model, int64_t steps,
-                     const SizeSection& size) {
+Schedule schedule_of(const ScheduleSection& s, const std::function<Schedule(int64_t)>& of_model,
+                     int64_t steps, const SizeSection& size) {
   if (s.name == "linear") return linear_schedule(steps);
   if (s.name == "shifted") return shifted_schedule(steps, s.shift);
   if (s.name == "sd3") return sd3_schedule(steps, s.shift);
   if (s.name == "flux") return flux_schedule(steps, std::max<int64_t>(size.height * size.width / 256, 1));
   if (s.name == "karras") return karras_schedule(steps, s.rho, s.sigma_min);
-  return model.schedule(steps);
+  return of_model(steps);
+}
+
+Schedule schedule_of(const ScheduleSection& s, const FlowModel& model, int64_t steps,
+                     const SizeSection& size) {
+  return schedule_of(
+      s, [&](int64_t n) { return model.schedule(n); }, steps, size);
 }
 
 CfgOptions SamplerSection::guidance() const {
@@ -167,10 +173,6 @@ void require_noise(const SamplerSection& s, const std::string& what) {
 LogProb log_prob_of(const SamplerSection& s) {
   require_noise(s, "this job");
   return sampler_named(s.name).log_prob(s);
-}
-
-int64_t network_calls(const SamplerSection& s) {
-  return s.steps * sampler_named(s.name).calls_per_step;
 }
 
 Trajectory draw_samples(const SamplerInput& in, const SamplerSection& s, StepWindow window,

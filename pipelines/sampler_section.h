@@ -2,6 +2,7 @@
 // log-probability.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct ScheduleSection {
 };
 void describe(Fields& fields, ScheduleSection& schedule);
 
+/// `of_model`: the model's own schedule of so many steps.
+Schedule schedule_of(const ScheduleSection& schedule, const std::function<Schedule(int64_t)>& of_model,
+                     int64_t steps, const SizeSection& size);
 Schedule schedule_of(const ScheduleSection& schedule, const FlowModel& model, int64_t steps,
                      const SizeSection& size);
 
@@ -63,7 +67,6 @@ struct SamplerRow {
   Kernel (*kernel)(const SamplerSection&);             // nullptr: the sampler is no one-step kernel
   LogProb (*log_prob)(const SamplerSection&);          // of steps with noise; nullptr: it draws none
   at::Tensor (*solve)(const SamplerInput&) = nullptr;  // where there is no kernel
-  int64_t calls_per_step = 1;                          // of the network
 };
 const std::vector<SamplerRow>& sampler_table();
 const SamplerRow& sampler_named(const std::string& name);
@@ -87,9 +90,6 @@ void require_noise(const SamplerSection& sampler, const std::string& what);
 
 /// Log-probability of the section's steps with noise. Throws as require_noise does.
 LogProb log_prob_of(const SamplerSection& sampler);
-
-/// Calls of the network for one sample, a guided one counting as one.
-int64_t network_calls(const SamplerSection& sampler);
 
 /// Draws with the section's sampler; keeps `trained_steps`, as sample_transitions does.
 Trajectory draw_samples(const SamplerInput& input, const SamplerSection& sampler, StepWindow window,

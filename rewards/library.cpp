@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/names.h"
 #include "rewards/elf.h"
 #include "rewards/text.h"
 
@@ -135,6 +136,17 @@ void PluginLibrary::read_descriptors() {
       throw Error(place, "lists two rewards with the id \"" + std::string(descriptor->id) + "\"");
     descriptors_.push_back(descriptor);
   }
+}
+
+const thalweg_reward_descriptor& PluginLibrary::descriptor(const std::string& id,
+                                                           const std::string& place) const {
+  if (id.empty()) return *descriptors_.front();
+  std::vector<std::string> ids;
+  for (const auto* descriptor : descriptors_) {
+    if (id == descriptor->id) return *descriptor;
+    ids.push_back(descriptor->id);
+  }
+  throw Error(place, "the plugin holds no reward \"" + id + "\"" + suggestion(id, ids));
 }
 
 void PluginLibrary::deinit() noexcept {

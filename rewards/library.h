@@ -26,6 +26,8 @@ class PluginLibrary {
   const thalweg_reward_factory& factory() const { return *factory_; }
   /// At least one; checked: no NULL, clean UTF-8, ids not empty and all different.
   const std::vector<const thalweg_reward_descriptor*>& descriptors() const { return descriptors_; }
+  /// The reward of that id, the first for "". Throws Error at `place` for one that is not there.
+  const thalweg_reward_descriptor& descriptor(const std::string& id, const std::string& place) const;
   /// The interface's [main]: calls that create, activate or destroy instances of this library hold it.
   std::recursive_mutex& main_thread() { return main_thread_; }
   /// Number of living instances; a library that still has some is not told to deinit.

@@ -10,7 +10,6 @@
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
-#include "engine/core/names.h"
 #include "rewards/instance.h"
 #include "rewards/plugin.h"
 #include "rewards/request.h"
@@ -20,17 +19,6 @@ namespace {
 
 at::Tensor nan_filled(at::IntArrayRef shape) {
   return at::full(shape, std::numeric_limits<float>::quiet_NaN(), at::TensorOptions(at::kFloat));
-}
-
-const thalweg_reward_descriptor& choose(const PluginLibrary& library, const std::string& id,
-                                        const std::string& place) {
-  if (id.empty()) return *library.descriptors().front();
-  std::vector<std::string> ids;
-  for (const auto* descriptor : library.descriptors()) {
-    if (id == descriptor->id) return *descriptor;
-    ids.push_back(descriptor->id);
-  }
-  throw Error(place, "the plugin holds no reward \"" + id + "\"" + suggestion(id, ids));
 }
 
 /// NaN like any other to a plugin. One that is still there after the call was never written.
@@ -80,7 +68,7 @@ RewardModel::RewardModel(const std::filesystem::path& path, const Json& config, 
   } catch (const Error& e) {
     throw place.empty() ? e : Error(place, e.what());
   }
-  const auto& descriptor = choose(*library, id, where);
+  const auto& descriptor = library->descriptor(id, where);
   if ((descriptor.devices & THALWEG_ON_CPU) == 0 && !activation.device.is_cuda())
     throw Error(where, "this reward takes tensors on an NVIDIA GPU only; run the job with --device cuda");
   instance_ = std::make_unique<Instance>(*library, descriptor, config, activation, where);

@@ -7,6 +7,7 @@
 #include "engine/core/names.h"
 #include "rewards/combine/weighted.h"
 #include "rewards/differentiable.h"
+#include "rewards/library.h"
 #include "rewards/plugin.h"
 #include "rewards/stray_output.h"
 
@@ -45,6 +46,21 @@ void describe(Fields& fields, RewardSpec& spec) {
                 [&](Fields& f) { describe(f, spec.transform); });
   fields.choice({"isolation", "inproc: load a library from outside the installation into this process"},
                 spec.isolation, {"", "inproc"});
+}
+
+bool wants_frames(const std::vector<RewardSpec>& specs,
+                  const std::vector<std::filesystem::path>& plugin_dirs) {
+  return std::any_of(specs.begin(), specs.end(), [&](const RewardSpec& spec) {
+    const auto& dimensions = spec.dimensions;
+    const bool has_weight =
+        spec.weight != 0.0 &&
+        (dimensions.empty() ||
+         std::any_of(dimensions.begin(), dimensions.end(), [](const auto& d) { return d.second != 0.0; }));
+    if (!has_weight) return false;
+    const auto file = find_plugin(spec.plugin, plugin_dirs, spec.isolation, spec.pointer);
+    const auto& descriptor = PluginLibrary::open(file.path).descriptor(spec.id, spec.pointer);
+    return ((descriptor.required_inputs | descriptor.optional_inputs) & THALWEG_INPUT_FRAMES) != 0;
+  });
 }
 
 RewardSet::RewardSet(std::vector<RewardSpec> specs, const std::vector<std::filesystem::path>& plugin_dirs,

@@ -30,6 +30,11 @@ struct RewardSpec {
 /// The fields of one entry; sets `pointer` too.
 void describe(Fields& fields, RewardSpec& spec);
 
+/// RewardSet::wants_frames of the same entries, by what their libraries say: nothing is activated. Throws
+/// Error as the constructor does for a library that must not be loaded.
+bool wants_frames(const std::vector<RewardSpec>& specs,
+                  const std::vector<std::filesystem::path>& plugin_dirs);
+
 /// Instances of one job, torn down in reverse order. One call at a time; others wait.
 class RewardSet {
  public:

@@ -22,10 +22,12 @@ struct ModelSize {
   std::vector<std::string> default_lora_targets;  // as FlowModel's
   double forward_flops = 0.0;                     // of the backbone, one call, one sample
   double forward_elements = 0.0;                  // alive at once in a forward without gradients
-  double saved_elements = 0.0;                    // kept for the backward
+  double saved_elements = 0.0;                    // kept for the backward of training
+  double saved_for_input_elements = 0.0;          // kept where the latents alone ask for gradients
   double decode_flops = 0.0, decode_elements = 0.0;
-  double encode_flops = 0.0;     // one prompt, all text encoders
-  double prompt_elements = 0.0;  // conditioning of one prompt
+  double decode_saved_elements = 0.0;  // kept for the backward to the latents
+  double encode_flops = 0.0;           // one prompt, all text encoders
+  double prompt_elements = 0.0;        // conditioning of one prompt
   double latent_elements = 0.0, frame_elements = 0.0;
 };
 

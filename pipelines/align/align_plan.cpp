@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "engine/weights/safetensors.h"
+#include "pipelines/align/align_load.h"
 #include "pipelines/align/method.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/builtin.h"
@@ -19,27 +20,6 @@
 
 namespace thalweg {
 namespace {
-
-// What the methods have in common, in the options where they stand.
-struct Groups {
-  int64_t &prompts, &group_size, &updates;
-
-  double samples() const { return static_cast<double>(prompts * group_size); }
-};
-
-Groups groups_of(AlignOptions& o) {
-  if (o.method == "flow_grpo")
-    return {o.flow_grpo.prompts_per_iteration, o.flow_grpo.group_size, o.flow_grpo.updates};
-  return {o.diffusion_nft.prompts_per_iteration, o.diffusion_nft.group_size, o.diffusion_nft.updates};
-}
-
-double evaluations_of(const AlignOptions& o) {
-  return static_cast<double>(1 + o.iterations / o.evaluate.every + (o.iterations % o.evaluate.every != 0));
-}
-
-double prompts_in(const std::string& path, const char* pointer) {
-  return static_cast<double>(read_prompts(path, pointer).prompts.size());
-}
 
 // The same job with about two micro-batches a worker in each iteration. Whole updates where they are small
 // enough, so that the micro-batches are cut as in the job itself.
@@ -100,6 +80,9 @@ class AlignRehearsal {
     AlignOptions whole = o_, little = little_;
     const double iterations = static_cast<double>(o_.iterations);
     const double samples = iterations * groups_of(whole).samples() / groups_of(little).samples();
+    // The window of the second iteration against those of all.
+    const double rollout = samples * align_load(o_).draws[0].cost.network_evaluations /
+                           draw_cost(rollout_settings(o_, 1), 1, 1).network_evaluations;
     const double updates = iterations * static_cast<double>(groups_of(whole).updates) /
                            static_cast<double>(groups_of(little).updates);
     for (const auto& now : after) {
@@ -107,7 +90,7 @@ class AlignRehearsal {
       const auto then = std::find_if(before.begin(), before.end(),
                                      [&](const PhaseTiming& t) { return t.phase == now.phase; });
       if (then == before.end()) continue;
-      const double times = now.phase == "optimizer" ? updates : samples;
+      const double times = now.phase == "optimizer" ? updates : now.phase == "rollout" ? rollout : samples;
       phases_.push_back({now.phase, times * (now.wall - then->wall), times * (now.cpu - then->cpu)});
     }
   }
@@ -122,12 +105,12 @@ class AlignRehearsal {
                                    c.prompts.train.list.metadata_json.begin() + count);
     some.conditioning = c.prompts.train.conditioning.slice(0, count);
     evaluate(evaluation_input(c, some, 0), c.space.bind(c.evaluated()));
-    // Guidance doubles the calls of the backbone.
+    // Pictures, each by what the network has to do for it; the first evaluation is of the job's own scale.
+    const auto draws = align_load(o_).draws;
     double units = 0.0;
-    const auto calls = [](double scale) { return scale == 1.0 ? 1.0 : 2.0; };
-    for (const auto& draw : align_load(o_).draws)
+    for (const auto& draw : draws)
       if (draw.phase == "evaluation")
-        units += draw.pictures * calls(draw.guidance_scale) / calls(o_.evaluate.guidance_scale);
+        units += draw.samples * draw.cost.network_evaluations / draws[1].cost.network_evaluations;
     for (const auto& timing : phase_timings(c))
       if (timing.phase == "evaluation") {
         const double times = units / static_cast<double>(count);
@@ -155,49 +138,6 @@ class AlignRehearsal {
 
 }  // namespace
 
-JobLoad align_load(const AlignOptions& options) {
-  AlignOptions o = options;
-  const auto groups = groups_of(o);
-  const bool grpo = o.method == "flow_grpo";
-  const double train = prompts_in(o.train_prompts, "/prompts/train"),
-               select = prompts_in(o.select_prompts, "/prompts/select"),
-               eval = prompts_in(o.eval_prompts, "/prompts/eval");
-  const auto steps = static_cast<double>(o.evaluate.steps);
-  JobLoad load;
-  load.model = o.model;
-  load.size = o.sampler.size;
-  load.parallel = o.parallel;
-  load.draws = {
-      {"rollout", groups.samples(), static_cast<double>(network_calls(o.sampler)), o.sampler.guidance_scale},
-      {"evaluation", evaluations_of(o) * select + 2.0 * eval, steps, o.evaluate.guidance_scale}};
-  for (const double scale : o.evaluate.base_guidance_scales)
-    if (scale != o.evaluate.guidance_scale) load.draws.push_back({"evaluation", eval, steps, scale});
-  load.prompts = load.encoded = train + select + eval;
-  load.kept_pictures = 2.0 * std::min(static_cast<double>(o.evaluate.pictures), eval);
-  load.stored_samples = groups.samples();
-  load.iterations = o.iterations;
-  load.trained_samples = groups.samples();
-  load.average = o.ema_decay > 0.0;
-  load.best = true;
-  load.checkpoints = static_cast<double>(
-      std::min(o.checkpoint.keep, (o.iterations + o.checkpoint.every - 1) / o.checkpoint.every));
-  if (grpo) {
-    const auto trained = static_cast<double>(
-        trained_steps(step_window(o.sampler, static_cast<uint64_t>(o.seed), 0), o.sampler.steps).size());
-    load.stored_latents = 1.0 + 2.0 * trained;
-    load.forwards_with_gradient = trained;
-    load.forwards_without = o.flow_grpo.kl_beta > 0.0 ? trained : 0.0;
-    load.guided_training = o.sampler.guidance_scale != 1.0;
-  } else {
-    const auto times = static_cast<double>(o.diffusion_nft.times_per_sample);
-    load.stored_latents = 1.0;
-    load.forwards_with_gradient = times;
-    load.forwards_without = times * (o.diffusion_nft.kl_beta > 0.0 ? 2.0 : 1.0);
-    load.old_policy = true;
-  }
-  return load;
-}
-
 Plan plan_align(const AlignOptions& o, PlanMode mode) {
   AlignRehearsal rehearsal(o);
   auto little = align_load(rehearsal.options());
@@ -207,7 +147,7 @@ Plan plan_align(const AlignOptions& o, PlanMode mode) {
   little.best = false;
   little.prompts = little.encoded = prompts_in(o.train_prompts, "/prompts/train");
   little.draws.resize(2);
-  little.draws[1].pictures = pictures;
+  little.draws[1] = draw_load("evaluation", pictures, little.draws[1].settings, o.parallel.micro_batch);
   return make_plan("align", align_load(o), model_size(o.model, o.sampler.size), mode,
                    {little, [&] { return rehearsal.run(); }});
 }

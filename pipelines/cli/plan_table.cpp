@@ -24,6 +24,24 @@ std::string line(const std::string& name, const std::string& first, const std::s
   return out + "\n";
 }
 
+// "network  128 samples: each 112 evaluations (28 with gradient), 9 rewards (0 with gradient)"
+std::string drawn(const PlanDraw& draw) {
+  const auto each = [&](double all) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4g", all / draw.samples);
+    return std::string(text);
+  };
+  const auto counted = [&](double all, double with_gradient, const char* what) {
+    return each(all) + what + (with_gradient > 0.0 ? " (" + each(with_gradient) + " with gradient)" : "");
+  };
+  char text[96];
+  std::snprintf(text, sizeof text, "  %-12s %.0f, each by ", draw.phase.c_str(), draw.samples);
+  return text + counted(draw.network_evaluations, draw.network_gradients, " network evaluations") +
+         (draw.reward_calls > 0.0 ? ", " + counted(draw.reward_calls, draw.reward_gradients, " rewards")
+                                  : "") +
+         "\n";
+}
+
 std::string advice_of(const Plan& plan) {
   if (plan.advice.empty()) return "";
   std::string out = plan.fits() ? "To lower the peak\n" : "It does not fit. To lower the peak\n";
@@ -48,6 +66,8 @@ std::string plan_table(const Plan& plan) {
   for (const auto& item : plan.transient) out += line(item.name, memory(item.bytes));
   out += line("peak", memory(plan.peak_bytes), "of " + memory(plan.available_bytes)) + "  (" + plan.limit +
          ")\n";
+  out += "Samples drawn\n";
+  for (const auto& draw : plan.draws) out += drawn(draw);
   out += "Time of the whole run                wall          CPU\n";
   for (const auto& phase : plan.phases)
     out += line(phase.name, format_duration(phase.wall_s), format_duration(phase.cpu_s));

@@ -3,7 +3,10 @@
 #include <c10/core/ScalarType.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <map>
+#include <utility>
 
 #include "engine/core/dtypes.h"
 #include "engine/models/flow_model.h"
@@ -27,26 +30,30 @@ double elements_of(const ParameterSpec& spec) {
   return n;
 }
 
-double calls_of(double guidance_scale) {
-  return guidance_scale == 1.0 ? 1.0 : 2.0;
-}
+// What drawing holds at the most: the network's and the decoder's own memory, and what gradients keep.
+struct DrawBytes {
+  double network = 0.0, decode = 0.0, gradient = 0.0;
+};
 
-double widest_guidance(const JobLoad& load) {
-  double calls = 1.0;
-  for (const auto& draw : load.draws) calls = std::max(calls, calls_of(draw.guidance_scale));
-  return calls;
-}
-
-double pictures_of(const JobLoad& load) {
-  double most = 0.0;
-  for (const auto& draw : load.draws) most = std::max(most, draw.pictures);
-  return most;
-}
-
-// Micro-batches that run side by side; a job of few pictures fills fewer workers.
-double side_by_side(const JobLoad& load, double pictures) {
-  const auto size = static_cast<double>(load.parallel.micro_batch);
-  return std::min(static_cast<double>(load.parallel.worker_count()) * size, std::max(pictures, 1.0));
+DrawBytes draw_bytes(const JobLoad& load, const DrawLoad& draw, const ModelSize& size) {
+  const double compute = element_bytes(load.model.dtype), vae = element_bytes(load.model.vae_dtype);
+  const auto& cost = draw.cost;
+  // Micro-batches side by side: few samples fill fewer workers.
+  const double batches =
+      std::min(static_cast<double>(load.parallel.worker_count()), std::ceil(draw.samples / cost.samples));
+  const double decoded = std::max(draw.decoded ? cost.returned * cost.samples : 0.0,
+                                  draw.reward_decodes ? cost.reward_rows : 0.0);
+  const double decoder = size.decode_elements * vae + 2.0 * size.frame_elements * kFloat;
+  const double kept_decodes = draw.reward_decodes ? cost.kept_reward_rows : 0.0;
+  DrawBytes bytes;
+  bytes.network = batches * cost.network_rows * size.forward_elements * compute;
+  bytes.decode = batches * decoded * decoder;
+  if (cost.kept_network_rows + kept_decodes > 0.0)
+    bytes.gradient = batches * (cost.kept_network_rows * size.saved_for_input_elements * compute +
+                                kept_decodes * size.decode_saved_elements * vae +
+                                (draw.reward_decodes ? cost.reward_rows * decoder
+                                                     : cost.network_rows * size.forward_elements * compute));
+  return bytes;
 }
 
 double training_bytes(const JobLoad& load, const ModelSize& size) {
@@ -64,7 +71,23 @@ double training_bytes(const JobLoad& load, const ModelSize& size) {
   return saved + low_precision + trainable * kFloat * (lanes + 2.0 * working);
 }
 
+// Rollouts of the whole run.
+double times_drawn(const JobLoad& load) {
+  return load.iterations > 0 ? static_cast<double>(load.iterations) : 1.0;
+}
+
 }  // namespace
+
+DrawLoad draw_load(std::string phase, double samples, DrawSettings settings, int64_t micro_batch) {
+  const auto cost = draw_cost(settings, static_cast<int64_t>(samples), micro_batch);
+  return {std::move(phase), samples, std::move(settings), cost};
+}
+
+void JobLoad::cut(int64_t micro_batch) {
+  parallel.micro_batch = micro_batch;
+  for (auto& draw : draws)
+    draw.cost = draw_cost(draw.settings, static_cast<int64_t>(draw.samples), micro_batch);
+}
 
 double trainable_parameters(const JobLoad& load, const ModelSize& size) {
   if (load.iterations == 0) return 0.0;
@@ -110,11 +133,17 @@ void plan_memory(const JobLoad& load, const ModelSize& size, double program_byte
     encoders += encoder.parameters * compute;
     largest = std::max(largest, encoder.stored_bytes);
   }
-  const double pictures = side_by_side(load, pictures_of(load)), calls = widest_guidance(load);
+  DrawBytes draw;
+  for (const auto& each : load.draws) {
+    const auto bytes = draw_bytes(load, each, size);
+    draw.network = std::max(draw.network, bytes.network);
+    draw.decode = std::max(draw.decode, bytes.decode);
+    draw.gradient = std::max(draw.gradient, bytes.gradient);
+  }
   plan.transient.push_back({"encode", encoders + largest});
-  plan.transient.push_back({"rollout", pictures * calls * size.forward_elements * compute});
-  plan.transient.push_back(
-      {"decode", pictures * (size.decode_elements * vae + 2.0 * size.frame_elements * kFloat)});
+  plan.transient.push_back({"rollout", draw.network});
+  plan.transient.push_back({"decode", draw.decode});
+  if (draw.gradient > 0.0) plan.transient.push_back({"gradient", draw.gradient});
   if (load.iterations > 0) plan.transient.push_back({"train", training_bytes(load, size)});
   double most = 0.0;
   plan.peak_bytes = 0.0;
@@ -123,33 +152,50 @@ void plan_memory(const JobLoad& load, const ModelSize& size, double program_byte
   plan.peak_bytes += most;
 }
 
+std::vector<PlanDraw> planned_draws(const JobLoad& load) {
+  std::vector<PlanDraw> draws;
+  for (const auto& draw : load.draws) {
+    const auto& cost = draw.cost;
+    const double samples = draw.samples * (draw.phase == "evaluation" ? 1.0 : times_drawn(load));
+    draws.push_back({draw.phase, samples, samples * cost.network_evaluations,
+                     samples * cost.network_gradients, samples * cost.reward_calls,
+                     samples * cost.reward_gradients});
+  }
+  return draws;
+}
+
 void plan_time(const JobLoad& load, const ModelSize& size, double rate, double vae_rate, Plan& plan) {
   const auto workers = static_cast<double>(load.parallel.worker_count());
   plan.phases.clear();
-  const auto spend = [&](const char* name, double flops, double speed, double threads) {
-    if (flops > 0.0) plan.phases.push_back({name, flops / speed / threads, flops / speed});
+  const auto spend = [&](const std::string& name, double cpu_s, double threads) {
+    if (cpu_s > 0.0) plan.phases.push_back({name, cpu_s / threads, cpu_s});
   };
-  double rollout = 0.0, decode = 0.0, evaluation = 0.0;
+  const double forward_s = size.forward_flops / (rate * kForwardEfficiency),
+               decode_s = size.decode_flops / (vae_rate * kDecodeEfficiency);
+  std::map<std::string, double> network;
+  double decode = 0.0, gradient = 0.0;
   for (const auto& draw : load.draws) {
-    const double network = draw.pictures * draw.steps * calls_of(draw.guidance_scale) * size.forward_flops;
-    if (draw.phase == "evaluation") {
-      evaluation += network / (rate * kForwardEfficiency) +
-                    draw.pictures * size.decode_flops / (vae_rate * kDecodeEfficiency);
-    } else {
-      const double times = load.iterations > 0 ? static_cast<double>(load.iterations) : 1.0;
-      rollout += times * network;
-      decode += times * draw.pictures * size.decode_flops;
-    }
+    const auto& cost = draw.cost;
+    const bool evaluation = draw.phase == "evaluation";
+    const double samples = draw.samples * (evaluation ? 1.0 : times_drawn(load));
+    const double decodes =
+        (draw.decoded ? cost.returned : 0.0) + (draw.reward_decodes ? cost.reward_calls : 0.0);
+    network[draw.phase] += samples * cost.network_evaluations * forward_s;
+    (evaluation ? network[draw.phase] : decode) += samples * decodes * decode_s;
+    // Weights are frozen: a backward to the latents costs its forward.
+    gradient += samples * (cost.network_gradients * forward_s +
+                           (draw.reward_decodes ? cost.reward_gradients * decode_s : 0.0));
   }
-  spend("encode", load.encoded * size.encode_flops, rate * kForwardEfficiency, workers);
-  spend("rollout", rollout, rate * kForwardEfficiency, workers);
-  spend("decode", decode, vae_rate * kDecodeEfficiency, workers);
-  const double calls = load.guided_training ? 2.0 : 1.0;
-  // A backward costs twice its forward.
-  const double train = static_cast<double>(load.iterations) * load.trained_samples * calls *
-                       size.forward_flops * (3.0 * load.forwards_with_gradient + load.forwards_without);
-  spend("train", train, rate * kTrainEfficiency, std::min(workers, static_cast<double>(load.parallel.lanes)));
-  spend("evaluation", evaluation, 1.0, workers);
+  spend("encode", load.encoded * size.encode_flops / (rate * kForwardEfficiency), workers);
+  for (const char* phase : {"rollout", "network"}) spend(phase, network[phase], workers);
+  spend("decode", decode, workers);
+  spend("gradient", gradient, workers);
+  // A backward of training costs twice its forward.
+  const double train = static_cast<double>(load.iterations) * load.trained_samples * size.forward_flops *
+                       (3.0 * load.forwards_with_gradient + load.forwards_without);
+  spend("train", train / (rate * kTrainEfficiency),
+        std::min(workers, static_cast<double>(load.parallel.lanes)));
+  spend("evaluation", network["evaluation"], workers);
   plan.iteration_s = plan.total_s = plan.total_cpu_s = 0.0;
   for (const auto& phase : plan.phases) {
     plan.total_s += phase.wall_s;
@@ -177,8 +223,7 @@ void plan_advice(const JobLoad& load, const ModelSize& size, double program_byte
       consider(setting, std::to_string(value), std::to_string(value / 2),
                [&](JobLoad& l) { set(l, value / 2); });
   };
-  halved("/parallel/micro_batch", load.parallel.micro_batch,
-         [](JobLoad& l, int64_t v) { l.parallel.micro_batch = v; });
+  halved("/parallel/micro_batch", load.parallel.micro_batch, [](JobLoad& l, int64_t v) { l.cut(v); });
   halved("/parallel/workers", load.parallel.worker_count(),
          [](JobLoad& l, int64_t v) { l.parallel.workers = v; });
   if (load.iterations > 0) {

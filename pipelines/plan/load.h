@@ -2,16 +2,22 @@
 #pragma once
 
 #include "engine/models/model_size.h"
+#include "pipelines/plan/draw_cost.h"
 #include "pipelines/plan/plan.h"
 #include "pipelines/sections.h"
 
 namespace thalweg {
 
-/// Pictures drawn by `steps` calls of the backbone each (twice as many under guidance).
+/// Samples that are drawn, of one iteration where the job has iterations.
 struct DrawLoad {
-  std::string phase;  // "rollout" or "evaluation"
-  double pictures = 0.0, steps = 0.0, guidance_scale = 1.0;
+  std::string phase;     // "rollout", "network" (of a steered rollout) or "evaluation"
+  double samples = 0.0;  // asked for
+  DrawSettings settings;
+  DrawCost cost;
+  bool decoded = true;          // in the end
+  bool reward_decodes = false;  // in each call of the reward on the way
 };
+DrawLoad draw_load(std::string phase, double samples, DrawSettings settings, int64_t micro_batch);
 
 struct JobLoad {
   ModelSection model;
@@ -26,9 +32,12 @@ struct JobLoad {
   // Training; iterations 0: none.
   int64_t iterations = 0;
   double trained_samples = 0.0;                                 // of one iteration
-  double forwards_with_gradient = 0.0, forwards_without = 0.0;  // for each sample
+  double forwards_with_gradient = 0.0, forwards_without = 0.0;  // for each sample; a guided one is two
   bool guided_training = false, average = false, old_policy = false, best = false;
   double checkpoints = 0.0;  // kept on disk
+
+  /// The same load in micro-batches of another size.
+  void cut(int64_t micro_batch);
 };
 
 /// Trainable parameters: the adapter's, or all.
@@ -36,6 +45,9 @@ double trainable_parameters(const JobLoad& load, const ModelSize& size);
 
 /// Fills held, transient and peak_bytes; `program_bytes` is what the process holds before it loads anything.
 void plan_memory(const JobLoad& load, const ModelSize& size, double program_bytes, Plan& plan);
+
+/// What is drawn in the whole run, and what that asks for.
+std::vector<PlanDraw> planned_draws(const JobLoad& load);
 
 /// Fills phases, iteration_s and totals from operation counts and `rate`, FLOP a second of one thread.
 void plan_time(const JobLoad& load, const ModelSize& size, double rate, double vae_rate, Plan& plan);

@@ -18,6 +18,7 @@ Plan make_plan(const std::string& job, const JobLoad& load, const ModelSize& siz
   const auto available = available_memory();
   plan.available_bytes = available.bytes;
   plan.limit = available.limit;
+  plan.draws = planned_draws(load);
   plan_memory(load, size, program, plan);
   plan_time(load, size, rate, vae_rate, plan);
   plan_memory(rehearsal.load, size, program, little);

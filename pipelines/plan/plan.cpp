@@ -15,6 +15,14 @@ Json plan_json(const Plan& p) {
                     {"available_bytes", p.available_bytes},
                     {"limit", p.limit},
                     {"fits", p.fits()}};
+  json["draws"] = Json::array();
+  for (const auto& draw : p.draws)
+    json["draws"].push_back({{"phase", draw.phase},
+                             {"samples", draw.samples},
+                             {"network_evaluations", draw.network_evaluations},
+                             {"network_gradients", draw.network_gradients},
+                             {"reward_calls", draw.reward_calls},
+                             {"reward_gradients", draw.reward_gradients}});
   json["time"] = {{"phases", Json::array()},
                   {"iteration_s", p.iteration_s},
                   {"total_s", p.total_s},

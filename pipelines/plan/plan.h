@@ -26,6 +26,14 @@ struct PlanPhase {
   double cpu_s = 0.0;   // all workers together
 };
 
+/// Samples drawn in the whole run and what is asked for them, as the section "steering" of result.json
+/// counts: a network evaluation under classifier-free guidance is two.
+struct PlanDraw {
+  std::string phase;
+  double samples = 0.0, network_evaluations = 0.0, network_gradients = 0.0, reward_calls = 0.0,
+         reward_gradients = 0.0;
+};
+
 /// A setting that lowers the peak, and to what.
 struct PlanAdvice {
   std::string setting;  // JSON pointer
@@ -41,6 +49,7 @@ struct Plan {
   double peak_bytes = 0.0, available_bytes = 0.0;
   std::string
       limit;  // what `available_bytes` is: "memory of the machine" or "memory limit of the control group"
+  std::vector<PlanDraw> draws;
   std::vector<PlanPhase> phases;
   double iteration_s = 0.0;  // wall time of one iteration; 0: the job has none
   double total_s = 0.0, total_cpu_s = 0.0;

@@ -30,6 +30,11 @@ std::optional<Event> steering_failures(const SteeringCost& cost) {
                 {"failures", failures_json(cost.failures)}}};
 }
 
+void count_reward(const at::Tensor& x_BCFHW, SteeringCost& cost) {
+  cost.reward_calls += x_BCFHW.size(0);
+  if (x_BCFHW.requires_grad()) cost.reward_gradients += x_BCFHW.size(0);
+}
+
 Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock) {
   return [velocity = std::move(velocity), &cost, &clock](const at::Tensor& x_BCFHW, const Step& step,
                                                          const Conditioning& c) {

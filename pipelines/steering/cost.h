@@ -28,6 +28,9 @@ struct SteeringCost {
 /// The event "reward_failed" of rewards that failed while they steered; none when none did.
 std::optional<Event> steering_failures(const SteeringCost& cost);
 
+/// Counts a call of the reward for these latents.
+void count_reward(const at::Tensor& x_BCFHW, SteeringCost& cost);
+
 /// Counts the calls, and measures them as the phase "network", their backward passes as "gradient".
 Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock);
 

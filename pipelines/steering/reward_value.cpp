@@ -35,8 +35,7 @@ RewardValue reward_value(const RewardValueInput& in) {
   return [in, decoded = in.rewards.wants_frames()](const at::Tensor& x_BCFHW, const Step& step,
                                                    const Conditioning& c) {
     const int64_t batch = x_BCFHW.size(0);
-    in.cost.reward_calls += batch;
-    if (x_BCFHW.requires_grad()) in.cost.reward_gradients += batch;
+    count_reward(x_BCFHW, in.cost);
     std::vector<at::Tensor> values;
     std::vector<RewardFailure> failures;
     for (int64_t begin = 0; begin < batch; begin += in.micro_batch) {

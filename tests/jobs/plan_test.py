@@ -44,6 +44,9 @@ def sd35_medium(tmp_path_factory):
     component(folder / "vae", SD3_VAE, "diffusion_pytorch_model", 83_819_683)
     component(folder / "text_encoder", clip(768, 12, 12, 768), "model", 123_650_304)
     component(folder / "text_encoder_2", clip(1280, 32, 20, 1280), "model", 694_659_840)
+    scheduler = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "num_train_timesteps": 1000}
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
     index = {"_class_name": "StableDiffusion3Pipeline", "transformer": ["diffusers", "SD3Transformer2DModel"],
              "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
              "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"], "text_encoder_3": [None, None]}

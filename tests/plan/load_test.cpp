@@ -3,12 +3,21 @@
 #include <gtest/gtest.h>
 
 #include "engine/models/sd3/sd3_size.h"
+#include "samplers/schedules/linear.h"
 
 namespace thalweg {
 namespace {
 
 ModelSize embedded() {
   return sd3_size("assets/models/tiny-sd3", {at::kBFloat16, at::kBFloat16, 1}, 64, 64);
+}
+
+DrawLoad drawn_by(const char* sampler, double guidance_scale) {
+  SamplerSection section;
+  section.name = sampler;
+  section.steps = 10;
+  section.guidance_scale = guidance_scale;
+  return draw_load("rollout", 64, {section, {}, linear_schedule(10), {0, 10}}, 16);
 }
 
 JobLoad load_of(bool lora) {
@@ -18,7 +27,7 @@ JobLoad load_of(bool lora) {
   load.parallel.workers = 2;
   load.parallel.lanes = 2;
   load.parallel.micro_batch = 16;
-  load.draws = {{"rollout", 64, 10, 1.0}};
+  load.draws = {drawn_by("flow_ode", 1.0)};
   load.iterations = 3;
   load.trained_samples = 64;
   load.forwards_with_gradient = 4;
@@ -75,7 +84,7 @@ TEST(PlanMemory, FollowsTheSettings) {
   const auto base = load_of(false);
   EXPECT_LT(peak(load_of(true)), peak(base));
   auto other = base;
-  other.parallel.micro_batch = 8;
+  other.cut(8);
   EXPECT_LT(peak(other), peak(base));
   other = base;
   other.guided_training = true;
@@ -109,7 +118,7 @@ TEST(PlanTime, IsCountTimesCost) {
   plan_time(load, size, 1e11, 1e11, twice);
   EXPECT_NEAR(twice.total_s, 2.0 * once.total_s, 1e-9);
   EXPECT_NEAR(twice.iteration_s, once.iteration_s, 1e-12);
-  load.draws[0].guidance_scale = 3.0;
+  load.draws = {drawn_by("flow_ode", 3.0)};
   Plan guided;
   plan_time(load, size, 1e11, 1e11, guided);
   EXPECT_NEAR(guided.phases[0].cpu_s, 2.0 * twice.phases[0].cpu_s, 1e-9);

@@ -56,6 +56,15 @@ std::vector<double> row(const at::Tensor& rows_PK, int64_t index) {
   return {dense.const_data_ptr<double>(), dense.const_data_ptr<double>() + dense.numel()};
 }
 
+Schedule mixture_schedule(int64_t steps, double shift) {
+  Schedule schedule;
+  for (int64_t i = 0; i <= steps; ++i) {
+    const double u = static_cast<double>(steps - i) / static_cast<double>(steps);
+    schedule.sigmas.push_back(shift * u / (1.0 + (shift - 1.0) * u));
+  }
+  return schedule;
+}
+
 class MixtureModel final : public FlowModel {
  public:
   MixtureModel(const fs::path& path, const ModelOptions& options)
@@ -91,14 +100,7 @@ class MixtureModel final : public FlowModel {
     return {prompts, {{kMixtureComponent, row_B.to(device_)}}};
   }
 
-  Schedule schedule(int64_t steps) const override {
-    Schedule schedule;
-    for (int64_t i = 0; i <= steps; ++i) {
-      const double u = static_cast<double>(steps - i) / static_cast<double>(steps);
-      schedule.sigmas.push_back(shift_ * u / (1.0 + (shift_ - 1.0) * u));
-    }
-    return schedule;
-  }
+  Schedule schedule(int64_t steps) const override { return mixture_schedule(steps, shift_); }
 
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
     Binder binder(parameters, folder_.root.string(), adapter);
@@ -164,6 +166,10 @@ std::unique_ptr<FlowModel> load_mixture(const fs::path& folder, const ModelOptio
   return std::make_unique<MixtureModel>(folder, options);
 }
 
+Schedule read_mixture_schedule(const fs::path& folder, int64_t steps) {
+  return mixture_schedule(steps, read_shift(open_model_folder(folder)));
+}
+
 LoraNames read_mixture_lora_names(const fs::path& folder) {
   read_mixture_config(open_model_folder(folder));
   return {};
@@ -185,7 +191,7 @@ ModelSize mixture_size(const fs::path& path, const ModelOptions&, int64_t, int64
       3.0 * static_cast<double>(config.mixtures.size()) * static_cast<double>(config.components()), 0.0};
   size.forward_flops = kOperations * terms;
   size.forward_elements = kWide * kAlive * terms;
-  size.saved_elements = kWide * kSaved * terms;
+  size.saved_elements = size.saved_for_input_elements = kWide * kSaved * terms;
   size.latent_elements = kWide * elements;
   size.frame_elements = 3.0 * static_cast<double>(s.frames * s.height * s.width);
   size.prompt_elements = kWide;

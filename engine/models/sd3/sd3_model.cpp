@@ -13,11 +13,30 @@
 namespace thalweg {
 namespace {
 
+struct Scheduler {
+  double shift = 1.0;
+  int64_t num_train_timesteps = 1000;
+};
+
+Scheduler read_scheduler(const ModelFolder& folder) {
+  const auto path = folder.root / "scheduler" / "scheduler_config.json";
+  const auto config = parse_json_file(path, kMaxConfigBytes);
+  for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas",
+                          "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"})
+    if (config_bool(config, key, false, path))
+      throw Error(path.string(), std::string(key) + " is not supported for SD3; set it to false");
+  if (const auto terminal = config.find("shift_terminal"); terminal != config.end() && !terminal->is_null())
+    throw Error(path.string(), "shift_terminal is not supported for SD3; set it to null");
+  return {config_number(config, "shift", 1.0, 1e-3, 1e3, path),
+          config_integer(config, "num_train_timesteps", 1000, 1, 1000000, path)};
+}
+
 class Sd3Model final : public FlowModel {
  public:
   Sd3Model(const std::filesystem::path& path, const ModelOptions& options)
       : folder_(open_model_folder(path)),
         options_(options),
+        scheduler_(read_scheduler(folder_)),
         config_(parse_sd3_transformer_config(component_config(folder_, "transformer"),
                                              folder_.root / "transformer" / "config.json")),
         vae_config_(parse_component<AutoencoderKl>(folder_, "vae")),
@@ -25,7 +44,6 @@ class Sd3Model final : public FlowModel {
                                            options.vae_dtype, options.device)),
         text_(folder_, options, config_.joint_attention_dim, config_.pooled_projection_dim),
         backbone_(converted(component_weights(folder_, "transformer"), options.dtype, options.device)) {
-    read_scheduler();
     if (vae_config_.latent_channels != config_.in_channels)
       throw Error(folder_.root.string(),
                   "the VAE's latent_channels differ from the transformer's in_channels");
@@ -56,7 +74,7 @@ class Sd3Model final : public FlowModel {
   void release_text_encoders() override { text_.release(); }
 
   Schedule schedule(int64_t steps) const override {
-    return sd3_schedule(steps, shift_, num_train_timesteps_);
+    return sd3_schedule(steps, scheduler_.shift, scheduler_.num_train_timesteps);
   }
 
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
@@ -64,7 +82,7 @@ class Sd3Model final : public FlowModel {
     auto transformer = Sd3Transformer::bind(config_, binder);
     binder.finish();
     if (options_.activation_checkpointing) transformer.checkpoint_blocks();
-    return sd3_velocity(std::move(transformer), num_train_timesteps_);
+    return sd3_velocity(std::move(transformer), scheduler_.num_train_timesteps);
   }
 
   const std::vector<ParameterSpec>& specs() const override { return specs_; }
@@ -109,35 +127,26 @@ class Sd3Model final : public FlowModel {
   }
 
  private:
-  void read_scheduler() {
-    const auto path = folder_.root / "scheduler" / "scheduler_config.json";
-    const auto config = parse_json_file(path, kMaxConfigBytes);
-    shift_ = config_number(config, "shift", 1.0, 1e-3, 1e3, path);
-    num_train_timesteps_ = config_integer(config, "num_train_timesteps", 1000, 1, 1000000, path);
-    for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas",
-                            "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"})
-      if (config_bool(config, key, false, path))
-        throw Error(path.string(), std::string(key) + " is not supported for SD3; set it to false");
-    if (const auto terminal = config.find("shift_terminal"); terminal != config.end() && !terminal->is_null())
-      throw Error(path.string(), "shift_terminal is not supported for SD3; set it to null");
-  }
-
   ModelFolder folder_;
   ModelOptions options_;
+  Scheduler scheduler_;
   Sd3TransformerConfig config_;
   AutoencoderKlConfig vae_config_;
   AutoencoderKl vae_;
   Sd3Text text_;
   TensorMap backbone_;
   std::vector<ParameterSpec> specs_;
-  double shift_ = 1.0;
-  int64_t num_train_timesteps_ = 1000;
 };
 
 }  // namespace
 
 std::unique_ptr<FlowModel> load_sd3(const std::filesystem::path& folder, const ModelOptions& options) {
   return std::make_unique<Sd3Model>(folder, options);
+}
+
+Schedule read_sd3_schedule(const std::filesystem::path& path, int64_t steps) {
+  const auto scheduler = read_scheduler(open_model_folder(path));
+  return sd3_schedule(steps, scheduler.shift, scheduler.num_train_timesteps);
 }
 
 LoraNames read_sd3_lora_names(const std::filesystem::path& path) {

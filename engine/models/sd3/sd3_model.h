@@ -13,6 +13,9 @@ std::unique_ptr<FlowModel> load_sd3(const std::filesystem::path& folder, const M
 /// Layers that a LoRA of the folder's transformer may adapt. Reads its config alone.
 LoraNames read_sd3_lora_names(const std::filesystem::path& folder);
 
+/// FlowModel::schedule of the folder's model. Reads its scheduler's config alone.
+Schedule read_sd3_schedule(const std::filesystem::path& folder, int64_t steps);
+
 /// Sigmas of FlowMatchEulerDiscreteScheduler: the shift is applied to sigma_min and then again to the whole
 /// grid, as diffusers does (online_rl.md 0). N+1 values ending in 0.
 Schedule sd3_schedule(int64_t steps, double shift, int64_t num_train_timesteps = 1000);

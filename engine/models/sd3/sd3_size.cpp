@@ -16,6 +16,9 @@ namespace {
 // k, v before and after norm and joining, 4 + 4 of the feed-forward, modulated and normalised copies) and
 // then fitted to the peaks that docs/results/plan.md lists.
 constexpr double kSavedPerToken = 34.0, kForwardPerToken = 20.0;
+// The same where the weights are frozen: q, k, v and the result of the attention, the inputs of the two norms
+// and of the feed-forward's activation (4).
+constexpr double kSavedForInputPerToken = 12.0;
 constexpr double kDecodePerPixel = 4.0;       // of the widest feature map at full size
 constexpr int64_t kFusedAttentionFrom = 128;  // tokens from which attention keeps no probabilities
 
@@ -57,6 +60,25 @@ double decode_flops(const AutoencoderKlConfig& c, double latent_area) {
   return flops;
 }
 
+// What its backward needs: the input of each norm and of each convolution.
+double decode_saved_elements(const AutoencoderKlConfig& c, double latent_area) {
+  double area = latent_area;
+  auto channels = c.block_out_channels;
+  std::reverse(channels.begin(), channels.end());
+  double in = static_cast<double>(channels.front());
+  double elements = 2.0 * 4.0 * in * area;  // the middle block's two residual blocks
+  for (size_t level = 0; level < channels.size(); ++level) {
+    const auto out = static_cast<double>(channels[level]);
+    elements += (2.0 * in + 2.0 * out + 4.0 * static_cast<double>(c.layers_per_block) * out) * area;
+    if (level + 1 < channels.size()) {
+      area *= 4.0;
+      elements += out * area;  // after upsampling
+    }
+    in = out;
+  }
+  return elements + 2.0 * in * area;
+}
+
 void add_backbone(const Sd3TransformerConfig& c, double image, double text, ModelSize& size) {
   const auto width = static_cast<double>(c.width()), layers = static_cast<double>(c.num_layers);
   for (const auto& spec : size.specs)
@@ -67,10 +89,12 @@ void add_backbone(const Sd3TransformerConfig& c, double image, double text, Mode
   size.forward_flops += 4.0 * width * (layers * tokens * tokens + dual * image * image);
   // Dual attention repeats about a third of a block on the image's tokens.
   size.saved_elements = kSavedPerToken * width * (layers * tokens + dual * image / 3.0);
+  size.saved_for_input_elements = size.saved_elements * kSavedForInputPerToken / kSavedPerToken;
   size.forward_elements = kForwardPerToken * width * tokens;
   if (tokens <= static_cast<double>(kFusedAttentionFrom)) {
     const double probabilities = static_cast<double>(c.num_attention_heads) * tokens * tokens;
     size.saved_elements += 2.0 * layers * probabilities;
+    size.saved_for_input_elements += layers * probabilities;
     size.forward_elements += 2.0 * probabilities;
   }
   size.prompt_elements =
@@ -116,6 +140,7 @@ ModelSize sd3_size(const std::filesystem::path& path, const ModelOptions& option
   const auto widest =
       static_cast<double>(std::max(channels.front(), channels[std::min<size_t>(1, channels.size() - 1)]));
   size.decode_flops = decode_flops(vae, latent_area);
+  size.decode_saved_elements = decode_saved_elements(vae, latent_area);
   size.decode_elements = kDecodePerPixel * widest * pixels;
   size.latent_elements = latent_area * static_cast<double>(config.in_channels);
   size.frame_elements = 3.0 * pixels;

@@ -1,0 +1,26 @@
+// What an `align` job draws, trains on and holds.
+#pragma once
+
+#include "pipelines/align/options.h"
+#include "pipelines/plan/load.h"
+
+namespace thalweg {
+
+/// What the methods have in common, in the options where they stand.
+struct AlignGroups {
+  int64_t &prompts, &group_size, &updates;
+
+  double samples() const { return static_cast<double>(prompts * group_size); }
+};
+AlignGroups groups_of(AlignOptions& options);
+
+/// Reads the job's prompt files.
+JobLoad align_load(const AlignOptions& options);
+
+/// Prompts of the file `path`, which the job names at `pointer`.
+double prompts_in(const std::string& path, const char* pointer);
+
+/// How the rollout of one iteration is drawn.
+DrawSettings rollout_settings(const AlignOptions& options, int64_t iteration);
+
+}  // namespace thalweg
