@@ -189,29 +189,33 @@ def plot(curves, base, key, path):
     path.write_text("\n".join(out) + "\n")
 
 
-def report(arguments):
+def scene_tables(arguments):
     bases = [run(arguments, SCENE, name, steps, sampler, []) for name, steps, sampler in base_rows()]
     steered = cells_of(arguments, SCENE, steered_rows(SCENE["strength"]))
     cheap = cells_of(arguments, SCENE, cheap_rows(SCENE["strength"]))
-    curves = {}
-    for (name, _), cell in steered.items():
-        if sum(other == name for other, _ in steered) == 1:
-            continue
-        curves.setdefault(name, []).append((cell["evaluations"], float(cell["scores"]["scene/strict"].mean())))
-    images = ROOT / "docs/images"
-    base_point = (STEPS, float(bases[0]["scores"]["scene/strict"].mean()))
     tables = {"without": table(SCENE, bases, bases[0]), "cheap": table(SCENE, cheap.values(), bases[0])}
     for n in MULTIPLES:
         rows = [cell for (_, m), cell in steered.items() if m == n]
         tables[f"{n}x"] = table(SCENE, rows, steered["best_of_n", n], "best_of_n")
-    red_base = run(arguments, REDNESS, "flow_ode", STEPS, ODE, [])
-    red = cells_of(arguments, REDNESS, gradient_rows(REDNESS["strength"]))
+    if arguments.write:
+        curves = {}
+        for (name, _), cell in steered.items():
+            if sum(other == name for other, _ in steered) > 1:
+                curves.setdefault(name, []).append((cell["evaluations"], float(cell["scores"]["scene/strict"].mean())))
+        base_point = (STEPS, float(bases[0]["scores"]["scene/strict"].mean()))
+        plot(curves, base_point, "scene/strict", ROOT / "docs/images/steering.svg")
+    return tables
+
+
+def redness_tables(arguments):
+    base = run(arguments, REDNESS, "flow_ode", STEPS, ODE, [])
     dps = [run(arguments, REDNESS, f"dps, lambda {k:g}", STEPS, MEMORYLESS, [{"name": "dps", "lambda": k, "max_sigma": 0.9}])
            for k in (30.0, 100.0)]
-    tables["redness"] = table(REDNESS, [red_base, *dps, *red.values()], red_base)
-    if arguments.write:
-        plot(curves, base_point, "scene/strict", images / "steering.svg")
-    return tables
+    steered = cells_of(arguments, REDNESS, gradient_rows(REDNESS["strength"]))
+    return {"redness": table(REDNESS, [base, *dps, *steered.values()], base)}
+
+
+PARTS = {"scene": scene_tables, "redness": redness_tables}
 
 
 def write(tables):
@@ -229,9 +233,12 @@ def main():
     parser.add_argument("--prompts", type=int, default=256)
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/steering"))
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--only", choices=PARTS, help="one reward alone")
     parser.add_argument("--write", action="store_true", help="fill docs/results/steering.md")
     arguments = parser.parse_args()
-    tables = report(arguments)
+    tables = {}
+    for name in [arguments.only] if arguments.only else PARTS:
+        tables.update(PARTS[name](arguments))
     for name, content in tables.items():
         print(f"\n## {name}\n{content}")
     if arguments.write:
