@@ -31,9 +31,9 @@ its files and plugins exist, without loading a model; `thalweg schema` prints it
 - A key that may be left out has the default shown. A section that may be left out has the defaults of its keys, unless
   its meaning says what its absence does.
 - Every run begins by writing `job.json` to its output folder: the job with every default spelt out.
-- Exit codes: 0 done; 2 the job or its inputs are wrong; 3 stopped by SIGINT or SIGTERM after a checkpoint; 1 anything
-  else. `align` and `pretrain` stop on a signal and go on from their last checkpoint when the same command is run again;
-  the other kinds run to their end. A second signal ends any of them at once.
+- Exit codes: 0 done; 2 the job or its inputs are wrong; 3 stopped by SIGINT or SIGTERM; 1 anything else. `align`,
+  `pretrain` and `sample` keep what is done when they are stopped, and now and then before, and go on from there when the same command
+  is run again, after a kill too; `score` and `evaluate` begin anew. A second signal ends any of them at once.
 """
 
 LORA_OF_A_FILE = "`/model/lora`, where given, needs its `path`; rank, alpha and layers are then those of the file."
@@ -56,6 +56,7 @@ NOTES = {
                   "`/sampler/window/random` has no effect here: there are no iterations."],
         "writes": ["`samples/NNNNN.png` (videos: `NNNNN_frameMMMM.png`) and `grid.png` of the first 64",
                    "`latents.safetensors`, `frames.safetensors`, where asked for",
+                   "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
                    "`scores.jsonl`, where there are rewards: a line a picture with the combined `reward` and every "
                    "dimension; null where not scored",
                    "`events.jsonl` and `result.json`: means, how many were scored, `reward_failures`, time by phase"],

@@ -22,9 +22,11 @@ class Job {
   virtual void describe(Fields& fields) = 0;
   /// Cheap checks that need the file system: files exist, plugins are found, sizes fit. Throws Error.
   virtual void check() {}
-  /// Throws Error, or Stopped after a checkpoint.
+  /// Throws Error, or Stopped when it was asked to stop.
   virtual void run(const Observer& observer) = 0;
   virtual std::string output() const = 0;
+  /// Whether the same job goes on where it was stopped or killed; else it begins anew.
+  virtual bool resumes() const { return false; }
   /// What the run will need. A kind without a prediction says so in the note.
   virtual Plan plan(PlanMode mode) const;
 };

@@ -17,11 +17,11 @@ struct Observer {
       [](const std::string&, int64_t, int64_t, const Values&) {};
   /// A line worth keeping.
   std::function<void(const std::string& line)> message = [](const std::string&) {};
-  /// True once the user asked to stop; the pipeline then writes a checkpoint and throws Stopped.
+  /// True once the user asked to stop; the pipeline then keeps what is done and throws Stopped.
   std::function<bool()> stop_requested = [] { return false; };
 };
 
-/// The run stopped on request after a checkpoint; running the same job again goes on from there.
+/// The run stopped on request; running the same job again goes on from there where it can (Job::resumes()).
 struct Stopped {};
 
 }  // namespace thalweg

@@ -68,6 +68,7 @@ class PretrainJob final : public Job {
   }
   void run(const Observer& observer) override { run_pretrain(options_, observer); }
   std::string output() const override { return options_.output; }
+  bool resumes() const override { return true; }
 
  private:
   PretrainOptions options_;

@@ -5,10 +5,12 @@
 
 #include <fstream>
 #include <map>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/io/checkpoint.h"
 #include "engine/io/fingerprint.h"
+#include "rewards/plugin.h"
 
 namespace thalweg {
 namespace {
@@ -80,7 +82,26 @@ void require_same_machine(const std::string& place, const Json& there, const Jso
   }
 }
 
+// A reward's config is its own; every text in it that is the path of something is taken for an input.
+void collect_paths(const Json& config, const std::string& pointer, std::vector<InputFile>& inputs) {
+  if (config.is_structured()) {
+    for (const auto& [key, value] : config.items()) collect_paths(value, pointer + "/" + key, inputs);
+  } else if (config.is_string() && !config.get_ref<const std::string&>().empty()) {
+    std::error_code ec;
+    const std::filesystem::path path = config.get<std::string>();
+    if (std::filesystem::exists(path, ec)) inputs.push_back({pointer, path});
+  }
+}
+
 }  // namespace
+
+void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& rewards) {
+  for (const auto& reward : rewards) {
+    const auto plugin = find_plugin(reward.plugin, installed_plugin_dirs(), reward.isolation, reward.pointer);
+    inputs.push_back({reward.pointer + "/plugin", plugin.path});
+    collect_paths(reward.config, reward.pointer + "/config", inputs);
+  }
+}
 
 Json machine_identity() {
   return {{"program", THALWEG_VERSION},
@@ -126,32 +147,42 @@ void require_own_checkpoints(const std::filesystem::path& folder, const std::fun
   }
 }
 
+Event damaged_checkpoint(const std::filesystem::path& checkpoint, const std::string& problem) {
+  const auto aside = set_aside(checkpoint);
+  return {"warn",
+          "checkpoint_damaged",
+          "a checkpoint is damaged and passed over: " + problem + "; it was moved to " + aside.string(),
+          {{"checkpoint", checkpoint.filename().string()}, {"problem", problem}}};
+}
+
+std::optional<Event> other_processor(const std::filesystem::path& checkpoint) {
+  const auto there = read_manifest(checkpoint).run.at("machine").value("processor", "unknown");
+  const auto here = processor();
+  if (there == here) return std::nullopt;
+  return Event{"warn",
+               "other_processor",
+               "the checkpoint was computed on another processor (" + there + " there, " + here +
+                   " here): the last bits of the numbers may differ from an uninterrupted run's",
+               {{"before", there}, {"now", here}}};
+}
+
 Resumable find_resumable(const std::filesystem::path& folder, const Observer& observer) {
   Resumable found;
-  const auto note = [&](const std::string& type, const std::string& line, Json data) {
-    observer.message(line);
-    found.events.push_back({"warn", type, line, std::move(data)});
-  };
   remove_abandoned(folder);
   auto checkpoints = list_checkpoints(folder);
   for (; !checkpoints.empty(); checkpoints.pop_back()) {
     const auto problem = verify_checkpoint(checkpoints.back());
     if (problem.empty()) break;
-    const auto aside = set_aside(checkpoints.back());
-    note("checkpoint_damaged",
-         "a checkpoint is damaged and passed over: " + problem + "; it was moved to " + aside.string(),
-         {{"checkpoint", checkpoints.back().filename().string()}, {"problem", problem}});
+    found.events.push_back(damaged_checkpoint(checkpoints.back(), problem));
     if (checkpoints.size() == 1)
-      note("run_restarted", "no checkpoint is whole: the run starts from the beginning", Json::object());
+      found.events.push_back({"warn", "run_restarted",
+                              "no checkpoint is whole: the run starts from the beginning", Json::object()});
   }
-  if (checkpoints.empty()) return found;
-  found.checkpoint = checkpoints.back();
-  const auto there = read_manifest(*found.checkpoint).run.at("machine").value("processor", "unknown");
-  if (const auto here = processor(); there != here)
-    note("other_processor",
-         "the checkpoint was computed on another processor (" + there + " there, " + here +
-             " here): the last bits of the numbers may differ from an uninterrupted run's",
-         {{"before", there}, {"now", here}});
+  if (!checkpoints.empty()) {
+    found.checkpoint = checkpoints.back();
+    if (auto event = other_processor(*found.checkpoint)) found.events.push_back(std::move(*event));
+  }
+  for (const auto& event : found.events) observer.message(event.message);
   return found;
 }
 

@@ -10,6 +10,7 @@
 #include "engine/core/fields.h"
 #include "pipelines/observer.h"
 #include "pipelines/stages/event.h"
+#include "rewards/reward_set.h"
 
 namespace thalweg {
 
@@ -18,6 +19,9 @@ struct InputFile {
   std::string pointer;
   std::filesystem::path path;
 };
+
+/// Adds the plugins of the rewards, and the files and folders that their configs name.
+void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& rewards);
 
 /// What a run and its continuation must share, as a checkpoint's manifest keeps it:
 /// "job": the resolved job without "name", "output", "monitors", "parallel/workers" and "model/prompt_cache",
@@ -32,6 +36,12 @@ Json machine_identity();
 /// which is asked only where there is one. Reads manifests alone: a damaged one is passed over here, and
 /// whether the files are whole is seen when the run goes on.
 void require_own_checkpoints(const std::filesystem::path& folder, const std::function<Json()>& identity);
+
+/// Sets a checkpoint aside that does not verify.
+Event damaged_checkpoint(const std::filesystem::path& checkpoint, const std::string& problem);
+
+/// A warning where the checkpoint was computed on another processor.
+std::optional<Event> other_processor(const std::filesystem::path& checkpoint);
 
 struct Resumable {
   std::optional<std::filesystem::path> checkpoint;  // none: the run starts from the beginning

@@ -3,75 +3,26 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
-#include "engine/io/image.h"
-#include "engine/weights/safetensors.h"
 #include "pipelines/plan/measure.h"
 #include "pipelines/plan/scratch.h"
-#include "pipelines/scoring.h"
+#include "pipelines/sampling/options.h"
+#include "pipelines/sampling/outputs.h"
+#include "pipelines/sampling/steered.h"
+#include "pipelines/sampling/store.h"
 #include "pipelines/stages/latents_file.h"
-#include "pipelines/stages/reward_failures.h"
-#include "pipelines/stages/rollout.h"
-#include "pipelines/steering/reward_value.h"
-#include "pipelines/steering/steering.h"
 #include "pipelines/steering/summary.h"
 #include "rewards/plugin.h"
-#include "samplers/guidance/cfg.h"
 
 namespace thalweg {
 namespace {
 
-struct SampleOptions {
-  ModelSection model;
-  PromptSection prompts;
-  SamplerSection sampler;
-  std::vector<SteeringEntry> steering;
-  std::vector<RewardSpec> rewards;
-  CombineSection combine;
-  ParallelSection parallel;
-  std::string negative_prompt, latents, device = "cpu", output;
-  bool save_latents = false, save_frames = false, save_images = true;
-  int64_t images_per_prompt = 1, seed = 0;
-};
-
-void describe_sample(Fields& f, SampleOptions& o) {
-  f.object({"model", "what to sample from", true}, [&](Fields& m) { describe(m, o.model); });
-  f.object({"prompts", "what to draw", true}, [&](Fields& p) { describe(p, o.prompts); });
-  f.text({"negative_prompt", "what guidance leads away from"}, o.negative_prompt);
-  f.integer({"images_per_prompt", "pictures a prompt, each from its own noise"}, o.images_per_prompt, 1,
-            100000);
-  f.object({"sampler", "how to draw"}, [&](Fields& s) { describe(s, o.sampler); });
-  f.list(
-      {"steering", "how samples are led to the rewards: guidance, in order, and one way of sampling at most"},
-      o.steering, [](Fields& s, SteeringEntry& entry) { describe(s, entry); });
-  f.text({"latents",
-          "initial noise: safetensors with `latents` [N,C,H,W] or [N,C,F,H,W], in prompt order, the "
-          "particles of a "
-          "sample in a row"},
-         o.latents);
-  f.boolean({"save_images", "PNG files and a grid"}, o.save_images);
-  f.boolean({"save_latents",
-             "latents.safetensors: `latents` in the model's dtype (float32; float64 of a mixture), of the "
-             "rank of the "
-             "initial noise; with all particles of a steered sample, `log_weights` and `ancestors` too"},
-            o.save_latents);
-  f.boolean({"save_frames", "frames.safetensors: `frames` [N,F,3,H,W] in [0,1]"}, o.save_frames);
-  f.list({"rewards", "scores of what was drawn; those with a weight are what steering follows"}, o.rewards,
-         [](Fields& r, RewardSpec& spec) { describe(r, spec); });
-  f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
-  f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
-  describe_device(f, o.device);
-  f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
-  f.text({"output", "folder of the run", true}, o.output);
-}
-
 class SampleJob final : public Job {
  public:
-  void describe(Fields& fields) override { describe_sample(fields, o_); }
+  void describe(Fields& fields) override { thalweg::describe(fields, o_); }
 
   void check() override {
     device_named(o_.device, "/device");
@@ -85,18 +36,50 @@ class SampleJob final : public Job {
 
   void run(const Observer& observer) override;
   std::string output() const override { return o_.output; }
+  bool resumes() const override { return true; }
   Plan plan(PlanMode mode) const override;
 
  private:
-  void save(const std::vector<MicroBatch>& batches, bool image_rank, const Observer& observer) const;
+  struct Loaded {
+    const FlowModel& model;
+    const PromptSet& prompts;
+    const Conditioning& unconditional;
+    RewardSet* rewards;
+    PhaseClock& clock;
+  };
+  /// Into the store. `image_rank` becomes that of given noise.
+  void draw(const Loaded& loaded, DrawnStore& store, bool& image_rank, const Observer& observer) const;
+  ScoredRun scored(const std::vector<Drawn>& all, const PromptList& prompts) const;
 
   SampleOptions o_;
 };
 
+// Those of the micro-batches that are not there yet; sample i of the job has slot i.
+std::vector<SampleRow> missing_rows(const DrawnStore& store, int64_t total, int64_t micro_batch,
+                                    int64_t images_per_prompt) {
+  std::vector<SampleRow> rows;
+  for (int64_t first = 0; first < total; first += micro_batch) {
+    if (store.has(first)) continue;
+    for (int64_t i = first; i < std::min(first + micro_batch, total); ++i)
+      rows.push_back({i / images_per_prompt, i / images_per_prompt, i});
+  }
+  return rows;
+}
+
+// The particles of `rows` in the initial noise of all samples.
+at::Tensor noise_of(const at::Tensor& noise_NCFHW, const std::vector<SampleRow>& rows, int64_t particles) {
+  if (!noise_NCFHW.defined()) return {};
+  std::vector<int64_t> wanted;
+  for (const auto& row : rows)
+    for (int64_t p = 0; p < particles; ++p) wanted.push_back(row.slot * particles + p);
+  return noise_NCFHW.index_select(0, at::tensor(wanted, at::kLong));
+}
+
 void SampleJob::run(const Observer& observer) {
+  DrawnStore store(
+      o_.output, [this] { return sample_identity(o_); }, o_.checkpoint_s);
+  const auto events = store.load();
   const auto device = open_device(o_.device);
-  const auto seed = static_cast<uint64_t>(o_.seed);
-  Workers workers(o_.parallel.worker_count(device));
   PhaseClock clock(device);
   const auto rewards = o_.rewards.empty() ? nullptr
                                           : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,
@@ -108,76 +91,84 @@ void SampleJob::run(const Observer& observer) {
   {
     const PromptEncoder encoder(*model, o_.model.prompt_cache, observer);
     prompts = encoder.encode(o_.prompts.read());
-    negative = encoder.conditioning({o_.negative_prompt});
+    negative = on_device(encoder.conditioning({o_.negative_prompt}), device);
   }
-  const auto shape = checked_latent_shape(*model, o_.sampler.size, "/sampler");
-  SteeringCost cost;
-  const auto window = step_window(o_.sampler, seed, 0);
-  const auto reward =
-      rewards ? reward_value({*model, *rewards, seed, o_.sampler.steps, o_.parallel.micro_batch, cost, clock})
-              : RewardValue{};
-  const auto steering = make_steering(o_.steering, o_.sampler, window, reward, seed);
-  const auto plain = [&](const SamplerInput& in) { return draw_samples(in, o_.sampler, window); };
-  auto velocity = bound_with_lora(*model, o_.model, observer);
-  if (!o_.steering.empty()) velocity = counted(std::move(velocity), cost, clock);
-  velocity = cfg(o_.sampler.guidance(), on_device(negative, device))(std::move(velocity));
-  if (!o_.steering.empty()) velocity = in_parts(std::move(velocity), o_.parallel.micro_batch);
-  const int64_t total = prompts.size() * o_.images_per_prompt;
-  bool image_rank = shape.frames == 1;
-  const auto noise = o_.latents.empty() ? at::Tensor()
-                                        : read_noise(o_.latents, shape, total * steering.particles,
-                                                     model->latent_dtype(), image_rank);
-  RolloutInput input{.model = *model,
-                     .prompts = prompts,
-                     .rows = {},
-                     .particles = steering.particles,
-                     .shape = shape,
-                     .schedule = schedule_of(o_.sampler.schedule, *model, o_.sampler.steps, o_.sampler.size),
-                     .velocity = steering.guidance(std::move(velocity)),
-                     .sampler = steering.sample ? steering.sample : plain,
-                     .seed = seed,
-                     .noise = Purpose::initial_noise,
-                     .initial_noise_NCFHW = noise,
-                     .rewards = rewards.get(),
-                     .micro_batch = samples_at_once(o_.parallel.micro_batch, steering.particles),
-                     .keep_frames = o_.save_images || o_.save_frames ? total : 0,
-                     .workers = workers,
-                     .clock = clock,
-                     .progress = [&](int64_t done) { observer.progress("sample", done, total, {}); },
-                     .stop_requested = observer.stop_requested};
-  for (int64_t i = 0; i < total; ++i)
-    input.rows.push_back({i / o_.images_per_prompt, i / o_.images_per_prompt, i});
-  const auto batches = rollout(input);
-  save(batches, image_rank, observer);
-  ScoredRun scored{.job = "sample"};
-  for (const auto& batch : batches)
-    for (const auto& row : batch.rows)
-      scored.prompts.push_back(prompts.list.prompts[static_cast<size_t>(row.prompt)]);
-  if (rewards) scored.scores = rewards_of(batches);
-  if (!o_.steering.empty()) {
-    scored.sections["steering"] = steering_summary(batches, total, cost);
-    observer.message(steering_line(scored.sections["steering"]));
-    if (auto event = steering_failures(cost)) scored.events.push_back(std::move(*event));
-  }
-  write_scores(o_.output, scored, rewards.get(), clock, observer);
+  bool image_rank = o_.sampler.size.frames == 1;
+  draw({*model, prompts, negative, rewards.get(), clock}, store, image_rank, observer);
+  const auto all = store.sorted();
+  write_outputs(o_, all, image_rank, observer);
+  auto run = scored(all, prompts.list);
+  run.events.insert(run.events.begin(), events.begin(), events.end());
+  if (run.sections.contains("steering")) observer.message(steering_line(run.sections["steering"]));
+  write_scores(o_.output, run, rewards.get(), clock, observer);
+  store.clear();
 }
 
-void SampleJob::save(const std::vector<MicroBatch>& batches, bool image_rank,
-                     const Observer& observer) const {
-  const std::filesystem::path folder = o_.output;
-  if (o_.save_latents) {
-    const auto latents = latents_of(batches);
-    auto tensors = particle_weights_of(batches);
-    tensors["latents"] = image_rank ? latents.squeeze(2) : latents;
-    write_safetensors(folder / "latents.safetensors", tensors);
+void SampleJob::draw(const Loaded& in, DrawnStore& store, bool& image_rank, const Observer& observer) const {
+  const auto shape = checked_latent_shape(in.model, o_.sampler.size, "/sampler");
+  const int64_t total = in.prompts.size() * o_.images_per_prompt, particles = particles_of(o_.steering),
+                micro_batch = samples_at_once(o_.parallel.micro_batch, particles);
+  const auto noise = o_.latents.empty() ? at::Tensor()
+                                        : read_noise(o_.latents, shape, total * particles,
+                                                     in.model.latent_dtype(), image_rank);
+  const auto rows = missing_rows(store, total, micro_batch, o_.images_per_prompt);
+  const int64_t there = total - static_cast<int64_t>(rows.size());
+  if (there > 0)
+    observer.message("resuming: " + std::to_string(there) + " of " + std::to_string(total) +
+                     " samples were drawn before");
+  Workers workers(o_.parallel.worker_count(in.model.device()));
+  SteeredSampler sampler(o_, in.model, in.rewards, in.unconditional, in.clock);
+  const auto finished = [&](MicroBatch& batch) {
+    const auto first = rows[static_cast<size_t>(batch.begin)].slot;
+    auto drawn = keep(o_, batch, first);
+    drawn.cost = sampler.take_cost(first);
+    store.add(std::move(drawn));
+  };
+  try {
+    rollout({.model = in.model,
+             .prompts = in.prompts,
+             .rows = rows,
+             .particles = particles,
+             .shape = shape,
+             .schedule = schedule_of(o_.sampler.schedule, in.model, o_.sampler.steps, o_.sampler.size),
+             .velocity = bound_with_lora(in.model, o_.model, observer),
+             .sampler = [&](const SamplerInput& input) { return sampler(input); },
+             .seed = static_cast<uint64_t>(o_.seed),
+             .noise = Purpose::initial_noise,
+             .initial_noise_NCFHW = noise_of(noise, rows, particles),
+             .rewards = in.rewards,
+             .micro_batch = micro_batch,
+             .keep_frames = o_.save_images || o_.save_frames ? total : 0,
+             .workers = workers,
+             .clock = in.clock,
+             .finished = finished,
+             .progress = [&](int64_t done) { observer.progress("sample", there + done, total, {}); },
+             .stop_requested = observer.stop_requested});
+  } catch (const Stopped&) {
+    store.save();
+    throw;
   }
-  const auto frames = frames_of(batches);
-  if (o_.save_frames) write_safetensors(folder / "frames.safetensors", {{"frames", frames}});
-  if (!o_.save_images) return;
-  std::filesystem::create_directories(folder / "samples");
-  write_pictures(folder / "samples", frames);
-  write_png(folder / "grid.png", image_grid(frames.select(1, 0).slice(0, 0, 64), 8));
-  observer.message("pictures: " + (folder / "samples").string());
+}
+
+ScoredRun SampleJob::scored(const std::vector<Drawn>& all, const PromptList& prompts) const {
+  ScoredRun run{.job = "sample"};
+  std::vector<RewardBatch> rewards;
+  std::vector<ParticleRecord> records;
+  SteeringCost cost;
+  int64_t asked = 0;
+  for (const auto& drawn : all) {
+    asked += drawn.count;
+    for (const auto prompt : drawn.prompts)
+      run.prompts.push_back(prompts.prompts[static_cast<size_t>(prompt)]);
+    rewards.push_back(drawn.rewards);
+    if (drawn.particles) records.push_back(*drawn.particles);
+    cost.add(drawn.cost);
+  }
+  if (!o_.rewards.empty()) run.scores = concatenate_samples(rewards);
+  if (o_.steering.empty()) return run;
+  run.sections["steering"] = steering_summary(records, asked, cost);
+  if (auto event = steering_failures(cost)) run.events.push_back(std::move(*event));
+  return run;
 }
 
 JobLoad sample_load(const SampleOptions& o) {
@@ -197,9 +188,10 @@ JobLoad sample_load(const SampleOptions& o) {
   load.parallel = o.parallel;
   load.draws = {std::move(draw)};
   load.prompts = load.encoded = prompts;
-  load.kept_pictures = o.save_images || o.save_frames ? pictures : 0.0;
-  load.stored_samples = pictures;
-  load.stored_latents = 1.0;
+  load.kept_pictures = o.save_frames   ? pictures
+                       : o.save_images ? std::min(pictures, static_cast<double>(kGridPictures))
+                                       : 0.0;
+  load.kept_latents = o.save_latents ? pictures : 0.0;
   return load;
 }
 

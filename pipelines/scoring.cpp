@@ -126,8 +126,8 @@ void write_scores(const std::filesystem::path& folder, const ScoredRun& run, con
       observer.message(name + "  " + (mean.is_null() ? "not scored" : mean.dump().substr(0, 8)));
     }
     if (auto event = failure_event("score", scores, total.valid_B)) events.push_back(std::move(*event));
-    write_events(folder, events, result, observer);
   }
+  if (!events.empty() || run.scores) write_events(folder, events, result, observer);
   result.update(run.sections);
   result["time_phases"] = phases_json(clock);
   write_file(folder / "result.json", result.dump(2) + "\n");

@@ -153,6 +153,10 @@ std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
   return folders;
 }
 
+int64_t checkpoint_number(const fs::path& checkpoint) {
+  return step_of(checkpoint).value();
+}
+
 std::optional<fs::path> latest_checkpoint(const fs::path& run_dir, std::vector<std::string>* skipped) {
   const auto folders = list_checkpoints(run_dir);
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {

@@ -61,6 +61,9 @@ std::string verify_checkpoint(const std::filesystem::path& checkpoint);
 /// checkpoint-N folders of a run by rising N, whole or not.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
 
+/// The N of a folder that list_checkpoints() has found.
+int64_t checkpoint_number(const std::filesystem::path& checkpoint);
+
 /// The highest N that verifies. Those passed over are put into `skipped` as "path: what is wrong".
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir,
                                                        std::vector<std::string>* skipped = nullptr);

@@ -129,15 +129,16 @@ void write_png(const std::filesystem::path& path, const at::Tensor& rgb_3HW) {
   write_file(path, encode_png(rgb_3HW));
 }
 
-void write_pictures(const std::filesystem::path& folder, const at::Tensor& frames_NF3HW) {
+void write_pictures(const std::filesystem::path& folder, const at::Tensor& frames_NF3HW, int64_t first) {
   const int64_t count = frames_NF3HW.size(0), frames = frames_NF3HW.size(1);
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t f = 0; f < frames; ++f) {
       char name[48];
       if (frames == 1)
-        std::snprintf(name, sizeof name, "%05d.png", static_cast<int>(i));
+        std::snprintf(name, sizeof name, "%05d.png", static_cast<int>(first + i));
       else
-        std::snprintf(name, sizeof name, "%05d_frame%04d.png", static_cast<int>(i), static_cast<int>(f));
+        std::snprintf(name, sizeof name, "%05d_frame%04d.png", static_cast<int>(first + i),
+                      static_cast<int>(f));
       write_png(folder / name, frames_NF3HW[i][f]);
     }
   }

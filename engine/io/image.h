@@ -22,8 +22,9 @@ std::string encode_png(const at::Tensor& rgb_3HW);
 /// Writes encode_png(rgb_3HW) through a temporary file. Throws Error naming the path.
 void write_png(const std::filesystem::path& path, const at::Tensor& rgb_3HW);
 
-/// Every frame as a file of its own: 00007.png, or 00007_frame0003.png where samples have several frames.
-void write_pictures(const std::filesystem::path& folder, const at::Tensor& frames_NF3HW);
+/// Every frame as a file of its own: 00007.png, or 00007_frame0003.png where samples have several frames. The
+/// first sample is number `first`.
+void write_pictures(const std::filesystem::path& folder, const at::Tensor& frames_NF3HW, int64_t first = 0);
 
 /// Decodes PNG bytes (any colour type and depth; alpha is dropped; of an animation the first picture) to
 /// [3,H,W] float32. The size in the header is checked against kMaxReadPixels, and every chunk's length and

@@ -225,6 +225,7 @@ class AlignJob final : public Job {
     AlignRun(o_, observer).run();
   }
   std::string output() const override { return o_.output; }
+  bool resumes() const override { return true; }
   Plan plan(PlanMode mode) const override { return plan_align(o_, mode); }
 
  private:

@@ -6,7 +6,6 @@
 #include "engine/core/error.h"
 #include "engine/io/checkpoint.h"
 #include "engine/weights/safetensors.h"
-#include "rewards/plugin.h"
 
 namespace thalweg {
 namespace {
@@ -21,17 +20,6 @@ double number_of(const Json& json, double absent) {
   return json.is_null() ? absent : json.get<double>();
 }
 
-// A reward's config is its own; every text in it that is the path of something is taken for an input.
-void collect_paths(const Json& config, const std::string& pointer, std::vector<InputFile>& inputs) {
-  if (config.is_structured()) {
-    for (const auto& [key, value] : config.items()) collect_paths(value, pointer + "/" + key, inputs);
-  } else if (config.is_string() && !config.get_ref<const std::string&>().empty()) {
-    std::error_code ec;
-    const fs::path path = config.get<std::string>();
-    if (fs::exists(path, ec)) inputs.push_back({pointer, path});
-  }
-}
-
 std::vector<InputFile> inputs_of(const AlignOptions& o) {
   std::vector<InputFile> inputs = {{"/model/path", o.model.path},
                                    {"/prompts/train", o.train_prompts},
@@ -39,11 +27,7 @@ std::vector<InputFile> inputs_of(const AlignOptions& o) {
                                    {"/prompts/eval", o.eval_prompts}};
   if (o.model.has_lora && !o.model.lora.path.empty())
     inputs.push_back({"/model/lora/path", o.model.lora.path});
-  for (const auto& reward : o.rewards) {
-    const auto plugin = find_plugin(reward.plugin, installed_plugin_dirs(), reward.isolation, reward.pointer);
-    inputs.push_back({reward.pointer + "/plugin", plugin.path});
-    collect_paths(reward.config, reward.pointer + "/config", inputs);
-  }
+  add_inputs(inputs, o.rewards);
   return inputs;
 }
 

@@ -87,7 +87,8 @@ int run(const JobArguments& arguments) {
     run_job(*job, observer_of(progress));
   } catch (const Stopped&) {
     write_result(*job, {{"status", "stopped"}});
-    progress.message("stopped; run the same command to go on");
+    progress.message(job->resumes() ? "stopped; run the same command to go on"
+                                    : "stopped; the same command begins anew");
     return kStopped;
   } catch (const Error& e) {
     try {

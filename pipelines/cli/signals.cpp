@@ -17,7 +17,8 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may use 
 
 void on_signal(int number) {
   if (stop_flag.exchange(true)) std::_Exit(128 + number);  // as a kill: what is on the disk is whole
-  constexpr std::string_view kText = "\nstopping: a checkpoint is written first (once more: stop at once)\n";
+  constexpr std::string_view kText =
+      "\nstopping, as soon as what is done is kept (once more: stop at once)\n";
   const int interrupted = errno;
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kText.data(), kText.size());
   errno = interrupted;

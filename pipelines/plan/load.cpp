@@ -124,6 +124,7 @@ void plan_memory(const JobLoad& load, const ModelSize& size, double program_byte
   hold("old policy", load.old_policy ? trainable * kFloat : 0.0);
   hold("best checkpoint so far", load.best ? trainable * kFloat : 0.0);
   hold("encoded prompts", load.prompts * size.prompt_elements * compute);
+  hold("latents kept", load.kept_latents * size.latent_elements * kFloat);
   hold("samples of a rollout", load.stored_samples * (load.stored_latents * size.latent_elements * kFloat +
                                                       size.prompt_elements * compute));
   hold("pictures kept", load.kept_pictures * size.frame_elements * kFloat);

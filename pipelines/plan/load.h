@@ -27,6 +27,7 @@ struct JobLoad {
   double prompts = 0.0;         // held at the same time
   double encoded = 0.0;         // in all
   double kept_pictures = 0.0;   // as frames
+  double kept_latents = 0.0;    // of samples, to be saved in the end
   double stored_samples = 0.0;  // of one rollout, with their conditioning
   double stored_latents = 0.0;  // for each of them
   // Training; iterations 0: none.

@@ -26,17 +26,4 @@ at::Tensor read_noise(const std::string& path, const LatentShape& shape, int64_t
   return noise.to(dtype).contiguous();
 }
 
-TensorMap particle_weights_of(const std::vector<MicroBatch>& batches) {
-  std::vector<at::Tensor> log_weights, ancestors;
-  for (const auto& batch : batches) {
-    const auto& record = batch.trajectory.particles;
-    if (!record || record->particles == 1 ||
-        record->log_weights_B.size(0) != batch.trajectory.x0_BCFHW.size(0))
-      return {};
-    log_weights.push_back(record->log_weights_B);
-    ancestors.push_back(record->ancestors_B);
-  }
-  return {{"log_weights", at::cat(log_weights)}, {"ancestors", at::cat(ancestors)}};
-}
-
 }  // namespace thalweg

@@ -47,6 +47,8 @@ Conditioning conditioning_of(const RolloutInput& in, const std::vector<SampleRow
 
 MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   MicroBatch batch;
+  batch.begin = begin;
+  batch.end = end;
   batch.rows = particle_rows(in, begin, end);
   const auto device = in.model.device();
   batch.conditioning = conditioning_of(in, batch.rows);
@@ -124,6 +126,7 @@ std::vector<MicroBatch> rollout(const RolloutInput& in) {
     c10::NoGradGuard no_grad;
     const auto [begin, end] = parts[static_cast<size_t>(i)];
     batches[static_cast<size_t>(i)] = run_micro_batch(in, begin, end);
+    in.finished(batches[static_cast<size_t>(i)]);
     std::lock_guard lock(mutex);
     done += end - begin;
     in.progress(done);

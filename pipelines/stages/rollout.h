@@ -20,7 +20,8 @@ struct SampleRow {
 };
 
 struct MicroBatch {
-  std::vector<SampleRow> rows;
+  int64_t begin = 0, end = 0;   // of the input's rows
+  std::vector<SampleRow> rows;  // of the samples that came back
   Conditioning conditioning;
   Trajectory trajectory;
   at::Tensor frames_BF3HW;   // undefined unless kept
@@ -48,6 +49,8 @@ struct RolloutInput {
   int64_t keep_frames = 0;         // of the first rows; others are dropped once scored
   Workers& workers;
   PhaseClock& clock;
+  /// Told of each micro-batch by the worker that drew it; it may take from it what rollout() need not return.
+  std::function<void(MicroBatch&)> finished = [](MicroBatch&) {};
   std::function<void(int64_t done)> progress = [](int64_t) {};  // rows done so far; called under a lock
   std::function<bool()> stop_requested = [] { return false; };  // asked before each micro-batch
 };

@@ -9,11 +9,19 @@
 
 namespace thalweg {
 
+void SteeringCost::add(const SteeringCost& other) {
+  network_evaluations += other.network_evaluations;
+  network_gradients += other.network_gradients;
+  reward_calls += other.reward_calls;
+  reward_gradients += other.reward_gradients;
+  add_failures(failures, other.failures);
+}
+
 Json SteeringCost::counts() const {
-  return {{"network_evaluations", network_evaluations.load()},
-          {"network_gradients", network_gradients.load()},
-          {"reward_calls", reward_calls.load()},
-          {"reward_gradients", reward_gradients.load()}};
+  return {{"network_evaluations", network_evaluations},
+          {"network_gradients", network_gradients},
+          {"reward_calls", reward_calls},
+          {"reward_gradients", reward_gradients}};
 }
 
 std::optional<Event> steering_failures(const SteeringCost& cost) {
@@ -26,7 +34,7 @@ std::optional<Event> steering_failures(const SteeringCost& cost) {
                    " values were not scored and are masked" + failure_reasons(cost.failures),
                {{"phase", "steering"},
                 {"masked", masked},
-                {"samples", cost.reward_calls.load()},
+                {"samples", cost.reward_calls},
                 {"failures", failures_json(cost.failures)}}};
 }
 

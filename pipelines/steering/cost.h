@@ -2,8 +2,6 @@
 // classifier-free guidance).
 #pragma once
 
-#include <atomic>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -15,12 +13,13 @@
 
 namespace thalweg {
 
+/// Of one micro-batch, which one thread draws, or the sum of several.
 struct SteeringCost {
-  std::atomic<int64_t> network_evaluations = 0, network_gradients = 0;
-  std::atomic<int64_t> reward_calls = 0, reward_gradients = 0;
-  std::mutex mutex;  // of what follows
-  std::vector<RewardFailure> failures;
+  int64_t network_evaluations = 0, network_gradients = 0;
+  int64_t reward_calls = 0, reward_gradients = 0;
+  std::vector<RewardFailure> failures = {};
 
+  void add(const SteeringCost& other);
   /// {"network_evaluations", "network_gradients", "reward_calls", "reward_gradients"}.
   Json counts() const;
 };

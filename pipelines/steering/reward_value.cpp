@@ -50,10 +50,7 @@ RewardValue reward_value(const RewardValueInput& in) {
         return in.rewards.value(input, failures);
       }));
     }
-    if (!failures.empty()) {
-      const std::lock_guard lock(in.cost.mutex);
-      add_failures(in.cost.failures, failures);
-    }
+    add_failures(in.cost.failures, failures);
     return values.size() == 1 ? values[0] : at::cat(values);
   };
 }

@@ -10,11 +10,10 @@ namespace thalweg {
 namespace {
 
 // Mean over the last axis of a quantity of all micro-batches; null where no micro-batch has it.
-Json mean_over_groups(const std::vector<MicroBatch>& batches, at::Tensor ParticleRecord::*member) {
+Json mean_over_groups(const std::vector<ParticleRecord>& records, at::Tensor ParticleRecord::*member) {
   std::vector<at::Tensor> parts;
-  for (const auto& batch : batches)
-    if (batch.trajectory.particles && ((*batch.trajectory.particles).*member).defined())
-      parts.push_back((*batch.trajectory.particles).*member);
+  for (const auto& record : records)
+    if ((record.*member).defined()) parts.push_back(record.*member);
   if (parts.empty()) return nullptr;
   const auto mean = at::cat(parts, -1).to(at::kDouble).mean(-1);
   if (mean.dim() == 0) return mean.item<double>();
@@ -23,29 +22,27 @@ Json mean_over_groups(const std::vector<MicroBatch>& batches, at::Tensor Particl
   return list;
 }
 
-Json unique_ancestors(const std::vector<MicroBatch>& batches) {
+Json unique_ancestors(const std::vector<ParticleRecord>& records) {
   int64_t groups = 0, unique = 0;
-  for (const auto& batch : batches) {
-    const auto& record = batch.trajectory.particles;
-    if (!record || !record->ancestors_B.defined()) continue;
-    const auto ancestors = record->ancestors_B.contiguous();
+  for (const auto& record : records) {
+    if (!record.ancestors_B.defined()) continue;
+    const auto ancestors = record.ancestors_B.contiguous();
     const auto* first = ancestors.const_data_ptr<int64_t>();
-    for (int64_t g = 0; g < ancestors.numel(); g += record->particles, ++groups)
-      unique += static_cast<int64_t>(std::set<int64_t>(first + g, first + g + record->particles).size());
+    for (int64_t g = 0; g < ancestors.numel(); g += record.particles, ++groups)
+      unique += static_cast<int64_t>(std::set<int64_t>(first + g, first + g + record.particles).size());
   }
   return groups == 0 ? Json(nullptr) : Json(static_cast<double>(unique) / static_cast<double>(groups));
 }
 
 // Mean over groups of sum w r / sum w over the particles that were scored.
-Json weighted_reward(const std::vector<MicroBatch>& batches) {
+Json weighted_reward(const std::vector<ParticleRecord>& records) {
   double sum = 0.0;
   int64_t groups = 0;
-  for (const auto& batch : batches) {
-    const auto& record = batch.trajectory.particles;
-    if (!record || !record->rewards_B.defined() || !record->log_weights_B.defined()) continue;
-    const auto reward_GN = record->rewards_B.view({-1, record->particles});
+  for (const auto& record : records) {
+    if (!record.rewards_B.defined() || !record.log_weights_B.defined()) continue;
+    const auto reward_GN = record.rewards_B.view({-1, record.particles});
     const auto known = reward_GN.isfinite();
-    const auto log_weights = at::where(known, record->log_weights_B.view_as(reward_GN), -INFINITY);
+    const auto log_weights = at::where(known, record.log_weights_B.view_as(reward_GN), -INFINITY);
     const auto mean_G = (at::softmax(log_weights, 1) * at::where(known, reward_GN, 0.0)).sum(1);
     const auto scored_G = mean_G.isfinite();  // NaN: nothing in the group has a weight
     sum += at::where(scored_G, mean_G, 0.0).sum().item<double>();
@@ -56,7 +53,7 @@ Json weighted_reward(const std::vector<MicroBatch>& batches) {
 
 }  // namespace
 
-Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, const SteeringCost& cost) {
+Json steering_summary(const std::vector<ParticleRecord>& records, int64_t samples, const SteeringCost& cost) {
   Json summary = {{"samples", samples}};
   summary.update(cost.counts());
   for (const char* count : {"network_evaluations", "reward_calls"})
@@ -65,12 +62,12 @@ Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, c
   const auto add = [&](const char* key, Json value) {
     if (!value.is_null()) summary[key] = std::move(value);
   };
-  add("ess", mean_over_groups(batches, &ParticleRecord::ess_TG));
-  add("survivors", mean_over_groups(batches, &ParticleRecord::survivors_TG));
-  add("unscored", mean_over_groups(batches, &ParticleRecord::unscored_TG));
-  add("unique_ancestors", unique_ancestors(batches));
-  add("weighted_reward", weighted_reward(batches));
-  add("log_evidence", mean_over_groups(batches, &ParticleRecord::log_evidence_G));
+  add("ess", mean_over_groups(records, &ParticleRecord::ess_TG));
+  add("survivors", mean_over_groups(records, &ParticleRecord::survivors_TG));
+  add("unscored", mean_over_groups(records, &ParticleRecord::unscored_TG));
+  add("unique_ancestors", unique_ancestors(records));
+  add("weighted_reward", weighted_reward(records));
+  add("log_evidence", mean_over_groups(records, &ParticleRecord::log_evidence_G));
   return summary;
 }
 

@@ -1,7 +1,6 @@
 // What a steered run cost and what became of its particles, for result.json.
 #pragma once
 
-#include "pipelines/stages/rollout.h"
 #include "pipelines/steering/cost.h"
 
 namespace thalweg {
@@ -12,7 +11,8 @@ namespace thalweg {
 /// "unique_ancestors" (how many of the first particles have offspring in the end), "weighted_reward" (of all
 /// particles by their weights: an estimate of the tilted law's mean) and "log_evidence" (of log E e^{lambda
 /// r}).
-Json steering_summary(const std::vector<MicroBatch>& batches, int64_t samples, const SteeringCost& cost);
+/// `records`: of the micro-batches, in order; none for methods without particles or candidates.
+Json steering_summary(const std::vector<ParticleRecord>& records, int64_t samples, const SteeringCost& cost);
 
 /// The summary in a line, for people.
 std::string steering_line(const Json& summary);

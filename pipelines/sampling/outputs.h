@@ -1,0 +1,22 @@
+// The files of a `sample` job.
+#pragma once
+
+#include "pipelines/observer.h"
+#include "pipelines/sampling/drawn.h"
+#include "pipelines/sampling/options.h"
+#include "pipelines/stages/rollout.h"
+
+namespace thalweg {
+
+inline constexpr int64_t kGridPictures = 64;  // of grid.png: the first
+
+/// What is kept of a micro-batch, the first of whose samples is number `first` of the job. Writes its
+/// pictures.
+Drawn keep(const SampleOptions& options, MicroBatch& batch, int64_t first);
+
+/// latents.safetensors, frames.safetensors and grid.png, where asked for. `image_rank`: latents without a
+/// frame axis.
+void write_outputs(const SampleOptions& options, const std::vector<Drawn>& all, bool image_rank,
+                   const Observer& observer);
+
+}  // namespace thalweg

@@ -1,0 +1,107 @@
+#include "pipelines/sampling/store.h"
+
+#include <chrono>
+#include <stdexcept>
+#include <utility>
+
+#include "engine/core/error.h"
+#include "engine/core/file.h"
+#include "engine/io/checkpoint.h"
+#include "engine/weights/safetensors.h"
+#include "pipelines/resume.h"
+
+namespace thalweg {
+namespace {
+
+constexpr const char* kTensorsFile = "samples.safetensors";
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::vector<Drawn> read_part(const std::filesystem::path& part) try {
+  const auto tensors = read_safetensors(part / kTensorsFile).tensors;
+  const auto states = read_state(part);
+  std::vector<Drawn> all;
+  for (const auto& state : states.at("drawn")) all.push_back(drawn_from(state, tensors));
+  return all;
+} catch (const Json::exception&) {
+  throw Error(part.string(), "was not written by this program; remove it");
+} catch (const std::out_of_range&) {
+  throw Error(part.string(), "was not written by this program; remove it");
+}
+
+}  // namespace
+
+DrawnStore::DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s)
+    : folder_(output / "parts"), ask_identity_(std::move(identity)), every_s_(every_s), saved_at_(now_s()) {
+  require_own_checkpoints(folder_, [this] { return identity_ = ask_identity_(); });
+}
+
+std::vector<Event> DrawnStore::load() {
+  std::vector<Event> events;
+  std::filesystem::path whole;
+  remove_abandoned(folder_);
+  for (const auto& part : list_checkpoints(folder_)) {
+    next_part_ = checkpoint_number(part) + 1;
+    if (const auto problem = verify_checkpoint(part); !problem.empty()) {
+      events.push_back(damaged_checkpoint(part, problem));
+      continue;
+    }
+    for (auto& drawn : read_part(part)) drawn_[drawn.first] = std::move(drawn);
+    whole = part;
+  }
+  if (!whole.empty())
+    if (auto event = other_processor(whole)) events.push_back(std::move(*event));
+  return events;
+}
+
+void DrawnStore::add(Drawn drawn) {
+  const std::lock_guard lock(mutex_);
+  pending_.push_back(drawn.first);
+  drawn_[drawn.first] = std::move(drawn);
+  if (now_s() - saved_at_ >= every_s_) save_pending();
+}
+
+void DrawnStore::save() {
+  const std::lock_guard lock(mutex_);
+  save_pending();
+}
+
+void DrawnStore::save_pending() {
+  if (pending_.empty()) return;
+  if (identity_.is_null()) identity_ = ask_identity_();
+  CheckpointWriter writer(folder_, next_part_);
+  TensorMap tensors;
+  Json states = Json::array();
+  for (const auto first : pending_) {
+    const auto& drawn = drawn_.at(first);
+    tensors.merge(tensors_of(drawn));
+    states.push_back(state_of(drawn));
+  }
+  write_safetensors(writer.path(kTensorsFile), tensors);
+  writer.commit({{"drawn", std::move(states)}}, identity_);
+  ++next_part_;
+  pending_.clear();
+  saved_at_ = now_s();
+}
+
+bool DrawnStore::has(int64_t first) const {
+  const std::lock_guard lock(mutex_);
+  return drawn_.contains(first);
+}
+
+std::vector<Drawn> DrawnStore::sorted() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Drawn> all;
+  for (const auto& [first, drawn] : drawn_) all.push_back(drawn);
+  return all;
+}
+
+void DrawnStore::clear() {
+  std::error_code ec;
+  std::filesystem::remove_all(folder_, ec);
+  if (ec) throw_io_error(folder_, "cannot be removed", ec.value());
+}
+
+}  // namespace thalweg

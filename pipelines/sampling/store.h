@@ -1,0 +1,52 @@
+// What a `sample` job has drawn: kept in memory, and from time to time on disk, so that a run that is stopped
+// or killed goes on. OUTPUT/parts/checkpoint-N hold a few micro-batches each, and are gone when the job is
+// done.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "pipelines/sampling/drawn.h"
+#include "pipelines/stages/event.h"
+
+namespace thalweg {
+
+class DrawnStore {
+ public:
+  /// `identity` (run_identity()) is asked for when something was found or is to be written. Throws Error for
+  /// parts of another run.
+  DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s);
+
+  /// Takes in the parts of an earlier run. Damaged ones are set aside, with an event each: their samples are
+  /// drawn again.
+  std::vector<Event> load();
+
+  /// From any thread; saves when it is time.
+  void add(Drawn drawn);
+  /// Whatever is not on disk yet.
+  void save();
+
+  /// Whether the micro-batch that begins with this sample is there.
+  bool has(int64_t first) const;
+  /// In the order of the job.
+  std::vector<Drawn> sorted() const;
+  /// Removes the parts from the disk.
+  void clear();
+
+ private:
+  void save_pending();
+
+  std::filesystem::path folder_;
+  std::function<Json()> ask_identity_;
+  Json identity_;
+  double every_s_, saved_at_;
+  int64_t next_part_ = 0;
+  mutable std::mutex mutex_;  // of what follows
+  std::map<int64_t, Drawn> drawn_;
+  std::vector<int64_t> pending_;  // keys that are not on disk
+};
+
+}  // namespace thalweg
