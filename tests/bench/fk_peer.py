@@ -74,7 +74,7 @@ def main():
     wall, cpu = time.perf_counter(), time.process_time()
     rewards = torch.cat([steer(pipe, job, *part) for part in parts])
     print(json.dumps({"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu,
-                      "reward": float(rewards.mean()), "samples": len(prompts),
+                      "rewards": rewards.tolist(), "samples": len(prompts),
                       "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 

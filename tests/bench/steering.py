@@ -1,97 +1,36 @@
 """Steering the embedded model with the scene reward at equal compute: every method against the base model and best-of-N,
-mean and paired interval over held-out prompts, with a plot.
+mean and paired interval over held-out prompts, with a plot; and what clean estimates say about the end.
 
-    python tests/bench/steering.py [--prompts 256] [--folder runs/steering] [--only scene|redness] [--write]
+    python tests/bench/steering.py [--prompts 256] [--folder runs/steering] [--only scene|redness|correlations] [--write]
 
-Each cell of the table is one `sample` job with the same prompts and seed; a cell whose result is there is not run again, so a
-stopped run goes on. --write fills docs/results/steering.md and docs/images/steering.svg. About an hour on two cores."""
+Each cell of a table is one `sample` job with the same prompts and seed. A cell whose result is there is not run again, so a
+stopped run goes on, unless the program, a plugin of the job, the model or the prompts have changed since. --write fills
+docs/results/steering.md and docs/images/steering.svg. About 25 minutes on two cores."""
 
 import argparse
+import functools
+import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 
 import numpy as np
 
+from steering_plot import plot
+from steering_rows import (MEMORYLESS, MULTIPLES, ODE, STEPS, base_rows, best_of_rows, cheap_rows,
+                           gradient_rows, scene_rows, settings)
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg"))
-STEPS = 28
-MULTIPLES = (2, 4, 8, 16)
+PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg")).resolve()
 SCENE = {"name": "scene", "strength": 20.0, "rewards": [{"plugin": "scene", "dimensions": {"soft": 1.0}}],
          "shown": ["scene/strict", "scene/soft"]}
 REDNESS = {"name": "redness", "strength": 100.0, "rewards": [{"plugin": "color"}, {"plugin": "scene", "weight": 0}],
            "shown": ["color/redness", "scene/strict"]}
-ODE = {"name": "flow_ode"}
-SDE = {"name": "flow_sde", "noise_level": 0.7}
-MEMORYLESS = {"name": "memoryless"}
-
-
-def base_rows():
-    """(name, steps, sampler): what is there without steering, at 1 and at more evaluations."""
-    rows = [("flow_ode", STEPS, ODE), ("flow_sde", STEPS, SDE), ("memoryless", STEPS, MEMORYLESS)]
-    rows += [(f"flow_ode, {STEPS * n} steps", STEPS * n, ODE) for n in (2, 4)]
-    return rows + [("flow_ode, guidance 1.5", STEPS, {**ODE, "guidance_scale": 1.5})]
-
-
-def steered_rows(strength):
-    """(name, sampler, steering of multiple n, multiples): about n times the network evaluations of one sample."""
-
-    def fk(n, **keys):
-        return {"name": "fk", "particles": n, "lambda": strength, "interval": 4, **keys}
-
-    def doob(n, **keys):
-        return {"name": "doob", "candidates": n, "temperature": 0.3, "window": {"begin": 2, "size": 0}, **keys}
-
-    return [
-        ("best_of_n, flow_ode", ODE, lambda n: {"name": "best_of_n", "particles": n}, MULTIPLES),
-        ("best_of_n", MEMORYLESS, lambda n: {"name": "best_of_n", "particles": n}, MULTIPLES),
-        ("fk", MEMORYLESS, lambda n: fk(n), MULTIPLES),
-        ("fk from step 12", MEMORYLESS, lambda n: fk(n, window={"begin": 12, "size": 0}), MULTIPLES),
-        ("fk from step 12, returned best", MEMORYLESS,
-         lambda n: fk(n, window={"begin": 12, "size": 0}, returned="best"), MULTIPLES),
-        ("fk max", MEMORYLESS, lambda n: fk(n, potential="max"), (4,)),
-        ("fk, flow_sde", SDE, lambda n: fk(n), (4,)),
-        ("svdd", MEMORYLESS, lambda n: {"name": "svdd", "candidates": n, "temperature": 1 / strength}, MULTIPLES),
-        ("doob pick, recompute", MEMORYLESS, lambda n: doob(n, form="pick", lookahead="recompute"), MULTIPLES),
-        ("doob drift, recompute", MEMORYLESS, lambda n: doob(n, form="drift", lookahead="recompute"), (4,)),
-        ("doob pick, rollout of 2", MEMORYLESS,
-         lambda n: doob(n, form="pick", lookahead="rollout", rollout_steps=2), (4,)),
-    ]
-
-
-def cheap_rows(strength):
-    """Many rewards of one look ahead: no more evaluations of the network, n rewards a step."""
-
-    def doob(n, **keys):
-        return {"name": "doob", "candidates": n, "lookahead": "shared", "temperature": 0.3,
-                "window": {"begin": 2, "size": 0}, **keys}
-
-    return [
-        ("doob pick, shared", MEMORYLESS, lambda n: doob(n, form="pick"), (4, 16)),
-        ("doob drift, shared", MEMORYLESS, lambda n: doob(n, form="drift", gamma=0.5), (4,)),
-        ("doob vjp, shared", MEMORYLESS, lambda n: doob(n, form="vjp", gamma=0.5), (4,)),
-        ("spsa", MEMORYLESS, lambda n: {"name": "spsa", "probes": n // 2, "lambda": strength / 10, "radius": 0.1,
-                                        "max_sigma": 0.8}, (4,)),
-    ]
-
-
-def gradient_rows(strength):
-    """For a reward with a gradient; a network evaluation with its gradient, the decoder's included, costs about ten."""
-
-    def fk(strength):
-        return lambda n: {"name": "fk", "particles": n, "lambda": strength, "interval": 4}
-
-    return [
-        ("best_of_n", MEMORYLESS, lambda n: {"name": "best_of_n", "particles": n}, (4, 8)),
-        ("fk", MEMORYLESS, fk(strength), (4, 8)),
-        ("fk, lambda 1000", MEMORYLESS, fk(1000.0), (4,)),
-        ("svdd", MEMORYLESS, lambda n: {"name": "svdd", "candidates": n, "temperature": 1 / strength}, (4,)),
-        ("svdd, temperature 0.001", MEMORYLESS, lambda n: {"name": "svdd", "candidates": n, "temperature": 0.001}, (4,)),
-        ("doob pick, recompute", MEMORYLESS, lambda n: {"name": "doob", "candidates": n, "temperature": 0.1}, (4,)),
-        ("das", MEMORYLESS, lambda n: {"name": "das", "particles": n, "lambda": strength}, (4,)),
-        ("guided_smc", MEMORYLESS, lambda n: {"name": "guided_smc", "particles": n, "lambda": strength}, (4,)),
-    ]
+SETTINGS = {"scene settings": lambda: settings(scene_rows(SCENE["strength"]) + cheap_rows(SCENE["strength"])),
+            "redness settings": lambda: settings(gradient_rows(REDNESS["strength"]))}
+ESTIMATED_AT = (0, 4, 8, 12, 14, 20)
 
 
 def job(arguments, rewards, steps, sampler, steering, output):
@@ -104,33 +43,66 @@ def job(arguments, rewards, steps, sampler, steering, output):
         "parallel": {"micro_batch": 64, "workers": arguments.workers}, "seed": 7, "output": str(output)}
 
 
-def run(arguments, reward, name, steps, sampler, steering):
-    """Scores by sample and what they cost; runs the job unless its result is there."""
-    folder = arguments.folder / reward["name"] / "".join(c if c.isalnum() else "_" for c in name)
-    wanted = job(arguments, reward["rewards"], steps, sampler, steering, folder)
-    kept = folder / "bench_job.json"
-    if not (kept.exists() and json.loads(kept.read_text()) == wanted and (folder / "result.json").exists()):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "bench_next.json").write_text(json.dumps(wanted))
-        print(name, flush=True)
-        subprocess.run([PROGRAM, "run", folder / "bench_next.json"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-        kept.write_text(json.dumps(wanted))
-    result = json.loads((folder / "result.json").read_text())
+@functools.lru_cache(None)
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def inputs_of(wanted):
+    """{what: sha256} of the files on which a cell's numbers depend beside its job."""
+    folders = (PROGRAM.parent / "plugins", PROGRAM.parent.parent / "lib/thalweg/plugins")
+    plugins = [next(path for folder in folders if (path := folder / f"{reward['plugin']}.so").exists())
+               for reward in wanted["rewards"]]
+    model = sorted(path for path in (ROOT / wanted["model"]["path"]).rglob("*") if path.is_file())
+    files = [PROGRAM, *plugins, ROOT / wanted["prompts"]["path"], *model]
+    return {str(path.relative_to(ROOT) if ROOT in path.parents else path.name): sha256(path) for path in files}
+
+
+def finished(wanted, folder):
+    """Runs the job unless its result is there, of the same job, program and inputs."""
+    key = {"job": wanted, "inputs": inputs_of(wanted)}
+    kept = folder / "bench_key.json"
+    if not (kept.exists() and json.loads(kept.read_text()) == key and (folder / "result.json").exists()):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "bench_job.json").write_text(json.dumps(wanted))
+        print(folder.name, flush=True)
+        subprocess.run([PROGRAM, "run", folder / "bench_job.json"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        kept.write_text(json.dumps(key))
     rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    return json.loads((folder / "result.json").read_text()), rows
+
+
+def folder_of(arguments, *names):
+    return arguments.folder.resolve().joinpath(*("".join(c if c.isalnum() else "_" for c in name) for name in names))
+
+
+def run(arguments, reward, name, steps, sampler, steering):
+    """Scores by sample and what they cost."""
+    folder = folder_of(arguments, reward["name"], name)
+    result, rows = finished(job(arguments, reward["rewards"], steps, sampler, steering, folder), folder)
     cost = result.get("steering", {})
     samples = len(rows)
     guided = 2 if sampler.get("guidance_scale", 1.0) != 1.0 else 1
     cpu = sum(time["cpu_s"] for time in result["time_phases"].values())
-    return {"name": name, "reward_calls": cost.get("reward_calls_per_sample", 0) , "cpu_ms": 1e3 * cpu / samples,
-            "evaluations": cost.get("network_evaluations_per_sample", steps * guided),
-            "gradients": cost.get("network_gradients", 0) / samples, "ancestors": cost.get("unique_ancestors"),
+    return {"name": name, "sampler": sampler, "reward_calls": cost.get("reward_calls_per_sample", 0),
+            "cpu_ms": 1e3 * cpu / samples, "evaluations": cost.get("network_evaluations_per_sample", steps * guided),
+            "gradients": cost.get("network_gradients", 0) / samples,
             "scores": {k: np.array([np.nan if row[k] is None else row[k] for row in rows]) for k in reward["shown"]}}
 
 
 def cells_of(arguments, reward, rows):
-    return {(name, n): run(arguments, reward, f"{name}, {n}x", STEPS, sampler, [steering(n)])
-            for m in MULTIPLES for name, sampler, steering, multiples in rows for n in multiples if n == m}
+    return {(name, n): run(arguments, reward, f"{name}, {n}x" if n > 1 else name, STEPS, sampler, [steering(n)])
+            for m in (1, *MULTIPLES) for name, sampler, steering, multiples in rows for n in multiples if n == m}
+
+
+def equal_compute(arguments, reward, cell):
+    """best_of_n with the sampler of `cell` and as many samples as its evaluations pay for; of 1, the sampler alone."""
+    sampler, n = cell["sampler"], max(1, round(cell["evaluations"] / STEPS))
+    if n == 1:
+        return run(arguments, reward, sampler["name"], STEPS, sampler, [])
+    name, _, steering, _ = best_of_rows((sampler,), (n,))[0]
+    return run(arguments, reward, f"{name}, {n}x", STEPS, sampler, [steering(n)])
 
 
 def interval(difference):
@@ -138,88 +110,92 @@ def interval(difference):
     return 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))
 
 
-def table(reward, cells, base, against="base"):
+def table(reward, cells, against):
+    """`against(cell)` is what a cell is compared with; a cell is not compared with itself."""
+    shown = reward["shown"]
     lines = ["| method | network evaluations | with gradient | reward calls | CPU ms | " +
-             " | ".join(f"`{k}`" for k in reward["shown"]) + f" | `{reward['shown'][0]}` against {against} |",
-             "|---|" + "---|" * (5 + len(reward["shown"]))]
+             " | ".join(f"`{k}`" for k in shown) + f" | `{shown[0]}` against | difference |",
+             "|---|" + "---|" * (6 + len(shown))]
     for cell in cells:
-        difference = cell["scores"][reward["shown"][0]] - base["scores"][reward["shown"][0]]
-        means = " | ".join(f"{np.nanmean(cell['scores'][k]):.3f}" for k in reward["shown"])
+        other = against(cell)
+        compared = "| | |"
+        if other["name"] != cell["name"]:
+            difference = cell["scores"][shown[0]] - other["scores"][shown[0]]
+            compared = f"| {other['name']} | {difference.mean():+.3f} ± {interval(difference):.3f} |"
+        means = " | ".join(f"{np.nanmean(cell['scores'][k]):.3f}" for k in shown)
         lines.append(f"| {cell['name']} | {cell['evaluations']:.0f} | {cell['gradients']:.0f} | {cell['reward_calls']:.0f} | "
-                     f"{cell['cpu_ms']:.0f} | {means} | {difference.mean():+.3f} ± {interval(difference):.3f} |")
+                     f"{cell['cpu_ms']:.0f} | {means} {compared}")
     return "\n".join(lines)
 
 
-COLORS = ["#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0"]
-
-
-def plot(curves, base, key, path):
-    """`curves`: {name: [(evaluations, mean)]}; a small SVG of its own, evaluations on a logarithmic axis."""
-    width, height, left, bottom, right = 820, 420, 60, 50, 250
-    xs = [x for points in curves.values() for x, _ in points] + [base[0]]
-    ys = [y for points in curves.values() for _, y in points] + [base[1]]
-    low, high = min(ys), max(ys)
-    low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
-    x0, x1 = np.log2(min(xs)), np.log2(max(xs))
-
-    def at(x, y):
-        return (left + (np.log2(x) - x0) / (x1 - x0) * (width - left - right),
-                height - bottom - (y - low) / (high - low) * (height - bottom - 20))
-
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
-           f'<rect width="{width}" height="{height}" fill="white"/>']
-    for x in sorted({STEPS * m for m in (1, *MULTIPLES)}):
-        px, _ = at(x, low)
-        out.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="20" y2="{height - bottom}" stroke="#e3e3e3"/>'
-                   f'<text x="{px:.1f}" y="{height - bottom + 18}" text-anchor="middle">{x}</text>')
-    for y in np.linspace(low, high, 6):
-        _, py = at(xs[0], y)
-        out.append(f'<line x1="{left}" x2="{width - right}" y1="{py:.1f}" y2="{py:.1f}" stroke="#e3e3e3"/>'
-                   f'<text x="{left - 8}" y="{py + 4:.1f}" text-anchor="end">{y:.2f}</text>')
-    for color, (name, points) in zip(COLORS, curves.items()):
-        path_points = " ".join(f"{px:.1f},{py:.1f}" for px, py in (at(*p) for p in [base] + sorted(points)))
-        out.append(f'<polyline points="{path_points}" fill="none" stroke="{color}" stroke-width="2"/>')
-        out += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{color}"/>' for px, py in (at(*p) for p in points)]
-    for i, (color, name) in enumerate(zip(COLORS, curves)):
-        y = 40 + 22 * i
-        out.append(f'<line x1="{width - right + 20}" x2="{width - right + 44}" y1="{y - 4}" y2="{y - 4}" stroke="{color}" '
-                   f'stroke-width="3"/><text x="{width - right + 52}" y="{y}">{name}</text>')
-    out.append(f'<text x="{(left + width - right) / 2}" y="{height - 10}" text-anchor="middle">network evaluations a sample</text>'
-               f'<text x="16" y="{height / 2}" transform="rotate(-90 16 {height / 2})" text-anchor="middle">{key}, mean</text></svg>')
-    path.write_text("\n".join(out) + "\n")
+def table_at_equal_compute(arguments, reward, cells):
+    """With the rows of best_of_n that `cells` are compared with and that are not among them."""
+    others = {cell["name"]: equal_compute(arguments, reward, cell) for cell in cells}
+    missing = {other["name"]: other for other in others.values() if other["name"] not in others}
+    return table(reward, [*cells, *missing.values()], lambda cell: others.get(cell["name"], cell))
 
 
 def scene_tables(arguments):
-    bases = [run(arguments, SCENE, name, steps, sampler, []) for name, steps, sampler in base_rows()]
-    steered = cells_of(arguments, SCENE, steered_rows(SCENE["strength"]))
+    bases = {name: run(arguments, SCENE, name, steps, sampler, []) for name, steps, sampler in base_rows()}
+    steered = cells_of(arguments, SCENE, scene_rows(SCENE["strength"]))
     cheap = cells_of(arguments, SCENE, cheap_rows(SCENE["strength"]))
-    tables = {"without": table(SCENE, bases, bases[0]), "cheap": table(SCENE, cheap.values(), bases[0])}
+    tables = {"without": table(SCENE, bases.values(), lambda cell: bases["flow_ode"]),
+              "cheap": table_at_equal_compute(arguments, SCENE, [bases["memoryless"], *cheap.values()])}
     for n in MULTIPLES:
-        rows = [cell for (_, m), cell in steered.items() if m == n]
-        tables[f"{n}x"] = table(SCENE, rows, steered["best_of_n", n], "best_of_n")
+        tables[f"{n}x"] = table_at_equal_compute(arguments, SCENE, [cell for (_, m), cell in steered.items() if m == n])
     if arguments.write:
         curves = {}
         for (name, _), cell in steered.items():
             if sum(other == name for other, _ in steered) > 1:
                 curves.setdefault(name, []).append((cell["evaluations"], float(cell["scores"]["scene/strict"].mean())))
-        base_point = (STEPS, float(bases[0]["scores"]["scene/strict"].mean()))
+        base_point = (STEPS, float(bases["flow_ode"]["scores"]["scene/strict"].mean()))
         plot(curves, base_point, "scene/strict", ROOT / "docs/images/steering.svg")
     return tables
 
 
 def redness_tables(arguments):
-    base = run(arguments, REDNESS, "flow_ode", STEPS, ODE, [])
-    dps = [run(arguments, REDNESS, f"dps, lambda {k:g}", STEPS, MEMORYLESS, [{"name": "dps", "lambda": k, "max_sigma": 0.9}])
-           for k in (30.0, 100.0)]
-    steered = cells_of(arguments, REDNESS, gradient_rows(REDNESS["strength"]))
-    return {"redness": table(REDNESS, [base, *dps, *steered.values()], base)}
+    bases = [run(arguments, REDNESS, sampler["name"], STEPS, sampler, []) for sampler in (ODE, MEMORYLESS)]
+    cells = cells_of(arguments, REDNESS, gradient_rows(REDNESS["strength"]))
+    return {"redness": table_at_equal_compute(arguments, REDNESS, [*bases, *cells.values()])}
 
 
-PARTS = {"scene": scene_tables, "redness": redness_tables}
+def correlations(arguments):
+    """Of the score of the clean estimate at a step with the final one, among the samples of a prompt. The estimate is had
+    from the sampler with the same noise until that step and one step from there to the end; at step 0, of the ODE."""
+    prompts, each = min(32, arguments.prompts), 8
+
+    def scores(name, steps, sampler):
+        folder = folder_of(arguments, "correlations", name)
+        wanted = job(arguments, SCENE["rewards"], steps, sampler, [], folder)
+        wanted["prompts"] = {"path": "assets/prompts/scenes/select.txt", "limit": prompts}
+        _, rows = finished({**wanted, "images_per_prompt": each}, folder)
+        by_prompt = np.array([row["scene/soft"] for row in rows]).reshape(prompts, each)
+        return by_prompt.mean(), by_prompt - by_prompt.mean(1, keepdims=True)
+
+    def estimate(step):
+        if step == 0:
+            return scores("step 0", 1, ODE)
+        return scores(f"step {step}", STEPS, {**MEMORYLESS, "window": from_start(step), "tail_ratio": 0.01})
+
+    mean, final = scores("end", STEPS, MEMORYLESS)
+    columns = [("end", mean, 1.0)]
+    for step in reversed(ESTIMATED_AT):
+        mean, early = estimate(step)
+        columns.insert(0, (str(step), mean, (early * final).sum() / np.sqrt((early**2).sum() * (final**2).sum())))
+    return {"correlations": "\n".join([
+        "| clean estimate at step | " + " | ".join(step for step, _, _ in columns) + " |", "|---" * (1 + len(columns)) + "|",
+        "| its `scene/soft`, mean | " + " | ".join(f"{mean:.2f}" for _, mean, _ in columns) + " |",
+        "| correlation with the end | " + " | ".join(f"{value:.2f}" for _, _, value in columns) + " |"])}
 
 
-def write(tables):
-    path = ROOT / "docs/results/steering.md"
+def from_start(size):
+    return {"begin": 0, "size": size}
+
+
+PARTS = {"scene": scene_tables, "redness": redness_tables, "correlations": correlations}
+
+
+def write(tables, path):
     text = path.read_text()
     for name, content in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
@@ -233,16 +209,18 @@ def main():
     parser.add_argument("--prompts", type=int, default=256)
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/steering"))
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--only", choices=PARTS, help="one reward alone")
+    parser.add_argument("--only", choices=PARTS, help="one part alone")
     parser.add_argument("--write", action="store_true", help="fill docs/results/steering.md")
     arguments = parser.parse_args()
-    tables = {}
+    if not PROGRAM.exists():
+        parser.error(f"no program {PROGRAM}: build it, or set THALWEG_PROGRAM")
+    tables = {name: content() for name, content in SETTINGS.items()}
     for name in [arguments.only] if arguments.only else PARTS:
         tables.update(PARTS[name](arguments))
     for name, content in tables.items():
         print(f"\n## {name}\n{content}")
     if arguments.write:
-        write(tables)
+        write(tables, ROOT / "docs/results/steering.md")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What steering costs beside the network and the rewards, and FK with 8 particles beside Python, in one run.
 
-    python tests/bench/steering_speed.py [--prompts 32] [--write docs/results/steering.md]
+    python tests/bench/steering_speed.py [--prompts 16] [--peer-prompts 96] [--write]
 
 CPU seconds of one thread each, on the embedded model: the scene reward, color for methods that want its gradient, the mean of
 the latents for those that want a process reward."""
@@ -16,10 +16,9 @@ import tempfile
 import numpy as np
 from safetensors.numpy import save_file
 
-from steering import MEMORYLESS, ODE, ROOT, SDE, write
+from steering import PROGRAM, ROOT, interval, write
+from steering_rows import MEMORYLESS, ODE, SDE, STEPS
 
-PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg"))
-STEPS = 28
 SCENE = {"plugin": "scene", "dimensions": {"soft": 0.5, "strict": 0.5}}
 COLOR = {"plugin": "color"}
 LATENTS = {"plugin": "analytic", "id": "org.thalweg.analytic.latents", "config": {"kind": "linear"}}
@@ -42,11 +41,11 @@ METHODS = [
 ]
 
 
-def job(arguments, sampler, reward, steering, output, **keys):
+def job(prompts, sampler, reward, steering, output, **keys):
     return {
         "version": 1, "job": "sample",
         "model": {"path": "assets/models/tiny-sd3", "dtype": "bfloat16", "vae_dtype": "bfloat16", "max_sequence_length": 1},
-        "prompts": {"path": "assets/prompts/scenes/select.txt", "limit": arguments.prompts},
+        "prompts": {"path": "assets/prompts/scenes/select.txt", "limit": prompts},
         "sampler": {**sampler, "steps": STEPS, "height": 64, "width": 64}, "steering": [steering] if steering else [],
         "rewards": [reward], "save_images": False,
         "parallel": {"micro_batch": 64, "workers": 1}, "seed": 1, "output": str(output), **keys}
@@ -66,10 +65,10 @@ def overheads(arguments, folder):
              "overhead |", "|---|---|---|---|---|---|---|---|---|"]
     noise = {}
     for sampler in (ODE, MEMORYLESS):  # as best_of_n draws it, with nothing to steer: the rest is the sampler's own
-        one = run(job(arguments, sampler, SCENE, {"name": "best_of_n", "particles": 1}, folder / "one"), folder)
+        one = run(job(arguments.prompts, sampler, SCENE, {"name": "best_of_n", "particles": 1}, folder / "one"), folder)
         noise[sampler["name"]] = one["time_phases"]["rollout"]["cpu_s"]
     for name, sampler, reward, steering in METHODS:
-        result = run(job(arguments, sampler, reward, steering, folder / "run"), folder)
+        result = run(job(arguments.prompts, sampler, reward, steering, folder / "run"), folder)
         cpu = {phase: time["cpu_s"] for phase, time in result["time_phases"].items()}
         own = noise[sampler["name"]] * steering.get("particles", 1)
         share = (cpu["rollout"] - own) / sum(cpu.get(phase, 0.0) for phase in calls)
@@ -80,10 +79,10 @@ def overheads(arguments, folder):
 
 def beside_python(arguments, folder):
     steering = {"name": "fk", "particles": 8, "lambda": 20, "interval": 4}
-    count = arguments.prompts * steering["particles"]
-    noise = np.random.default_rng(0).standard_normal((count, 4, 16, 16)).astype(np.float32)
+    prompts = arguments.peer_prompts
+    noise = np.random.default_rng(0).standard_normal((prompts * steering["particles"], 4, 16, 16)).astype(np.float32)
     save_file({"latents": noise}, folder / "noise.safetensors")
-    wanted = job(arguments, SDE, SCENE, steering, folder / "fk", latents=str(folder / "noise.safetensors"))
+    wanted = job(prompts, SDE, SCENE, steering, folder / "fk", latents=str(folder / "noise.safetensors"))
     rounds = []
     for _ in range(arguments.rounds):
         result = run(wanted, folder)
@@ -93,19 +92,26 @@ def beside_python(arguments, folder):
                               folder / "noise.safetensors", "1"], check=True, capture_output=True, text=True, cwd=ROOT,
                              env={**os.environ, "OMP_NUM_THREADS": "1"})
         peer = json.loads(out.stdout.splitlines()[-1])
-        rounds.append((ours, peer["cpu_s"], result["rewards"]["reward"]["mean"], peer["reward"]))
-    ours, peer, mine, theirs = np.median(np.array(rounds), 0)
-    return "\n".join(["| | CPU s a sample | mean reward |", "|---|---|---|",
-                      f"| Thalweg | {ours / arguments.prompts:.3f} | {mine:.3f} |",
-                      f"| diffusers | {peer / arguments.prompts:.3f} | {theirs:.3f} |",
-                      f"| ratio | {peer / ours:.2f} | |"])
+        rounds.append((ours, peer["cpu_s"]))
+    ours, peer_s = np.median(np.array(rounds), 0)
+    # Both draw from fixed seeds: the rewards of all rounds are those of the last.
+    mine = [json.loads(line)["reward"] for line in (folder / "fk/scores.jsonl").read_text().splitlines()]
+
+    def mean(rewards):
+        return f"{np.mean(rewards):.3f} ± {interval(np.array(rewards)):.3f}"
+
+    return "\n".join(["| | CPU s a sample | mean reward, 95 % interval |", "|---|---|---|",
+                      f"| Thalweg | {ours / prompts:.3f} | {mean(mine)} |",
+                      f"| diffusers | {peer_s / prompts:.3f} | {mean(peer['rewards'])} |",
+                      f"| ratio | {peer_s / ours:.2f} | |"])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--prompts", type=int, default=16, help="of the overheads")
+    parser.add_argument("--peer-prompts", type=int, default=96, help="of the comparison with Python")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="fill docs/results/steering.md")
+    parser.add_argument("--write", action="store_true", help="fill docs/results/steering_cost.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -113,7 +119,7 @@ def main():
     for name, content in tables.items():
         print(f"\n## {name}\n{content}")
     if arguments.write:
-        write(tables)
+        write(tables, ROOT / "docs/results/steering_cost.md")
 
 
 if __name__ == "__main__":
