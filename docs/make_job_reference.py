@@ -59,7 +59,12 @@ NOTES = {
                    "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
                    "`scores.jsonl`, where there are rewards: a line a picture with the combined `reward` and every "
                    "dimension; null where not scored",
-                   "`events.jsonl` and `result.json`: means, how many were scored, `reward_failures`, time by phase"],
+                   "`events.jsonl` and `result.json`: means, how many were scored, `reward_failures`, time by phase",
+                   "`steering` in `result.json`, where there is steering: `network_evaluations` (2 a step under guidance), those of them "
+                   "with a gradient (`network_gradients`), `reward_calls`, `reward_gradients`; and of methods with particles or "
+                   "candidates, as means over groups, a number a step: `ess` (effective sample size), `survivors` (the share that had "
+                   "offspring: the acceptance), `unscored` (left out by the reward); of particles at the end: `unique_ancestors` (how many of "
+                   "the first have offspring), `log_evidence` (of log E e^{lambda r}), `weighted_reward` (the tilted law's mean reward)"],
     },
     "score": {
         "examples": [{

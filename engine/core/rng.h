@@ -26,6 +26,7 @@ enum class Purpose : uint32_t {
   candidates = 13,     // noise of the candidates that look ahead of a step
   resampling = 14,     // which particles live on, and which of them is returned
   probe = 15,          // directions along which a reward without gradients is probed
+  lookahead = 16,  // noise of rollouts from candidates; step = step of the sampler times steps, plus theirs
 };
 
 /// One Philox block: 128 random bits for a key and a counter.

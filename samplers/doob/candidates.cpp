@@ -15,13 +15,17 @@ namespace {
 // Rows of one call: small batches are looked ahead from together, large ones candidate by candidate.
 constexpr int64_t kRows = 32;
 
-at::Tensor candidate_noise(const DoobContext& context, const at::Tensor& mean, int64_t step, int64_t draws) {
-  const auto& in = context.input;
+// Of candidates [first, end) of each sample.
+std::vector<int64_t> candidate_slots(const DoobContext& context, int64_t first, int64_t end) {
   std::vector<int64_t> slots;
-  for (int64_t m = 0; m < draws; ++m)
-    for (const auto slot : in.slot_B) slots.push_back(slot * context.options.candidates + m);
-  return normal_noise(in.seed, Purpose::candidates, slots, static_cast<uint64_t>(step), mean.sizes().slice(1),
-                      mean.scalar_type(), mean.device())
+  for (int64_t m = first; m < end; ++m)
+    for (const auto slot : context.input.slot_B) slots.push_back(slot * context.options.candidates + m);
+  return slots;
+}
+
+at::Tensor candidate_noise(const DoobContext& context, const at::Tensor& mean, int64_t step, int64_t draws) {
+  return normal_noise(context.input.seed, Purpose::candidates, candidate_slots(context, 0, draws),
+                      static_cast<uint64_t>(step), mean.sizes().slice(1), mean.scalar_type(), mean.device())
       .unflatten(0, {draws, mean.size(0)});
 }
 
@@ -64,17 +68,20 @@ Candidates draw_candidates(DoobContext& context, const at::Tensor& x, const at::
   const auto there = after(context, step, x.device());
   const bool last = step.index + 1 == context.input.schedule.steps();
   const auto look = candidate_look(last ? "noisy_latents" : o.lookahead);
-  const auto noise_estimate_B = o.lookahead == "shared" && !last ? noise_estimate(x, v, step) : at::Tensor();
+  CandidateOrigin origin;
+  if (o.lookahead == "shared" && !last) origin.noise_BCFHW = noise_estimate(x, v, step);
   Candidates all;
   all.noise = candidate_noise(context, mean, step.index, draws);
   std::vector<at::Tensor> rewards;
   for (const double side : {1.0, -1.0})
     for (int64_t m = 0; m < draws && (side > 0.0 || o.antithetic); m += chunk) {
-      const auto z = all.noise.slice(0, m, std::min(m + chunk, draws));
+      const int64_t end = std::min(m + chunk, draws), mirrored = side > 0.0 ? 0 : draws;
+      const auto z = all.noise.slice(0, m, end);
+      origin.slots = candidate_slots(context, m + mirrored, end + mirrored);
       const auto candidates = at::add(mean.unsqueeze(0), z, side * step.kernel.std).flatten(0, 1);
       auto& conditioning = context.conditioning[z.size(0)];
       if (conditioning.prompts.empty()) conditioning = tiled(context.input.conditioning, z.size(0));
-      const auto seen = look(context, candidates, tiled(there, z.size(0)), conditioning, noise_estimate_B);
+      const auto seen = look(context, candidates, tiled(there, z.size(0)), conditioning, origin);
       rewards.push_back(seen.value_B.view({z.size(0), batch}));
       if (seen.v_BCFHW.defined()) all.v.push_back(seen.v_BCFHW);
       if (o.keep_best) keep_best(context.best, last ? candidates : seen.x0_BCFHW, rewards.back());

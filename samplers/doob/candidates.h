@@ -25,10 +25,16 @@ struct DoobContext {
   BestEstimate best = {};                             // of all candidates, with keep_best
 };
 
+/// What a look ahead may need of candidates beside where they stand.
+struct CandidateOrigin {
+  at::Tensor noise_BCFHW;      // the noise estimate of the state that they come from
+  std::vector<int64_t> slots;  // of each candidate [copies*B], for noise of its own
+};
+
 /// Scores copies of the batch x' [copies*B,...] (Tiled) at the step `there`; v and x0 are undefined where the
-/// look ahead has none. `noise_BCFHW` is the noise estimate of the state that the candidates come from.
+/// look ahead has none.
 using CandidateLook = Lookahead (*)(const DoobContext&, const at::Tensor& x, const Step& there,
-                                    const Conditioning&, const at::Tensor& noise_BCFHW);
+                                    const Conditioning&, const CandidateOrigin&);
 CandidateLook candidate_look(const std::string& lookahead);
 
 /// M candidates of each sample.

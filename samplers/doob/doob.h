@@ -24,8 +24,10 @@ struct DoobOptions {
 
 /// What a candidate x' at noise level t' is scored by:
 /// "shared"         r((x' - t' e) / (1 - t')) with the noise estimate e of x: no call of the velocity.
-/// Over-tilts. "recompute"      r(x0hat(x')): one call a candidate, which serves the next step as well.
-/// Under-tilts. "rollout"        r of the ODE's end from x' in `rollout_steps` steps of the schedule.
+///                  Over-tilts.
+/// "recompute"      r(x0hat(x')): one call a candidate, which serves the next step as well. Under-tilts.
+/// "rollout"        r of one sample of x_0, drawn from x' with the kernel in `rollout_steps` steps of the
+///                  schedule: exact as candidates grow many and those steps fine.
 /// "noisy_latents"  r(x', t'), a process reward: exact with the soft value log E[e^{r/tau} | x'] tau.
 /// A candidate of the last step is scored as it is.
 const std::vector<std::string>& doob_lookaheads();

@@ -3,53 +3,64 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/core/rng.h"
 #include "samplers/doob/candidates.h"
 #include "samplers/flow_algebra.h"
-#include "samplers/kernel.h"
+#include "samplers/transitions.h"
 
 namespace thalweg {
 namespace {
 
 Lookahead shared(const DoobContext& context, const at::Tensor& x, const Step& there, const Conditioning& c,
-                 const at::Tensor& noise) {
+                 const CandidateOrigin& origin) {
+  const auto& noise = origin.noise_BCFHW;
   const auto t = per_sample(there.sigma_B.slice(0, 0, noise.size(0)), x);
   const auto x0 = ((x.unflatten(0, {-1, noise.size(0)}) - t * noise) / (1.0 - t)).flatten(0, 1);
   return {{}, x0, context.reward(x0, clean_step(there), c), {}};
 }
 
 Lookahead recompute(const DoobContext& context, const at::Tensor& x, const Step& there, const Conditioning& c,
-                    const at::Tensor&) {
+                    const CandidateOrigin&) {
   return look_ahead(context.input.velocity, context.reward, x, there, c, WithGradient::no);
 }
 
 Lookahead noisy_latents(const DoobContext& context, const at::Tensor& x, const Step& there,
-                        const Conditioning& c, const at::Tensor&) {
+                        const Conditioning& c, const CandidateOrigin&) {
   return {{}, {}, context.reward(x, there, c), {}};
 }
 
-// `step` as Euler's step from one point of the schedule to another.
-Step stride(const Step& step, const Schedule& schedule, int64_t from, int64_t to) {
-  const double s = schedule.sigmas.at(static_cast<size_t>(from));
-  const double next = schedule.sigmas.at(static_cast<size_t>(to));
-  Step wide = step;
-  wide.sigma_B = at::full_like(step.sigma_B, s);
-  wide.next_sigma_B = at::full_like(step.sigma_B, next);
-  wide.index = from;
-  wide.kernel = {1.0, next - s, 0.0};
-  return wide;
+// `step` as the kernel's from one point of the schedule to another. Its index stays that of the schedule: a
+// kernel's clamp and window go by it.
+Step stride(const DoobContext& context, const Step& step, int64_t from, int64_t to) {
+  const auto& sigmas = context.input.schedule.sigmas;
+  Schedule wide{{sigmas.begin(), sigmas.begin() + from + 1}};
+  wide.sigmas.push_back(sigmas.at(static_cast<size_t>(to)));
+  if (wide.sigmas.back() > 0.0) wide.sigmas.push_back(0.0);
+  Step stride = step;
+  stride.sigma_B = at::full_like(step.sigma_B, sigmas.at(static_cast<size_t>(from)));
+  stride.next_sigma_B = at::full_like(step.sigma_B, sigmas.at(static_cast<size_t>(to)));
+  stride.index = from;
+  stride.kernel = context.kernel(wide, from);
+  return stride;
 }
 
+// The paper's algorithm 1: one sample of x_0 given the candidate, so that e^{r/tau} is right on average.
 Lookahead rollout(const DoobContext& context, const at::Tensor& x, const Step& there, const Conditioning& c,
-                  const at::Tensor&) {
-  const auto& [velocity, schedule, conditioning, start, slots, seed] = context.input;
-  const int64_t first = there.index, left = schedule.steps() - first;
+                  const CandidateOrigin& origin) {
+  const auto& in = context.input;
+  const int64_t first = there.index, steps = in.schedule.steps(), left = steps - first;
   const int64_t count = std::min(context.options.rollout_steps, left);
-  const auto v_first = velocity(x, there, c);  // asked as the next step will: it is that step's velocity
+  const auto v_first = in.velocity(x, there, c);  // asked as the next step will: it is that step's velocity
   auto x0 = x, v = v_first;
   for (int64_t k = 0; k < count; ++k) {
-    const auto step = stride(there, schedule, first + k * left / count, first + (k + 1) * left / count);
-    if (k > 0) v = velocity(x0, step, c);
-    x0 = transition(x0, v, step.kernel).mean_BCFHW;
+    const auto step = stride(context, there, first + k * left / count, first + (k + 1) * left / count);
+    if (k > 0) v = in.velocity(x0, step, c);
+    const auto noise = step.kernel.std == 0.0
+                           ? at::Tensor()
+                           : normal_noise(in.seed, Purpose::lookahead, origin.slots,
+                                          static_cast<uint64_t>(first * steps + step.index),
+                                          x.sizes().slice(1), x.scalar_type(), x.device());
+    x0 = next_latents(x0, v, noise, step.kernel);
   }
   return {v_first, x0, context.reward(x0, clean_step(there), c), {}};
 }

@@ -124,6 +124,16 @@ def test_the_page_says_how(tmp_path):
     assert w1(names["x"], REFERENCE) < 0.03
 
 
+def test_the_readme_says_how(tmp_path, capsys):
+    text = (ROOT / "README.md").read_text()
+    check = re.search(r"run assets/jobs/laboratory_fk.json\n```\n```python\n(.*?)```\n\n`(.*?)`", text, re.DOTALL)
+    run(JOBS / "laboratory_fk.json", tmp_path / "runs" / "laboratory_fk")
+    exec(check[1].replace("runs/", f"{tmp_path}/runs/"), {})
+    numbers = lambda line: [float(number) for number in re.findall(r"-?\d+\.\d+", line)]
+    printed, promised = numbers(capsys.readouterr().out), numbers(check[2])
+    assert len(printed) == 5 and printed == pytest.approx(promised, abs=0.002)
+
+
 # Job: tilt of each element, bound of W1. Untilted samples are off by 1.47 (of the video: 0.51).
 STEERED = {"fk": (1.2, 0.02), "guided_smc": (1.2, 0.015), "das": (1.2, 0.015), "video_fk": (0.3, 0.02),
            "flow_nrg": (1.2, 0.02), "doob": (1.2, 0.08), "svdd": (1.2, 0.09)}

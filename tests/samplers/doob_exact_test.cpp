@@ -143,7 +143,7 @@ TEST(DoobExact, ManyCandidatesMoveTheMeanByTheDrift) {
 
 TEST(DoobExact, PickByPosteriorSamplesReachesTheTiltedShare) {
   const double target = indicator_probability(reference_mixture(), kLambda);
-  EXPECT_NEAR(share_with(options("noisy_latents", "pick", 32), posterior_reward(), 1500), target, 0.03);
+  EXPECT_NEAR(share_with(options("noisy_latents", "pick", 32), posterior_reward(), 8000), target, 0.03);
 }
 
 TEST(DoobExact, MirrorImagesPickRightlyWhereFewFreeCandidatesPickTooLittle) {
@@ -156,6 +156,7 @@ TEST(DoobExact, MirrorImagesPickRightlyWhereFewFreeCandidatesPickTooLittle) {
   EXPECT_GT(share_with(options("noisy_latents", "pick", 24), kSoftValue, 2000, 50), target - 0.05);
 }
 
+// The paper's weights err by 1/M; those less 1/M, scaled by M/(M-1), do not.
 TEST(DoobExact, DriftDoesNotDependOnTheNumberOfCandidates) {
   // Its bias is that of the drift's first order in the step: .81 at 80 steps, .825 at 300.
   for (const bool antithetic : {false, true}) {
@@ -168,12 +169,15 @@ TEST(DoobExact, DriftDoesNotDependOnTheNumberOfCandidates) {
 TEST(DoobExact, TheCheapLookAheadsAreBiasedAsMeasured) {
   EXPECT_NEAR(share_with(options("recompute", "drift", 32), indicator(), 1000), 0.774, 0.04);
   EXPECT_NEAR(share_with(options("shared", "drift", 32), indicator(), 1000), 0.993, 0.02);
-  // The whole ODE from each candidate under-tilts less than one step of it.
-  auto rollout = options("rollout", "drift", 16);
-  rollout.rollout_steps = 4;
-  auto one = rollout;
-  one.lookahead = "recompute";
-  EXPECT_GT(share_with(rollout, indicator(), 1000, 40), share_with(one, indicator(), 1000, 40));
+}
+
+TEST(DoobExact, RolloutsOfTheKernelItselfReachTheTiltedShare) {
+  const double target = indicator_probability(reference_mixture(), kLambda);
+  for (const auto* form : {"pick", "drift"}) {
+    auto o = options("rollout", form, 32);
+    o.rollout_steps = 40;
+    EXPECT_NEAR(share_with(o, indicator(), 1000, 40), target, 0.04) << form;
+  }
 }
 
 }  // namespace
