@@ -38,6 +38,8 @@ its files and plugins exist, without loading a model; `thalweg schema` prints it
 
 LORA_OF_A_FILE = "`/model/lora`, where given, needs its `path`; rank, alpha and layers are then those of the file."
 ONE_SOURCE = "`/prompts` has either `texts` or `path`."
+WINDOWS = ("Windows and intervals (`begin`, `size`) lie within the steps of `/sampler/steps`; size 0 is to the end, so begin 0 "
+           "with size 0 is every step.")
 EVENTS = ("`events.jsonl`: what went wrong without ending the run; `reward_failed` names the plugin, its reasons and how "
           "many samples each masked")
 SIZES = ("Height, width and frames must suit the model. SD3: one frame; sides that are multiples of the VAE's factor "
@@ -51,9 +53,9 @@ NOTES = {
             "prompts": {"texts": ["a red circle left of a blue square"]}, "images_per_prompt": 4,
             "sampler": {"name": "flow_ode", "steps": 28, "guidance_scale": 2.0, "height": 64, "width": 64},
             "rewards": [{"plugin": "scene"}], "output": "runs/sample"}],
-        "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES,
+        "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES, WINDOWS,
                   "N pictures come prompt by prompt: `images_per_prompt` of the first, then of the second.",
-                  "`/sampler/window/random` has no effect here: there are no iterations."],
+                  "`/sampler/window/policy` has no effect here: there are no iterations."],
         "writes": ["`samples/NNNNN.png` (videos: `NNNNN_frameMMMM.png`) and `grid.png` of the first 64",
                    "`latents.safetensors`, `frames.safetensors`, where asked for",
                    "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
@@ -99,7 +101,7 @@ NOTES = {
             "rewards": [{"plugin": "color"}],
             "method": {"name": "flow_grpo", "prompts_per_iteration": 4, "group_size": 16, "clip_range": 1e-3},
             "optimizer": {"learning_rate": 1e-3}, "iterations": 20, "output": "runs/redness"}],
-        "rules": ["At least one reward.", SIZES,
+        "rules": ["At least one reward.", SIZES, WINDOWS,
                   "`flow_grpo` needs a sampler that draws noise (`flow_sde`; `dance_sde` makes it DanceGRPO's, `cps` "
                   "Flow-CPS) with a noise level above 0. The last step of a schedule is never trained, so the window "
                   "must begin before it.",

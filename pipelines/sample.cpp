@@ -31,6 +31,7 @@ class SampleJob final : public Job {
     o_.prompts.require();
     if (!o_.latents.empty()) require_file(o_.latents, "/latents");
     require_plugins(o_.rewards);
+    check_sampler(o_.sampler);
     check_steering(o_.steering, o_.sampler, o_.rewards);
   }
 

@@ -18,10 +18,7 @@ void describe_common(Fields& f, SamplerSection& s) {
   f.integer({"steps", "network steps"}, s.steps, 1, 1000);
   f.number({"guidance_scale", "classifier-free guidance; 1 is none"}, s.guidance_scale, 0.0, 100.0);
   f.object({"guidance_interval", "guided steps, by index; the others cost half: conditional alone"},
-           [&](Fields& g) {
-             g.integer({"begin", "first step"}, s.guidance_begin, 0, 999);
-             g.integer({"size", "number of steps; 0: to the end"}, s.guidance_size, 0, 1000);
-           });
+           [&](Fields& g) { describe_window(g, s.guidance_begin, s.guidance_size); });
   f.number({"guidance_rescale",
             "share of the guided velocity that is scaled to the deviation of the conditional one"},
            s.guidance_rescale, 0.0, 1.0);
@@ -33,8 +30,7 @@ void describe_noise(Fields& f, SamplerSection& s, const char* doc, double& noise
   describe_common(f, s);
   f.number({"noise_level", doc}, noise_level, 0.0, high);
   f.object({"window", "steps that draw noise; the others follow the ODE"}, [&](Fields& w) {
-    w.integer({"begin", "first step"}, s.window_begin, 0, 999);
-    w.integer({"size", "number of steps; 0: all"}, s.window_size, 0, 1000);
+    describe_window(w, s.window_begin, s.window_size);
     const auto path = [&](Fields& p) {
       p.integer({"iterations", "at one place"}, s.window_iterations, 1, 1000000);
       p.integer({"stride", "steps from one place to the next"}, s.window_stride, 1, 1000);
@@ -57,6 +53,21 @@ void describe_noise(Fields& f, SamplerSection& s, const char* doc, double& noise
 }
 
 }  // namespace
+
+void describe_window(Fields& f, int64_t& begin, int64_t& size) {
+  f.integer({"begin", "first step"}, begin, 0, 999);
+  f.integer({"size", "number of steps; 0: to the end"}, size, 0, 1000);
+}
+
+void check_window(int64_t begin, int64_t size, int64_t steps, const std::string& pointer) {
+  if (begin >= steps)
+    throw Error(pointer + "/begin", "is outside of the schedule: " + std::to_string(begin) + "; at most " +
+                                        std::to_string(steps - 1) + ", the last step");
+  if (begin + size > steps)
+    throw Error(pointer + "/size", "reaches outside of the schedule: " + std::to_string(size) +
+                                       " steps from step " + std::to_string(begin) + "; at most " +
+                                       std::to_string(steps - begin) + ", or 0: to the end");
+}
 
 void describe(Fields& f, SizeSection& s) {
   f.integer({"height", "pixels"}, s.height, 1, 8192);
@@ -135,10 +146,15 @@ const SamplerRow& sampler_named(const std::string& name) {
   throw Error("/sampler/name", "knows no \"" + name + "\"");
 }
 
+void check_sampler(const SamplerSection& s) {
+  check_window(s.guidance_begin, s.guidance_size, s.steps, "/sampler/guidance_interval");
+  check_window(s.window_begin, s.window_size, s.steps, "/sampler/window");
+}
+
 StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {
-  if (s.window_size == 0) return {0, s.steps};
+  const int64_t size = s.window_size == 0 ? s.steps - s.window_begin : s.window_size;
   WindowPath path{.first = s.window_begin,
-                  .size = s.window_size,
+                  .size = size,
                   .steps = s.steps,
                   .stay = s.window_iterations,
                   .stride = s.window_stride,
@@ -148,7 +164,7 @@ StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration
   if (s.window_policy == "progressive") return progressive_window(path, iteration);
   path.decay = s.window_decay;
   if (s.window_policy == "decay") return progressive_window(path, iteration);
-  return {s.window_begin, std::min(s.window_begin + s.window_size, s.steps)};
+  return {s.window_begin, s.window_begin + size};
 }
 
 Kernel kernel_of(const SamplerSection& s, StepWindow window) {
@@ -157,16 +173,20 @@ Kernel kernel_of(const SamplerSection& s, StepWindow window) {
   return row.log_prob ? windowed(row.kernel(s), window) : row.kernel(s);
 }
 
-void require_noise(const SamplerSection& s, const std::string& what) {
+bool draws_noise(const SamplerSection& s) {
   const auto& row = sampler_named(s.name);
-  if (!row.log_prob) {
+  return row.log_prob && row.kernel(s)({{1.0, 0.5, 0.0}}, 0).std > 0.0;
+}
+
+void require_noise(const SamplerSection& s, const std::string& what) {
+  if (!sampler_named(s.name).log_prob) {
     std::vector<std::string> known;
     for (const auto& other : sampler_table())
       if (other.log_prob) known.emplace_back(other.name);
     throw Error("/sampler/name",
                 what + " needs the log-probabilities of a stochastic sampler; use one of " + join(known));
   }
-  if (!(row.kernel(s)({{1.0, 0.5, 0.0}}, 0).std > 0.0))
+  if (!draws_noise(s))
     throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
 }
 

@@ -14,6 +14,12 @@
 
 namespace thalweg {
 
+/// Keys of an object: "begin" and "size", steps of the schedule; size 0: to the end.
+void describe_window(Fields& fields, int64_t& begin, int64_t& size);
+
+/// Throws Error at "begin" or "size" below `pointer` for a window that reaches outside of `steps` steps.
+void check_window(int64_t begin, int64_t size, int64_t steps, const std::string& pointer);
+
 struct SizeSection {
   int64_t height = 512, width = 512, frames = 1;
 };
@@ -47,7 +53,7 @@ struct SamplerSection {
   ScheduleSection schedule;
   NoiseLevels noise;
   std::string cps_log_prob = "squared_error";  // or "gaussian"
-  int64_t window_begin = 0, window_size = 0;   // steps with noise; size 0: all
+  int64_t window_begin = 0, window_size = 0;   // steps with noise; size 0: to the end
   std::string window_policy = "fixed";         // or "random", "progressive", "decay"
   int64_t window_iterations = 25, window_stride = 1, window_decay_from = 13;
   double window_decay = 0.1;
@@ -77,12 +83,18 @@ void describe_dance_sde(Fields& fields, SamplerSection& sampler);
 void describe_cps(Fields& fields, SamplerSection& sampler);
 void describe_memoryless(Fields& fields, SamplerSection& sampler);
 
-/// Steps that draw noise in iteration `iteration` (0 outside of training).
+/// What bounds do not say. Throws Error at the key of a window that reaches outside of the steps.
+void check_sampler(const SamplerSection& sampler);
+
+/// Of a checked section: steps that draw noise in iteration `iteration` (0 outside of training).
 StepWindow step_window(const SamplerSection& sampler, uint64_t seed, int64_t iteration);
 
 /// The kernel that the section names, the ODE outside of `window`. Throws Error at /sampler/name for a
 /// sampler that is no one-step kernel.
 Kernel kernel_of(const SamplerSection& sampler, StepWindow window);
+
+/// Whether the section's sampler draws noise at its noise level.
+bool draws_noise(const SamplerSection& sampler);
 
 /// Throws Error at /sampler, naming the samplers that would do, unless the section's sampler draws noise and
 /// so has log-probabilities; `what` needs them.

@@ -9,11 +9,11 @@ namespace thalweg {
 namespace {
 
 int64_t last_begin(const WindowPath& path) {
-  return std::max(path.steps - path.size, path.first);
+  return path.steps - path.size;
 }
 
 StepWindow at(const WindowPath& path, int64_t begin) {
-  return {begin, std::min(begin + path.size, path.steps)};
+  return {begin, begin + path.size};
 }
 
 int64_t stay_at(const WindowPath& path, int64_t begin) {

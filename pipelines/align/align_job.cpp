@@ -216,6 +216,7 @@ class AlignJob final : public Job {
     // Before anything of another job is overwritten.
     require_own_checkpoints(o_.output, [this] { return align_identity(o_); });
     method_named(o_.method).check(o_);
+    check_sampler(o_.sampler);
   }
 
   void run(const Observer& observer) override {

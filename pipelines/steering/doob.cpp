@@ -42,7 +42,7 @@ void describe(Fields& f, DoobOptions& o) {
 }
 
 void check(const DoobOptions& o, int64_t steps, const std::string& place) {
-  check_window(o.window_begin, o.window_size, steps, place);
+  check_window(o.window_begin, o.window_size, steps, place + "/window");
   if (o.antithetic && o.candidates > 1 && o.candidates % 2 != 0)
     throw Error(place + "/candidates",
                 "must be even where candidates are mirror images; or set antithetic to false");

@@ -32,7 +32,7 @@ SteeringRow euphonium_row(const char* name, const char* doc) {
           doc,
           [](Fields& f, SteeringEntry& e) { describe_keys(f, e); },
           [](const SteeringEntry& e, int64_t steps) {
-            check_window(e.euphonium.window_begin, e.euphonium.window_size, steps, e.pointer);
+            check_window(e.euphonium.window_begin, e.euphonium.window_size, steps, e.pointer + "/window");
           },
           [](const SteeringEntry& e) {
             return SteeringNeeds{.reward_gradient = !by_probes(e),

@@ -27,7 +27,7 @@ SteeringRow fk_row(const char* name, const char* doc) {
       doc,
       [](Fields& f, SteeringEntry& e) { describe(f, e.fk); },
       [](const SteeringEntry& e, int64_t steps) {
-        check_window(e.fk.window_begin, e.fk.window_size, steps, e.pointer);
+        check_window(e.fk.window_begin, e.fk.window_size, steps, e.pointer + "/window");
       },
       [](const SteeringEntry& e) {
         return SteeringNeeds{.noisy_latents = e.fk.value == "noisy_latents", .kernel = true, .noise = true};

@@ -1,4 +1,3 @@
-#include "engine/core/error.h"
 #include "pipelines/steering/keys.h"
 #include "pipelines/steering/methods.h"
 #include "samplers/particles/select.h"
@@ -14,12 +13,6 @@ void describe(Fields& f, GuidedSmcOptions& o) {
   describe_particles(f, o.particles);
 }
 
-void check(const GuidedSmcOptions& o, int64_t steps, const std::string& pointer) {
-  if (o.begin >= steps)
-    throw Error(pointer + "/begin", "is outside of the schedule: " + std::to_string(o.begin) +
-                                        ", the last step is " + std::to_string(steps - 1));
-}
-
 }  // namespace
 
 SteeringRow guided_smc_row(const char* name, const char* doc) {
@@ -27,7 +20,7 @@ SteeringRow guided_smc_row(const char* name, const char* doc) {
       name,
       doc,
       [](Fields& f, SteeringEntry& e) { describe(f, e.guided_smc); },
-      [](const SteeringEntry& e, int64_t steps) { check(e.guided_smc, steps, e.pointer); },
+      [](const SteeringEntry& e, int64_t steps) { check_window(e.guided_smc.begin, 0, steps, e.pointer); },
       [](const SteeringEntry& e) {
         return SteeringNeeds{.reward_gradient = true,
                              .noisy_latents = e.guided_smc.value == "noisy_latents",

@@ -1,6 +1,6 @@
 #include "pipelines/steering/keys.h"
 
-#include "engine/core/error.h"
+#include "pipelines/sampler_section.h"
 #include "samplers/particles/outlook.h"
 #include "samplers/particles/select.h"
 
@@ -35,25 +35,12 @@ void describe_value(Fields& f, std::string& value) {
 }
 
 void describe_window(Fields& f, const char* doc, int64_t& begin, int64_t& size) {
-  f.object({"window", doc}, [&](Fields& w) {
-    w.integer({"begin", "first step"}, begin, 0, 999);
-    w.integer({"size", "number of steps; 0: to the end"}, size, 0, 1000);
-  });
+  f.object({"window", doc}, [&](Fields& w) { describe_window(w, begin, size); });
 }
 
 void describe_probes(Fields& f, SpsaOptions& o) {
   f.integer({"probes", "random directions in each step; each costs two rewards"}, o.probes, 1, 1024);
   f.number({"radius", "how far to both sides of the clean estimate, in latent units"}, o.radius, 1e-6, 10.0);
-}
-
-void check_window(int64_t begin, int64_t size, int64_t steps, const std::string& pointer) {
-  const auto last = ", the last step is " + std::to_string(steps - 1);
-  if (begin >= steps)
-    throw Error(pointer + "/window/begin", "is outside of the schedule: " + std::to_string(begin) + last);
-  if (begin + size > steps)
-    throw Error(pointer + "/window/size", "reaches outside of the schedule: " + std::to_string(size) +
-                                              " steps from step " + std::to_string(begin) + last +
-                                              "; 0 is to the end");
 }
 
 }  // namespace thalweg

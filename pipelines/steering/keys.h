@@ -23,7 +23,4 @@ void describe_window(Fields& fields, const char* doc, int64_t& begin, int64_t& s
 /// "probes" and "radius" of random directions.
 void describe_probes(Fields& fields, SpsaOptions& probes);
 
-/// Throws Error below `pointer` for a window that reaches outside of `steps` steps.
-void check_window(int64_t begin, int64_t size, int64_t steps, const std::string& pointer);
-
 }  // namespace thalweg

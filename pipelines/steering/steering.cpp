@@ -67,6 +67,10 @@ void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSect
       throw Error("/sampler/name",
                   entry.name + " needs a sampler that draws noise, not " + sampler.name +
                       ": copies of a sample would stay the same; use flow_sde, or memoryless");
+    if (needs.noise && !draws_noise(sampler))
+      throw Error("/sampler/noise_level", "must be above 0: " + entry.name +
+                                              " needs a sampler that draws noise, else copies of a sample "
+                                              "would stay the same");
   }
 }
 

@@ -23,7 +23,7 @@ SteeringRow svdd_row(const char* name, const char* doc) {
       doc,
       [](Fields& f, SteeringEntry& e) { describe(f, e.svdd); },
       [](const SteeringEntry& e, int64_t steps) {
-        check_window(e.svdd.window_begin, e.svdd.window_size, steps, e.pointer);
+        check_window(e.svdd.window_begin, e.svdd.window_size, steps, e.pointer + "/window");
       },
       [](const SteeringEntry& e) {
         return SteeringNeeds{.noisy_latents = e.svdd.value == "noisy_latents", .kernel = true, .noise = true};

@@ -18,7 +18,7 @@ void describe(Fields& f, TiltOptions& o) {
 }
 
 void check(const SteeringEntry& e, int64_t steps) {
-  check_window(e.tilt.window_begin, e.tilt.window_size, steps, e.pointer);
+  check_window(e.tilt.window_begin, e.tilt.window_size, steps, e.pointer + "/window");
 }
 
 // A guidance whose keys are those of every tilt.

@@ -49,6 +49,8 @@ ONE_KIND = [
     ("sample", "/sampler/steps", 4.0, "/sampler/steps", "must be an integer"),
     ("sample", "/sampler/guidance_scale", 100.5, "/sampler/guidance_scale", "must be from 0 to 100"),
     ("sample", "/sampler/guidance_scale", True, "/sampler/guidance_scale", "must be a number"),
+    ("sample", "/sampler/guidance_interval", {"begin": 4}, "/sampler/guidance_interval/begin", "at most 3"),
+    ("sample", "/sampler/guidance_interval", {"begin": 2, "size": 3}, "/sampler/guidance_interval/size", "at most 2, or 0"),
     ("sample", "/latents", "nowhere.safetensors", "/latents", "does not exist"),
     ("sample", "/save_latents", 1, "/save_latents", "must be true or false"),
     ("sample", "/rewards/0/plugin", "colour", "/rewards/0/plugin", 'did you mean "color"?'),
@@ -82,6 +84,8 @@ ONE_KIND = [
     ("align", "/sampler/name", "flow_sdf", "/sampler/name", 'did you mean "flow_sde"?'),
     ("align", "/sampler/noise_level", 0, "/sampler/noise_level", "must be above 0"),
     ("align", "/sampler/window/begin", 5, "/sampler/window/begin", "leaves no step to train"),
+    ("align", "/sampler/window/size", 7, "/sampler/window/size", "at most 6, or 0"),
+    ("align", "/sampler/guidance_interval", {"begin": 6}, "/sampler/guidance_interval/begin", "at most 5"),
     ("align", "/sampler/window/size", "all", "/sampler/window/size", "must be an integer"),
     ("align", "/prompts/train", "nowhere.txt", "/prompts/train", "does not exist"),
     ("align", "/prompts/eval", MISSING, "/prompts/eval", "is missing"),
@@ -170,6 +174,26 @@ def test_wrong_value(kind, pointer, value, place, words, jobs, tmp_path):
     path.write_text(json.dumps(changed(jobs[kind], pointer, value)))
     assert_refused(thalweg("run", path), place + ": ", words)
     assert not (tmp_path / "out" / "job.json").exists() or kind == "pretrain"
+
+
+NFT = {"name": "diffusion_nft"}
+
+
+@pytest.mark.parametrize("policy", ["fixed", "random", "progressive", "decay"])
+@pytest.mark.parametrize("kind,more", [("sample", {}), ("align", {"method": NFT}), ("align", {})], ids=["sample", "nft", "grpo"])
+@pytest.mark.parametrize("window,place,words", [
+    ({"begin": 7, "size": 3}, "begin", "outside of the schedule: 7; at most 5"),
+    ({"begin": 4, "size": 3}, "size", "3 steps from step 4; at most 2, or 0: to the end"),
+    ({"begin": 4, "size": 2}, None, ""), ({"begin": 4}, None, ""), ({"size": 6}, None, "")], ids=str)
+def test_windows_lie_within_the_schedule(kind, more, policy, window, place, words, jobs, tmp_path):
+    sampler = {**jobs["align"]["sampler"], "window": {**window, "policy": policy}}
+    done = thalweg("validate", write_job(tmp_path / "job.json", {**jobs[kind], "sampler": sampler, **more}))
+    if not place:
+        assert (done.returncode, done.stderr) == (0, "")
+    elif kind == "align" and not more and place == "begin":  # the method's own rule says more
+        assert_refused(done, "/sampler/window/begin: ", "leaves no step to train; it must be below 5")
+    else:
+        assert_refused(done, f"/sampler/window/{place}: ", words)
 
 
 @pytest.mark.parametrize("setting,place,words", SETTINGS, ids=[row[0][:30] or "empty" for row in SETTINGS])

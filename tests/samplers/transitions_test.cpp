@@ -255,8 +255,11 @@ TEST(StepWindow, RandomStartsCoverTheRangeAndRepeat) {
   sampler.window_policy = "fixed";
   EXPECT_EQ(step_window(sampler, 5, 9).begin, 1);
   sampler.window_size = 0;
-  EXPECT_EQ(step_window(sampler, 5, 9).begin, 0);
-  EXPECT_EQ(step_window(sampler, 5, 9).end, 10);
+  for (const auto* policy : {"fixed", "random", "progressive", "decay"}) {  // to the end: one place
+    sampler.window_policy = policy;
+    EXPECT_EQ(step_window(sampler, 5, 9).begin, 1) << policy;
+    EXPECT_EQ(step_window(sampler, 5, 9).end, 10) << policy;
+  }
 }
 
 }  // namespace
