@@ -178,6 +178,10 @@ void check_flow_grpo(const AlignOptions& o) {
     throw Error("/sampler/window/begin", "leaves no step to train; it must be below " +
                                              std::to_string(o.sampler.steps - 1) +
                                              ", since the last step is never trained");
+  if (o.sampler.window_size == 1 && o.sampler.window_policy != "fixed")
+    throw Error(
+        "/sampler/window/size",
+        "a window of one step that moves comes to the last step, which is never trained; take 2 or more");
 }
 
 }  // namespace thalweg

@@ -196,6 +196,16 @@ def test_windows_lie_within_the_schedule(kind, more, policy, window, place, word
         assert_refused(done, f"/sampler/window/{place}: ", words)
 
 
+@pytest.mark.parametrize("policy", ["random", "progressive", "decay"])
+def test_a_window_that_moves_to_the_step_that_is_never_trained(policy, jobs, tmp_path):
+    window = {"begin": 0, "size": 1}
+    job = lambda **keys: {**jobs["align"], "sampler": {**jobs["align"]["sampler"], "window": {**window, **keys}}}
+    done = thalweg("validate", write_job(tmp_path / "job.json", job(policy=policy)))
+    assert_refused(done, "/sampler/window/size: ", "never trained; take 2 or more")
+    assert thalweg("validate", write_job(tmp_path / "fixed.json", job(policy="fixed"))).returncode == 0
+    assert thalweg("validate", write_job(tmp_path / "two.json", job(policy=policy, size=2))).returncode == 0
+
+
 @pytest.mark.parametrize("setting,place,words", SETTINGS, ids=[row[0][:30] or "empty" for row in SETTINGS])
 def test_wrong_setting(setting, place, words, jobs, tmp_path):
     path = write_job(tmp_path / "job.json", jobs["sample"])
