@@ -33,6 +33,8 @@ class SampleJob final : public Job {
     require_plugins(o_.rewards);
     check_sampler(o_.sampler);
     check_steering(o_.steering, o_.sampler, o_.rewards);
+    // Before anything of another job is overwritten.
+    DrawnStore::require_own(o_.output, [this] { return sample_identity(o_); });
   }
 
   void run(const Observer& observer) override;

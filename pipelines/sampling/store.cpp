@@ -15,6 +15,10 @@ namespace {
 
 constexpr const char* kTensorsFile = "samples.safetensors";
 
+std::filesystem::path parts_of(const std::filesystem::path& output) {
+  return output / "parts";
+}
+
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -34,8 +38,10 @@ std::vector<Drawn> read_part(const std::filesystem::path& part) try {
 }  // namespace
 
 DrawnStore::DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s)
-    : folder_(output / "parts"), ask_identity_(std::move(identity)), every_s_(every_s), saved_at_(now_s()) {
-  require_own_checkpoints(folder_, [this] { return identity_ = ask_identity_(); });
+    : folder_(parts_of(output)), ask_identity_(std::move(identity)), every_s_(every_s), saved_at_(now_s()) {}
+
+void DrawnStore::require_own(const std::filesystem::path& output, const std::function<Json()>& identity) {
+  require_own_checkpoints(parts_of(output), identity);
 }
 
 std::vector<Event> DrawnStore::load() {

@@ -16,9 +16,11 @@ namespace thalweg {
 
 class DrawnStore {
  public:
-  /// `identity` (run_identity()) is asked for when something was found or is to be written. Throws Error for
-  /// parts of another run.
+  /// `identity` (run_identity()) is asked for when something is to be written.
   DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s);
+
+  /// Throws Error when `output` holds parts of another run.
+  static void require_own(const std::filesystem::path& output, const std::function<Json()>& identity);
 
   /// Takes in the parts of an earlier run. Damaged ones are set aside, with an event each: their samples are
   /// drawn again.

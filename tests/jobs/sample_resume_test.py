@@ -135,11 +135,12 @@ def test_a_damaged_part_is_drawn_again(file, files, halfway):
 ])
 def test_parts_of_another_job_are_refused(change, pointer, halfway):
     job, folder = halfway
+    before = (folder / "job.json").read_bytes()
     process = start(folder, {**job, **change})
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "belongs to another job" in said and pointer in said and "choose another output folder" in said
-    assert len(parts(folder)) >= 4
+    assert len(parts(folder)) >= 4 and (folder / "job.json").read_bytes() == before
 
 
 def test_changed_inputs_are_refused(files, halfway, tmp_path):
