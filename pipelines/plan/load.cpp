@@ -71,9 +71,10 @@ double training_bytes(const JobLoad& load, const ModelSize& size) {
   return saved + low_precision + trainable * kFloat * (lanes + 2.0 * working);
 }
 
-// Rollouts of the whole run.
-double times_drawn(const JobLoad& load) {
-  return load.iterations > 0 ? static_cast<double>(load.iterations) : 1.0;
+// Asked for in the whole run.
+double all_samples(const JobLoad& load, const DrawLoad& draw) {
+  const bool each_iteration = load.iterations > 0 && draw.phase != "evaluation";
+  return draw.samples * (each_iteration ? static_cast<double>(load.iterations) : 1.0);
 }
 
 }  // namespace
@@ -157,7 +158,7 @@ std::vector<PlanDraw> planned_draws(const JobLoad& load) {
   std::vector<PlanDraw> draws;
   for (const auto& draw : load.draws) {
     const auto& cost = draw.cost;
-    const double samples = draw.samples * (draw.phase == "evaluation" ? 1.0 : times_drawn(load));
+    const double samples = all_samples(load, draw);
     draws.push_back({draw.phase, samples, samples * cost.network_evaluations,
                      samples * cost.network_gradients, samples * cost.reward_calls,
                      samples * cost.reward_gradients});
@@ -178,7 +179,7 @@ void plan_time(const JobLoad& load, const ModelSize& size, double rate, double v
   for (const auto& draw : load.draws) {
     const auto& cost = draw.cost;
     const bool evaluation = draw.phase == "evaluation";
-    const double samples = draw.samples * (evaluation ? 1.0 : times_drawn(load));
+    const double samples = all_samples(load, draw);
     const double decodes =
         (draw.decoded ? cost.returned : 0.0) + (draw.reward_decodes ? cost.reward_calls : 0.0);
     network[draw.phase] += samples * cost.network_evaluations * forward_s;

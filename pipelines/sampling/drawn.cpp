@@ -22,20 +22,6 @@ constexpr std::pair<const char*, at::Tensor ParticleRecord::*> kParticleTensors[
     {"unscored", &ParticleRecord::unscored_TG},
     {"particle_rewards", &ParticleRecord::rewards_B}};
 
-constexpr std::pair<const char*, int64_t SteeringCost::*> kCounts[] = {
-    {"network_evaluations", &SteeringCost::network_evaluations},
-    {"network_gradients", &SteeringCost::network_gradients},
-    {"reward_calls", &SteeringCost::reward_calls},
-    {"reward_gradients", &SteeringCost::reward_gradients}};
-
-std::vector<RewardFailure> failures_from(const Json& list) {
-  std::vector<RewardFailure> failures;
-  for (const auto& f : list)
-    failures.push_back({f.at("plugin").get<std::string>(), f.at("reason").get<std::string>(),
-                        f.at("samples").get<int64_t>(), f.at("calls").get<int64_t>()});
-  return failures;
-}
-
 }  // namespace
 
 TensorMap tensors_of(const Drawn& d) {
@@ -58,8 +44,8 @@ Json state_of(const Drawn& d) {
                 {"rewards", d.rewards.names_K},
                 {"failures", failures_json(d.rewards.failures)},
                 {"particles", d.particles ? d.particles->particles : 0},
-                {"cost", {{"failures", failures_json(d.cost.failures)}}}};
-  for (const auto& [name, member] : kCounts) state["cost"][name] = d.cost.*member;
+                {"cost", d.cost.counts()}};
+  state["cost"]["failures"] = failures_json(d.cost.failures);
   return state;
 }
 
@@ -76,14 +62,14 @@ Drawn drawn_from(const Json& state, const TensorMap& tensors) {
   d.prompts.assign(prompts.const_data_ptr<int64_t>(), prompts.const_data_ptr<int64_t>() + prompts.numel());
   for (const auto& [name, member] : kTensors) d.*member = get(name);
   d.rewards = {state.at("rewards").get<std::vector<std::string>>(), get("rewards"), get("scored"),
-               failures_from(state.at("failures"))};
+               failures_from_json(state.at("failures"))};
   if (const auto particles = state.at("particles").get<int64_t>(); particles > 0) {
     d.particles.emplace().particles = particles;
     for (const auto& [name, member] : kParticleTensors) (*d.particles).*member = get(name);
   }
   const auto& cost = state.at("cost");
-  for (const auto& [name, member] : kCounts) d.cost.*member = cost.at(name).get<int64_t>();
-  d.cost.failures = failures_from(cost.at("failures"));
+  for (const auto& [name, count] : kSteeringCounts) d.cost.*count = cost.at(name).get<int64_t>();
+  d.cost.failures = failures_from_json(cost.at("failures"));
   return d;
 }
 

@@ -29,6 +29,14 @@ Json failures_json(const std::vector<RewardFailure>& failures) {
   return list;
 }
 
+std::vector<RewardFailure> failures_from_json(const Json& list) {
+  std::vector<RewardFailure> failures;
+  for (const auto& f : list)
+    failures.push_back({f.at("plugin").get<std::string>(), f.at("reason").get<std::string>(),
+                        f.at("samples").get<int64_t>(), f.at("calls").get<int64_t>()});
+  return failures;
+}
+
 Json failure_summary(const std::vector<Json>& event_rows) {
   Json summary = Json::array();
   for (const auto& row : event_rows) {

@@ -18,6 +18,8 @@ std::optional<Event> failure_event(const std::string& phase, const RewardBatch& 
 
 /// {plugin, reason, samples, calls} of each.
 Json failures_json(const std::vector<RewardFailure>& failures);
+/// The same back; throws Json::exception for anything else.
+std::vector<RewardFailure> failures_from_json(const Json& list);
 
 /// "reward_failures" of result.json: rows of events.jsonl summed over plugin, reason and phase, each with the
 /// step at which it came first.

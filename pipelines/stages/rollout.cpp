@@ -98,16 +98,6 @@ std::vector<std::pair<int64_t, int64_t>> ranges(const RolloutInput& in) {
   return result;
 }
 
-template <typename Member>
-at::Tensor gathered(const std::vector<MicroBatch>& batches, Member member) {
-  std::vector<at::Tensor> parts;
-  for (const auto& batch : batches) {
-    const at::Tensor& part = member(batch);
-    if (part.defined()) parts.push_back(part);
-  }
-  return parts.empty() ? at::Tensor() : at::cat(parts);
-}
-
 }  // namespace
 
 std::vector<int64_t> MicroBatch::slot_B() const {
@@ -147,11 +137,10 @@ ImageStatistics pictures_of(const std::vector<MicroBatch>& batches) {
 }
 
 at::Tensor frames_of(const std::vector<MicroBatch>& batches) {
-  return gathered(batches, [](const MicroBatch& b) -> const at::Tensor& { return b.frames_BF3HW; });
-}
-
-at::Tensor latents_of(const std::vector<MicroBatch>& batches) {
-  return gathered(batches, [](const MicroBatch& b) -> const at::Tensor& { return b.trajectory.x0_BCFHW; });
+  std::vector<at::Tensor> parts;
+  for (const auto& batch : batches)
+    if (batch.frames_BF3HW.defined()) parts.push_back(batch.frames_BF3HW);
+  return parts.empty() ? at::Tensor() : at::cat(parts);
 }
 
 }  // namespace thalweg

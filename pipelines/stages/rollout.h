@@ -68,7 +68,4 @@ ImageStatistics pictures_of(const std::vector<MicroBatch>& batches);
 /// Kept frames of all micro-batches in row order.
 at::Tensor frames_of(const std::vector<MicroBatch>& batches);
 
-/// Clean latents of all micro-batches in row order.
-at::Tensor latents_of(const std::vector<MicroBatch>& batches);
-
 }  // namespace thalweg

@@ -10,18 +10,14 @@
 namespace thalweg {
 
 void SteeringCost::add(const SteeringCost& other) {
-  network_evaluations += other.network_evaluations;
-  network_gradients += other.network_gradients;
-  reward_calls += other.reward_calls;
-  reward_gradients += other.reward_gradients;
+  for (const auto& [name, count] : kSteeringCounts) this->*count += other.*count;
   add_failures(failures, other.failures);
 }
 
 Json SteeringCost::counts() const {
-  return {{"network_evaluations", network_evaluations},
-          {"network_gradients", network_gradients},
-          {"reward_calls", reward_calls},
-          {"reward_gradients", reward_gradients}};
+  Json json = Json::object();
+  for (const auto& [name, count] : kSteeringCounts) json[name] = this->*count;
+  return json;
 }
 
 std::optional<Event> steering_failures(const SteeringCost& cost) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "engine/core/json.h"
@@ -20,9 +21,16 @@ struct SteeringCost {
   std::vector<RewardFailure> failures = {};
 
   void add(const SteeringCost& other);
-  /// {"network_evaluations", "network_gradients", "reward_calls", "reward_gradients"}.
+  /// Those of kSteeringCounts.
   Json counts() const;
 };
+
+/// Its counts by their names in result.json.
+inline constexpr std::pair<const char*, int64_t SteeringCost::*> kSteeringCounts[] = {
+    {"network_evaluations", &SteeringCost::network_evaluations},
+    {"network_gradients", &SteeringCost::network_gradients},
+    {"reward_calls", &SteeringCost::reward_calls},
+    {"reward_gradients", &SteeringCost::reward_gradients}};
 
 /// The event "reward_failed" of rewards that failed while they steered; none when none did.
 std::optional<Event> steering_failures(const SteeringCost& cost);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/core/names.h"
 #include "engine/core/rng.h"
 #include "samplers/doob/candidates.h"
 #include "samplers/doob/weights.h"
@@ -63,7 +64,11 @@ class DoobSampler {
   CandidateRecord record_;
 };
 
-constexpr std::pair<const char*, DoobSampler::Form> kForms[] = {
+struct FormRow {
+  const char* name;
+  DoobSampler::Form form;
+};
+constexpr FormRow kForms[] = {
     {"pick", &DoobSampler::pick}, {"drift", &DoobSampler::drift}, {"vjp", &DoobSampler::vjp}};
 
 DoobSampler::Form form_named(const std::string& name) {
@@ -191,11 +196,7 @@ at::Tensor mean_vjp(const at::Tensor& v, const at::Tensor& x, const at::Tensor& 
 }
 
 const std::vector<std::string>& doob_forms() {
-  static const auto names = [] {
-    std::vector<std::string> all;
-    for (const auto& [name, function] : kForms) all.emplace_back(name);
-    return all;
-  }();
+  static const auto names = names_of(kForms);
   return names;
 }
 

@@ -1,8 +1,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <utility>
 
+#include "engine/core/names.h"
 #include "engine/core/rng.h"
 #include "samplers/doob/candidates.h"
 #include "samplers/flow_algebra.h"
@@ -65,7 +65,11 @@ Lookahead rollout(const DoobContext& context, const at::Tensor& x, const Step& t
   return {v_first, x0, context.reward(x0, clean_step(there), c), {}};
 }
 
-constexpr std::pair<const char*, CandidateLook> kLooks[] = {
+struct Row {
+  const char* name;
+  CandidateLook look;
+};
+constexpr Row kLooks[] = {
     {"shared", shared}, {"recompute", recompute}, {"rollout", rollout}, {"noisy_latents", noisy_latents}};
 
 }  // namespace
@@ -77,11 +81,7 @@ CandidateLook candidate_look(const std::string& lookahead) {
 }
 
 const std::vector<std::string>& doob_lookaheads() {
-  static const auto names = [] {
-    std::vector<std::string> all;
-    for (const auto& [name, look] : kLooks) all.emplace_back(name);
-    return all;
-  }();
+  static const auto names = names_of(kLooks);
   return names;
 }
 

@@ -53,6 +53,12 @@ class AnalyticModel final : public FlowModel {
   TensorMap none_;
 };
 
+at::Tensor latents_of(const std::vector<MicroBatch>& batches) {
+  std::vector<at::Tensor> parts;
+  for (const auto& batch : batches) parts.push_back(batch.trajectory.x0_BCFHW);
+  return at::cat(parts);
+}
+
 class Rollout : public ::testing::Test {
  protected:
   std::vector<MicroBatch> drawn(int64_t workers, int64_t micro_batch, int64_t keep_frames = 0,
