@@ -11,10 +11,13 @@ PROGRAM := $(BUILD)/thalweg
 PYTHON := $(THALWEG_DEPS)/venv/bin/python
 CONFIGURE := $(CMAKE_ARGS) $(if $(THALWEG_TORCH),-DTHALWEG_TORCH="$(THALWEG_TORCH)")
 SECONDS ?= 600
+KILLS ?= 50
 FUZZ_TARGETS := safetensors job tokenizer png config
+ON_BUILD := THALWEG_PROGRAM="$(CURDIR)/$(PROGRAM)" THALWEG_BUILD="$(CURDIR)/$(BUILD)" PYTHONDONTWRITEBYTECODE=1
+PYTEST := $(ON_BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider
 SOURCES = $(shell find engine samplers rewards plugins pipelines tests -regex '.*\.\(cpp\|hpp\|h\|c\|cu\)')
 
-.PHONY: help setup setup-cuda release demo test asan fuzz format format-check lint install clean
+.PHONY: help setup setup-cuda release demo test test-build soak asan fuzz format format-check lint install clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,14 +36,22 @@ demo: release ## Align the embedded model on the CPU and write a report, in minu
 	$(PROGRAM) run assets/jobs/demo.json
 	@echo; echo "The report: $(CURDIR)/runs/demo/report.html (open it in a browser)"
 
-test: ## Build everything and run all tests, C++ and Python
+test-build:
 	@cmake/setup.sh --tests
 	cmake --preset release -DTHALWEG_TESTS=ON $(CONFIGURE)
 	cmake --build $(BUILD) -j$(JOBS)
+
+test: test-build ## Build everything and run all tests, C++ and Python
 	ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
-	THALWEG_PROGRAM="$(CURDIR)/$(PROGRAM)" THALWEG_BUILD="$(CURDIR)/$(BUILD)" PYTHONDONTWRITEBYTECODE=1 \
-	  $(PYTHON) -m pytest -q -p no:cacheprovider tests
+	$(PYTEST) -m "not soak" tests
 	@echo; echo "PASSED: all C++ and Python tests"
+
+soak: test-build ## What is too long for test: KILLS (default 50) killed runs a method, and tests marked soak
+	@echo "soak 1 of 2: $(KILLS) kills of a run of each method; every resumed run must equal the uninterrupted one"
+	$(ON_BUILD) $(PYTHON) tests/jobs/kill_campaign.py --kills $(KILLS)
+	@echo "soak 2 of 2: the tests that are marked soak"
+	$(PYTEST) -v -m soak tests || [ $$? -eq 5 ]  # 5: none is
+	@echo; echo "PASSED: soak"
 
 asan: ## Build and run the C++ tests and those of hostile files under the sanitizers
 	@cmake/setup.sh --tests

@@ -55,7 +55,10 @@ NOTES = {
             "rewards": [{"plugin": "scene"}], "output": "runs/sample"}],
         "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES, WINDOWS,
                   "N pictures come prompt by prompt: `images_per_prompt` of the first, then of the second.",
-                  "`/sampler/window/policy` has no effect here: there are no iterations."],
+                  "`/sampler/window/policy` has no effect here: there are no iterations.",
+                  "Steering that scores noisy latents (`flow_nrg`, `euphonium`, `noisy_latents`) follows the rewards of `\"use\": "
+                  "\"process\"`, other steering those of `guide`, either those of `train` where there are none. The combined reward "
+                  "is of `train` alone. A `guide` or `process` that nothing follows is refused."],
         "writes": ["`samples/NNNNN.png` (videos: `NNNNN_frameMMMM.png`) and `grid.png` of the first 64",
                    "`latents.safetensors`, `frames.safetensors`, where asked for",
                    "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
@@ -116,7 +119,7 @@ NOTES = {
                   "Evaluations take the ODE with `/evaluate/steps`. The parameters with the best metric on "
                   "`/prompts/select` are kept; `/prompts/eval` is scored once before and once after, from the same "
                   "noise, and is what is reported.",
-                  "A reward with `\"weight\": 0` is scored at every rollout and evaluation and not trained: the alarm "
+                  "A reward with `\"use\": \"watch\"` (or weight 0) is scored at every rollout and evaluation and not trained: the alarm "
                   "`reward_hacking` watches it. Alarms are lines of `events.jsonl` with what was seen, the threshold "
                   "and advice, stand in `result.json` and head the report; each is raised once until it clears.",
                   "An output folder with a checkpoint is resumed when every setting but `/name`, `/output`, `/monitors`, "
@@ -135,9 +138,10 @@ NOTES = {
         "rules": ["`/architecture` holds an object for each of `transformer`, `vae`, `text_encoder`, `text_encoder_2` "
                   "and `scheduler`, with the keys of diffusers' `config.json`. Vocabularies, token limits and the "
                   "VAE's scale and shift are filled in.",
-                  "The VAE is trained first, in one go: stopped before its end, it starts again. The rest resumes from "
-                  "its last checkpoint when every setting is the same."],
-        "writes": ["`model/`: the pipeline in the diffusers layout", "`checkpoint-N/`"],
+                  "The VAE is trained first, as a run of its own in `OUTPUT/vae`. Both stages resume from their last "
+                  "checkpoint when every setting is the same."],
+        "writes": ["`model/`: the pipeline in the diffusers layout", "`checkpoint-N/`", "`vae/`: the autoencoder's own run",
+                   "`metrics.jsonl`, `events.jsonl`, TensorBoard events", "`result.json`"],
         "shipped": "assets/jobs/pretrain_tiny_sd3.json",
     },
 }

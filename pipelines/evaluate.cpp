@@ -1,5 +1,5 @@
-#include "pipelines/evaluate.h"
-
+// The `evaluate` job: mean rewards of a model on prompts, at one or several guidance scales, same noise for
+// all.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -7,6 +7,8 @@
 #include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/io/image.h"
+#include "pipelines/job.h"
+#include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
 #include "pipelines/plan/scratch.h"
 #include "pipelines/scoring.h"
@@ -66,15 +68,15 @@ class EvaluateJob final : public Job {
     require_plugins(o_.rewards);
   }
 
-  void run(const Observer& observer) override;
+  Json run(const Observer& observer) override;
   std::string output() const override { return o_.output; }
-  Plan plan(PlanMode mode) const override;
+  Plan plan(const PlanRequest& request) const override;
 
  private:
   EvaluateOptions o_;
 };
 
-void EvaluateJob::run(const Observer& observer) {
+Json EvaluateJob::run(const Observer& observer) {
   const auto device = open_device(o_.device);
   Workers workers(o_.parallel.worker_count(device));
   PhaseClock clock(device);
@@ -104,10 +106,7 @@ void EvaluateJob::run(const Observer& observer) {
       .progress = [&](int64_t done) { observer.progress("evaluate", done, prompts.size(), {}); },
       .stop_requested = observer.stop_requested};
   const auto scales = scales_of(o_);
-  Json result = {{"status", "succeeded"},
-                 {"job", "evaluate"},
-                 {"samples", prompts.size()},
-                 {"evaluations", Json::array()}};
+  Json result = {{"job", "evaluate"}, {"samples", prompts.size()}, {"evaluations", Json::array()}};
   std::vector<Event> events;
   for (size_t i = 0; i < scales.size(); ++i) {
     input.guidance_scale = scales[i];
@@ -130,7 +129,7 @@ void EvaluateJob::run(const Observer& observer) {
   }
   write_events(o_.output, events, result, observer);
   result["time_phases"] = phases_json(clock);
-  write_file(std::filesystem::path(o_.output) / "result.json", result.dump(2) + "\n");
+  return result;
 }
 
 JobLoad evaluate_load(const EvaluateOptions& o) {
@@ -151,19 +150,19 @@ JobLoad evaluate_load(const EvaluateOptions& o) {
 }
 
 // The first guidance scale on a few prompts; another costs by its number of network calls.
-Plan EvaluateJob::plan(PlanMode mode) const {
+Plan EvaluateJob::plan(const PlanRequest& request) const {
   const auto load = evaluate_load(o_);
   EvaluateJob little;
   little.o_ = o_;
   little.o_.prompts.keep_first(2 * o_.parallel.worker_count() * o_.parallel.micro_batch);
   if (little.o_.guidance_scales.size() > 1) little.o_.guidance_scales.resize(1);
   const auto little_load = evaluate_load(little.o_);
-  return make_plan("evaluate", load, model_size(o_.model, o_.size), mode,
+  return make_plan("evaluate", load, model_size(o_.model, o_.size), request,
                    {little_load, [&] {
                       auto phases =
                           rehearse_in_scratch(o_.parallel.worker_count(), [&](const std::string& folder) {
                             little.o_.output = folder;
-                            little.run({});
+                            return little.run({});
                           });
                       const auto& first = little_load.draws[0];
                       double pictures = 0.0, network = 0.0;

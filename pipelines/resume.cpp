@@ -1,13 +1,10 @@
 #include "pipelines/resume.h"
 
-#include <ATen/Version.h>
-#include <torch/headeronly/version.h>
-
-#include <fstream>
 #include <map>
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/machine.h"
 #include "engine/io/checkpoint.h"
 #include "engine/io/fingerprint.h"
 #include "rewards/plugin.h"
@@ -16,14 +13,6 @@ namespace thalweg {
 namespace {
 
 constexpr const char* kElse = "; choose another output folder or remove this one";
-
-std::string processor() {
-  std::ifstream lines("/proc/cpuinfo");
-  for (std::string line; std::getline(lines, line);)
-    if (line.starts_with("model name") && line.find(": ") != std::string::npos)
-      return line.substr(line.find(": ") + 2);
-  return "unknown";
-}
 
 std::string shown(const Json& json, const Json::json_pointer& pointer) {
   if (!json.contains(pointer)) return "absent";
@@ -103,20 +92,18 @@ void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& r
   }
 }
 
-Json machine_identity() {
-  return {{"program", THALWEG_VERSION},
-          {"libtorch", TORCH_VERSION},
-          {"cpu_capability", at::get_cpu_capability()},
-          {"processor", processor()}};
+Json deciding_part(Json job) {
+  job.erase("name");
+  job.erase("output");
+  if (job.contains("model")) job["model"].erase("prompt_cache");
+  job.erase("monitors");  // they judge the numbers and do not change them
+  if (job.contains("parallel")) job["parallel"].erase("workers");
+  return job;
 }
 
 Json run_identity(const Fields::Describe& job, const std::vector<InputFile>& inputs) {
-  Json identity = {{"job", write_fields(job)}, {"inputs", Json::array()}, {"machine", machine_identity()}};
-  identity["job"].erase("name");
-  identity["job"].erase("output");
-  if (identity["job"].contains("model")) identity["job"]["model"].erase("prompt_cache");
-  identity["job"].erase("monitors");  // they judge the numbers and do not change them
-  if (identity["job"].contains("parallel")) identity["job"]["parallel"].erase("workers");
+  Json identity = {
+      {"job", deciding_part(write_fields(job))}, {"inputs", Json::array()}, {"machine", machine_identity()}};
   for (const auto& input : inputs)
     for (const auto& file : files_of_input(input.path))
       identity["inputs"].push_back(
@@ -157,7 +144,7 @@ Event damaged_checkpoint(const std::filesystem::path& checkpoint, const std::str
 
 std::optional<Event> other_processor(const std::filesystem::path& checkpoint) {
   const auto there = read_manifest(checkpoint).run.at("machine").value("processor", "unknown");
-  const auto here = processor();
+  const auto here = processor_name();
   if (there == here) return std::nullopt;
   return Event{"warn",
                "other_processor",

@@ -26,11 +26,11 @@ void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& r
 /// What a run and its continuation must share, as a checkpoint's manifest keeps it:
 /// "job": the resolved job without "name", "output", "monitors", "parallel/workers" and "model/prompt_cache",
 /// on which the numbers do not depend; "inputs": {pointer, path, sha256} of every file (see fingerprint());
-/// "machine": what may change the last bits: program, LibTorch, instruction set and processor.
+/// "machine": machine_identity() of engine/core/machine.h.
 Json run_identity(const Fields::Describe& job, const std::vector<InputFile>& inputs);
 
-/// The "machine" part.
-Json machine_identity();
+/// The "job" part, of a resolved job.
+Json deciding_part(Json job);
 
 /// Throws Error, naming what differs, when `folder` holds a checkpoint of another run than `identity()`,
 /// which is asked only where there is one. Reads manifests alone: a damaged one is passed over here, and

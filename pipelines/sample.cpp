@@ -1,5 +1,4 @@
-#include "pipelines/sample.h"
-
+// The `sample` job: prompts to pictures, with a LoRA, given noise, saved latents and frames, and scores.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -7,6 +6,8 @@
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
+#include "pipelines/job.h"
+#include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
 #include "pipelines/plan/scratch.h"
 #include "pipelines/sampling/options.h"
@@ -15,6 +16,7 @@
 #include "pipelines/sampling/store.h"
 #include "pipelines/stages/latents_file.h"
 #include "pipelines/steering/summary.h"
+#include "rewards/open_reward.h"
 #include "rewards/plugin.h"
 
 namespace thalweg {
@@ -30,17 +32,19 @@ class SampleJob final : public Job {
     require_lora_file(o_.model);
     o_.prompts.require();
     if (!o_.latents.empty()) require_file(o_.latents, "/latents");
-    require_plugins(o_.rewards);
+    require_plugins(o_.rewards, followed_by(o_.steering));
     check_sampler(o_.sampler);
     check_steering(o_.steering, o_.sampler, o_.rewards);
-    // Before anything of another job is overwritten.
+  }
+  void check_folder() const override {
     DrawnStore::require_own(o_.output, [this] { return sample_identity(o_); });
   }
 
-  void run(const Observer& observer) override;
+  Json run(const Observer& observer) override;
+  void clean_up() const override { DrawnStore::remove(o_.output); }
   std::string output() const override { return o_.output; }
   bool resumes() const override { return true; }
-  Plan plan(PlanMode mode) const override;
+  Plan plan(const PlanRequest& request) const override;
 
  private:
   struct Loaded {
@@ -50,8 +54,13 @@ class SampleJob final : public Job {
     RewardSet* rewards;
     PhaseClock& clock;
   };
-  /// Into the store. `image_rank` becomes that of given noise.
-  void draw(const Loaded& loaded, DrawnStore& store, bool& image_rank, const Observer& observer) const;
+  /// Of all particles of all samples; undefined where the job names no file. Latents are written with its
+  /// rank.
+  GivenNoise initial_noise(const FlowModel& model, const PromptSet& prompts) const;
+  int64_t samples_of(const PromptSet& prompts) const { return prompts.size() * o_.images_per_prompt; }
+  /// Into the store.
+  void draw(const Loaded& loaded, const at::Tensor& noise_NCFHW, DrawnStore& store,
+            const Observer& observer) const;
   ScoredRun scored(const std::vector<Drawn>& all, const PromptList& prompts) const;
 
   SampleOptions o_;
@@ -71,14 +80,16 @@ std::vector<SampleRow> missing_rows(const DrawnStore& store, int64_t total, int6
 
 // The particles of `rows` in the initial noise of all samples.
 at::Tensor noise_of(const at::Tensor& noise_NCFHW, const std::vector<SampleRow>& rows, int64_t particles) {
-  if (!noise_NCFHW.defined()) return {};
+  const bool all =
+      noise_NCFHW.defined() && noise_NCFHW.size(0) == static_cast<int64_t>(rows.size()) * particles;
+  if (all || !noise_NCFHW.defined()) return noise_NCFHW;
   std::vector<int64_t> wanted;
   for (const auto& row : rows)
     for (int64_t p = 0; p < particles; ++p) wanted.push_back(row.slot * particles + p);
   return noise_NCFHW.index_select(0, at::tensor(wanted, at::kLong));
 }
 
-void SampleJob::run(const Observer& observer) {
+Json SampleJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return sample_identity(o_); }, o_.checkpoint_s);
   const auto events = store.load();
@@ -96,24 +107,27 @@ void SampleJob::run(const Observer& observer) {
     prompts = encoder.encode(o_.prompts.read());
     negative = on_device(encoder.conditioning({o_.negative_prompt}), device);
   }
-  bool image_rank = o_.sampler.size.frames == 1;
-  draw({*model, prompts, negative, rewards.get(), clock}, store, image_rank, observer);
+  const auto noise = initial_noise(*model, prompts);
+  draw({*model, prompts, negative, rewards.get(), clock}, noise.noise_NCFHW, store, observer);
   const auto all = store.sorted();
-  write_outputs(o_, all, image_rank, observer);
+  write_outputs(o_, all, noise.image_rank, observer);
   auto run = scored(all, prompts.list);
   run.events.insert(run.events.begin(), events.begin(), events.end());
   if (run.sections.contains("steering")) observer.message(steering_line(run.sections["steering"]));
-  write_scores(o_.output, run, rewards.get(), clock, observer);
-  store.clear();
+  return write_scores(o_.output, run, rewards.get(), clock, observer);
 }
 
-void SampleJob::draw(const Loaded& in, DrawnStore& store, bool& image_rank, const Observer& observer) const {
+GivenNoise SampleJob::initial_noise(const FlowModel& model, const PromptSet& prompts) const {
+  if (o_.latents.empty()) return {{}, o_.sampler.size.frames == 1};
+  return read_noise(o_.latents, checked_latent_shape(model, o_.sampler.size, "/sampler"),
+                    samples_of(prompts) * particles_of(o_.steering), model.latent_dtype());
+}
+
+void SampleJob::draw(const Loaded& in, const at::Tensor& noise_NCFHW, DrawnStore& store,
+                     const Observer& observer) const {
   const auto shape = checked_latent_shape(in.model, o_.sampler.size, "/sampler");
-  const int64_t total = in.prompts.size() * o_.images_per_prompt, particles = particles_of(o_.steering),
+  const int64_t total = samples_of(in.prompts), particles = particles_of(o_.steering),
                 micro_batch = samples_at_once(o_.parallel.micro_batch, particles);
-  const auto noise = o_.latents.empty() ? at::Tensor()
-                                        : read_noise(o_.latents, shape, total * particles,
-                                                     in.model.latent_dtype(), image_rank);
   const auto rows = missing_rows(store, total, micro_batch, o_.images_per_prompt);
   const int64_t there = total - static_cast<int64_t>(rows.size());
   if (there > 0)
@@ -138,8 +152,9 @@ void SampleJob::draw(const Loaded& in, DrawnStore& store, bool& image_rank, cons
              .sampler = [&](const SamplerInput& input) { return sampler(input); },
              .seed = static_cast<uint64_t>(o_.seed),
              .noise = Purpose::initial_noise,
-             .initial_noise_NCFHW = noise_of(noise, rows, particles),
+             .initial_noise_NCFHW = noise_of(noise_NCFHW, rows, particles),
              .rewards = in.rewards,
+             .picture_statistics = false,
              .micro_batch = micro_batch,
              .keep_frames = o_.save_images || o_.save_frames ? total : 0,
              .workers = workers,
@@ -183,7 +198,9 @@ JobLoad sample_load(const SampleOptions& o) {
                          step_window(s, static_cast<uint64_t>(o.seed), 0)},
                         o.parallel.micro_batch);
   draw.decoded = !o.rewards.empty() || o.save_images || o.save_frames;
-  draw.reward_decodes = !o.steering.empty() && wants_frames(o.rewards, installed_plugin_dirs());
+  for (const auto use : followed_by(o.steering))
+    draw.reward_decodes =
+        draw.reward_decodes || wants_frames(inspect_rewards(o.rewards, use, installed_plugin_dirs()));
   const double pictures = draw.samples * draw.cost.returned;
   JobLoad load;
   load.model = o.model;
@@ -198,7 +215,7 @@ JobLoad sample_load(const SampleOptions& o) {
   return load;
 }
 
-Plan SampleJob::plan(PlanMode mode) const {
+Plan SampleJob::plan(const PlanRequest& request) const {
   const auto load = sample_load(o_);
   SampleJob little;
   little.o_ = o_;
@@ -208,12 +225,12 @@ Plan SampleJob::plan(PlanMode mode) const {
   little.o_.images_per_prompt = std::min(o_.images_per_prompt, enough);
   little.o_.prompts.keep_first((enough + little.o_.images_per_prompt - 1) / little.o_.images_per_prompt);
   const auto little_load = sample_load(little.o_);
-  return make_plan("sample", load, model_size(o_.model, o_.sampler.size), mode,
+  return make_plan("sample", load, model_size(o_.model, o_.sampler.size), request,
                    {little_load, [&] {
                       auto phases =
                           rehearse_in_scratch(o_.parallel.worker_count(), [&](const std::string& folder) {
                             little.o_.output = folder;
-                            little.run({});
+                            return little.run({});
                           });
                       const double times = load.draws[0].samples / little_load.draws[0].samples;
                       for (auto& phase : phases) {

@@ -1,10 +1,11 @@
 #include "pipelines/sampler_section.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
-#include "engine/models/sd3/sd3_model.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "samplers/flash.h"
 #include "samplers/schedules/flux.h"
 #include "samplers/schedules/karras.h"
@@ -26,9 +27,7 @@ void describe_common(Fields& f, SamplerSection& s) {
   describe(f, s.size);
 }
 
-void describe_noise(Fields& f, SamplerSection& s, const char* doc, double& noise_level, double high) {
-  describe_common(f, s);
-  f.number({"noise_level", doc}, noise_level, 0.0, high);
+void describe_noise_steps(Fields& f, SamplerSection& s) {
   f.object({"window", "steps that draw noise; the others follow the ODE"}, [&](Fields& w) {
     describe_window(w, s.window_begin, s.window_size);
     const auto path = [&](Fields& p) {
@@ -109,41 +108,11 @@ CfgOptions SamplerSection::guidance() const {
   return {guidance_scale, guidance_begin, guidance_size, guidance_rescale};
 }
 
-void describe_flow_ode(Fields& f, SamplerSection& s) {
-  describe_common(f, s);
-}
-
-void describe_flow_sde(Fields& f, SamplerSection& s) {
-  describe_noise(f, s, "a of g(s) = a sqrt(s/(1-s))", s.noise.flow_sde, 10.0);
-}
-
-void describe_dance_sde(Fields& f, SamplerSection& s) {
-  describe_noise(f, s, "eta: g(s) = eta", s.noise.dance_sde, 10.0);
-}
-
-void describe_cps(Fields& f, SamplerSection& s) {
-  describe_noise(f, s, "eta: noise drawn at s' is s' sin(eta pi/2)", s.noise.cps, 1.0);
-  f.choice({"log_prob",
-            "-(next - mean)^2 (squared_error, Flow-CPS) or the Gaussian's density, which counts steps with "
-            "little noise more"},
-           s.cps_log_prob, {"squared_error", "gaussian"});
-}
-
-void describe_memoryless(Fields& f, SamplerSection& s) {
-  describe_noise(f, s, "eta of DDIM; 1: x_0 does not depend on the initial noise", s.noise.memoryless, 1.0);
-}
-
 void describe(Fields& f, SamplerSection& s) {
-  std::vector<Fields::Alternative> alternatives;
-  for (const auto& row : sampler_table())
-    alternatives.push_back({row.name, row.doc, [&s, &row](Fields& v) { row.describe(v, s); }});
-  f.variant({"name", "sampler"}, s.name, alternatives);
-}
-
-const SamplerRow& sampler_named(const std::string& name) {
-  for (const auto& row : sampler_table())
-    if (name == row.name) return row;
-  throw Error("/sampler/name", "knows no \"" + name + "\"");
+  s.kind.describe(f, {"name", "sampler"}, sampler_table(), [&](SamplerKind& kind, Fields& beside) {
+    describe_common(beside, s);
+    kind.describe(beside, [&](Fields& g) { describe_noise_steps(g, s); });
+  });
 }
 
 void check_sampler(const SamplerSection& s) {
@@ -168,21 +137,20 @@ StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration
 }
 
 Kernel kernel_of(const SamplerSection& s, StepWindow window) {
-  const auto& row = sampler_named(s.name);
-  if (!row.kernel) throw Error("/sampler/name", "\"" + s.name + "\" is not made of one-step transitions");
-  return row.log_prob ? windowed(row.kernel(s), window) : row.kernel(s);
+  auto kernel = s.kind->kernel();
+  if (!kernel) throw Error("/sampler/name", "\"" + s.kind.name() + "\" is not made of one-step transitions");
+  return s.kind->log_prob() ? windowed(std::move(kernel), window) : kernel;
 }
 
 bool draws_noise(const SamplerSection& s) {
-  const auto& row = sampler_named(s.name);
-  return row.log_prob && row.kernel(s)({{1.0, 0.5, 0.0}}, 0).std > 0.0;
+  return s.kind->log_prob() && s.kind->kernel()({{1.0, 0.5, 0.0}}, 0).std > 0.0;
 }
 
 void require_noise(const SamplerSection& s, const std::string& what) {
-  if (!sampler_named(s.name).log_prob) {
+  if (!s.kind->log_prob()) {
     std::vector<std::string> known;
-    for (const auto& other : sampler_table())
-      if (other.log_prob) known.emplace_back(other.name);
+    for (const auto& row : sampler_table())
+      if (row.make()->log_prob()) known.emplace_back(row.name);
     throw Error("/sampler/name",
                 what + " needs the log-probabilities of a stochastic sampler; use one of " + join(known));
   }
@@ -192,13 +160,20 @@ void require_noise(const SamplerSection& s, const std::string& what) {
 
 LogProb log_prob_of(const SamplerSection& s) {
   require_noise(s, "this job");
-  return sampler_named(s.name).log_prob(s);
+  return s.kind->log_prob();
+}
+
+std::vector<std::string> sde_samplers() {
+  std::vector<std::string> names;
+  for (const auto& row : sampler_table())
+    if (const auto kind = row.make(); kind->log_prob() && kind->keeps_marginals())
+      names.emplace_back(row.name);
+  return names;
 }
 
 Trajectory draw_samples(const SamplerInput& in, const SamplerSection& s, StepWindow window,
                         const std::vector<int64_t>& trained_steps) {
-  if (const auto solve = sampler_named(s.name).solve; solve && trained_steps.empty())
-    return {in.schedule, solve(in), {}, {}, {}, {}};
+  if (trained_steps.empty() && !s.kind->kernel()) return {in.schedule, s.kind->solve(in), {}, {}, {}, {}};
   const auto kernel = kernel_of(s, window);
   const auto form = trained_steps.empty() ? LogProb(gaussian) : log_prob_of(s);
   if (s.tail_ratio < 1.0 && window.end < in.schedule.steps())

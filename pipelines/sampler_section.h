@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/core/fields.h"
+#include "engine/core/chosen.h"
 #include "engine/models/flow_model.h"
+#include "pipelines/samplers/sampler_kind.h"
 #include "samplers/guidance/cfg.h"
 #include "samplers/transitions.h"
 #include "samplers/window.h"
@@ -25,11 +26,6 @@ struct SizeSection {
 };
 void describe(Fields& fields, SizeSection& size);
 
-/// The key noise_level, by kernel: each has a default of its own.
-struct NoiseLevels {
-  double flow_sde = 0.7, dance_sde = 0.3, cps = 0.8, memoryless = 1.0;
-};
-
 /// Noise levels of the steps. "model": as the scheduler in the model's folder says.
 struct ScheduleSection {
   std::string name = "model";
@@ -43,18 +39,18 @@ Schedule schedule_of(const ScheduleSection& schedule, const std::function<Schedu
 Schedule schedule_of(const ScheduleSection& schedule, const FlowModel& model, int64_t steps,
                      const SizeSection& size);
 
-/// How many network steps a sampler takes, with which guidance, and what belongs to one kind of sampler
-/// alone.
+/// Samplers by name; the first is the default (pipelines/builtin.cpp).
+const Chosen<SamplerKind>::Table& sampler_table();
+
+/// How many network steps a sampler takes, with which guidance and which noise.
 struct SamplerSection {
-  std::string name = "flow_ode";
+  Chosen<SamplerKind> kind{sampler_table().front()};
   int64_t steps = 28;
   double guidance_scale = 1.0, guidance_rescale = 0.0;
   int64_t guidance_begin = 0, guidance_size = 0;  // guided steps; size 0: to the end
   ScheduleSection schedule;
-  NoiseLevels noise;
-  std::string cps_log_prob = "squared_error";  // or "gaussian"
-  int64_t window_begin = 0, window_size = 0;   // steps with noise; size 0: to the end
-  std::string window_policy = "fixed";         // or "random", "progressive", "decay"
+  int64_t window_begin = 0, window_size = 0;  // steps with noise; size 0: to the end
+  std::string window_policy = "fixed";        // or "random", "progressive", "decay"
   int64_t window_iterations = 25, window_stride = 1, window_decay_from = 13;
   double window_decay = 0.1;
   double tail_ratio =
@@ -64,24 +60,6 @@ struct SamplerSection {
   CfgOptions guidance() const;
 };
 void describe(Fields& fields, SamplerSection& sampler);
-
-/// A row of the table of samplers (pipelines/builtin.cpp).
-struct SamplerRow {
-  const char* name;
-  const char* doc;
-  void (*describe)(Fields&, SamplerSection&);
-  Kernel (*kernel)(const SamplerSection&);             // nullptr: the sampler is no one-step kernel
-  LogProb (*log_prob)(const SamplerSection&);          // of steps with noise; nullptr: it draws none
-  at::Tensor (*solve)(const SamplerInput&) = nullptr;  // where there is no kernel
-};
-const std::vector<SamplerRow>& sampler_table();
-const SamplerRow& sampler_named(const std::string& name);
-
-void describe_flow_ode(Fields& fields, SamplerSection& sampler);
-void describe_flow_sde(Fields& fields, SamplerSection& sampler);
-void describe_dance_sde(Fields& fields, SamplerSection& sampler);
-void describe_cps(Fields& fields, SamplerSection& sampler);
-void describe_memoryless(Fields& fields, SamplerSection& sampler);
 
 /// What bounds do not say. Throws Error at the key of a window that reaches outside of the steps.
 void check_sampler(const SamplerSection& sampler);
@@ -102,6 +80,9 @@ void require_noise(const SamplerSection& sampler, const std::string& what);
 
 /// Log-probability of the section's steps with noise. Throws as require_noise does.
 LogProb log_prob_of(const SamplerSection& sampler);
+
+/// Samplers that draw noise and keep the ODE's marginals, by name: those that go with most methods.
+std::vector<std::string> sde_samplers();
 
 /// Draws with the section's sampler; keeps `trained_steps`, as sample_transitions does.
 Trajectory draw_samples(const SamplerInput& input, const SamplerSection& sampler, StepWindow window,

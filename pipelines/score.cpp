@@ -1,5 +1,4 @@
-#include "pipelines/score.h"
-
+// The `score` job: rewards of pictures that are already there.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/io/image.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/job.h"
 #include "pipelines/scoring.h"
 
 namespace thalweg {
@@ -52,7 +52,7 @@ class ScoreJob final : public Job {
     require_plugins(o_.rewards);
   }
 
-  void run(const Observer& observer) override;
+  Json run(const Observer& observer) override;
   std::string output() const override { return o_.output; }
 
  private:
@@ -80,7 +80,7 @@ at::Tensor read_frames(const std::string& path) {
   return it->second.to(at::kFloat);
 }
 
-void ScoreJob::run(const Observer& observer) {
+Json ScoreJob::run(const Observer& observer) {
   const auto prompts = o_.prompts.read();
   const auto files = o_.images.empty() ? std::vector<fs::path>{} : png_files(o_.images);
   const auto frames = o_.frames.empty() ? at::Tensor() : read_frames(o_.frames);
@@ -117,8 +117,8 @@ void ScoreJob::run(const Observer& observer) {
     observer.progress("score", end, total, {});
     if (observer.stop_requested()) throw Stopped{};
   }
-  write_scores(o_.output, {"score", prompts.prompts, concatenate_samples(parts)}, rewards.get(), clock,
-               observer);
+  return write_scores(o_.output, {"score", prompts.prompts, concatenate_samples(parts)}, rewards.get(), clock,
+                      observer);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "engine/core/error.h"
+#include "engine/core/statistics.h"
 #include "pipelines/stages/evaluation.h"
 #include "pipelines/stages/reward_failures.h"
 
@@ -36,10 +37,10 @@ std::string score_lines(const std::vector<std::string>& prompts, const RewardBat
 }
 
 Json mean_of(const at::Tensor& values, const at::Tensor& valid) {
-  const auto scored = values.masked_select(valid);
-  return {{"mean", scored.numel() ? Json(scored.mean().item<double>()) : Json(nullptr)},
-          {"scored", scored.numel()},
-          {"not_scored", values.numel() - scored.numel()}};
+  const auto scored = valid.sum().item<int64_t>();
+  return {{"mean", number_or_null(masked_mean(values, valid), scored > 0)},
+          {"scored", scored},
+          {"not_scored", values.numel() - scored}};
 }
 
 }  // namespace
@@ -96,11 +97,9 @@ void write_events(const std::filesystem::path& folder, const std::vector<Event>&
   std::string lines;
   std::vector<Json> rows;
   for (const auto& event : events) {
-    rows.push_back({{"step", 0},
-                    {"level", event.level},
-                    {"type", event.type},
-                    {"message", event.message},
-                    {"data", event.data}});
+    Json row = {{"step", 0}};
+    row.update(event_row(event));
+    rows.push_back(std::move(row));
     lines += rows.back().dump() + "\n";
     observer.message(event.message);
   }
@@ -108,9 +107,9 @@ void write_events(const std::filesystem::path& folder, const std::vector<Event>&
   result["reward_failures"] = failure_summary(rows);
 }
 
-void write_scores(const std::filesystem::path& folder, const ScoredRun& run, const RewardSet* rewards,
+Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, const RewardSet* rewards,
                   const PhaseClock& clock, const Observer& observer) {
-  Json result = {{"status", "succeeded"}, {"job", run.job}, {"samples", run.prompts.size()}};
+  Json result = {{"job", run.job}, {"samples", run.prompts.size()}};
   auto events = run.events;
   if (rewards && run.scores) {
     const auto& scores = *run.scores;
@@ -130,7 +129,7 @@ void write_scores(const std::filesystem::path& folder, const ScoredRun& run, con
   if (!events.empty() || run.scores) write_events(folder, events, result, observer);
   result.update(run.sections);
   result["time_phases"] = phases_json(clock);
-  write_file(folder / "result.json", result.dump(2) + "\n");
+  return result;
 }
 
 }  // namespace thalweg

@@ -1,4 +1,4 @@
-// What `sample`, `score` and `evaluate` share: prompts of a job, and scores to scores.jsonl and result.json.
+// What `sample`, `score` and `evaluate` share: prompts of a job, and scores to scores.jsonl.
 #pragma once
 
 #include <filesystem>
@@ -47,9 +47,10 @@ struct ScoredRun {
   std::vector<Event> events = {};          // before the scores
 };
 
-/// Writes scores.jsonl (a line a sample) when there are scores, and result.json: status, mean of each reward
-/// over the scored samples, how many were not scored and why, the run's own sections, time by phase.
-void write_scores(const std::filesystem::path& folder, const ScoredRun& run, const RewardSet* rewards,
+/// Writes scores.jsonl (a line a sample) when there are scores, and events.jsonl. Returns the job's result:
+/// mean of each reward over the scored samples, how many were not scored and why, the run's own sections,
+/// time by phase.
+Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, const RewardSet* rewards,
                   const PhaseClock& clock, const Observer& observer);
 
 }  // namespace thalweg

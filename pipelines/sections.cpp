@@ -175,7 +175,7 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
   activation.height = size.height;
   activation.width = size.width;
   activation.seed = static_cast<uint64_t>(seed);
-  return std::make_unique<RewardSet>(specs, installed_plugin_dirs(), activation);
+  return std::make_unique<RewardSet>(open_rewards(specs, installed_plugin_dirs(), activation));
 }
 
 void require_lora_file(const ModelSection& model) {
@@ -183,9 +183,18 @@ void require_lora_file(const ModelSection& model) {
     throw Error("/model/lora/path", "is missing: the LoRA file to use");
 }
 
-void require_plugins(const std::vector<RewardSpec>& specs) {
-  for (const auto& spec : specs)
+void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<RewardUse>& steered) {
+  for (const auto& spec : specs) {
     find_plugin(spec.plugin, installed_plugin_dirs(), spec.isolation, spec.pointer);
+    const bool steers = spec.use == RewardUse::guide || spec.use == RewardUse::process;
+    if (steers && std::find(steered.begin(), steered.end(), spec.use) == steered.end())
+      throw Error(
+          spec.pointer + "/use",
+          "\"" + std::string(name_of(spec.use)) + "\" is for the steering of a `sample` job by " +
+              (spec.use == RewardUse::guide ? "clean estimates" : "values of noisy latents") +
+              ", and nothing of this job does that; write \"train\" to have the reward in the combined "
+              "one, or \"watch\" to score it for the curves alone");
+  }
 }
 
 }  // namespace thalweg

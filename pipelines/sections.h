@@ -93,7 +93,8 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
 /// Throws Error at /model/lora/path when a LoRA is asked for and no file is named.
 void require_lora_file(const ModelSection& model);
 
-/// Checks that plugins exist and may be loaded, without loading weights.
-void require_plugins(const std::vector<RewardSpec>& specs);
+/// Checks that plugins exist and may be loaded, without loading weights, and that each reward is of some use:
+/// `steered` are the uses beside train and watch that this job's steering knows.
+void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<RewardUse>& steered = {});
 
 }  // namespace thalweg

@@ -14,26 +14,27 @@ using torch::autograd::variable_list;
 
 /// What backward needs beside the tensors that autograd itself keeps.
 struct Call : torch::CustomClassHolder {
-  std::shared_ptr<RewardModel> model;
+  Call(std::shared_ptr<Reward> r, ScoreInput i, FailureReport f)
+      : reward(std::move(r)), input(std::move(i)), report(std::move(f)) {}
+
+  std::shared_ptr<Reward> reward;
   ScoreInput input;  // without the differentiated tensor, which would make a cycle
+  FailureReport report;
 };
 
-at::Tensor& differentiated(const RewardModel& model, ScoreInput& input) {
-  return model.gradient_is_of_latents() ? input.latents_BCFHW : input.frames_BF3HW;
+at::Tensor& differentiated(const Reward& reward, ScoreInput& input) {
+  return reward.info().gradient_of == GradientOf::latents ? input.latents_BCFHW : input.frames_BF3HW;
 }
 
 struct RewardFunction : torch::autograd::Function<RewardFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x,
-                            const std::shared_ptr<RewardModel>& model, ScoreInput input) {
-    differentiated(*model, input) = x;
-    const auto values_BK = model->score(input);
-    auto call = c10::make_intrusive<Call>();
-    call->model = model;
-    call->input = std::move(input);
-    differentiated(*model, call->input) = at::Tensor();
-    ctx->saved_data["call"] = c10::IValue::make_capsule(std::move(call));
-    ctx->save_for_backward({x, values_BK.isfinite()});
-    return values_BK;
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const c10::intrusive_ptr<Call>& call) {
+    ScoreInput input = call->input;
+    differentiated(*call->reward, input) = x;
+    const auto scored = call->reward->score(input);
+    if (!scored.failures.empty()) call->report(scored.failures);
+    ctx->saved_data["call"] = c10::IValue::make_capsule(call);
+    ctx->save_for_backward({x, scored.values_BK.isfinite()});
+    return scored.values_BK;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
@@ -42,23 +43,25 @@ struct RewardFunction : torch::autograd::Function<RewardFunction> {
     const auto saved = ctx->get_saved_variables();
     const auto call = c10::static_intrusive_pointer_cast<Call>(ctx->saved_data["call"].toCapsule());
     ScoreInput input = call->input;
-    differentiated(*call->model, input) = saved[0];
+    differentiated(*call->reward, input) = saved[0];
     const auto cotangent_BK = at::where(saved[1], gradients[0], at::zeros_like(gradients[0]));
-    const auto gradient = call->model->gradient(input, cotangent_BK);
-    return {gradient.nan_to_num(0.0).to(saved[0].options()), at::Tensor(), at::Tensor()};
+    const auto result = call->reward->gradient(input, cotangent_BK);
+    if (!result.failures.empty()) call->report(result.failures);
+    return {result.gradient.nan_to_num(0.0).to(saved[0].options()), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor differentiable_score(const std::shared_ptr<RewardModel>& model, const ScoreInput& input) {
-  if (!model->has_gradient())
+at::Tensor differentiable_score(const std::shared_ptr<Reward>& reward, const ScoreInput& input,
+                                const FailureReport& report) {
+  if (reward->info().gradient_of == GradientOf::none)
     throw Error("", "this reward has no gradient; use one that has, or a method that needs none");
   ScoreInput rest = input;
-  const at::Tensor x = differentiated(*model, rest);
+  const at::Tensor x = differentiated(*reward, rest);
   if (!x.defined()) throw Error("", "the input that the reward differentiates is absent");
-  differentiated(*model, rest) = at::Tensor();
-  return RewardFunction::apply(x, model, std::move(rest));
+  differentiated(*reward, rest) = at::Tensor();
+  return RewardFunction::apply(x, c10::make_intrusive<Call>(reward, std::move(rest), report));
 }
 
 }  // namespace thalweg

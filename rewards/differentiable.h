@@ -3,16 +3,22 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <memory>
+#include <vector>
 
-#include "rewards/reward_model.h"
+#include "rewards/reward.h"
 
 namespace thalweg {
 
-/// values_BK as RewardModel::score gives them, with a backward pass to input.frames_BF3HW (or to the
-/// latents, when those are what the reward differentiates) through the plugin's VJP. Entries that were not
-/// scored take no cotangent; a sample without a usable gradient gets 0, and last_error() says why the call
-/// failed if it did. First derivatives only. Throws Error when the reward has no gradient.
-at::Tensor differentiable_score(const std::shared_ptr<RewardModel>& model, const ScoreInput& input);
+/// Takes what went wrong in one call; on the thread that made it.
+using FailureReport = std::function<void(const std::vector<CallFailure>&)>;
+
+/// values_BK as Reward::score gives them, with a backward pass to the input that the reward differentiates
+/// (info().gradient_of). Entries that were not scored take no cotangent; a sample without a usable gradient
+/// gets 0. `report` is told of failures, here and in each backward pass, and lives as long as the graph.
+/// First derivatives only. Throws Error when the reward has no gradient.
+at::Tensor differentiable_score(const std::shared_ptr<Reward>& reward, const ScoreInput& input,
+                                const FailureReport& report);
 
 }  // namespace thalweg

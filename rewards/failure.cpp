@@ -1,6 +1,7 @@
 #include "rewards/failure.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace thalweg {
 namespace {
@@ -31,6 +32,16 @@ void add_failures(std::vector<RewardFailure>& total, const std::vector<RewardFai
     known->samples += failure.samples;
     known->calls += failure.calls;
   }
+}
+
+void FailureSink::add(const std::vector<RewardFailure>& failures) {
+  const std::lock_guard lock(mutex_);
+  add_failures(failures_, failures);
+}
+
+std::vector<RewardFailure> FailureSink::take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(failures_, {});
 }
 
 std::string failure_reasons(const std::vector<RewardFailure>& failures) {

@@ -1,10 +1,11 @@
 #include "rewards/instance.h"
 
-#include <algorithm>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "engine/core/error.h"
+#include "rewards/guard.h"
 #include "rewards/text.h"
 
 namespace thalweg {
@@ -28,62 +29,68 @@ uint32_t bounded(int64_t size, const char* what, const std::string& place) {
 
 }  // namespace
 
-RewardModel::Instance::Instance(PluginLibrary& library, const thalweg_reward_descriptor& descriptor,
-                                const Json& config, const Activation& activation, const std::string& place)
-    : library(library),
-      descriptor(descriptor),
-      place(place),
-      activation(activation),
-      inputs_on(descriptor.devices & THALWEG_ON_CUDA ? activation.device : at::Device(at::kCPU)),
-      host(library.path().stem().string(), activation.log) {
-  const std::lock_guard lock(library.main_thread());
+template <class Call>
+auto PluginInstance::called(const char* function, Call&& call) {
+  return guarded(place_, plugin_, function, std::forward<Call>(call));
+}
+
+PluginInstance::PluginInstance(PluginLibrary& library, const thalweg_reward_descriptor& descriptor,
+                               const std::string& place, const RewardLog& log)
+    : library_(library),
+      descriptor_(descriptor),
+      place_(place),
+      plugin_(library.path().stem().string()),
+      host_(plugin_, log) {
+  const std::lock_guard lock(library_.main_thread());
   try {
     create();
-    activate(config);
-    read_dimensions();
   } catch (...) {
     tear_down();
     throw;
   }
 }
 
-RewardModel::Instance::~Instance() {
-  const std::lock_guard lock(library.main_thread());
+PluginInstance::~PluginInstance() {
+  const std::lock_guard lock(library_.main_thread());
   tear_down();
 }
 
-void RewardModel::Instance::tear_down() noexcept {
-  if (active) reward->deactivate(reward);
-  active = false;
-  if (reward != nullptr) {
-    reward->destroy(reward);
-    --library.instances();
+void PluginInstance::tear_down() noexcept {
+  // What comes out here is swallowed: the values are safe, and there is nobody left to tell.
+  if (active_) let_out([&] { reward_->deactivate(reward_); });
+  active_ = false;
+  if (reward_ != nullptr) {
+    let_out([&] { reward_->destroy(reward_); });
+    --library_.instances();
   }
-  reward = nullptr;
+  reward_ = nullptr;
 }
 
-void RewardModel::Instance::create() {
-  const auto* made = library.factory().create(&library.factory(), host.table(), descriptor.id);
-  if (made == nullptr) throw Error(place, "the plugin made no instance: " + host.last_error());
+void PluginInstance::create() {
+  const auto& factory = library_.factory();
+  const auto* made =
+      called("create", [&] { return factory.create(&factory, host_.table(), descriptor_.id); });
+  if (made == nullptr) throw Error(place_, "the plugin made no instance: " + host_.last_error());
   if (made->init == nullptr || made->destroy == nullptr || made->activate == nullptr ||
       made->deactivate == nullptr || made->dimension_count == nullptr || made->dimension_name == nullptr ||
       made->score == nullptr || made->get_extension == nullptr)
-    throw Error(place, "the plugin made an instance with missing functions");
-  reward = made;
-  ++library.instances();
-  if (!succeeds([&] { return reward->init(reward); }))
-    throw Error(place, "the plugin failed to start: " + error);
+    throw Error(place_, "the plugin made an instance with missing functions");
+  reward_ = made;
+  ++library_.instances();
+  if (const auto text = failure_of([&] { return reward_->init(reward_); }); !text.empty())
+    throw Error(place_, "the plugin failed to start: " + text);
 }
 
-void RewardModel::Instance::activate(const Json& config) {
-  if (!config.is_object()) throw Error(place + "/config", "must be a JSON object");
+void PluginInstance::activate(const Json& config, const Activation& activation, at::Device inputs_on) {
+  const std::lock_guard lock(library_.main_thread());
+  if (!config.is_object()) throw Error(place_ + "/config", "must be a JSON object");
   const std::string text = config.dump();
   thalweg_activation a{};
   a.size = sizeof(a);
-  a.max_batch = bounded(activation.max_batch, "max_batch", place);
-  a.max_frames = bounded(activation.frames, "frames", place);
-  a.max_height = bounded(activation.height, "height", place);
-  a.max_width = bounded(activation.width, "width", place);
+  a.max_batch = bounded(activation.max_batch, "max_batch", place_);
+  a.max_frames = bounded(activation.frames, "frames", place_);
+  a.max_height = bounded(activation.height, "height", place_);
+  a.max_width = bounded(activation.width, "width", place_);
   // The job's GPU only for a plugin that says it knows one.
   a.device = {inputs_on.is_cuda() ? THALWEG_DEVICE_TYPE_CUDA : THALWEG_DEVICE_TYPE_CPU,
               inputs_on.is_cuda() ? inputs_on.index() : 0};
@@ -91,42 +98,52 @@ void RewardModel::Instance::activate(const Json& config) {
   a.config_json = text.c_str();
   a.assets_dir = activation.assets_dir.c_str();
 
-  thalweg_status status = THALWEG_OK;
-  active = succeeds([&] { return status = reward->activate(reward, &a); });
-  if (active) return;
-  if (status == THALWEG_INVALID_ARGUMENT) refuse_config(place, host.last_error());
-  throw Error(place, "the plugin could not be made ready: " + error);
+  thalweg_status status = THALWEG_INTERNAL;  // of a call that lets an exception out
+  const auto wrong = failure_of([&] { return status = reward_->activate(reward_, &a); });
+  active_ = wrong.empty();
+  if (active_) return;
+  if (status == THALWEG_INVALID_ARGUMENT) refuse_config(place_, host_.last_error());
+  throw Error(place_, "the plugin could not be made ready: " + wrong);
 }
 
-void RewardModel::Instance::read_dimensions() {
-  const uint32_t count = reward->dimension_count(reward);
+std::vector<std::string> PluginInstance::read_dimensions() {
+  const std::lock_guard lock(library_.main_thread());
+  const uint32_t count = called("dimension_count", [&] { return reward_->dimension_count(reward_); });
   if (count == 0 || count > kMaxDimensions)
-    throw Error(place, "the plugin says that it has " + std::to_string(count) + " dimensions");
+    throw Error(place_, "the plugin says that it has " + std::to_string(count) + " dimensions");
+  std::vector<std::string> dimensions;
   std::set<std::string> seen;
   for (uint32_t k = 0; k < count; ++k) {
-    const char* name = reward->dimension_name(reward, k);
+    const char* name = called("dimension_name", [&] { return reward_->dimension_name(reward_, k); });
     if (name == nullptr || *name == '\0' || !is_clean_text(name) || !seen.insert(name).second)
-      throw Error(place, "the plugin gives dimension " + std::to_string(k) +
-                             " a name that is empty, "
-                             "not UTF-8 or taken");
-    dimensions.push_back(name);
+      throw Error(place_, "the plugin gives dimension " + std::to_string(k) +
+                              " a name that is empty, "
+                              "not UTF-8 or taken");
+    dimensions.emplace_back(name);
   }
-  gradient = static_cast<const thalweg_plugin_gradient*>(reward->get_extension(reward, THALWEG_EXT_GRADIENT));
-  if (gradient != nullptr && (gradient->inputs == nullptr || gradient->vjp == nullptr))
-    throw Error(place, "the plugin has a gradient extension with missing functions");
+  return dimensions;
 }
 
-thalweg_status RewardModel::Instance::guarded(thalweg_status (*call)(void*), void* data) noexcept {
-  // The interface forbids exceptions; one that comes all the same must not end the program.
-  try {
-    return call(data);
-  } catch (const std::exception& e) {
-    host.table()->set_error(host.table(), THALWEG_INTERNAL,
-                            (std::string("let an exception out: ") + e.what()).c_str());
-  } catch (...) {
-    host.table()->set_error(host.table(), THALWEG_INTERNAL, "let an exception out");
-  }
-  return THALWEG_INTERNAL;
+const thalweg_plugin_gradient* PluginInstance::gradient() {
+  const std::lock_guard lock(library_.main_thread());
+  const auto* gradient = static_cast<const thalweg_plugin_gradient*>(
+      called("get_extension", [&] { return reward_->get_extension(reward_, THALWEG_EXT_GRADIENT); }));
+  if (gradient != nullptr && (gradient->inputs == nullptr || gradient->vjp == nullptr))
+    throw Error(place_, "the plugin has a gradient extension with missing functions");
+  return gradient;
+}
+
+uint64_t PluginInstance::gradient_inputs(const thalweg_plugin_gradient& gradient) {
+  return called("gradient.inputs", [&] { return gradient.inputs(reward_); });
+}
+
+std::string PluginInstance::failure_of(const std::function<thalweg_status()>& call) {
+  host_.clear_error();
+  thalweg_status status = THALWEG_INTERNAL;
+  auto text = let_out([&] { status = call(); });
+  if (status == THALWEG_OK) return "";
+  if (text.empty()) text = host_.last_error();
+  return status_name(status) + (text.empty() ? "" : ": " + text);
 }
 
 }  // namespace thalweg

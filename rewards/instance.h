@@ -3,57 +3,59 @@
 
 #include <thalweg/ext/gradient.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "engine/core/json.h"
+#include "rewards/activation.h"
 #include "rewards/library.h"
 #include "rewards/plugin_host.h"
-#include "rewards/reward_model.h"
 
 namespace thalweg {
 
-struct RewardModel::Instance {
-  /// Throws Error as RewardModel's constructor says.
-  Instance(PluginLibrary& library, const thalweg_reward_descriptor& descriptor, const Json& config,
-           const Activation& activation, const std::string& place);
-  ~Instance();
+/// Every call goes through the guard (guard.h). One call at a time: whoever owns it sees to that.
+class PluginInstance {
+ public:
+  /// Creates and initialises, which loads nothing. Throws Error at `place`.
+  PluginInstance(PluginLibrary& library, const thalweg_reward_descriptor& descriptor,
+                 const std::string& place, const RewardLog& log);
+  ~PluginInstance();
+  PluginInstance(const PluginInstance&) = delete;
+  PluginInstance& operator=(const PluginInstance&) = delete;
 
-  /// Runs a call of the plugin: its status, or INTERNAL when it let an exception out. Sets `error`.
-  template <class Call>
-  bool succeeds(Call&& call);
+  /// Once. `inputs_on`: where the tensors of its requests will lie. Throws Error at place + "/config" when
+  /// the plugin refuses the configuration (or deeper, when its text starts with a JSON pointer), else at
+  /// `place`.
+  void activate(const Json& config, const Activation& activation, at::Device inputs_on);
 
-  PluginLibrary& library;
-  const thalweg_reward_descriptor& descriptor;
-  std::string place;
-  Activation activation;
-  at::Device inputs_on = at::kCPU;  // where the tensors of its requests lie
-  PluginHost host;
-  const thalweg_reward* reward = nullptr;
-  const thalweg_plugin_gradient* gradient = nullptr;
-  bool active = false;
-  std::vector<std::string> dimensions;
+  /// Of the active instance; throws Error when they are none, empty or not all different.
+  std::vector<std::string> read_dimensions();
+  /// Null without one. Throws Error for one with missing functions.
+  const thalweg_plugin_gradient* gradient();
+  /// The inputs that the gradient can be of, THALWEG_INPUT_*.
+  uint64_t gradient_inputs(const thalweg_plugin_gradient& gradient);
 
-  mutable std::mutex mutex;  // the interface's [scoring]
-  std::string error;
+  /// "" when the call returned OK, else its status and text.
+  std::string failure_of(const std::function<thalweg_status()>& call);
+
+  const thalweg_reward* table() const { return reward_; }
+  const thalweg_reward_descriptor& descriptor() const { return descriptor_; }
+  const std::string& place() const { return place_; }
+  const std::string& plugin() const { return plugin_; }
 
  private:
   void create();
-  void activate(const Json& config);
-  void read_dimensions();
   void tear_down() noexcept;
-  thalweg_status guarded(thalweg_status (*call)(void*), void* data) noexcept;
-};
+  template <class Call>
+  auto called(const char* function, Call&& call);
 
-template <class Call>
-bool RewardModel::Instance::succeeds(Call&& call) {
-  host.clear_error();
-  const auto status =
-      guarded([](void* data) { return (*static_cast<std::remove_reference_t<Call>*>(data))(); },
-              const_cast<void*>(static_cast<const void*>(&call)));
-  if (status == THALWEG_OK) return true;
-  const auto text = host.last_error();
-  error = status_name(status) + (text.empty() ? "" : ": " + text);
-  return false;
-}
+  PluginLibrary& library_;
+  const thalweg_reward_descriptor& descriptor_;
+  std::string place_, plugin_;
+  PluginHost host_;
+  const thalweg_reward* reward_ = nullptr;
+  bool active_ = false;
+};
 
 }  // namespace thalweg

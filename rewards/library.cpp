@@ -12,6 +12,7 @@
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "rewards/elf.h"
+#include "rewards/guard.h"
 #include "rewards/text.h"
 
 namespace thalweg {
@@ -75,11 +76,17 @@ PluginLibrary& PluginLibrary::open(const std::filesystem::path& path) {
   const std::lock_guard lock(all.mutex);
   if (const auto found = all.by_path.find(canonical); found != all.by_path.end()) return *found->second;
   std::unique_ptr<PluginLibrary> library(new PluginLibrary(canonical));
+  library->start();
   PluginLibrary& opened = *library;
   all.in_order.push_back(&opened);
   all.by_path.emplace(canonical, std::move(library));
   std::atexit(deinit_last_opened);
   return opened;
+}
+
+template <class Call>
+auto PluginLibrary::called(const char* function, Call&& call) const {
+  return guarded(path_.string(), path_.stem().string(), function, std::forward<Call>(call));
 }
 
 PluginLibrary::PluginLibrary(const std::filesystem::path& path) : path_(path) {
@@ -93,18 +100,24 @@ PluginLibrary::PluginLibrary(const std::filesystem::path& path) : path_(path) {
     mapping->library.load(path, dll::load_mode::rtld_now | dll::load_mode::rtld_local);
   } catch (const std::exception& e) {
     throw Error(place, std::string("cannot be loaded: ") + clean_text(e.what()));
+  } catch (...) {
+    throw Error(place, "cannot be loaded: it let an exception out");
   }
-  // Never unmapped, whatever comes: code of the library may already be registered with the process.
   mapping_ = std::move(mapping);
+}
+
+void PluginLibrary::start() {
+  const std::string place = path_.string();
   if (!mapping_->library.has(THALWEG_ENTRY_SYMBOL))
     throw Error(place, "exports no symbol " THALWEG_ENTRY_SYMBOL ", so it is no reward plugin");
   entry_ = &mapping_->library.get<const thalweg_plugin_entry>(THALWEG_ENTRY_SYMBOL);
   check_entry();
 
-  if (const thalweg_status status = entry_->init(place.c_str()); status != THALWEG_OK)
-    throw Error(place, "refused to start (status " + std::to_string(status) + ")");
+  const auto status = called("init", [&] { return entry_->init(place.c_str()); });
+  if (status != THALWEG_OK) throw Error(place, "refused to start (status " + std::to_string(status) + ")");
   initialised_ = true;
-  factory_ = static_cast<const thalweg_reward_factory*>(entry_->get_factory(THALWEG_REWARD_FACTORY_ID));
+  factory_ = static_cast<const thalweg_reward_factory*>(
+      called("get_factory", [&] { return entry_->get_factory(THALWEG_REWARD_FACTORY_ID); }));
   if (factory_ == nullptr)
     throw Error(place, "holds no " THALWEG_REWARD_FACTORY_ID "; build it again with this version's headers");
   read_descriptors();
@@ -125,12 +138,12 @@ void PluginLibrary::read_descriptors() {
   const std::string place = path_.string();
   if (factory_->count == nullptr || factory_->descriptor == nullptr || factory_->create == nullptr)
     throw Error(place, "has a factory with missing functions");
-  const uint32_t count = factory_->count(factory_);
+  const uint32_t count = called("count", [&] { return factory_->count(factory_); });
   if (count == 0 || count > kMaxRewards)
     throw Error(place, "says that it holds " + std::to_string(count) + " rewards");
   std::set<std::string> ids;
   for (uint32_t i = 0; i < count; ++i) {
-    const auto* descriptor = factory_->descriptor(factory_, i);
+    const auto* descriptor = called("descriptor", [&] { return factory_->descriptor(factory_, i); });
     if (const auto reason = defect(descriptor); !reason.empty()) throw Error(place, reason);
     if (!ids.insert(descriptor->id).second)
       throw Error(place, "lists two rewards with the id \"" + std::string(descriptor->id) + "\"");
@@ -150,13 +163,13 @@ const thalweg_reward_descriptor& PluginLibrary::descriptor(const std::string& id
 }
 
 void PluginLibrary::deinit() noexcept {
-  if (initialised_) entry_->deinit();
+  if (initialised_) let_out([&] { entry_->deinit(); });  // the program ends: there is nobody left to tell
   initialised_ = false;
 }
 
 PluginLibrary::~PluginLibrary() {
   deinit();
-  // The mapping stays: see the constructor.
+  // Never unmapped, whatever came: code of the library may already be registered with the process.
   (void)mapping_.release();
 }
 

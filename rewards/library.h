@@ -37,7 +37,11 @@ class PluginLibrary {
 
  private:
   struct Mapping;
+  /// Maps the file; what runs its code is start(), so that a library that is refused then stays mapped.
   explicit PluginLibrary(const std::filesystem::path& path);
+  void start();
+  template <class Call>
+  auto called(const char* function, Call&& call) const;
   void check_entry() const;
   void read_descriptors();
 

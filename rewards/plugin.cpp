@@ -1,7 +1,5 @@
 #include "rewards/plugin.h"
 
-#include <thalweg/ext/gradient.h>
-
 #include <algorithm>
 #include <set>
 #include <system_error>
@@ -9,8 +7,8 @@
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "rewards/instance.h"
 #include "rewards/library.h"
-#include "rewards/plugin_host.h"
 #include "rewards/text.h"
 
 namespace fs = std::filesystem;
@@ -41,15 +39,7 @@ bool inside(const fs::path& path, const std::vector<fs::path>& dirs) {
 
 /// Makes an instance, which loads nothing, only to ask for its extensions.
 bool offers_gradient(PluginLibrary& library, const thalweg_reward_descriptor& descriptor) {
-  const std::lock_guard lock(library.main_thread());
-  PluginHost host("", nullptr);
-  const auto* reward = library.factory().create(&library.factory(), host.table(), descriptor.id);
-  if (reward == nullptr) throw Error(library.path().string(), "made no instance: " + host.last_error());
-  const bool ready = reward->init(reward) == THALWEG_OK;
-  const bool gradient = ready && reward->get_extension(reward, THALWEG_EXT_GRADIENT) != nullptr;
-  reward->destroy(reward);
-  if (!ready) throw Error(library.path().string(), "refused to start: " + host.last_error());
-  return gradient;
+  return PluginInstance(library, descriptor, library.path().string(), nullptr).gradient() != nullptr;
 }
 
 PluginInfo describe(PluginLibrary& library, const thalweg_reward_descriptor& d) {
@@ -110,10 +100,6 @@ std::vector<PluginInfo> scan_plugins(const std::vector<fs::path>& dirs) {
         plugins.insert(plugins.end(), of_library.begin(), of_library.end());
       } catch (const Error& e) {
         plugins.push_back(unusable(path, e.message()));
-      } catch (const std::exception& e) {
-        plugins.push_back(unusable(path, std::string("let an exception out: ") + clean_text(e.what())));
-      } catch (...) {
-        plugins.push_back(unusable(path, "let an exception out"));
       }
     }
   }

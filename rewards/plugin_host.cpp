@@ -7,7 +7,7 @@
 
 namespace thalweg {
 
-PluginHost::PluginHost(std::string plugin, PluginLog log)
+PluginHost::PluginHost(std::string plugin, RewardLog log)
     : plugin_(std::move(plugin)),
       log_(std::move(log)),
       table_{THALWEG_ABI_VERSION_INIT, this, "thalweg", "0.1.0", &get_extension, &set_error} {}

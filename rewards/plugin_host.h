@@ -4,19 +4,17 @@
 #include <thalweg/ext/log.h>
 #include <thalweg/host.h>
 
-#include <functional>
 #include <mutex>
 #include <string>
 
-namespace thalweg {
+#include "rewards/activation.h"
 
-/// Takes a plugin's log lines: severity (THALWEG_LOG_*), plugin, text in clean UTF-8. Called on any thread.
-using PluginLog = std::function<void(int, const std::string&, const std::string&)>;
+namespace thalweg {
 
 class PluginHost {
  public:
   /// `log` may be empty: lines are then dropped.
-  PluginHost(std::string plugin, PluginLog log);
+  PluginHost(std::string plugin, RewardLog log);
   PluginHost(const PluginHost&) = delete;
   PluginHost& operator=(const PluginHost&) = delete;
 
@@ -31,7 +29,7 @@ class PluginHost {
   static void log(const thalweg_host* host, thalweg_log_severity severity, const char* message);
 
   std::string plugin_;
-  PluginLog log_;
+  RewardLog log_;
   thalweg_host table_;
   mutable std::mutex mutex_;
   std::string error_;

@@ -19,6 +19,12 @@ constexpr int kFirstPrivate = 3;  // after the three that every program has
 // A file in memory: a pipe would need a reader, and block a plugin that prints much.
 std::atomic<int> aside{-1};
 
+/// Recursive: a backward pass inside of a plugin's may run another reward's on the same thread.
+std::recursive_mutex& watched_calls() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
 }  // namespace
 
 int keep_standard_output() {
@@ -48,6 +54,16 @@ std::string take_stray_output() {
   if (::ftruncate(memory, 0) != 0) return "";
   std::fwrite(text.data(), 1, text.size(), stderr);
   return text;
+}
+
+StrayOutputWatch::StrayOutputWatch() {
+  if (aside < 0) return;
+  lock_ = std::unique_lock(watched_calls());
+  take_stray_output();  // not of this call
+}
+
+bool StrayOutputWatch::printed() {
+  return !take_stray_output().empty();
 }
 
 }  // namespace thalweg

@@ -1,6 +1,7 @@
 // Standard output belongs to whoever reads the program; a plugin that prints must not reach it.
 #pragma once
 
+#include <mutex>
 #include <string>
 
 namespace thalweg {
@@ -13,5 +14,17 @@ int keep_standard_output();
 /// Takes what was kept since the last call, and copies it to standard error. "" when there was nothing, or
 /// keep_standard_output was never called. Cut at 64 KiB. [any thread]
 std::string take_stray_output();
+
+/// Tells whether one call prints. The process has one standard output, so where it is kept, watched calls
+/// wait for each other: what one printed is never said of another, whatever the threads do.
+class StrayOutputWatch {
+ public:
+  StrayOutputWatch();
+  /// Since the watch began.
+  bool printed();
+
+ private:
+  std::unique_lock<std::recursive_mutex> lock_;
+};
 
 }  // namespace thalweg

@@ -63,8 +63,4 @@ at::Tensor log_prob(const at::Tensor& next, const Transition& transition, LogPro
   return error * -weight + offset;
 }
 
-at::Tensor gaussian_log_prob(const at::Tensor& next, const Transition& transition) {
-  return log_prob(next, transition, gaussian);
-}
-
 }  // namespace thalweg

@@ -51,7 +51,4 @@ LogProbForm gaussian(double std);
 /// Of `form`, [B]. `next` is a constant.
 at::Tensor log_prob(const at::Tensor& next_BCFHW, const Transition& transition, LogProb form);
 
-/// log_prob with the Gaussian's density.
-at::Tensor gaussian_log_prob(const at::Tensor& next_BCFHW, const Transition& transition);
-
 }  // namespace thalweg

@@ -15,8 +15,4 @@ Step step_at(const Schedule& schedule, int64_t index, const std::vector<int64_t>
           at::full({batch}, schedule.sigmas.at(i + 1), options), index, slot_B, euler(schedule, index)};
 }
 
-bool in_window(int64_t index, int64_t begin, int64_t size) {
-  return index >= begin && (size == 0 || index < begin + size);
-}
-
 }  // namespace thalweg

@@ -19,7 +19,4 @@ struct SamplerInput {
 Step step_at(const Schedule& schedule, int64_t index, const std::vector<int64_t>& slot_B,
              at::Device device = at::kCPU);
 
-/// Whether step `index` is one of `size` steps from `begin`; size 0: to the end.
-bool in_window(int64_t index, int64_t begin, int64_t size);
-
 }  // namespace thalweg

@@ -10,13 +10,13 @@
 namespace thalweg {
 namespace {
 
-struct Drawn {
+struct NextState {
   at::Tensor next_BCFHW, log_prob_B;  // the latter where it is asked for
 };
 
 // mean + std * noise, and how likely that was. One kernel on a GPU.
-Drawn draw(const at::Tensor& x, const at::Tensor& v, const at::Tensor& noise, const KernelStep& step,
-           LogProb form, bool with_log_prob) {
+NextState draw(const at::Tensor& x, const at::Tensor& v, const at::Tensor& noise, const KernelStep& step,
+               LogProb form, bool with_log_prob) {
   if (x.is_cuda() && x.scalar_type() == at::kFloat) {
     const auto fused = cuda::fused_transition(x, v, noise, step, form(step.std));
     return {fused.next_BCFHW, fused.log_prob_B};

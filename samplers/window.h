@@ -2,14 +2,20 @@
 // al. 2025, arXiv 2507.21802), and where that window lies in an iteration of training.
 #pragma once
 
+#include <limits>
+
 #include "samplers/kernel.h"
 
 namespace thalweg {
 
-/// Steps [begin, end) of a schedule.
+/// Steps [begin, end) of a schedule, by index.
 struct StepWindow {
   int64_t begin = 0, end = 0;
 
+  /// `size` steps from `begin`; size 0: to the end, whatever the schedule.
+  static StepWindow of(int64_t begin, int64_t size) {
+    return {begin, size == 0 ? std::numeric_limits<int64_t>::max() : begin + size};
+  }
   bool contains(int64_t index) const { return index >= begin && index < end; }
 };
 

@@ -3,6 +3,9 @@ inside engine everything -> core, models -> weights, io -> weights, optim -> par
 the plugin headers and, where they hold a network, engine's core, weights and models. The validator (plugins/validator) is
 a part of the program: it sees the host's side, and pipelines/cli alone sees it.
 
+Inside pipelines/ no files include each other in a circle (NAME.h and NAME.cpp are one); the tables (builtin.cpp) are
+included by nobody; and the name of a method stands in pipelines/methods/ and in its row of the table alone.
+
 Runs under pytest, and alone: python3 tests/layering_test.py
 """
 import pathlib
@@ -14,6 +17,7 @@ CHECKED = ("engine", "samplers", "rewards", "plugins", "pipelines")
 SUFFIXES = {".h", ".hpp", ".c", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
+TABLES = "pipelines/builtin"
 ENGINE_EDGES = {"models": {"weights"}, "io": {"weights"}, "optim": {"parallel"}}
 # Libraries that only some folders may use. An empty tuple: nobody.
 LIBRARIES = {
@@ -99,6 +103,103 @@ def check_include(root, source, bracket, name):
             yield f"{source}: <{name}> is only for {', '.join(users) or 'nobody'}"
 
 
+def pipeline_graph(root: pathlib.Path):
+    """What the files of pipelines/ include of each other; NAME.h and NAME.cpp are one node, NAME."""
+    graph = {}
+    for path in sorted((root / "pipelines").rglob("*")):
+        if path.suffix not in SUFFIXES:
+            continue
+        node = path.relative_to(root).with_suffix("").as_posix()
+        targets = graph.setdefault(node, set())
+        for _, name in INCLUDE.findall(path.read_text(encoding="utf-8")):
+            target = pathlib.PurePosixPath(name).with_suffix("").as_posix()
+            if target.startswith("pipelines/") and target != node:
+                targets.add(target)
+    return graph
+
+
+def circles(root: pathlib.Path):
+    """One line for each circle that a walk in depth finds."""
+    graph, done = pipeline_graph(root), set()
+
+    def walk(node, trail):
+        if node in trail:
+            yield "a circle: " + " -> ".join([*trail[trail.index(node):], node])
+        elif node not in done:
+            for target in sorted(graph.get(node, ())):
+                yield from walk(target, [*trail, node])
+            done.add(node)
+
+    for node in sorted(graph):
+        yield from walk(node, [])
+
+
+def tables_are_on_top(root: pathlib.Path):
+    """The tables know everything, so nothing may know them: they have no header."""
+    for node, targets in pipeline_graph(root).items():
+        if TABLES in targets:
+            yield f"{node} includes {TABLES}"
+    if (root / f"{TABLES}.h").exists():
+        yield f"{TABLES}.h: the tables need no header; each is declared where its rows are"
+
+
+def method_names(root: pathlib.Path):
+    source = (root / f"{TABLES}.cpp").read_text(encoding="utf-8")
+    table = re.search(r"method_table\(\) \{(.*?)\n\}", source, re.DOTALL)
+    return re.findall(r'\{"(\w+)",', table[1]) if table else []
+
+
+def methods_at_large(root: pathlib.Path):
+    """Where a method's name stands outside of its folder and the table: as in a job, or as a class is called."""
+    names = method_names(root)
+    camel = ["".join(part.capitalize() for part in name.split("_")) for name in names]
+    known = re.compile(r"\b(" + "|".join([*names, *(f"make_{name}" for name in names)]) + r")\b|(" + "|".join(camel) + ")")
+    for folder in CHECKED:
+        for path in sorted((root / folder).rglob("*")):
+            source = path.relative_to(root).as_posix()
+            if path.suffix not in SUFFIXES or source.startswith("pipelines/methods/") or source == f"{TABLES}.cpp":
+                continue
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if found := known.search(line):
+                    yield f"{source}:{number}: names the method {found[0]}"
+
+
+def test_no_circle_between_files_of_pipelines():
+    assert list(circles(ROOT)) == []
+
+
+def test_nothing_includes_the_tables():
+    assert list(tables_are_on_top(ROOT)) == []
+
+
+def test_a_method_is_named_in_its_folder_and_its_row_alone():
+    assert len(method_names(ROOT)) >= 3
+    assert list(methods_at_large(ROOT)) == []
+
+
+def test_circles_and_names_are_found(tmp_path):
+    files = {
+        "pipelines/a.h": '#include "pipelines/x/b.h"\n',
+        "pipelines/x/b.h": "",
+        "pipelines/x/b.cpp": '#include "pipelines/x/c.h"\n',
+        "pipelines/x/c.h": '#include "pipelines/a.h"\n// as_new_method_does\n',
+        "pipelines/builtin.cpp": 'const T& method_table() {\n  static const T t = {\n      {"new_method", "doc", make_new_method},\n  };\n}\n',
+        "pipelines/methods/new_method.cpp": "class NewMethod;\n",
+        "pipelines/plan.cpp": '#include "pipelines/builtin.h"\nif (name == "new_method") {}\n',
+        "engine/core/x.h": "class NewMethodOptions;\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for folder in CHECKED:
+        (tmp_path / folder).mkdir(exist_ok=True)
+    assert list(circles(tmp_path)) == ["a circle: pipelines/a -> pipelines/x/b -> pipelines/x/c -> pipelines/a"]
+    assert list(tables_are_on_top(tmp_path)) == ["pipelines/plan includes pipelines/builtin"]
+    assert list(methods_at_large(tmp_path)) == ["engine/core/x.h:1: names the method NewMethod",
+                                                "pipelines/plan.cpp:2: names the method new_method"]
+
+
 def test_every_include_follows_the_folder_rule():
     assert list(violations(ROOT)) == []
 
@@ -139,6 +240,6 @@ def test_a_forbidden_include_is_found(tmp_path):
 
 
 if __name__ == "__main__":
-    lines = list(violations(ROOT))
+    lines = [*violations(ROOT), *circles(ROOT), *tables_are_on_top(ROOT), *methods_at_large(ROOT)]
     print("\n".join(lines) or "layering: every include follows the folder rule")
     sys.exit(1 if lines else 0)

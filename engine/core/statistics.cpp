@@ -1,5 +1,7 @@
 #include "engine/core/statistics.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -42,27 +44,9 @@ std::vector<double> bootstrap_means(const std::vector<double>& values, uint64_t 
 
 }  // namespace
 
-void RunningMoments::add(double value) {
-  if (!std::isfinite(value)) {
-    ++dropped_;
-    return;
-  }
-  ++count_;
-  const double delta = value - mean_;
-  mean_ += delta / static_cast<double>(count_);
-  squares_ += delta * (value - mean_);
-}
-
-double RunningMoments::mean() const {
-  return count_ == 0 ? kNan : mean_;
-}
-
-double RunningMoments::variance() const {
-  return count_ < 2 ? kNan : squares_ / static_cast<double>(count_ - 1);
-}
-
-double RunningMoments::std() const {
-  return std::sqrt(variance());
+double masked_mean(const at::Tensor& values_N, const at::Tensor& valid_N) {
+  const auto valid = values_N.masked_select(valid_N);
+  return valid.numel() == 0 ? kNan : valid.mean().item<double>();
 }
 
 double quantile(std::vector<double> values, double q) {

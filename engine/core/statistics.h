@@ -1,28 +1,15 @@
-// Small statistics for metrics and reports: running moments, quantiles, paired bootstrap.
+// Small statistics for metrics and reports: means, quantiles, paired bootstrap.
 #pragma once
+
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <vector>
 
 namespace thalweg {
 
-/// Mean and spread of a stream in one pass (Welford 1962). Values that are not finite are counted apart.
-class RunningMoments {
- public:
-  void add(double value);
-
-  int64_t count() const { return count_; }
-  int64_t dropped() const { return dropped_; }
-  double mean() const;      ///< NaN when nothing was added
-  double variance() const;  ///< unbiased (n - 1); NaN below two values
-  double std() const;       ///< square root of variance()
-
- private:
-  int64_t count_ = 0;
-  int64_t dropped_ = 0;
-  double mean_ = 0.0;
-  double squares_ = 0.0;
-};
+/// Mean of the values [N] that are `valid` [N], in their own dtype; NaN when none is.
+double masked_mean(const at::Tensor& values_N, const at::Tensor& valid_N);
 
 /// Quantile `q` in [0,1] with linear interpolation between order statistics (Hyndman-Fan type 7, numpy's
 /// default). NaN for no values. Throws std::invalid_argument for q outside [0,1] or NaN among the values.

@@ -157,16 +157,6 @@ int64_t checkpoint_number(const fs::path& checkpoint) {
   return step_of(checkpoint).value();
 }
 
-std::optional<fs::path> latest_checkpoint(const fs::path& run_dir, std::vector<std::string>* skipped) {
-  const auto folders = list_checkpoints(run_dir);
-  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
-    const std::string problem = verify_checkpoint(*folder);
-    if (problem.empty()) return *folder;
-    if (skipped != nullptr) skipped->push_back(problem);
-  }
-  return std::nullopt;
-}
-
 fs::path set_aside(const fs::path& checkpoint) {
   const fs::path aside = checkpoint.string() + ".damaged";
   replace_folder(checkpoint, aside);

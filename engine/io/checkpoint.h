@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -63,10 +62,6 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 
 /// The N of a folder that list_checkpoints() has found.
 int64_t checkpoint_number(const std::filesystem::path& checkpoint);
-
-/// The highest N that verifies. Those passed over are put into `skipped` as "path: what is wrong".
-std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir,
-                                                       std::vector<std::string>* skipped = nullptr);
 
 /// Renames a checkpoint that does not verify to checkpoint-N.damaged, out of the way of the run, which will
 /// write another of that step. Returns the new place.

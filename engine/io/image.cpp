@@ -3,11 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 
+#include "engine/core/bytes.h"
 #include "engine/core/error.h"
 #include "engine/core/json.h"
+#include "engine/io/crc32.h"
 #include "engine/io/stb.h"
 
 namespace thalweg {
@@ -21,34 +22,12 @@ struct PngSize {
   int64_t height = 0;
 };
 
-uint32_t big_endian(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
-  return value;
-}
-
 void check_size(int64_t height, int64_t width, int64_t max_pixels, const std::string& place) {
   if (height < 1 || width < 1 || height > kMaxImageSide || width > kMaxImageSide ||
       height * width > max_pixels)
     throw Error(place, "the picture is " + std::to_string(width) + " x " + std::to_string(height) +
                            "; each side must be 1 to " + std::to_string(kMaxImageSide) +
                            " pixels and the area at most " + std::to_string(max_pixels >> 20) + " Mpx");
-}
-
-/// CRC-32 of the PNG specification, annex D.
-uint32_t crc32(std::string_view bytes) {
-  static const auto table = [] {
-    std::array<uint32_t, 256> entries{};
-    for (uint32_t i = 0; i < entries.size(); ++i) {
-      uint32_t c = i;
-      for (int bit = 0; bit < 8; ++bit) c = c & 1 ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-      entries[i] = c;
-    }
-    return entries;
-  }();
-  uint32_t crc = 0xFFFFFFFFu;
-  for (const char byte : bytes) crc = table[(crc ^ static_cast<uint8_t>(byte)) & 0xFF] ^ (crc >> 8);
-  return ~crc;
 }
 
 /// Length, type, data and checksum of every chunk up to IEND (PNG specification 5.3). The decoder looks at
@@ -58,13 +37,13 @@ void check_chunks(std::string_view bytes, const std::string& place) {
   bool has_data = false;
   for (size_t at = 8;;) {
     if (bytes.size() - at < kAround) throw Error(place, "is a damaged PNG file: cut short");
-    const size_t length = big_endian(bytes, at);
+    const size_t length = big_endian<uint32_t>(bytes.substr(at));
     if (length > bytes.size() - at - kAround)
       throw Error(place, "is a damaged PNG file: a chunk of " + std::to_string(length) +
                              " bytes does not fit into it");
     const auto checked = bytes.substr(at + 4, 4 + length);
     const auto type = checked.substr(0, 4);
-    if (crc32(checked) != big_endian(bytes, at + 8 + length))
+    if (crc32(checked) != big_endian<uint32_t>(bytes.substr(at + 8 + length)))
       throw Error(place,
                   "is a damaged PNG file: the checksum of chunk \"" + printable(type, 8) + "\" is wrong");
     if (type == "IEND") return;
@@ -95,7 +74,7 @@ PngSize header_of(std::string_view bytes, const std::string& place) {
   if (bytes.substr(0, 8) != kSignature) throw Error(place, "is not a PNG file");
   if (bytes.size() < 33 || bytes.substr(12, 4) != "IHDR")
     throw Error(place, "is a damaged PNG file: no header");
-  const PngSize size{big_endian(bytes, 16), big_endian(bytes, 20)};
+  const PngSize size{big_endian<uint32_t>(bytes.substr(16)), big_endian<uint32_t>(bytes.substr(20))};
   check_size(size.height, size.width, kMaxReadPixels, place);
   if (!is_known_form(bytes))
     throw Error(place,

@@ -1,24 +1,14 @@
 #include "engine/io/tensorboard.h"
 
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cstdio>
 
+#include "engine/core/bytes.h"
+#include "engine/io/crc32.h"
+
 namespace thalweg {
 namespace {
-
-constexpr std::array<uint32_t, 256> make_crc_table() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    uint32_t value = byte;
-    for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ (value & 1 ? 0x82f63b78u : 0u);
-    table[byte] = value;
-  }
-  return table;
-}
-
-constexpr auto kCrcTable = make_crc_table();
 
 // TFRecord stores CRCs rotated and shifted, so that a CRC of data that holds CRCs stays useful.
 uint32_t masked_crc(std::string_view bytes) {
@@ -27,13 +17,6 @@ uint32_t masked_crc(std::string_view bytes) {
 }
 
 // Protobuf wire format: key = field << 3 | type; type 0 varint, 1 fixed64, 2 length-delimited, 5 fixed32.
-template <typename Unsigned>
-std::string little_endian(Unsigned value) {
-  std::string bytes;
-  for (size_t i = 0; i < sizeof(value); ++i) bytes.push_back(static_cast<char>(value >> (8 * i)));
-  return bytes;
-}
-
 std::string varint(uint64_t value) {
   std::string bytes;
   for (; value >= 0x80; value >>= 7) bytes.push_back(static_cast<char>(value | 0x80));
@@ -46,11 +29,11 @@ std::string integer_field(uint32_t field, int64_t value) {
 }
 
 std::string double_field(uint32_t field, double value) {
-  return varint(field << 3 | 1) + little_endian(std::bit_cast<uint64_t>(value));
+  return varint(field << 3 | 1) + little_endian_bytes(std::bit_cast<uint64_t>(value));
 }
 
 std::string float_field(uint32_t field, float value) {
-  return varint(field << 3 | 5) + little_endian(std::bit_cast<uint32_t>(value));
+  return varint(field << 3 | 5) + little_endian_bytes(std::bit_cast<uint32_t>(value));
 }
 
 std::string bytes_field(uint32_t field, std::string_view bytes) {
@@ -76,16 +59,10 @@ AppendFile new_event_file(const std::filesystem::path& directory) {
 
 }  // namespace
 
-uint32_t crc32c(std::string_view bytes) {
-  uint32_t crc = 0xffffffffu;
-  for (char byte : bytes) crc = kCrcTable[(crc ^ static_cast<uint8_t>(byte)) & 0xff] ^ (crc >> 8);
-  return ~crc;
-}
-
 std::string frame_record(std::string_view data) {
-  const std::string length = little_endian(static_cast<uint64_t>(data.size()));
-  std::string record = length + little_endian(masked_crc(length));
-  return record.append(data).append(little_endian(masked_crc(data)));
+  const std::string length = little_endian_bytes(static_cast<uint64_t>(data.size()));
+  std::string record = length + little_endian_bytes(masked_crc(length));
+  return record.append(data).append(little_endian_bytes(masked_crc(data)));
 }
 
 EventWriter::EventWriter(const std::filesystem::path& directory, std::optional<int64_t> resumed_from)
@@ -105,16 +82,6 @@ void EventWriter::image(const std::string& tag, int64_t step, std::string_view p
   const std::string image =
       integer_field(1, height) + integer_field(2, width) + integer_field(3, 3) + bytes_field(4, png);
   event(step, kSummary, bytes_field(1, bytes_field(1, tag) + bytes_field(4, image)));
-}
-
-void EventWriter::text(const std::string& tag, int64_t step, std::string_view markdown) {
-  // Value.tensor = 8: dtype 1 (7 = string), shape 2 with one dimension of size 1, string_val 8.
-  // Value.metadata = 9 names the plugin that shows it.
-  const std::string shape = bytes_field(2, integer_field(1, 1));
-  const std::string tensor = integer_field(1, 7) + bytes_field(2, shape) + bytes_field(8, markdown);
-  const std::string metadata = bytes_field(1, bytes_field(1, "text"));
-  event(step, kSummary,
-        bytes_field(1, bytes_field(1, tag) + bytes_field(8, tensor) + bytes_field(9, metadata)));
 }
 
 void EventWriter::flush() {

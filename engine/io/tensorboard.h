@@ -12,9 +12,6 @@
 
 namespace thalweg {
 
-/// CRC-32C (Castagnoli, reflected polynomial 0x82f63b78).
-uint32_t crc32c(std::string_view bytes);
-
 /// One TFRecord around `data`.
 std::string frame_record(std::string_view data);
 
@@ -28,9 +25,6 @@ class EventWriter {
 
   void scalar(const std::string& tag, int64_t step, double value);
   void image(const std::string& tag, int64_t step, std::string_view png, int64_t width, int64_t height);
-
-  /// Shown in the text tab; Markdown is rendered there.
-  void text(const std::string& tag, int64_t step, std::string_view markdown);
 
   /// Waits until everything is on the disk.
   void flush();

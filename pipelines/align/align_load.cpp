@@ -4,9 +4,7 @@
 #include <map>
 #include <utility>
 
-#include "pipelines/align/context.h"
-#include "pipelines/builtin.h"
-#include "samplers/sampler.h"
+#include "pipelines/models.h"
 
 namespace thalweg {
 namespace {
@@ -35,26 +33,30 @@ std::vector<WindowShare> window_shares(const AlignOptions& o) {
   return shares;
 }
 
-// Means over the iterations.
-struct Rollouts {
-  double network_evaluations = 0.0, trained_steps = 0.0, trained_evaluations = 0.0;
+// What the job's iterations ask for on the average: the window may move.
+struct Iterations {
+  double network_evaluations = 0.0;  // of the rollout, for each sample
+  MethodCount method;
 };
 
-Rollouts rollouts_of(const AlignOptions& o, const DrawLoad& first) {
-  const auto& s = o.sampler;
-  Rollouts mean;
+Iterations iterations_of(const AlignOptions& o, const DrawLoad& first) {
+  const auto model_schedule = [&](int64_t steps) {
+    return planned_schedule({}, o.model, steps, o.sampler.size);
+  };
+  Iterations mean;
+  mean.method.stored_latents = 0.0;
   for (const auto& [iteration, share] : window_shares(o)) {
-    const auto window = window_of(o, iteration);
     // Where there is no tail a window changes the noise alone.
-    const double evaluations = s.tail_ratio < 1.0
+    const double evaluations = o.sampler.tail_ratio < 1.0
                                    ? draw_cost(rollout_settings(o, iteration), 1, 1).network_evaluations
                                    : first.cost.network_evaluations;
+    const auto count = count_method(*o.method, o, iteration, model_schedule);
     mean.network_evaluations += share * evaluations;
-    for (const int64_t step : trained_steps(window, s.steps)) {
-      const bool guided = s.guidance_scale != 1.0 && in_window(step, s.guidance_begin, s.guidance_size);
-      mean.trained_steps += share;
-      mean.trained_evaluations += share * (guided ? 2.0 : 1.0);
-    }
+    mean.method.forwards_with_gradient += share * count.forwards_with_gradient;
+    mean.method.forwards_without += share * count.forwards_without;
+    mean.method.stored_latents += share * count.stored_latents;
+    mean.method.rows_with_gradient = std::max(mean.method.rows_with_gradient, count.rows_with_gradient);
+    mean.method.roles = count.roles;
   }
   return mean;
 }
@@ -75,12 +77,6 @@ std::vector<DrawLoad> draws_of(const AlignOptions& o, double samples, double sel
 
 }  // namespace
 
-AlignGroups groups_of(AlignOptions& o) {
-  if (o.method == "flow_grpo")
-    return {o.flow_grpo.prompts_per_iteration, o.flow_grpo.group_size, o.flow_grpo.updates};
-  return {o.diffusion_nft.prompts_per_iteration, o.diffusion_nft.group_size, o.diffusion_nft.updates};
-}
-
 double prompts_in(const std::string& path, const char* pointer) {
   return static_cast<double>(read_prompts(path, pointer).prompts.size());
 }
@@ -93,8 +89,7 @@ DrawSettings rollout_settings(const AlignOptions& o, int64_t iteration) {
 
 JobLoad align_load(const AlignOptions& options) {
   AlignOptions o = options;
-  const auto groups = groups_of(o);
-  const bool grpo = o.method == "flow_grpo";
+  const auto samples = static_cast<double>(o.method->groups().samples());
   const double train = prompts_in(o.train_prompts, "/prompts/train"),
                select = prompts_in(o.select_prompts, "/prompts/select"),
                eval = prompts_in(o.eval_prompts, "/prompts/eval");
@@ -102,30 +97,21 @@ JobLoad align_load(const AlignOptions& options) {
   load.model = o.model;
   load.size = o.sampler.size;
   load.parallel = o.parallel;
-  load.draws = draws_of(o, groups.samples(), select, eval);
-  const auto rollouts = rollouts_of(o, load.draws[0]);
-  load.draws[0].cost.network_evaluations = rollouts.network_evaluations;
+  load.draws = draws_of(o, samples, select, eval);
+  const auto iterations = iterations_of(o, load.draws[0]);
+  load.draws[0].cost.network_evaluations = iterations.network_evaluations;
   load.prompts = load.encoded = train + select + eval;
   load.kept_pictures = 2.0 * std::min(static_cast<double>(o.evaluate.pictures), eval);
-  load.stored_samples = groups.samples();
+  load.stored_samples = load.trained_samples = samples;
+  load.stored_latents = iterations.method.stored_latents;
   load.iterations = o.iterations;
-  load.trained_samples = groups.samples();
-  load.average = o.ema_decay > 0.0;
+  load.forwards_with_gradient = iterations.method.forwards_with_gradient;
+  load.forwards_without = iterations.method.forwards_without;
+  load.rows_with_gradient = iterations.method.rows_with_gradient;
+  load.roles = iterations.method.roles;
   load.best = true;
   load.checkpoints = static_cast<double>(
       std::min(o.checkpoint.keep, (o.iterations + o.checkpoint.every - 1) / o.checkpoint.every));
-  if (grpo) {
-    load.stored_latents = 1.0 + 2.0 * rollouts.trained_steps;
-    load.forwards_with_gradient = rollouts.trained_evaluations;
-    load.forwards_without = o.flow_grpo.kl_beta > 0.0 ? rollouts.trained_evaluations : 0.0;
-    load.guided_training = rollouts.trained_evaluations > rollouts.trained_steps;
-  } else {
-    const auto times = static_cast<double>(o.diffusion_nft.times_per_sample);
-    load.stored_latents = 1.0;
-    load.forwards_with_gradient = times;
-    load.forwards_without = times * (o.diffusion_nft.kl_beta > 0.0 ? 2.0 : 1.0);
-    load.old_policy = true;
-  }
   return load;
 }
 

@@ -6,15 +6,7 @@
 
 namespace thalweg {
 
-/// What the methods have in common, in the options where they stand.
-struct AlignGroups {
-  int64_t &prompts, &group_size, &updates;
-
-  double samples() const { return static_cast<double>(prompts * group_size); }
-};
-AlignGroups groups_of(AlignOptions& options);
-
-/// Reads the job's prompt files.
+/// Reads the job's prompt files; the method is counted by running it.
 JobLoad align_load(const AlignOptions& options);
 
 /// Prompts of the file `path`, which the job names at `pointer`.

@@ -3,19 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 
+#include "engine/core/clock.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/align/align_load.h"
-#include "pipelines/align/method.h"
-#include "pipelines/align/summary.h"
-#include "pipelines/builtin.h"
+#include "pipelines/align/context.h"
+#include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
 
 namespace thalweg {
@@ -25,30 +23,23 @@ namespace {
 // enough, so that the micro-batches are cut as in the job itself.
 AlignOptions smaller(const AlignOptions& o) {
   AlignOptions little = o;
-  const auto groups = groups_of(little);
+  auto& plan = little.method->groups();
   const int64_t enough = 2 * o.parallel.worker_count() * o.parallel.micro_batch;
-  const int64_t per_update = std::max<int64_t>(groups.prompts / groups.updates, 1);
-  const int64_t updates = (enough + per_update * groups.group_size - 1) / (per_update * groups.group_size);
-  if (updates < groups.updates) {
-    groups.updates = updates;
-    groups.prompts = updates * per_update;
+  const int64_t per_update = std::max<int64_t>(plan.groups / plan.updates, 1);
+  const int64_t updates = (enough + per_update * plan.group_size - 1) / (per_update * plan.group_size);
+  if (updates < plan.updates) {
+    plan.updates = updates;
+    plan.groups = updates * per_update;
   }
-  if (groups.updates == 1)
-    groups.prompts = std::min(groups.prompts, (enough + groups.group_size - 1) / groups.group_size);
+  if (plan.updates == 1)
+    plan.groups = std::min(plan.groups, (enough + plan.group_size - 1) / plan.group_size);
   return little;
 }
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 PlanPhase timed(const char* name, const std::function<void()>& work) {
-  const auto start = Clock::now();
-  const auto cpu = std::clock();
+  const double wall = wall_seconds(), cpu = process_seconds();
   work();
-  return {name, seconds_since(start), static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC};
+  return {name, wall_seconds() - wall, process_seconds() - cpu};
 }
 
 // Two iterations, the first to warm up, and an evaluation of as many pictures.
@@ -60,18 +51,14 @@ class AlignRehearsal {
 
   std::vector<PlanPhase> run() {
     std::optional<AlignContext> made;
-    std::unique_ptr<Method> method;
-    phases_.push_back(timed("load and encode", [&] {
-      made.emplace(little_, observer_);
-      method = method_named(little_.method).make(*made);
-    }));
+    phases_.push_back(timed("load and encode", [&] { made.emplace(little_, observer_); }));
     auto& c = *made;
-    method->iterate(c, 0);
-    const auto warm = phase_timings(c);
-    method->iterate(c, 1);
-    add_iterations(warm, phase_timings(c));
+    c.method->iterate(0);
+    const auto warm = c.timings();
+    c.method->iterate(1);
+    add_iterations(warm, c.timings());
     add_evaluation(c);
-    add_checkpoints(c, *method);
+    add_checkpoints(c);
     return phases_;
   }
 
@@ -79,12 +66,13 @@ class AlignRehearsal {
   void add_iterations(const std::vector<PhaseTiming>& before, const std::vector<PhaseTiming>& after) {
     AlignOptions whole = o_, little = little_;
     const double iterations = static_cast<double>(o_.iterations);
-    const double samples = iterations * groups_of(whole).samples() / groups_of(little).samples();
+    const auto &all = whole.method->groups(), &few = little.method->groups();
+    const double samples =
+        iterations * static_cast<double>(all.samples()) / static_cast<double>(few.samples());
     // The window of the second iteration against those of all.
     const double rollout = samples * align_load(o_).draws[0].cost.network_evaluations /
                            draw_cost(rollout_settings(o_, 1), 1, 1).network_evaluations;
-    const double updates = iterations * static_cast<double>(groups_of(whole).updates) /
-                           static_cast<double>(groups_of(little).updates);
+    const double updates = iterations * static_cast<double>(all.updates) / static_cast<double>(few.updates);
     for (const auto& now : after) {
       if (now.phase == "evaluation") continue;
       const auto then = std::find_if(before.begin(), before.end(),
@@ -97,37 +85,34 @@ class AlignRehearsal {
 
   void add_evaluation(AlignContext& c) {
     const auto count =
-        std::min<int64_t>(2 * c.workers.count() * o_.parallel.micro_batch, c.prompts.train.size());
+        std::min<int64_t>(2 * c.workers->count() * o_.parallel.micro_batch, c.training.prompts.size());
     PromptSet some;
-    some.list.prompts.assign(c.prompts.train.list.prompts.begin(),
-                             c.prompts.train.list.prompts.begin() + count);
-    some.list.metadata_json.assign(c.prompts.train.list.metadata_json.begin(),
-                                   c.prompts.train.list.metadata_json.begin() + count);
-    some.conditioning = c.prompts.train.conditioning.slice(0, count);
-    evaluate(evaluation_input(c, some, 0), c.space.bind(c.evaluated()));
+    some.list.prompts.assign(c.training.prompts.list.prompts.begin(),
+                             c.training.prompts.list.prompts.begin() + count);
+    some.list.metadata_json.assign(c.training.prompts.list.metadata_json.begin(),
+                                   c.training.prompts.list.metadata_json.begin() + count);
+    some.conditioning = c.training.prompts.conditioning.slice(0, count);
+    evaluate(c.evaluation_input(some, 0), c.training.policy.velocity());
     // Pictures, each by what the network has to do for it; the first evaluation is of the job's own scale.
     const auto draws = align_load(o_).draws;
     double units = 0.0;
     for (const auto& draw : draws)
       if (draw.phase == "evaluation")
         units += draw.samples * draw.cost.network_evaluations / draws[1].cost.network_evaluations;
-    for (const auto& timing : phase_timings(c))
+    for (const auto& timing : c.timings())
       if (timing.phase == "evaluation") {
         const double times = units / static_cast<double>(count);
         phases_.push_back({timing.phase, times * timing.wall, times * timing.cpu});
       }
   }
 
-  void add_checkpoints(const AlignContext& c, const Method& method) {
+  void add_checkpoints(const AlignContext& c) {
     const auto path = std::filesystem::temp_directory_path() / ("thalweg-plan-" + std::to_string(getpid()));
-    auto phase = timed("checkpoint", [&] { write_safetensors(path, c.policy); });
+    auto phase = timed("checkpoint", [&] { write_safetensors(path, c.training.policy.parameters()); });
     std::error_code ec;
     std::filesystem::remove(path, ec);
-    // Policy, two moments and the best so far are of one size; an average and a method's state may come on
-    // top.
-    const double parts = 4.0 + (c.average.empty() ? 0.0 : 1.0) + (method.state().empty() ? 0.0 : 1.0);
-    const double times =
-        parts * std::ceil(static_cast<double>(o_.iterations) / static_cast<double>(o_.checkpoint.every));
+    const double times = parameter_sets(align_load(o_)) * std::ceil(static_cast<double>(o_.iterations) /
+                                                                    static_cast<double>(o_.checkpoint.every));
     phases_.push_back({phase.name, times * phase.wall_s, times * phase.cpu_s});
   }
 
@@ -138,7 +123,7 @@ class AlignRehearsal {
 
 }  // namespace
 
-Plan plan_align(const AlignOptions& o, PlanMode mode) {
+Plan plan_align(const AlignOptions& o, const PlanRequest& request) {
   AlignRehearsal rehearsal(o);
   auto little = align_load(rehearsal.options());
   const auto pictures = static_cast<double>(2 * o.parallel.worker_count() * o.parallel.micro_batch);
@@ -148,7 +133,7 @@ Plan plan_align(const AlignOptions& o, PlanMode mode) {
   little.prompts = little.encoded = prompts_in(o.train_prompts, "/prompts/train");
   little.draws.resize(2);
   little.draws[1] = draw_load("evaluation", pictures, little.draws[1].settings, o.parallel.micro_batch);
-  return make_plan("align", align_load(o), model_size(o.model, o.sampler.size), mode,
+  return make_plan("align", align_load(o), model_size(o.model, o.sampler.size), request,
                    {little, [&] { return rehearsal.run(); }});
 }
 

@@ -7,6 +7,6 @@
 namespace thalweg {
 
 /// Throws Error as the job's run does for a model, prompts or rewards that cannot be used.
-Plan plan_align(const AlignOptions& options, PlanMode mode);
+Plan plan_align(const AlignOptions& options, const PlanRequest& request);
 
 }  // namespace thalweg

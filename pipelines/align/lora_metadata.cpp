@@ -23,7 +23,7 @@ std::string modelspec_hash(const TensorMap& tensors) {
 }
 
 std::string job_name(const AlignOptions& o) {
-  return o.name.empty() ? o.method + " on " + last_component(o.model.path) : o.name;
+  return o.name.empty() ? o.method.name() + " on " + last_component(o.model.path) : o.name;
 }
 
 Metadata lora_metadata(const AlignContext& c, const TensorMap& parameters, int64_t iteration) {
@@ -31,20 +31,20 @@ Metadata lora_metadata(const AlignContext& c, const TensorMap& parameters, int64
   const auto& size = o.sampler.size;
   return {
       {"modelspec.sai_model_spec", "1.0.1"},
-      {"modelspec.architecture", c.model->architecture() + "/lora"},
+      {"modelspec.architecture", c.training.model->architecture() + "/lora"},
       {"modelspec.implementation", "diffusers"},
       {"modelspec.title", job_name(o)},
       {"modelspec.resolution", std::to_string(size.width) + "x" + std::to_string(size.height)},
       {"modelspec.hash_sha256", modelspec_hash(parameters)},
-      {"ss_network_dim", std::to_string(c.space.lora().rank)},
-      {"ss_network_alpha", Json(c.space.lora().alpha).dump()},
+      {"ss_network_dim", std::to_string(c.training.space.lora().rank)},
+      {"ss_network_alpha", Json(c.training.space.lora().alpha).dump()},
       {"thalweg.job_name", job_name(o)},
-      {"thalweg.method", o.method},
-      {"thalweg.rewards", rewards_of(*c.rewards)},
+      {"thalweg.method", o.method.name()},
+      {"thalweg.rewards", rewards_of(*c.training.rewards)},
       {"thalweg.iteration", std::to_string(iteration)},
       {"thalweg.seed", std::to_string(o.seed)},
       {"thalweg.base_model", last_component(o.model.path)},
-      {"thalweg.base_sha256", sha256_files(c.model->backbone_files())},
+      {"thalweg.base_sha256", sha256_files(c.training.model->backbone_files())},
   };
 }
 

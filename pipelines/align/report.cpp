@@ -8,7 +8,8 @@
 #include "engine/io/metrics.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/machine_paths.h"
-#include "pipelines/report/report.h"
+#include "pipelines/report/format.h"
+#include "pipelines/report/page.h"
 
 namespace thalweg {
 namespace {
@@ -163,9 +164,10 @@ Chart picture_chart(const std::vector<Json>& rows) {
 // The trained reward and those of weight 0: they part when the reward is exploited.
 Chart held_out_chart(const AlignContext& c, const std::vector<Json>& rows) {
   std::vector<Series> series = {series_of(rows, "eval", "reward", "trained")};
-  for (size_t k = 0; k < c.rewards->names_K().size() && series.size() < 6; ++k)
-    if (c.rewards->weights_K()[k] == 0.0)
-      series.push_back(series_of(rows, "eval", c.rewards->names_K()[k], c.rewards->names_K()[k]));
+  for (size_t k = 0; k < c.training.rewards->names_K().size() && series.size() < 6; ++k)
+    if (c.training.rewards->weights_K()[k] == 0.0)
+      series.push_back(
+          series_of(rows, "eval", c.training.rewards->names_K()[k], c.training.rewards->names_K()[k]));
   return chart_of(
       "Trained reward against held-out ones", "mean", std::move(series),
       "Prompts of /prompts/select. When the trained one rises and the others fall, the reward is being "
@@ -179,11 +181,12 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   const auto rows = MetricsLog::read_all(folder / "metrics.jsonl");
   Report report;
   report.title = o.name.empty() ? last_component(folder.string()) : o.name;
-  report.subtitle = o.method + " on " + last_component(o.model.path);
+  report.subtitle = o.method.name() + " on " + last_component(o.model.path);
   report.status = "succeeded";
   report.headline = {
-      {"Method", o.method},
-      {"Trained", c.space.is_lora() ? "LoRA, rank " + std::to_string(c.space.lora().rank) : "all weights"},
+      {"Method", o.method.name()},
+      {"Trained", c.training.space.is_lora() ? "LoRA, rank " + std::to_string(c.training.space.lora().rank)
+                                             : "all weights"},
       {"Iterations", std::to_string(o.iterations)},
       {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
   report.health = health_of(s);
@@ -193,7 +196,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
                "Prompts of /prompts/select: they choose the checkpoint and are not those reported above."));
   if (s.has_held_out) report.charts.push_back(held_out_chart(c, rows));
   std::vector<Series> training = {series_of(rows, "train", "reward", "combined reward")};
-  for (const auto& name : c.rewards->names_K())
+  for (const auto& name : c.training.rewards->names_K())
     if (training.size() < 4) training.push_back(series_of(rows, "train", "reward_" + name, name));
   report.charts.push_back(chart_of("Training reward", "mean", std::move(training),
                                    "Means over each rollout; the prompts change, so it swings."));
@@ -215,8 +218,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.tables = {table_of(s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));
   if (!s.reward_failures.empty()) report.tables.push_back(failures_of(s));
-  for (const auto& timing : phase_timings(c))
-    report.timings.push_back({timing.phase, timing.wall, timing.cpu});
+  for (const auto& timing : c.timings()) report.timings.push_back({timing.phase, timing.wall, timing.cpu});
   AlignOptions copy = o;
   report.job = without_machine_paths(write_fields([&](Fields& f) { describe(f, copy); }));
   write_synced(folder / "report.html", render_report(report));

@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "engine/core/device.h"
-#include "engine/core/file.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/machine_paths.h"
 
@@ -29,9 +28,8 @@ Json alarm_json(const Alarm& a) {
 
 }  // namespace
 
-void write_result(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s,
-                  double wall_s, double cpu_s) {
-  Json result = {{"status", "succeeded"}, {"job", "align"}, {"method", c.options.method}};
+Json result_of(const AlignContext& c, const AlignSummary& s, double wall_s, double cpu_s) {
+  Json result = {{"job", "align"}, {"method", c.options.method.name()}};
   result["iterations"] = c.options.iterations;
   result["checkpoint"] = {{"step", s.best_step}, {"chosen_by", s.metric}, {"on", c.options.select_prompts}};
   for (size_t i = 0; i < s.names.size(); ++i) result["eval"][s.names[i]] = difference_json(s.differences[i]);
@@ -60,10 +58,10 @@ void write_result(const std::filesystem::path& folder, const AlignContext& c, co
   for (const auto& alarm : s.alarms) result["alarms"].push_back(alarm_json(alarm));
   result["time_wall_s"] = wall_s;  // of the whole run; the rest since it was resumed
   result["time_cpu_s"] = cpu_s;
-  for (const auto& timing : phase_timings(c))
+  for (const auto& timing : c.timings())
     result["time_phases"][timing.phase] = {{"wall_s", timing.wall}, {"cpu_s", timing.cpu}};
-  result["memory_peak_bytes"] = peak_memory(c.device);  // since the run was resumed
-  write_synced(folder / "result.json", without_machine_paths(result).dump(2) + "\n");
+  result["memory_peak_bytes"] = peak_memory(c.training.device());  // since the run was resumed
+  return without_machine_paths(result);
 }
 
 }  // namespace thalweg

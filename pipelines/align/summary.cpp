@@ -40,53 +40,41 @@ double metric_value(const Evaluation& e, int64_t column) {
   return column < 0 ? e.mean_total() : e.mean(column);
 }
 
-EvaluationInput evaluation_input(AlignContext& c, const PromptSet& prompts, int64_t keep_frames) {
-  return {.model = *c.model,
-          .prompts = prompts,
-          .shape = c.shape,
-          .schedule = schedule_of(c.options.sampler.schedule, *c.model, c.options.evaluate.steps,
-                                  c.options.sampler.size),
-          .guidance_scale = c.options.evaluate.guidance_scale,
-          .unconditional = c.prompts.unconditional,
-          .seed = c.seed(),
-          .rewards = *c.rewards,
-          .micro_batch = c.options.parallel.micro_batch,
-          .keep_frames = keep_frames,
-          .workers = c.workers,
-          .clock = c.evaluation_clock,
-          .stop_requested = c.observer.stop_requested};
+std::string metric_name(const AlignOptions& o) {
+  return o.evaluate.metric.empty() ? "reward" : o.evaluate.metric;
 }
 
-AlignSummary summarize(AlignContext& c, const AlignProgress& progress) {
+AlignSummary summarize(AlignContext& c, const RunProgress& progress) {
   const auto& o = c.options;
-  const auto& prompts = c.prompts.evaluation;
-  auto input = evaluation_input(c, prompts, o.evaluate.pictures);
+  auto& t = c.training;
+  const auto& prompts = c.evaluation;
+  auto input = c.evaluation_input(prompts, o.evaluate.pictures);
   const auto scales = static_cast<int64_t>(o.evaluate.base_guidance_scales.size());
   AlignSummary summary;
   int64_t done = 0;
   const auto run = [&](const Velocity& velocity) {
     auto evaluation = evaluate(input, velocity);
-    note_failures(c, "final", evaluation.rewards, evaluation.total.valid_B);
+    c.note_failures("final", evaluation);
     c.observer.progress("final evaluation", ++done, scales + 2, {});
     return evaluation;
   };
-  const auto before = run(c.space.reference());
-  const auto after = run(c.space.bind(progress.best.empty() ? c.evaluated() : progress.best));
+  const auto before = run(t.space.reference());
+  const auto after = run(t.space.bind(progress.best.empty() ? t.policy.shown() : progress.best));
   for (const double scale : o.evaluate.base_guidance_scales) {
     input.guidance_scale = scale;
     input.keep_frames = 0;
     summary.baselines.push_back(scale == o.evaluate.guidance_scale
                                     ? baseline_of(before, scale)
-                                    : baseline_of(run(c.space.reference()), scale));
+                                    : baseline_of(run(t.space.reference()), scale));
   }
   summary.names = {"reward"};
-  for (const auto& name : c.rewards->names_K()) summary.names.push_back(name);
+  for (const auto& name : t.rewards->names_K()) summary.names.push_back(name);
   for (int64_t k = -1; k < before.rewards.dimensions(); ++k) {
-    summary.differences.push_back(paired_difference(column_of(before, k), column_of(after, k), c.seed()));
+    summary.differences.push_back(paired_difference(column_of(before, k), column_of(after, k), t.seed()));
     summary.after_means.push_back(metric_value(after, k));
   }
-  const auto column = metric_column(*c.rewards, o.evaluate.metric);
-  summary.metric = column < 0 ? "reward" : o.evaluate.metric;
+  const auto column = metric_column(*t.rewards, o.evaluate.metric);
+  summary.metric = metric_name(o);
   summary.best_step = progress.best_step;
   summary.before_BF3HW = before.frames_BF3HW;
   summary.after_BF3HW = after.frames_BF3HW;

@@ -1,11 +1,11 @@
-// The end of an `align` run: base against aligned model on the reported prompts, result.json and report.html.
+// The end of an `align` run: base against aligned model on the reported prompts, result and report.html.
 #pragma once
 
 #include <filesystem>
 
 #include "engine/core/statistics.h"
-#include "pipelines/align/align_state.h"
-#include "pipelines/align/monitors.h"
+#include "pipelines/align/context.h"
+#include "pipelines/training/run.h"
 
 namespace thalweg {
 
@@ -31,19 +31,20 @@ struct AlignSummary {
 };
 
 /// Evaluates base and aligned parameters on the prompts of /prompts/eval.
-AlignSummary summarize(AlignContext& context, const AlignProgress& progress);
+AlignSummary summarize(AlignContext& context, const RunProgress& progress);
 
 /// Column of rewards.names_K that `metric` names, or -1 for the combined reward. Throws Error at
 /// /evaluate/metric.
 int64_t metric_column(const RewardSet& rewards, const std::string& metric);
 
+/// The metric's name; "reward": the combined one.
+std::string metric_name(const AlignOptions& options);
+
 /// Value of the metric in an evaluation.
 double metric_value(const Evaluation& evaluation, int64_t column);
 
-EvaluationInput evaluation_input(AlignContext& context, const PromptSet& prompts, int64_t keep_frames);
-
-void write_result(const std::filesystem::path& folder, const AlignContext& context,
-                  const AlignSummary& summary, double wall_s, double cpu_s);
+/// What result.json says of the run.
+Json result_of(const AlignContext& context, const AlignSummary& summary, double wall_s, double cpu_s);
 void write_report(const std::filesystem::path& folder, const AlignContext& context,
                   const AlignSummary& summary);
 

@@ -5,14 +5,12 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdlib>
-#include <filesystem>
 #include <iostream>
+#include <memory>
+#include <optional>
 
 #include "engine/core/error.h"
-#include "engine/core/file.h"
-#include "pipelines/builtin.h"
 #include "pipelines/cli/allocator.h"
-#include "pipelines/cli/folder_lock.h"
 #include "pipelines/cli/job_file.h"
 #include "pipelines/cli/lora_command.h"
 #include "pipelines/cli/output.h"
@@ -21,6 +19,8 @@
 #include "pipelines/cli/plugin_trial.h"
 #include "pipelines/cli/progress.h"
 #include "pipelines/cli/signals.h"
+#include "pipelines/jobs.h"
+#include "pipelines/run/run_job.h"
 #include "rewards/stray_output.h"
 
 namespace thalweg::cli {
@@ -56,61 +56,61 @@ struct Running {
   ~Running() { running = false; }
 };
 
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code ec;
-  std::filesystem::create_directories(folder, ec);
-  if (!std::filesystem::is_directory(folder, ec))
-    throw Error("/output", "\"" + folder.string() + "\" is not a folder and cannot be made one");
-}
-
-void write_result(const Job& job, const Json& result) {
-  write_synced(std::filesystem::path(job.output()) / "result.json", result.dump(2) + "\n");
-}
-
-// What std::filesystem throws becomes an error that names the file, as all others do.
-void run_job(Job& job, const Observer& observer) try {
-  job.run(observer);
-} catch (const std::filesystem::filesystem_error& e) {
-  throw_io_error(e.path2().empty() ? e.path1() : e.path2(), "cannot be written", e.code().value());
+// Signals and exits are caught from when the job has begun: until then nothing is to be kept.
+JobEnd run_shown(const Json& job) {
+  Progress progress(Progress::Output::detect(standard_output()));
+  std::optional<Running> until_done;
+  auto observer = observer_of(progress);
+  observer.started = [&] {
+    watch_signals();
+    until_done.emplace();
+  };
+  auto end = run_job(job, observer);
+  if (end.kind == JobEnd::Kind::stopped)
+    progress.message(end.resumes ? "stopped; run the same command to go on"
+                                 : "stopped; the same command begins anew");
+  return end;
 }
 
 int run(const JobArguments& arguments) {
-  const auto json = load_job(arguments);
-  const auto job = checked_job(json);
-  make_folder(job->output());
-  const FolderLock lock(job->output());
-  write_synced(std::filesystem::path(job->output()) / "job.json", resolved_job(json).dump(2) + "\n");
-  watch_signals();
-  Progress progress(Progress::Output::detect(standard_output()));
-  const Running until_done;
-  try {
-    run_job(*job, observer_of(progress));
-  } catch (const Stopped&) {
-    write_result(*job, {{"status", "stopped"}});
-    progress.message(job->resumes() ? "stopped; run the same command to go on"
-                                    : "stopped; the same command begins anew");
-    return kStopped;
-  } catch (const Error& e) {
-    try {
-      write_result(*job, {{"status", "failed"}, {"error", {{"param", e.place()}, {"message", e.message()}}}});
-    } catch (const Error&) {  // a full disk: the first error says so
-    }
-    throw;
+  const auto end = run_shown(load_job(arguments));
+  if (!end.message.empty()) std::cerr << "thalweg: " << end.message << "\n";
+  switch (end.kind) {
+    case JobEnd::Kind::succeeded:
+      return kDone;
+    case JobEnd::Kind::stopped:
+      return kStopped;
+    case JobEnd::Kind::wrong_job:
+      return kUserError;
+    case JobEnd::Kind::failed:
+      break;
   }
-  return kDone;
+  return kFailed;
+}
+
+// As far as that needs no model, the output folder included.
+std::unique_ptr<Job> checked(const Json& json) {
+  auto job = checked_job(json);
+  job->check_folder();
+  return job;
 }
 
 int validate(const JobArguments& arguments) {
-  checked_job(load_job(arguments));
+  checked(load_job(arguments));
   print(arguments.path + ": a valid job\n");
   return kDone;
 }
 
 int plan(const JobArguments& arguments, PlanMode mode, bool as_json) {
-  const auto json = load_job(arguments);
-  if (json.value("device", "cpu") != "cpu")
-    throw Error("/device", "plan knows the times of CPUs alone; give --set /device=cpu");
-  auto plan = checked_job(json)->plan(mode);
+  auto json = load_job(arguments);
+  PlanRequest request{mode};
+  if (json.is_object() && json.value("device", Json("cpu")) == "cuda") {
+    if (mode == PlanMode::measure)
+      throw Error("--measure", "rehearses on the CPU alone; leave it out for a job on a GPU");
+    request.device = at::kCUDA;
+    json["device"] = "cpu";  // the GPU need not be here
+  }
+  auto plan = checked(json)->plan(request);
   if (plan.job.empty()) plan.job = json.at("job").get<std::string>();
   print(as_json ? plan_json(plan).dump(2) + "\n" : plan_table(plan));
   return kDone;

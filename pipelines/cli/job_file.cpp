@@ -53,11 +53,4 @@ Json load_job(const JobArguments& arguments) {
   return job;
 }
 
-std::unique_ptr<Job> checked_job(const Json& json) {
-  auto job = read_job(json);
-  if (job->output().empty()) throw Error("/output", "must name a folder");
-  job->check();
-  return job;
-}
-
 }  // namespace thalweg::cli

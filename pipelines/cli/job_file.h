@@ -1,12 +1,10 @@
 // From the command line to a job's JSON: the file, then --set, --output, --device.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/core/json.h"
-#include "pipelines/builtin.h"
 
 namespace thalweg::cli {
 
@@ -22,8 +20,5 @@ Json load_job(const JobArguments& arguments);
 
 /// Replaces or adds the value at a pointer; the value is JSON, or else taken as text.
 void apply_setting(Json& job, const std::string& setting);
-
-/// The job, read and checked as far as that needs no model: what `validate` does. Throws Error.
-std::unique_ptr<Job> checked_job(const Json& json);
 
 }  // namespace thalweg::cli

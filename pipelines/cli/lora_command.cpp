@@ -11,8 +11,8 @@
 #include "engine/weights/lora_file.h"
 #include "engine/weights/safetensors_header.h"
 #include "pipelines/align/lora_metadata.h"
-#include "pipelines/builtin.h"
 #include "pipelines/cli/output.h"
+#include "pipelines/models.h"
 
 namespace thalweg::cli {
 namespace {

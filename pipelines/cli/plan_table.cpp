@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "pipelines/report/report.h"
+#include "pipelines/report/format.h"
 
 namespace thalweg::cli {
 namespace {
@@ -56,22 +56,26 @@ std::string advice_of(const Plan& plan) {
 
 std::string plan_table(const Plan& plan) {
   std::string out = plan.job + ": ";
-  if (plan.phases.empty()) return out + plan.note + "\n";
+  if (plan.held.empty()) return out + plan.note + "\n";
   out += plan.measured ? "by a rehearsal on this machine\n"
-                       : "by configs and headers, with this machine's speed of matrix products (rough)\n";
+         : plan.phases.empty()
+             ? "by configs and headers (rough)\n"
+             : "by configs and headers, with this machine's speed of matrix products (rough)\n";
   if (!plan.note.empty()) out += plan.note + "\n";
   out += "Memory held throughout\n";
   for (const auto& item : plan.held) out += line(item.name, memory(item.bytes));
   out += "Memory on top, by phase (estimated)\n";
   for (const auto& item : plan.transient) out += line(item.name, memory(item.bytes));
-  out += line("peak", memory(plan.peak_bytes), "of " + memory(plan.available_bytes)) + "  (" + plan.limit +
-         ")\n";
+  out +=
+      line("peak", memory(plan.peak_bytes), plan.knows_room() ? "of " + memory(plan.available_bytes) : "") +
+      "  (" + plan.limit + ")\n";
   out += "Samples drawn\n";
   for (const auto& draw : plan.draws) out += drawn(draw);
-  out += "Time of the whole run                wall          CPU\n";
+  if (!plan.phases.empty()) out += "Time of the whole run                wall          CPU\n";
   for (const auto& phase : plan.phases)
     out += line(phase.name, format_duration(phase.wall_s), format_duration(phase.cpu_s));
-  out += line("total", format_duration(plan.total_s), format_duration(plan.total_cpu_s));
+  if (!plan.phases.empty())
+    out += line("total", format_duration(plan.total_s), format_duration(plan.total_cpu_s));
   if (plan.iteration_s > 0.0) out += line("one iteration", format_duration(plan.iteration_s));
   if (plan.disk_bytes > 0.0) out += "Disk\n" + line("weights and checkpoints", memory(plan.disk_bytes));
   return out + advice_of(plan);

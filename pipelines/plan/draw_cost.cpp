@@ -49,7 +49,6 @@ int64_t samples_at_once(int64_t micro_batch, int64_t particles) {
 
 DrawSettings ode_settings(int64_t steps, double guidance_scale, Schedule schedule) {
   SamplerSection sampler;
-  sampler.name = "flow_ode";
   sampler.steps = steps;
   sampler.guidance_scale = guidance_scale;
   return {std::move(sampler), {}, std::move(schedule), {0, steps}};
@@ -60,14 +59,13 @@ DrawCost draw_cost(const DrawSettings& s, int64_t samples, int64_t micro_batch) 
   SteeringCost cost;
   PhaseClock clock;
   Rows network, reward;
+  const RewardValue value = [&](const at::Tensor& x, const Step&, const Conditioning&) {
+    count_reward(x, cost);
+    reward.see(std::min(x.size(0), micro_batch));
+    return nothing_of(x, reward).flatten(1).sum(1).to(at::kDouble);
+  };
   const auto steering = make_steering(
-      s.steering, s.sampler, s.window,
-      [&](const at::Tensor& x, const Step&, const Conditioning&) {
-        count_reward(x, cost);
-        reward.see(std::min(x.size(0), micro_batch));
-        return nothing_of(x, reward).flatten(1).sum(1).to(at::kDouble);
-      },
-      0);
+      s.steering, s.sampler, s.window, [&](RewardUse) { return value; }, 0);
   auto velocity = counted(
       [&](const at::Tensor& x, const Step&, const Conditioning&) {
         network.see(x.size(0));

@@ -27,7 +27,7 @@ struct DrawCost {
          kept_reward_rows = 0.0;  // the most that wait for their backward pass at once
 };
 
-/// Euler's method, as the stage `evaluate` draws.
+/// Euler's method (the default sampler), as the stage `evaluate` draws.
 DrawSettings ode_settings(int64_t steps, double guidance_scale, Schedule schedule);
 
 /// Of the first micro-batch of `samples` that are asked for.

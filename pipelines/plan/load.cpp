@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <utility>
 
@@ -39,8 +38,8 @@ DrawBytes draw_bytes(const JobLoad& load, const DrawLoad& draw, const ModelSize&
   const double compute = element_bytes(load.model.dtype), vae = element_bytes(load.model.vae_dtype);
   const auto& cost = draw.cost;
   // Micro-batches side by side: few samples fill fewer workers.
-  const double batches =
-      std::min(static_cast<double>(load.parallel.worker_count()), std::ceil(draw.samples / cost.samples));
+  const double batches = std::min(static_cast<double>(load.parallel.worker_count(load.device)),
+                                  std::ceil(draw.samples / cost.samples));
   const double decoded = std::max(draw.decoded ? cost.returned * cost.samples : 0.0,
                                   draw.reward_decodes ? cost.reward_rows : 0.0);
   const double decoder = size.decode_elements * vae + 2.0 * size.frame_elements * kFloat;
@@ -61,12 +60,12 @@ double training_bytes(const JobLoad& load, const ModelSize& size) {
   const double micro_batches =
       std::max(1.0, load.trained_samples / static_cast<double>(load.parallel.micro_batch));
   const double lanes = std::min(static_cast<double>(load.parallel.lanes), micro_batches);
-  const double working = std::min(static_cast<double>(load.parallel.worker_count()), lanes);
+  const double working = std::min(static_cast<double>(load.parallel.worker_count(load.device)), lanes);
   const double samples =
       std::min(working * static_cast<double>(load.parallel.micro_batch), load.trained_samples);
-  const double saved = samples * (load.guided_training ? 2.0 : 1.0) * size.saved_elements * compute;
+  const double saved = samples * load.rows_with_gradient * size.saved_elements * compute;
   const double low_precision =
-      compute < kFloat ? trainable * compute * (working + (load.old_policy ? 1.0 : 0.0)) : 0.0;
+      compute < kFloat ? trainable * compute * (working + static_cast<double>(load.roles.size()) - 1.0) : 0.0;
   // A lane's sum, and for each worker the micro-batch's own sum and the gradient that is added to it.
   return saved + low_precision + trainable * kFloat * (lanes + 2.0 * working);
 }
@@ -108,27 +107,36 @@ double trainable_parameters(const JobLoad& load, const ModelSize& size) {
   return sum;
 }
 
+double parameter_sets(const JobLoad& load) {
+  double sets = load.best ? 1.0 : 0.0;
+  for (const auto& role : load.roles) sets += 1.0 + (role.learns ? 2.0 : 0.0) + (role.averaged ? 1.0 : 0.0);
+  return sets;
+}
+
 void plan_memory(const JobLoad& load, const ModelSize& size, double program_bytes, Plan& plan) {
   const double compute = element_bytes(load.model.dtype), vae = element_bytes(load.model.vae_dtype);
   const double trainable = trainable_parameters(load, size);
   plan.held.clear();
   plan.transient.clear();
-  const auto hold = [&](const char* name, double bytes) {
+  const auto hold = [&](const std::string& name, double bytes) {
     if (bytes > 0.0) plan.held.push_back({name, bytes});
   };
+  // A run on a GPU keeps prompts and pictures with the processor.
+  const bool on_host = load.device.is_cpu();
   hold("program", program_bytes);
-  hold(size.backbone.name.c_str(), size.backbone.parameters * compute);
+  hold(size.backbone.name, size.backbone.parameters * compute);
   hold("VAE", size.vae.parameters * vae);
-  hold("policy, float32", trainable * kFloat);
-  hold("optimizer's moments", trainable * 2.0 * kFloat);
-  hold("average (/ema_decay)", load.average ? trainable * kFloat : 0.0);
-  hold("old policy", load.old_policy ? trainable * kFloat : 0.0);
+  for (const auto& role : load.roles) {
+    hold(role.name + ", float32", trainable * kFloat);
+    if (role.learns) hold(role.name + "'s moments", trainable * 2.0 * kFloat);
+    if (role.averaged) hold(role.name + "'s average", trainable * kFloat);
+  }
   hold("best checkpoint so far", load.best ? trainable * kFloat : 0.0);
-  hold("encoded prompts", load.prompts * size.prompt_elements * compute);
-  hold("latents kept", load.kept_latents * size.latent_elements * kFloat);
+  if (on_host) hold("encoded prompts", load.prompts * size.prompt_elements * compute);
+  if (on_host) hold("latents kept", load.kept_latents * size.latent_elements * kFloat);
   hold("samples of a rollout", load.stored_samples * (load.stored_latents * size.latent_elements * kFloat +
                                                       size.prompt_elements * compute));
-  hold("pictures kept", load.kept_pictures * size.frame_elements * kFloat);
+  if (on_host) hold("pictures kept", load.kept_pictures * size.frame_elements * kFloat);
 
   double encoders = 0.0, largest = 0.0;
   for (const auto& encoder : size.text_encoders) {
@@ -167,7 +175,7 @@ std::vector<PlanDraw> planned_draws(const JobLoad& load) {
 }
 
 void plan_time(const JobLoad& load, const ModelSize& size, double rate, double vae_rate, Plan& plan) {
-  const auto workers = static_cast<double>(load.parallel.worker_count());
+  const auto workers = static_cast<double>(load.parallel.worker_count(load.device));
   plan.phases.clear();
   const auto spend = [&](const std::string& name, double cpu_s, double threads) {
     if (cpu_s > 0.0) plan.phases.push_back({name, cpu_s / threads, cpu_s});
@@ -205,41 +213,6 @@ void plan_time(const JobLoad& load, const ModelSize& size, double rate, double v
     if (load.iterations > 0 && phase.name != "evaluation" && phase.name != "encode")
       plan.iteration_s += phase.wall_s / static_cast<double>(load.iterations);
   }
-}
-
-void plan_advice(const JobLoad& load, const ModelSize& size, double program_bytes, double offset,
-                 Plan& plan) {
-  plan.advice.clear();
-  const auto consider = [&](const char* setting, std::string from, std::string to,
-                            const std::function<void(JobLoad&)>& change) {
-    JobLoad other = load;
-    change(other);
-    Plan changed;
-    plan_memory(other, size, program_bytes, changed);
-    const double peak = changed.peak_bytes + offset;
-    if (peak < 0.97 * plan.peak_bytes) plan.advice.push_back({setting, std::move(from), std::move(to), peak});
-  };
-  const auto halved = [&](const char* setting, int64_t value,
-                          const std::function<void(JobLoad&, int64_t)>& set) {
-    if (value > 1)
-      consider(setting, std::to_string(value), std::to_string(value / 2),
-               [&](JobLoad& l) { set(l, value / 2); });
-  };
-  halved("/parallel/micro_batch", load.parallel.micro_batch, [](JobLoad& l, int64_t v) { l.cut(v); });
-  halved("/parallel/workers", load.parallel.worker_count(),
-         [](JobLoad& l, int64_t v) { l.parallel.workers = v; });
-  if (load.iterations > 0) {
-    halved("/parallel/lanes", load.parallel.lanes, [](JobLoad& l, int64_t v) { l.parallel.lanes = v; });
-    if (!load.model.has_lora)
-      consider("/model/lora", "absent", "{\"rank\": 32}", [](JobLoad& l) { l.model.has_lora = true; });
-    if (load.average) consider("/ema_decay", "above 0", "0", [](JobLoad& l) { l.average = false; });
-  }
-  if (load.model.dtype == "float32")
-    consider("/model/dtype", "float32", "bfloat16", [](JobLoad& l) { l.model.dtype = "bfloat16"; });
-  if (load.model.vae_dtype == "float32")
-    consider("/model/vae_dtype", "float32", "bfloat16", [](JobLoad& l) { l.model.vae_dtype = "bfloat16"; });
-  std::stable_sort(plan.advice.begin(), plan.advice.end(),
-                   [](const PlanAdvice& a, const PlanAdvice& b) { return a.peak_bytes < b.peak_bytes; });
 }
 
 }  // namespace thalweg

@@ -3,6 +3,7 @@
 
 #include "engine/models/model_size.h"
 #include "pipelines/plan/draw_cost.h"
+#include "pipelines/plan/method_count.h"
 #include "pipelines/plan/plan.h"
 #include "pipelines/sections.h"
 
@@ -23,6 +24,7 @@ struct JobLoad {
   ModelSection model;
   SizeSection size;
   ParallelSection parallel;
+  at::Device device = at::kCPU;  // whose memory is planned
   std::vector<DrawLoad> draws;
   double prompts = 0.0;         // held at the same time
   double encoded = 0.0;         // in all
@@ -34,7 +36,9 @@ struct JobLoad {
   int64_t iterations = 0;
   double trained_samples = 0.0;                                 // of one iteration
   double forwards_with_gradient = 0.0, forwards_without = 0.0;  // for each sample; a guided one is two
-  bool guided_training = false, average = false, old_policy = false, best = false;
+  double rows_with_gradient = 1.0;                              // of each sample in one of those
+  std::vector<RoleCount> roles;
+  bool best = false;         // the best parameters so far are kept
   double checkpoints = 0.0;  // kept on disk
 
   /// The same load in micro-batches of another size.
@@ -44,6 +48,9 @@ struct JobLoad {
 /// Trainable parameters: the adapter's, or all.
 double trainable_parameters(const JobLoad& load, const ModelSize& size);
 
+/// Sets of trainable parameters in a checkpoint: of all roles, and the best so far.
+double parameter_sets(const JobLoad& load);
+
 /// Fills held, transient and peak_bytes; `program_bytes` is what the process holds before it loads anything.
 void plan_memory(const JobLoad& load, const ModelSize& size, double program_bytes, Plan& plan);
 
@@ -52,9 +59,5 @@ std::vector<PlanDraw> planned_draws(const JobLoad& load);
 
 /// Fills phases, iteration_s and totals from operation counts and `rate`, FLOP a second of one thread.
 void plan_time(const JobLoad& load, const ModelSize& size, double rate, double vae_rate, Plan& plan);
-
-/// Fills `advice`: settings that lower the peak, those that lower it most first. `offset` is what measurement
-/// added to the peak of plan_memory.
-void plan_advice(const JobLoad& load, const ModelSize& size, double program_bytes, double offset, Plan& plan);
 
 }  // namespace thalweg

@@ -1,14 +1,16 @@
 #include "pipelines/plan/machine.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <limits>
 #include <sstream>
+
+#include "engine/core/clock.h"
 
 namespace thalweg {
 namespace {
@@ -62,6 +64,12 @@ AvailableMemory available_memory(const fs::path& root) {
   return {machine, "memory of the machine"};
 }
 
+AvailableMemory available_gpu_memory() {
+  if (!at::globalContext().hasCUDART() || !at::hasCUDA()) return {0.0, "no GPU is here to be asked"};
+  const auto [free, total] = at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(0);
+  return {static_cast<double>(free), "memory of the GPU"};
+}
+
 double process_memory(const std::string& field) {
   return kilobytes("/proc/self/status", field);
 }
@@ -73,9 +81,9 @@ double matrix_product_rate(at::ScalarType dtype) {
   const auto a = at::ones({kSide, kSide}, dtype), b = at::ones({kSide, kSide}, dtype);
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < kRuns; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = wall_seconds();
     at::mm(a, b);
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best = std::min(best, wall_seconds() - start);
   }
   return 2.0 * kSide * kSide * kSide / best;
 }

@@ -17,6 +17,9 @@ struct AvailableMemory {
 /// for tests.
 AvailableMemory available_memory(const std::filesystem::path& root = "/");
 
+/// What the first GPU has left; 0 where none can be asked.
+AvailableMemory available_gpu_memory();
+
 /// A field of /proc/self/status in bytes ("VmRSS", "VmHWM"); 0 when it is not there.
 double process_memory(const std::string& field);
 

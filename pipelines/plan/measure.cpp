@@ -3,46 +3,70 @@
 #include <algorithm>
 
 #include "engine/core/dtypes.h"
+#include "pipelines/plan/advice.h"
 #include "pipelines/plan/machine.h"
 
 namespace thalweg {
 
-Plan make_plan(const std::string& job, const JobLoad& load, const ModelSize& size, PlanMode mode,
-               const Rehearsal& rehearsal) {
+namespace {
+
+double disk_bytes(const JobLoad& load, const ModelSize& size) {
+  const double trainable = trainable_parameters(load, size);
+  return load.checkpoints * trainable * 4.0 * parameter_sets(load) +
+         (load.iterations == 0  ? 0.0
+          : load.model.has_lora ? trainable * 4.0
+                                : size.backbone.stored_bytes + size.vae.stored_bytes);
+}
+
+// Of the whole run, corrected by running a little of it where that is wanted, or quick and fits. Returns what
+// measuring added to the peak.
+double plan_on_cpu(const JobLoad& load, const ModelSize& size, PlanMode mode, const Rehearsal& rehearsal,
+                   double program, Plan& plan) {
   constexpr double kQuick = 20.0, kRoom = 0.8;
   const double rate = matrix_product_rate(dtype_named(load.model.dtype)),
-               vae_rate = matrix_product_rate(dtype_named(load.model.vae_dtype)),
-               program = process_memory("VmRSS");
-  Plan plan, little;
-  plan.job = job;
-  const auto available = available_memory();
-  plan.available_bytes = available.bytes;
-  plan.limit = available.limit;
-  plan.draws = planned_draws(load);
-  plan_memory(load, size, program, plan);
+               vae_rate = matrix_product_rate(dtype_named(load.model.vae_dtype));
+  Plan little;
   plan_time(load, size, rate, vae_rate, plan);
   plan_memory(rehearsal.load, size, program, little);
   plan_time(rehearsal.load, size, rate, vae_rate, little);
-  const double trainable = trainable_parameters(load, size);
-  plan.disk_bytes = load.checkpoints * trainable * 4.0 * (4.0 + load.average + load.old_policy) +
-                    (load.iterations == 0  ? 0.0
-                     : load.model.has_lora ? trainable * 4.0
-                                           : size.backbone.stored_bytes + size.vae.stored_bytes);
-  double offset = 0.0;
   const bool quick = little.total_s < kQuick && little.peak_bytes < kRoom * plan.available_bytes;
-  if (mode == PlanMode::measure || (mode == PlanMode::automatic && quick)) {
-    plan.measured = true;
-    plan.phases = rehearsal.run();
-    offset = process_memory("VmHWM") - little.peak_bytes;
-    plan.peak_bytes += offset;
-    plan.iteration_s = plan.total_s = plan.total_cpu_s = 0.0;
-    for (const auto& phase : plan.phases) {
-      plan.total_s += phase.wall_s;
-      plan.total_cpu_s += phase.cpu_s;
-      if (load.iterations > 0 && phase.name != "evaluation" && phase.name != "load and encode")
-        plan.iteration_s += phase.wall_s / static_cast<double>(load.iterations);
-    }
+  if (mode == PlanMode::estimate || (mode == PlanMode::automatic && !quick)) return 0.0;
+  plan.measured = true;
+  plan.phases = rehearsal.run();
+  const double offset = process_memory("VmHWM") - little.peak_bytes;
+  plan.peak_bytes += offset;
+  plan.iteration_s = plan.total_s = plan.total_cpu_s = 0.0;
+  for (const auto& phase : plan.phases) {
+    plan.total_s += phase.wall_s;
+    plan.total_cpu_s += phase.cpu_s;
+    if (load.iterations > 0 && phase.name != "evaluation" && phase.name != "load and encode")
+      plan.iteration_s += phase.wall_s / static_cast<double>(load.iterations);
   }
+  return offset;
+}
+
+}  // namespace
+
+Plan make_plan(const std::string& job, JobLoad load, const ModelSize& size, const PlanRequest& request,
+               const Rehearsal& rehearsal) {
+  load.device = request.device;
+  const bool on_gpu = load.device.is_cuda();
+  const double program = on_gpu ? 0.0 : process_memory("VmRSS");
+  const auto available = on_gpu ? available_gpu_memory() : available_memory();
+  Plan plan;
+  plan.job = job;
+  plan.available_bytes = available.bytes;
+  plan.limit = available.limit;
+  plan.draws = planned_draws(load);
+  plan.disk_bytes = disk_bytes(load, size);
+  plan_memory(load, size, program, plan);
+  double offset = 0.0;
+  if (on_gpu)
+    plan.note =
+        "memory of the GPU, without what CUDA itself takes (some hundred MB); nothing was measured, and "
+        "time is not predicted";
+  else
+    offset = plan_on_cpu(load, size, request.mode, rehearsal, program, plan);
   plan_advice(load, size, program, offset, plan);
   return plan;
 }

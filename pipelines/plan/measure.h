@@ -14,8 +14,9 @@ struct Rehearsal {
 };
 
 /// PlanMode::automatic rehearses when the estimate says that this takes under 20 s of wall time and fits into
-/// 80 % of the available memory. Peak memory of the rehearsal corrects that of the estimate.
-Plan make_plan(const std::string& job, const JobLoad& load, const ModelSize& size, PlanMode mode,
+/// 80 % of the available memory. Peak memory of the rehearsal corrects that of the estimate. On a GPU
+/// nothing is rehearsed and no time is predicted.
+Plan make_plan(const std::string& job, JobLoad load, const ModelSize& size, const PlanRequest& request,
                const Rehearsal& rehearsal);
 
 }  // namespace thalweg

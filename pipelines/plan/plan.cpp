@@ -14,7 +14,7 @@ Json plan_json(const Plan& p) {
                     {"peak_bytes", p.peak_bytes},
                     {"available_bytes", p.available_bytes},
                     {"limit", p.limit},
-                    {"fits", p.fits()}};
+                    {"fits", p.knows_room() ? Json(p.fits()) : Json(nullptr)}};
   json["draws"] = Json::array();
   for (const auto& draw : p.draws)
     json["draws"].push_back({{"phase", draw.phase},

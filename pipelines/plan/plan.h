@@ -1,6 +1,8 @@
 // `thalweg plan`: what a job will need, before it starts.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <string>
 #include <vector>
 
@@ -12,6 +14,11 @@ enum class PlanMode {
   automatic,  // measure when that is quick and fits
   measure,    // load the model and run a little of each phase
   estimate,   // read configs and headers alone
+};
+
+struct PlanRequest {
+  PlanMode mode = PlanMode::automatic;
+  c10::Device device = c10::kCPU;  // a GPU: its memory by estimate alone, and no time; it need not be here
 };
 
 /// A thing that takes memory for the whole run, or the most that a phase takes beside those.
@@ -47,8 +54,8 @@ struct Plan {
   bool measured = false;  // else from configs, headers and this machine's matrix products
   std::vector<PlanMemory> held, transient;
   double peak_bytes = 0.0, available_bytes = 0.0;
-  std::string
-      limit;  // what `available_bytes` is: "memory of the machine" or "memory limit of the control group"
+  std::string limit;  // what `available_bytes` is: "memory of the machine", "memory limit of the control
+                      // group", or of a GPU
   std::vector<PlanDraw> draws;
   std::vector<PlanPhase> phases;
   double iteration_s = 0.0;  // wall time of one iteration; 0: the job has none
@@ -56,7 +63,8 @@ struct Plan {
   double disk_bytes = 0.0;
   std::vector<PlanAdvice> advice;
 
-  bool fits() const { return peak_bytes <= available_bytes; }
+  bool knows_room() const { return available_bytes > 0.0; }
+  bool fits() const { return !knows_room() || peak_bytes <= available_bytes; }
 };
 
 Json plan_json(const Plan& plan);

@@ -3,10 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <ctime>
 
-#include "engine/core/json.h"
+#include "engine/core/clock.h"
 
 namespace thalweg {
 namespace {
@@ -24,15 +22,12 @@ struct Scratch {
 }  // namespace
 
 std::vector<PlanPhase> rehearse_in_scratch(int64_t workers,
-                                           const std::function<void(const std::string&)>& run) {
+                                           const std::function<Json(const std::string&)>& run) {
   const Scratch scratch;
-  const auto start = std::chrono::steady_clock::now();
-  const auto cpu_start = std::clock();
-  run(scratch.path.string());
-  double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
-         cpu = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
+  const double start = wall_seconds(), cpu_start = process_seconds();
+  const auto result = run(scratch.path.string());
+  double wall = wall_seconds() - start, cpu = process_seconds() - cpu_start;
   std::vector<PlanPhase> phases;
-  const auto result = parse_json_file(scratch.path / "result.json", size_t{4} << 20);
   for (const auto& [name, time] : result.at("time_phases").items()) {
     phases.push_back({name, time.at("wall_s").get<double>() / static_cast<double>(workers),
                       time.at("cpu_s").get<double>()});

@@ -1,16 +1,17 @@
-// Rehearsals of jobs that write a result.json: run in a folder that is removed again.
+// Rehearsals of whole jobs: run in a folder that is removed again.
 #pragma once
 
 #include <filesystem>
 #include <functional>
 
+#include "engine/core/json.h"
 #include "pipelines/plan/plan.h"
 
 namespace thalweg {
 
-/// Runs `run` with a fresh folder and returns the phases of its result.json with wall times as the mean over
+/// Runs `run` with a fresh folder and returns the phases of its result with wall times as the mean over
 /// `workers`, "load and encode" being the rest. The folder is removed, whatever happens.
 std::vector<PlanPhase> rehearse_in_scratch(int64_t workers,
-                                           const std::function<void(const std::string& folder)>& run);
+                                           const std::function<Json(const std::string& folder)>& run);
 
 }  // namespace thalweg

@@ -9,6 +9,7 @@
 #include "engine/optim/gradients.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/pretraining/stages.h"
+#include "pipelines/training/run.h"
 
 namespace thalweg {
 namespace {
@@ -47,48 +48,77 @@ std::vector<int64_t> first_rows(int64_t count) {
   return rows;
 }
 
+class AutoencoderTrainee final : public Trainee {
+ public:
+  AutoencoderTrainee(const PretrainOptions& options, const AutoencoderKlConfig& config)
+      : o_(options), config_(config) {
+    Binder declare;
+    AutoencoderKl::bind(config_, declare);
+    parameters_ = leaves(initial_parameters(declare.specs(), static_cast<uint64_t>(o_.seed)));
+  }
+
+  Metrics iterate(int64_t step) override {
+    const auto dtype = dtype_named(o_.dtype);
+    const auto x = training_pictures(o_, batch_indices(o_, step, o_.vae.batch_size));
+    const int64_t side = o_.data.size / config_.factor();
+    const auto noise =
+        normal_noise(static_cast<uint64_t>(o_.seed), Purpose::posterior, first_rows(o_.vae.batch_size),
+                     static_cast<uint64_t>(step), {config_.latent_channels, side, side});
+    const double kl = 2 * step < o_.vae.steps ? o_.vae.kl_weight : o_.vae.final_kl_weight;
+    const auto loss = vae_loss(bound(cast(parameters_, dtype)), x, noise, kl, dtype);
+    auto gradients = gradients_of(loss, parameters_);
+    const double norm = clip_gradients(gradients, 1.0);
+    adamw_.step(parameters_, gradients,
+                o_.vae.learning_rate * learning_rate_factor(step, o_.vae.steps, 50, 0.5));
+    return {{"loss", loss.item<double>()}, {"grad_norm", norm}};
+  }
+
+  void state(RunState& state) override {
+    state.tensors("parameters", parameters_);
+    auto moments = adamw_.state();
+    state.tensors("adamw", moments);
+    if (!state.reads()) return;
+    parameters_ = leaves(parameters_);
+    adamw_.load_state(moments);
+  }
+
+  // Latents enter the flow with mean 0 and standard deviation 1.
+  void write(const std::filesystem::path& folder) const {
+    c10::NoGradGuard no_grad;
+    const auto vae = bound(parameters_);
+    std::vector<at::Tensor> means;
+    for (int64_t step = 0; step < 16; ++step)
+      means.push_back(posterior(vae.encode_moments(training_pictures(o_, batch_indices(o_, step, 64)))).mean);
+    const auto all = at::cat(means);
+    Json config = {{"_class_name", "AutoencoderKL"}};
+    config.update(o_.architecture.at("vae"));
+    config["shift_factor"] = all.mean().item<double>();
+    config["scaling_factor"] = 1.0 / all.std().item<double>();
+    std::filesystem::create_directories(folder);
+    write_file(folder / "config.json", config.dump(2) + "\n");
+    write_safetensors(folder / "diffusion_pytorch_model.safetensors",
+                      cast(parameters_, dtype_named(o_.save_dtype)), {{"format", "pt"}});
+  }
+
+ private:
+  AutoencoderKl bound(const TensorMap& tensors) const {
+    return AutoencoderKl::bind(config_, Binder(tensors, "vae"));
+  }
+
+  const PretrainOptions& o_;
+  const AutoencoderKlConfig& config_;
+  TensorMap parameters_;
+  AdamW adamw_{{0.9, 0.99, 1e-8, 0.0}};
+};
+
 }  // namespace
 
 void train_autoencoder(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
                        const Observer& observer) {
-  const auto weights = folder / "vae" / "diffusion_pytorch_model.safetensors";
-  if (std::filesystem::exists(weights)) return;  // written last: this stage is done
-  const auto dtype = dtype_named(o.dtype);
-  const auto seed = static_cast<uint64_t>(o.seed);
-  Binder declare;
-  AutoencoderKl::bind(parts.vae, declare);
-  auto parameters = leaves(initial_parameters(declare.specs(), seed));
-  AdamW adamw({0.9, 0.99, 1e-8, 0.0});
-  const auto bound = [&](const TensorMap& tensors) {
-    return AutoencoderKl::bind(parts.vae, Binder(tensors, "vae"));
-  };
-  for (int64_t step = 0; step < o.vae.steps; ++step) {
-    const auto x = training_pictures(o, batch_indices(o, step, o.vae.batch_size));
-    const int64_t side = o.data.size / parts.vae.factor();
-    const auto noise = normal_noise(seed, Purpose::posterior, first_rows(o.vae.batch_size),
-                                    static_cast<uint64_t>(step), {parts.vae.latent_channels, side, side});
-    const double kl = 2 * step < o.vae.steps ? o.vae.kl_weight : o.vae.final_kl_weight;
-    const auto loss = vae_loss(bound(cast(parameters, dtype)), x, noise, kl, dtype);
-    auto gradients = gradients_of(loss, parameters);
-    clip_gradients(gradients, 1.0);
-    adamw.step(parameters, gradients, o.vae.learning_rate * learning_rate_factor(step, o.vae.steps, 50, 0.5));
-    observer.progress("vae", step + 1, o.vae.steps, {{"loss", loss.item<double>()}});
-    if (observer.stop_requested()) throw Stopped{};  // minutes of work at most: not worth a checkpoint
-  }
-  // Latents enter the flow with mean 0 and standard deviation 1.
-  c10::NoGradGuard no_grad;
-  const auto vae = bound(parameters);
-  std::vector<at::Tensor> means;
-  for (int64_t step = 0; step < 16; ++step)
-    means.push_back(posterior(vae.encode_moments(training_pictures(o, batch_indices(o, step, 64)))).mean);
-  const auto all = at::cat(means);
-  Json config = {{"_class_name", "AutoencoderKL"}};
-  config.update(o.architecture.at("vae"));
-  config["shift_factor"] = all.mean().item<double>();
-  config["scaling_factor"] = 1.0 / all.std().item<double>();
-  std::filesystem::create_directories(folder / "vae");
-  write_file(folder / "vae" / "config.json", config.dump(2) + "\n");
-  write_safetensors(weights, cast(parameters, dtype_named(o.save_dtype)), {{"format", "pt"}});
+  AutoencoderTrainee trainee(o, parts.vae);
+  const auto stage = stage_plan(o, "vae", std::filesystem::path(o.output) / "vae", o.vae.steps);
+  TrainingRun(stage, trainee, std::nullopt, observer).run();
+  trainee.write(folder / "vae");
 }
 
 }  // namespace thalweg

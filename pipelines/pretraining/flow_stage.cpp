@@ -4,19 +4,18 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <optional>
 #include <unordered_map>
 
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
-#include "engine/io/checkpoint.h"
-#include "engine/io/metrics.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
 #include "engine/optim/muon.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/pretraining/stages.h"
-#include "pipelines/resume.h"
+#include "pipelines/training/run.h"
 
 namespace thalweg {
 namespace {
@@ -135,97 +134,93 @@ at::Tensor flow_loss(const PretrainOptions& o, const Sd3Parts& parts, const Tens
   return (v.to(at::kFloat) - (b.noise_BCHW - b.x0_BCHW)).square().mean();
 }
 
-struct FlowState {
-  TensorMap parameters, average;
-  AdamW adamw{{0.9, 0.98, 1e-8, 0.0}};
-  Muon muon{{}};
-  int64_t step = 0;
-};
-
 bool is_block_matrix(const std::string& name, const at::Tensor& tensor) {
   return tensor.dim() == 2 && name.find("transformer_blocks.") != std::string::npos;
 }
 
-void update(const PretrainOptions& o, FlowState& state, TensorMap gradients) {
-  if (!std::isfinite(clip_gradients(gradients, o.flow.max_grad_norm))) return;
-  TensorMap matrices, others;
-  for (const auto& [name, gradient] : gradients)
-    (is_block_matrix(name, gradient) ? matrices : others)[name] = gradient;
-  const double factor =
-      learning_rate_factor(state.step, o.flow.steps, o.flow.warmup_steps, o.flow.decay_fraction);
-  state.muon.step(state.parameters, matrices, o.flow.muon_learning_rate * factor);
-  state.adamw.step(state.parameters, others, o.flow.learning_rate * factor);
-  ema_update(state.average, state.parameters, o.flow.ema_decay);
-}
+class FlowTrainee final : public Trainee {
+ public:
+  FlowTrainee(const PretrainOptions& options, const Sd3Parts& parts, const std::filesystem::path& folder,
+              const Observer& observer)
+      : o_(options),
+        parts_(parts),
+        folder_(folder),
+        observer_(observer),
+        position_table_(sd3_position_table(parts.transformer)),
+        parameters_(leaves(initial_state(parts, static_cast<uint64_t>(options.seed)))),
+        average_(cloned(parameters_)) {}
 
-void save(const PretrainOptions& o, const FlowState& state, const Json& identity) {
-  CheckpointWriter writer(o.output, state.step);
-  write_safetensors(writer.path("parameters.safetensors"), state.parameters);
-  write_safetensors(writer.path("average.safetensors"), state.average);
-  write_safetensors(writer.path("adamw.safetensors"), state.adamw.state());
-  write_safetensors(writer.path("muon.safetensors"), state.muon.state());
-  writer.commit({{"step", state.step}}, identity);
-  prune_checkpoints(o.output, o.checkpoint_keep);
-}
-
-FlowState load_or_start(const PretrainOptions& o, const Sd3Parts& parts, const Observer& observer) {
-  FlowState state;
-  const auto [found, events] = find_resumable(o.output, observer);
-  if (!events.empty()) {
-    MetricsLog log(std::filesystem::path(o.output) / "events.jsonl");
-    for (const auto& event : events) log.append(event_row(event));
+  Metrics iterate(int64_t step) override {
+    if (!data_) data_ = prepare_data(o_, folder_, observer_);
+    const auto loss = flow_loss(o_, parts_, parameters_, position_table_, draw_batch(o_, *data_, step));
+    const double norm = update(step, gradients_of(loss, parameters_));
+    Metrics metrics = {{"loss", loss.item<double>()}, {"grad_norm", norm}};
+    if (!std::isfinite(norm)) metrics.emplace_back("skipped_updates", 1.0);
+    return metrics;
   }
-  if (!found) {
-    state.parameters = leaves(initial_state(parts, static_cast<uint64_t>(o.seed)));
-    state.average = cloned(state.parameters);
-    return state;
-  }
-  const auto load = [&, folder = *found](const char* name) {
-    return cloned(read_safetensors(folder / name).tensors);
-  };
-  state.parameters = leaves(load("parameters.safetensors"));
-  state.average = load("average.safetensors");
-  state.adamw.load_state(load("adamw.safetensors"));
-  state.muon.load_state(load("muon.safetensors"));
-  state.step = read_state(*found).at("step").get<int64_t>();
-  return state;
-}
 
-void export_weights(const PretrainOptions& o, const TensorMap& average, const at::Tensor& position_table,
-                    const std::filesystem::path& folder) {
-  const auto dtype = dtype_named(o.save_dtype);
-  auto backbone = without_prefix(average, kTransformer);
-  backbone["pos_embed.pos_embed"] = position_table;
-  write_safetensors(folder / "transformer" / "diffusion_pytorch_model.safetensors", cast(backbone, dtype),
-                    {{"format", "pt"}});
-  // float32 always: transformers opens a file in its own dtype, diffusers in float32, and the two must meet.
-  for (const std::string name : {kFirst, kSecond})
-    write_safetensors(folder / name / "model.safetensors", without_prefix(average, name), {{"format", "pt"}});
-}
+  void state(RunState& state) override {
+    state.tensors("parameters", parameters_);
+    state.tensors("average", average_);
+    auto adamw = adamw_.state(), muon = muon_.state();
+    state.tensors("adamw", adamw);
+    state.tensors("muon", muon);
+    if (!state.reads()) return;
+    parameters_ = leaves(parameters_);
+    adamw_.load_state(adamw);
+    muon_.load_state(muon);
+  }
+
+  // Whoever looks before the end finds a model that can be used.
+  void saved() override { write(); }
+
+  void write() const {
+    const auto dtype = dtype_named(o_.save_dtype);
+    auto backbone = without_prefix(average_, kTransformer);
+    backbone["pos_embed.pos_embed"] = position_table_;
+    write_safetensors(folder_ / "transformer" / "diffusion_pytorch_model.safetensors", cast(backbone, dtype),
+                      {{"format", "pt"}});
+    // float32 always: transformers opens a file in its own dtype, diffusers in float32, and the two must
+    // meet.
+    for (const std::string name : {kFirst, kSecond})
+      write_safetensors(folder_ / name / "model.safetensors", without_prefix(average_, name),
+                        {{"format", "pt"}});
+  }
+
+ private:
+  // The gradients' norm; an update that is not finite is skipped.
+  double update(int64_t step, TensorMap gradients) {
+    const double norm = clip_gradients(gradients, o_.flow.max_grad_norm);
+    if (!std::isfinite(norm)) return norm;
+    TensorMap matrices, others;
+    for (const auto& [name, gradient] : gradients)
+      (is_block_matrix(name, gradient) ? matrices : others)[name] = gradient;
+    const double factor =
+        learning_rate_factor(step, o_.flow.steps, o_.flow.warmup_steps, o_.flow.decay_fraction);
+    muon_.step(parameters_, matrices, o_.flow.muon_learning_rate * factor);
+    adamw_.step(parameters_, others, o_.flow.learning_rate * factor);
+    ema_update(average_, parameters_, o_.flow.ema_decay);
+    return norm;
+  }
+
+  const PretrainOptions& o_;
+  const Sd3Parts& parts_;
+  const std::filesystem::path folder_;
+  const Observer& observer_;
+  const at::Tensor position_table_;
+  std::optional<FlowData> data_;  // made when the first update asks for it
+  TensorMap parameters_, average_;
+  AdamW adamw_{{0.9, 0.98, 1e-8, 0.0}};
+  Muon muon_{{}};
+};
 
 }  // namespace
 
 void train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
                 const Observer& observer) {
-  const auto identity = pretrain_identity(o);
-  auto state = load_or_start(o, parts, observer);
-  const auto position_table = sd3_position_table(parts.transformer);
-  const auto data = state.step < o.flow.steps ? prepare_data(o, folder, observer) : FlowData{};
-  double mean_loss = 0.0;
-  while (state.step < o.flow.steps) {
-    const auto loss = flow_loss(o, parts, state.parameters, position_table, draw_batch(o, data, state.step));
-    update(o, state, gradients_of(loss, state.parameters));
-    ++state.step;
-    mean_loss = mean_loss == 0.0 ? loss.item<double>() : 0.99 * mean_loss + 0.01 * loss.item<double>();
-    observer.progress("flow", state.step, o.flow.steps, {{"loss", mean_loss}});
-    const bool stop = observer.stop_requested();
-    if (state.step % o.checkpoint_every == 0 || state.step == o.flow.steps || stop) {
-      save(o, state, identity);
-      export_weights(o, state.average, position_table, folder);
-    }
-    if (stop) throw Stopped{};
-  }
-  export_weights(o, state.average, position_table, folder);
+  FlowTrainee trainee(o, parts, folder, observer);
+  TrainingRun(stage_plan(o, "flow", o.output, o.flow.steps), trainee, std::nullopt, observer).run();
+  trainee.write();
 }
 
 }  // namespace thalweg

@@ -6,7 +6,8 @@
 #include "engine/models/sd3/sd3_model.h"
 #include "engine/models/sd3/sd3_text.h"
 #include "engine/models/vae/autoencoder_kl.h"
-#include "pipelines/pretrain.h"
+#include "pipelines/pretraining/options.h"
+#include "pipelines/training/run.h"
 
 namespace thalweg {
 
@@ -27,6 +28,10 @@ Sd3Parts write_architecture(const PretrainOptions& options, const std::filesyste
 /// Pictures [indices.size(),3,size,size] in [-1,1] of the world's training scenes.
 at::Tensor training_pictures(const PretrainOptions& options, const std::vector<int64_t>& indices);
 std::vector<std::string> training_captions(const PretrainOptions& options);
+
+/// The plan of a stage that runs, and keeps its checkpoints, in `folder`.
+RunPlan stage_plan(const PretrainOptions& options, const char* phase, const std::filesystem::path& folder,
+                   int64_t steps);
 
 /// Trains the VAE, writes its weights and the latents' scale and shift into `folder`/vae.
 void train_autoencoder(const PretrainOptions& options, const Sd3Parts& parts,

@@ -1,31 +1,22 @@
 #include "pipelines/pretraining/vocabulary.h"
 
+#include <algorithm>
 #include <map>
 
 #include "engine/core/json.h"
+#include "engine/models/text/bpe.h"
 
 namespace thalweg {
 namespace {
 
 using Pair = std::pair<std::string, std::string>;
 
-std::string utf8(uint32_t code) {
-  if (code < 0x80) return {static_cast<char>(code)};
-  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-}
-
-// The 256 bytes as printable characters, in the order of OpenAI's byte-level vocabulary: printable bytes
-// stand for themselves, the others are moved above U+0100 in order.
-std::vector<std::string> byte_characters() {
-  std::vector<std::string> characters;
-  const auto printable = [](uint32_t b) {
-    return (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || (b >= 0xAE && b <= 0xFF);
-  };
-  for (uint32_t b = 0; b < 256; ++b)
-    if (printable(b)) characters.push_back(utf8(b));
-  for (uint32_t b = 0, moved = 0; b < 256; ++b)
-    if (!printable(b)) characters.push_back(utf8(256 + moved++));
-  return characters;
+// The 256 bytes in the order of OpenAI's byte-level vocabulary: by code point, so that those which stand for
+// themselves come first.
+std::array<std::string, 256> ordered_bytes() {
+  auto names = byte_alphabet();
+  std::sort(names.begin(), names.end());  // UTF-8 sorts as its code points do
+  return names;
 }
 
 std::vector<std::string> merged(const std::vector<std::string>& pieces, const Pair& pair) {
@@ -67,8 +58,8 @@ int64_t write_word_tokenizer(const std::filesystem::path& folder, const std::vec
                              int64_t max_length) {
   Json vocabulary = Json::object();
   int64_t next = 0;
-  for (const auto& character : byte_characters()) vocabulary[character] = next++;
-  for (const auto& character : byte_characters()) vocabulary[character + "</w>"] = next++;
+  for (const auto& character : ordered_bytes()) vocabulary[character] = next++;
+  for (const auto& character : ordered_bytes()) vocabulary[character + "</w>"] = next++;
   std::string merge_lines = "#version: 0.2\n";
   for (const auto& [left, right] : learn_merges(words)) {
     merge_lines += left + " " + right + "\n";

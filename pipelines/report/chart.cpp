@@ -1,4 +1,5 @@
 #include "pipelines/report/chart.h"
+#include "pipelines/report/format.h"
 
 #include <algorithm>
 #include <cmath>

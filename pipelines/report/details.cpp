@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "pipelines/report/chart.h"
+#include "pipelines/report/format.h"
 #include "pipelines/report/html.h"
 #include "pipelines/report/sections.h"
 

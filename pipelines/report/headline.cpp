@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pipelines/report/format.h"
 #include "pipelines/report/html.h"
 #include "pipelines/report/sections.h"
 

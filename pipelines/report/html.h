@@ -10,8 +10,6 @@ namespace thalweg::html {
 /// U+FFFD.
 std::string escape(std::string_view text);
 
-std::string base64(std::string_view bytes);
-
 /// "data:image/png;base64,...". Bytes that are not a PNG give "".
 std::string png_uri(std::string_view png);
 

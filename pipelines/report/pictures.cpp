@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "pipelines/report/format.h"
 #include "pipelines/report/html.h"
 #include "pipelines/report/sections.h"
 

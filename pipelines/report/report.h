@@ -1,8 +1,6 @@
-// report.html: one self-contained page about a run. No request leaves it; pictures are data URIs, charts are
-// inline SVG. All text is escaped, so prompts and error texts may hold anything.
+// What a report says of a run, before it is a page.
 #pragma once
 
-#include <cstdint>
 #include <limits>
 #include <string>
 #include <utility>
@@ -17,8 +15,7 @@ inline constexpr double kNotScored = std::numeric_limits<double>::quiet_NaN();
 
 /// A figure of the page's head: "Method", "Flow-GRPO". `value` is shown as it is.
 struct Fact {
-  std::string label;
-  std::string value;
+  std::string label, value;
 };
 
 /// One reward on the held-out prompts before and after, same prompts and seeds. The first one leads the page.
@@ -34,8 +31,7 @@ struct Comparison {
 struct Series {
   std::string name;
   std::vector<std::pair<double, double>> points;
-  std::vector<double> low;
-  std::vector<double> high;
+  std::vector<double> low, high;
 };
 
 struct Chart {
@@ -50,8 +46,7 @@ struct Chart {
 /// `after_png` is required: a run without a "before" leaves the other empty.
 struct PicturePair {
   std::string prompt;
-  std::string before_png;
-  std::string after_png;
+  std::string before_png, after_png;
   double before_score = kNotScored;
   double after_score = kNotScored;
   std::string detail;  // optional: "seed 7"
@@ -115,17 +110,9 @@ struct Report {
   std::vector<Note> notes;
 };
 
-/// The whole page as HTML. Sections without content are left out.
-std::string render_report(const Report& report);
-
-/// The same for programs, which the page carries in its script "report-data": numbers in full, pictures as
-/// the sha256 of their PNG. Only what is named time_* may differ between a run and its repetition.
+/// The report for programs, which the page (page.h) carries in its script "report-data": numbers in full,
+/// pictures as the sha256 of their PNG. Only what is named time_* may differ between a run and its
+/// repetition.
 Json report_data(const Report& report);
-
-/// "0.861", "12.35", "1.2e-05"; "-" for what is not finite.
-std::string format_number(double value);
-
-/// "8.2 s", "3 min 07 s", "2 h 05 min".
-std::string format_duration(double seconds);
 
 }  // namespace thalweg

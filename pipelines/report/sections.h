@@ -21,7 +21,7 @@ std::string data(const Report& report);  // report_data() as a block that a brow
 /// <section id><h2>title</h2>body</section>; `body` is HTML.
 std::string section(const std::string& id, const std::string& title, const std::string& body);
 
-extern const char* const kStyle;
-extern const char* const kScript;
+extern const char* const kStyle;   ///< report.css
+extern const char* const kScript;  ///< report.js: comfort only, without it the page still shows everything
 
 }  // namespace thalweg::page

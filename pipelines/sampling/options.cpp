@@ -26,7 +26,7 @@ void describe(Fields& f, SampleOptions& o) {
              "initial noise; with all particles of a steered sample, `log_weights` and `ancestors` too"},
             o.save_latents);
   f.boolean({"save_frames", "frames.safetensors: `frames` [N,F,3,H,W] in [0,1]"}, o.save_frames);
-  f.list({"rewards", "scores of what was drawn; those with a weight are what steering follows"}, o.rewards,
+  f.list({"rewards", "scores of what was drawn, and what steering follows (see use)"}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.object({"checkpoint", "when what is drawn is kept, so that a stopped or killed run goes on from there"},

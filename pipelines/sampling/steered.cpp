@@ -24,12 +24,16 @@ Trajectory SteeredSampler::operator()(SamplerInput in) {
     return draw_samples(in, o.sampler, window_);
   }
   SteeringCost cost;
-  const auto reward =
-      reward_value({model_, *rewards_, in.seed, o.sampler.steps, o.parallel.micro_batch, cost, clock_});
-  const auto steering = make_steering(o.steering, o.sampler, window_, reward, in.seed);
+  const auto failures = std::make_shared<FailureSink>();
+  const auto reward_for = [&](RewardUse use) {
+    return reward_value(
+        {model_, *rewards_, use, in.seed, o.sampler.steps, o.parallel.micro_batch, cost, clock_, failures});
+  };
+  const auto steering = make_steering(o.steering, o.sampler, window_, reward_for, in.seed);
   in.velocity = steering.guidance(
       in_parts(guided(counted(std::move(in.velocity), cost, clock_)), o.parallel.micro_batch));
   auto trajectory = steering.sample ? steering.sample(in) : draw_samples(in, o.sampler, window_);
+  cost.failures = failures->take();
   const std::lock_guard lock(mutex_);
   costs_[in.slot_B.front() / steering.particles] = std::move(cost);
   return trajectory;

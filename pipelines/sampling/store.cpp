@@ -1,9 +1,9 @@
 #include "pipelines/sampling/store.h"
 
-#include <chrono>
 #include <stdexcept>
 #include <utility>
 
+#include "engine/core/clock.h"
 #include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "engine/io/checkpoint.h"
@@ -17,10 +17,6 @@ constexpr const char* kTensorsFile = "samples.safetensors";
 
 std::filesystem::path parts_of(const std::filesystem::path& output) {
   return output / "parts";
-}
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 std::vector<Drawn> read_part(const std::filesystem::path& part) try {
@@ -38,7 +34,7 @@ std::vector<Drawn> read_part(const std::filesystem::path& part) try {
 }  // namespace
 
 DrawnStore::DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s)
-    : folder_(parts_of(output)), ask_identity_(std::move(identity)), every_s_(every_s), saved_at_(now_s()) {}
+    : folder_(parts_of(output)), ask_identity_(std::move(identity)), every_s_(every_s), saved_at_(wall_seconds()) {}
 
 void DrawnStore::require_own(const std::filesystem::path& output, const std::function<Json()>& identity) {
   require_own_checkpoints(parts_of(output), identity);
@@ -66,7 +62,7 @@ void DrawnStore::add(Drawn drawn) {
   const std::lock_guard lock(mutex_);
   pending_.push_back(drawn.first);
   drawn_[drawn.first] = std::move(drawn);
-  if (now_s() - saved_at_ >= every_s_) save_pending();
+  if (wall_seconds() - saved_at_ >= every_s_) save_pending();
 }
 
 void DrawnStore::save() {
@@ -89,7 +85,7 @@ void DrawnStore::save_pending() {
   writer.commit({{"drawn", std::move(states)}}, identity_);
   ++next_part_;
   pending_.clear();
-  saved_at_ = now_s();
+  saved_at_ = wall_seconds();
 }
 
 bool DrawnStore::has(int64_t first) const {
@@ -104,10 +100,8 @@ std::vector<Drawn> DrawnStore::sorted() const {
   return all;
 }
 
-void DrawnStore::clear() {
-  std::error_code ec;
-  std::filesystem::remove_all(folder_, ec);
-  if (ec) throw_io_error(folder_, "cannot be removed", ec.value());
+void DrawnStore::remove(const std::filesystem::path& output) {
+  remove_path(parts_of(output));
 }
 
 }  // namespace thalweg

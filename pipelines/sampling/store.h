@@ -22,6 +22,9 @@ class DrawnStore {
   /// Throws Error when `output` holds parts of another run.
   static void require_own(const std::filesystem::path& output, const std::function<Json()>& identity);
 
+  /// Removes the parts from the disk.
+  static void remove(const std::filesystem::path& output);
+
   /// Takes in the parts of an earlier run. Damaged ones are set aside, with an event each: their samples are
   /// drawn again.
   std::vector<Event> load();
@@ -35,8 +38,6 @@ class DrawnStore {
   bool has(int64_t first) const;
   /// In the order of the job.
   std::vector<Drawn> sorted() const;
-  /// Removes the parts from the disk.
-  void clear();
 
  private:
   void save_pending();

@@ -90,9 +90,4 @@ Scene training_scene(std::uint64_t seed, std::uint64_t index) {
   return lay_out(caption, random);
 }
 
-Scene scene_for(const std::string& caption, std::uint64_t seed, std::uint64_t index) {
-  Random random(seed, index);
-  return lay_out(find_caption(caption), random);
-}
-
 }  // namespace thalweg::scenes

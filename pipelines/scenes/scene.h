@@ -37,9 +37,6 @@ Scene random_scene(std::uint64_t seed, std::uint64_t index);
 /// As `random_scene`, but its caption is never a held-out one.
 Scene training_scene(std::uint64_t seed, std::uint64_t index);
 
-/// A layout for a caption of the world; throws Error for any other sentence.
-Scene scene_for(const std::string& caption, std::uint64_t seed, std::uint64_t index);
-
 /// Writes size * size RGB pixels in [0,1] as three planes (3HW, row-major). The seed decides the grey of the
 /// ground (0.94 to 1) and a small shift of each object's colour. Throws Error unless 8 <= size <= 4096.
 void render(const Scene& scene, std::uint64_t noise_seed, float* rgb_3HW, int size);

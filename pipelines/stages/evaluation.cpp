@@ -1,21 +1,12 @@
 #include "pipelines/stages/evaluation.h"
 
-#include <ATen/ATen.h>
-
 #include "engine/core/device.h"
+#include "engine/core/statistics.h"
 #include "samplers/guidance/cfg.h"
 #include "samplers/kernels/ode.h"
 #include "samplers/transitions.h"
 
 namespace thalweg {
-namespace {
-
-double masked_mean(const at::Tensor& values_B, const at::Tensor& valid_B) {
-  const auto scored = values_B.masked_select(valid_B);
-  return scored.numel() == 0 ? std::numeric_limits<double>::quiet_NaN() : scored.mean().item<double>();
-}
-
-}  // namespace
 
 double Evaluation::mean(int64_t k) const {
   return masked_mean(rewards.values_BK.select(1, k), rewards.valid_BK.select(1, k));

@@ -7,14 +7,14 @@
 
 namespace thalweg {
 
-at::Tensor read_noise(const std::string& path, const LatentShape& shape, int64_t count, at::ScalarType dtype,
-                      bool& image_rank) {
+GivenNoise read_noise(const std::string& path, const LatentShape& shape, int64_t count,
+                      at::ScalarType dtype) {
   const auto file = read_safetensors(path);
   const auto it = file.tensors.find("latents");
   if (it == file.tensors.end()) throw Error(path, "holds no tensor named latents");
   require_finite(file.tensors, path);
   auto noise = it->second;
-  image_rank = noise.dim() == 4;
+  const bool image_rank = noise.dim() == 4;
   if (image_rank) noise = noise.unsqueeze(2);
   const std::vector<int64_t> expected = {count, shape.channels, shape.frames, shape.height, shape.width};
   if (!at::isFloatingType(noise.scalar_type()) || noise.sizes() != at::IntArrayRef(expected)) {
@@ -23,7 +23,7 @@ at::Tensor read_noise(const std::string& path, const LatentShape& shape, int64_t
     throw Error("/latents",
                 path + " must hold floating-point latents [" + text + "] (the frame axis may be left out)");
   }
-  return noise.to(dtype).contiguous();
+  return {noise.to(dtype).contiguous(), image_rank};
 }
 
 }  // namespace thalweg

@@ -5,9 +5,13 @@
 
 namespace thalweg {
 
-/// Initial noise of a file, as [N,C,F,H,W] in `dtype`; `image_rank` says whether it came without a frame
-/// axis. Throws Error for a file without `latents`, of another shape or with numbers that are not finite.
-at::Tensor read_noise(const std::string& path, const LatentShape& shape, int64_t count, at::ScalarType dtype,
-                      bool& image_rank);
+struct GivenNoise {
+  at::Tensor noise_NCFHW;
+  bool image_rank = false;  // it came without a frame axis
+};
+
+/// Initial noise of a file, in `dtype`. Throws Error for a file without `latents`, of another shape or with
+/// numbers that are not finite.
+GivenNoise read_noise(const std::string& path, const LatentShape& shape, int64_t count, at::ScalarType dtype);
 
 }  // namespace thalweg

@@ -1,21 +1,15 @@
 #include "pipelines/stages/phase_clock.h"
 
-#include <ctime>
 #include <utility>
 
+#include "engine/core/clock.h"
 #include "engine/core/device.h"
 
 namespace thalweg {
 namespace {
 
-double seconds(clockid_t clock) {
-  timespec t{};
-  clock_gettime(clock, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
 PhaseClock::Time now() {
-  return {seconds(CLOCK_MONOTONIC), seconds(CLOCK_THREAD_CPUTIME_ID)};
+  return {wall_seconds(), thread_seconds()};
 }
 
 PhaseClock::Time operator+(const PhaseClock::Time& a, const PhaseClock::Time& b) {

@@ -14,9 +14,9 @@
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
+#include "engine/core/machine.h"
 #include "engine/io/sha256.h"
 #include "engine/weights/safetensors.h"
-#include "pipelines/resume.h"
 
 namespace thalweg {
 namespace {

@@ -75,7 +75,7 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
     PhaseClock::Scope scope(in.clock, "reward");
     batch.rewards = score(in, batch, frames);
   }
-  if (in.rewards) {
+  if (in.rewards && in.picture_statistics) {
     PhaseClock::Scope scope(in.clock, "monitor");
     batch.pictures = image_statistics(frames);
   }

@@ -4,10 +4,10 @@
 
 #include <functional>
 
-#include "engine/core/image_statistics.h"
 #include "engine/core/rng.h"
 #include "engine/parallel/workers.h"
 #include "pipelines/observer.h"
+#include "pipelines/stages/image_statistics.h"
 #include "pipelines/stages/phase_clock.h"
 #include "pipelines/stages/prompt_set.h"
 #include "samplers/sampler.h"
@@ -26,7 +26,7 @@ struct MicroBatch {
   Trajectory trajectory;
   at::Tensor frames_BF3HW;   // undefined unless kept
   RewardBatch rewards;       // raw; no columns without rewards
-  ImageStatistics pictures;  // of what was scored; undefined without rewards
+  ImageStatistics pictures;  // of what was scored; undefined without rewards or where they are not wanted
 
   std::vector<int64_t> slot_B() const;
 };
@@ -44,6 +44,7 @@ struct RolloutInput {
   Purpose noise = Purpose::initial_noise;
   at::Tensor initial_noise_NCFHW;  // of all particles of all rows; undefined: drawn
   RewardSet* rewards = nullptr;
+  bool picture_statistics = true;  // of what is scored
   int64_t micro_batch = 16;
   std::vector<int64_t> cuts = {};  // ascending rows at which a micro-batch must begin (updates)
   int64_t keep_frames = 0;         // of the first rows; others are dropped once scored

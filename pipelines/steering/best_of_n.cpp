@@ -1,30 +1,34 @@
-#include "pipelines/steering/methods.h"
+#include "samplers/particles/best_of_n.h"
+
+#include "engine/core/chosen.h"
+#include "pipelines/steering/method.h"
 #include "samplers/particles/select.h"
 
 namespace thalweg {
 namespace {
 
-void describe(Fields& f, BestOfNOptions& o) {
-  f.integer({"particles", "samples drawn for one that is asked for; 1 is the sampler alone"}, o.particles, 1,
-            1024);
-  f.choice({"returned", "which of them are handed back"}, o.selection, {"best", "all"});
-}
+class BestOfN final : public Cloneable<BestOfN, SamplingMethod> {
+ public:
+  void describe(Fields& f) override {
+    f.integer({"particles", "samples drawn for one that is asked for; 1 is the sampler alone"},
+              options_.particles, 1, 1024);
+    f.choice({"returned", "which of them are handed back"}, options_.selection, {"best", "all"});
+  }
+  void check(int64_t, const std::string&) const override {}
+  SteeringNeeds needs() const override { return {.kernel = true}; }
+  Trajectory sample(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) const override {
+    return selected(sample_best_of_n(in, kernel, reward, options_), in, selection_named(options_.selection));
+  }
+  int64_t particles() const override { return options_.particles; }
+
+ private:
+  BestOfNOptions options_;
+};
 
 }  // namespace
 
-SteeringRow best_of_n_row(const char* name, const char* doc) {
-  return {
-      name,
-      doc,
-      [](Fields& f, SteeringEntry& e) { describe(f, e.best_of_n); },
-      [](const SteeringEntry&, int64_t) {},
-      [](const SteeringEntry&) { return SteeringNeeds{.kernel = true}; },
-      nullptr,
-      [](const SteeringEntry& e, const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) {
-        return selected(sample_best_of_n(in, kernel, reward, e.best_of_n), in,
-                        selection_named(e.best_of_n.selection));
-      },
-      [](const SteeringEntry& e) { return e.best_of_n.particles; }};
+std::unique_ptr<SteeringMethod> make_best_of_n_steering() {
+  return std::make_unique<BestOfN>();
 }
 
 }  // namespace thalweg

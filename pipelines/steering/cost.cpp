@@ -22,12 +22,13 @@ Json SteeringCost::counts() const {
 
 std::optional<Event> steering_failures(const SteeringCost& cost) {
   if (cost.failures.empty()) return std::nullopt;
-  int64_t masked = 0;
+  int64_t masked = 0;  // and gradients taken as 0
   for (const auto& failure : cost.failures) masked += failure.samples;
   return Event{"warn",
                "reward_failed",
                "steering: " + std::to_string(masked) + " of " + std::to_string(cost.reward_calls) +
-                   " values were not scored and are masked" + failure_reasons(cost.failures),
+                   " values were not scored and are masked, or left no gradient and pull nowhere" +
+                   failure_reasons(cost.failures),
                {{"phase", "steering"},
                 {"masked", masked},
                 {"samples", cost.reward_calls},

@@ -1,39 +1,47 @@
+#include "samplers/particles/guided_smc.h"
+
+#include "engine/core/chosen.h"
+#include "pipelines/sampler_section.h"
 #include "pipelines/steering/keys.h"
-#include "pipelines/steering/methods.h"
+#include "pipelines/steering/method.h"
 #include "samplers/particles/select.h"
 
 namespace thalweg {
 namespace {
 
-void describe(Fields& f, GuidedSmcOptions& o) {
-  describe_lambda(f, o.lambda);
-  describe_value(f, o.value);
-  f.integer({"begin", "first step that is guided and weighed; the sampler goes alone until then"}, o.begin, 0,
-            999);
-  describe_particles(f, o.particles);
-}
+class GuidedSmc final : public Cloneable<GuidedSmc, SamplingMethod> {
+ public:
+  void describe(Fields& f) override {
+    describe_lambda(f, options_.lambda);
+    describe_value(f, options_.value);
+    f.integer({"begin", "first step that is guided and weighed; the sampler goes alone until then"},
+              options_.begin, 0, 999);
+    describe_particles(f, options_.particles);
+  }
+  void check(int64_t steps, const std::string& pointer) const override {
+    check_window(options_.begin, 0, steps, pointer);
+  }
+  SteeringNeeds needs() const override {
+    return {.reward_gradient = true,
+            .noisy_latents = options_.value == "noisy_latents",
+            .kernel = true,
+            .noise = true,
+            .marginals = true};
+  }
+  Trajectory sample(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) const override {
+    return selected(sample_guided_smc(in, kernel, reward, options_), in,
+                    selection_named(options_.particles.selection));
+  }
+  int64_t particles() const override { return options_.particles.particles; }
+
+ private:
+  GuidedSmcOptions options_;
+};
 
 }  // namespace
 
-SteeringRow guided_smc_row(const char* name, const char* doc) {
-  return {
-      name,
-      doc,
-      [](Fields& f, SteeringEntry& e) { describe(f, e.guided_smc); },
-      [](const SteeringEntry& e, int64_t steps) { check_window(e.guided_smc.begin, 0, steps, e.pointer); },
-      [](const SteeringEntry& e) {
-        return SteeringNeeds{.reward_gradient = true,
-                             .noisy_latents = e.guided_smc.value == "noisy_latents",
-                             .kernel = true,
-                             .noise = true,
-                             .marginals = true};
-      },
-      nullptr,
-      [](const SteeringEntry& e, const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) {
-        return selected(sample_guided_smc(in, kernel, reward, e.guided_smc), in,
-                        selection_named(e.guided_smc.particles.selection));
-      },
-      [](const SteeringEntry& e) { return e.guided_smc.particles.particles; }};
+std::unique_ptr<SteeringMethod> make_guided_smc_steering() {
+  return std::make_unique<GuidedSmc>();
 }
 
 }  // namespace thalweg

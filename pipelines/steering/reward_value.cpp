@@ -32,12 +32,11 @@ ScoreInput score_input(const RewardValueInput& in, const at::Tensor& x_BCFHW, co
 }  // namespace
 
 RewardValue reward_value(const RewardValueInput& in) {
-  return [in, decoded = in.rewards.wants_frames()](const at::Tensor& x_BCFHW, const Step& step,
-                                                   const Conditioning& c) {
+  const bool decoded = wants_frames(in.rewards.infos(in.use));
+  return [in, decoded](const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
     const int64_t batch = x_BCFHW.size(0);
     count_reward(x_BCFHW, in.cost);
     std::vector<at::Tensor> values;
-    std::vector<RewardFailure> failures;
     for (int64_t begin = 0; begin < batch; begin += in.micro_batch) {
       const auto part = x_BCFHW.slice(0, begin, std::min(begin + in.micro_batch, batch));
       values.push_back(with_backward_phase(in.clock, "gradient", part, [&](const at::Tensor& x) {
@@ -47,10 +46,9 @@ RewardValue reward_value(const RewardValueInput& in) {
           input.frames_BF3HW = in.model.decode(x);
         }
         PhaseClock::Scope scope(in.clock, "reward");
-        return in.rewards.value(input, failures);
+        return in.rewards.value(input, in.use, in.failures);
       }));
     }
-    add_failures(in.cost.failures, failures);
     return values.size() == 1 ? values[0] : at::cat(values);
   };
 }

@@ -2,6 +2,8 @@
 // which know no latents.
 #pragma once
 
+#include <memory>
+
 #include "engine/models/flow_model.h"
 #include "pipelines/steering/cost.h"
 #include "rewards/reward_set.h"
@@ -10,17 +12,19 @@ namespace thalweg {
 
 struct RewardValueInput {
   const FlowModel& model;
-  RewardSet& rewards;
+  const RewardSet& rewards;
+  RewardUse use = RewardUse::guide;  // or process, for methods that score noisy latents
   uint64_t seed = 0;
   int64_t num_steps = 0;
   int64_t micro_batch = 16;  // samples decoded and scored at once
   SteeringCost& cost;
   PhaseClock& clock;
+  /// Takes failures of plugins, also of backward passes; they mask their samples (NaN) or leave a gradient 0.
+  std::shared_ptr<FailureSink> failures;
 };
 
-/// The combined reward of the job (RewardSet::value). Latents are decoded where a reward takes frames;
-/// gradients then pass through the decoder. Everything in `input` must outlive the function. Failures of
-/// plugins are collected in the cost; they mask their samples (NaN).
+/// What the job's steering follows (RewardSet::value). Latents are decoded where a reward takes frames;
+/// gradients then pass through the decoder. Everything in `input` must outlive the function.
 RewardValue reward_value(const RewardValueInput& input);
 
 }  // namespace thalweg

@@ -9,11 +9,14 @@
 
 #include "engine/core/names.h"
 #include "engine/core/rng.h"
-#include "samplers/doob/candidates.h"
+#include "samplers/candidates/candidates.h"
+#include "samplers/candidates/record.h"
+#include "samplers/doob/best_estimate.h"
+#include "samplers/doob/lookahead.h"
 #include "samplers/doob/weights.h"
 #include "samplers/flow_algebra.h"
-#include "samplers/particles/candidate_record.h"
 #include "samplers/transitions.h"
+#include "samplers/window.h"
 
 namespace thalweg {
 namespace {
@@ -41,6 +44,10 @@ class DoobSampler {
 
  private:
   bool steers(const Step& step) const;
+  CandidateSource::Estimates estimates() {
+    if (!o_.keep_best) return {};
+    return [this](const at::Tensor& x0, const at::Tensor& reward_kB) { best_.offer_all(x0, reward_kB); };
+  }
   /// At the sampler's own x; what the look ahead already knows is not asked for again.
   at::Tensor velocity_at(const at::Tensor& x, const Step& step);
   at::Tensor own_step(const at::Tensor& x, const at::Tensor& v, const Step& step) const {
@@ -48,7 +55,6 @@ class DoobSampler {
   }
   at::Tensor greedy(const at::Tensor& x, const Step& step);
   struct Scored {
-    at::Tensor mean;
     Candidates candidates;
     CandidateWeights weights;
   };
@@ -58,6 +64,9 @@ class DoobSampler {
   const SamplerInput& in_;
   const DoobOptions& o_;
   DoobContext context_;
+  BestEstimate best_;  // of all candidates, with keep_best
+  CandidateSource source_;
+  DoobLook look_;
   Form form_;
   int64_t greedy_begin_;
   at::Tensor v_;  // at the current x, where the look ahead has left it
@@ -82,6 +91,8 @@ DoobSampler::DoobSampler(const SamplerInput& in, const Kernel& kernel, const Rew
     : in_(in),
       o_(o),
       context_{in, kernel, reward, o},
+      source_(in, kernel, reward, {.count = o.candidates, .mirrored = o.antithetic}, estimates()),
+      look_(doob_look(o.lookahead)),
       form_(form_named(o.form)),
       greedy_begin_((o.window_size == 0 ? in.schedule.steps() : o.window_begin + o.window_size) -
                     o.greedy_tail) {}
@@ -89,7 +100,7 @@ DoobSampler::DoobSampler(const SamplerInput& in, const Kernel& kernel, const Rew
 bool DoobSampler::steers(const Step& step) const {
   const bool noisy = o_.form == "vjp" && in_.schedule.sigmas.at(static_cast<size_t>(step.index)) >= 1.0;
   return o_.candidates > 1 && o_.gamma != 0.0 && step.kernel.std > 0.0 &&
-         in_window(step.index, o_.window_begin, o_.window_size) && !noisy;
+         StepWindow::of(o_.window_begin, o_.window_size).contains(step.index) && !noisy;
 }
 
 at::Tensor DoobSampler::velocity_at(const at::Tensor& x, const Step& step) {
@@ -99,22 +110,22 @@ at::Tensor DoobSampler::velocity_at(const at::Tensor& x, const Step& step) {
 // Candidates around the step's mean, and their weights.
 DoobSampler::Scored DoobSampler::scored(const at::Tensor& x, const at::Tensor& v, const Step& step,
                                         double survivors) {
-  const auto mean = transition(x, v, step.kernel).mean_BCFHW;
-  auto candidates = draw_candidates(context_, x, v, mean, step);
+  auto candidates = source_.draw(transition(x, v, step.kernel).mean_BCFHW, step, look_(context_, x, v, step));
   auto weights = candidate_weights(candidates.reward_BM, o_.temperature, o_.normalize);
   record_.add_choice(weights.ess_B, survivors, at::logical_not(weights.scored_BM).sum(1));
-  return {mean, std::move(candidates), std::move(weights)};
+  return {std::move(candidates), std::move(weights)};
 }
 
 at::Tensor DoobSampler::go_on_with(const at::Tensor& index_B, const Scored& s, const Step& step) {
-  const auto next = at::add(s.mean, noise_of(s.candidates, index_B), step.kernel.std);
+  const auto next = picked(s.candidates, index_B);
   const auto any_B = s.weights.scored_BM.any(1);
   if (any_B.all().item<bool>()) {
-    v_ = velocity_of(s.candidates, index_B);
-    return next;
+    v_ = next.v_BCFHW;
+    return next.x_BCFHW;
   }
-  const auto own = at::add(s.mean, transition_noise(in_, next, step), step.kernel.std);
-  return at::where(any_B.to(next.device()).view({-1, 1, 1, 1, 1}), next, own);
+  const auto own =
+      at::add(s.candidates.mean_BCFHW, transition_noise(in_, next.x_BCFHW, step), step.kernel.std);
+  return at::where(any_B.to(own.device()).view({-1, 1, 1, 1, 1}), next.x_BCFHW, own);
 }
 
 at::Tensor DoobSampler::pick(const at::Tensor& x, const Step& step) {
@@ -131,8 +142,18 @@ at::Tensor DoobSampler::pick(const at::Tensor& x, const Step& step) {
 
 at::Tensor DoobSampler::greedy(const at::Tensor& x, const Step& step) {
   const auto s = scored(x, velocity_at(x, step), step, 1.0 / static_cast<double>(o_.candidates));
-  const auto known = at::where(s.weights.scored_BM, s.candidates.reward_BM, -INFINITY);
-  return go_on_with(known.argmax(1), s, step);
+  return go_on_with(best_candidate(s.candidates.reward_BM), s, step);
+}
+
+// sum_m c_m z_m.
+at::Tensor noise_sum(const Candidates& all, const at::Tensor& coefficients_BM) {
+  const int64_t draws = all.noise.size(0);
+  auto of_draw_DB = coefficients_BM.t().slice(0, 0, draws);
+  if (draws < coefficients_BM.size(1)) of_draw_DB = of_draw_DB - coefficients_BM.t().slice(0, draws);
+  of_draw_DB = of_draw_DB.to(all.noise.device());
+  auto sum = at::zeros_like(all.noise[0]);
+  for (int64_t m = 0; m < draws; ++m) sum.addcmul_(all.noise[m], per_sample(of_draw_DB[m], sum));
+  return sum;
 }
 
 // n/(n-1) sum_m (w_m - 1/n) z_m over the n candidates that are scored: the covariance of weight and noise,
@@ -147,7 +168,7 @@ at::Tensor DoobSampler::drift(const at::Tensor& x, const Step& step) {
   const auto s = scored(x, velocity_at(x, step), step, 1.0);
   const auto noise =
       at::add(transition_noise(in_, x, step), pull(s.candidates, s.weights, o_.antithetic), o_.gamma);
-  return at::add(s.mean, noise, step.kernel.std);
+  return at::add(s.candidates.mean_BCFHW, noise, step.kernel.std);
 }
 
 at::Tensor DoobSampler::vjp(const at::Tensor& x, const Step& step) {
@@ -168,7 +189,7 @@ Trajectory DoobSampler::finished(const at::Tensor& x) {
   Trajectory trajectory;
   trajectory.schedule = in_.schedule;
   trajectory.x0_BCFHW = x;
-  if (auto& best = context_.best; best.x0_BCFHW.defined()) {
+  if (auto& best = best_; best.x0_BCFHW.defined()) {
     const auto end = clean_step(step_at(in_.schedule, in_.schedule.steps() - 1, in_.slot_B, x.device()));
     const auto reward_B = context_.reward(x, end, in_.conditioning);
     best.offer(x, at::where(reward_B.isfinite(), reward_B, -INFINITY));

@@ -1,32 +1,36 @@
+#include "samplers/doob/lookahead.h"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
 
 #include "engine/core/names.h"
 #include "engine/core/rng.h"
-#include "samplers/doob/candidates.h"
 #include "samplers/flow_algebra.h"
 #include "samplers/transitions.h"
 
 namespace thalweg {
 namespace {
 
-Lookahead shared(const DoobContext& context, const at::Tensor& x, const Step& there, const Conditioning& c,
-                 const CandidateOrigin& origin) {
-  const auto& noise = origin.noise_BCFHW;
-  const auto t = per_sample(there.sigma_B.slice(0, 0, noise.size(0)), x);
-  const auto x0 = ((x.unflatten(0, {-1, noise.size(0)}) - t * noise) / (1.0 - t)).flatten(0, 1);
-  return {{}, x0, context.reward(x0, clean_step(there), c), {}};
+CandidateLook shared(const DoobContext& context, const at::Tensor& x, const at::Tensor& v, const Step& step) {
+  return [&context, noise = noise_estimate(x, v, step)](const at::Tensor& candidates, const Step& there,
+                                                        const Conditioning& c, const auto&) -> Lookahead {
+    const auto t = per_sample(there.sigma_B.slice(0, 0, noise.size(0)), candidates);
+    const auto x0 = ((candidates.unflatten(0, {-1, noise.size(0)}) - t * noise) / (1.0 - t)).flatten(0, 1);
+    return {{}, x0, context.reward(x0, clean_step(there), c), {}};
+  };
 }
 
-Lookahead recompute(const DoobContext& context, const at::Tensor& x, const Step& there, const Conditioning& c,
-                    const CandidateOrigin&) {
-  return look_ahead(context.input.velocity, context.reward, x, there, c, WithGradient::no);
+CandidateLook recompute(const DoobContext& context, const at::Tensor&, const at::Tensor&, const Step&) {
+  return [&context](const at::Tensor& x, const Step& there, const Conditioning& c, const auto&) {
+    return look_ahead(context.input.velocity, context.reward, x, there, c, WithGradient::no);
+  };
 }
 
-Lookahead noisy_latents(const DoobContext& context, const at::Tensor& x, const Step& there,
-                        const Conditioning& c, const CandidateOrigin&) {
-  return {{}, {}, context.reward(x, there, c), {}};
+CandidateLook noisy_latents(const DoobContext& context, const at::Tensor&, const at::Tensor&, const Step&) {
+  return [&context](const at::Tensor& x, const Step& there, const Conditioning& c, const auto&) -> Lookahead {
+    return {{}, {}, context.reward(x, there, c), {}};
+  };
 }
 
 // `step` as the kernel's from one point of the schedule to another. Its index stays that of the schedule: a
@@ -45,8 +49,8 @@ Step stride(const DoobContext& context, const Step& step, int64_t from, int64_t 
 }
 
 // The paper's algorithm 1: one sample of x_0 given the candidate, so that e^{r/tau} is right on average.
-Lookahead rollout(const DoobContext& context, const at::Tensor& x, const Step& there, const Conditioning& c,
-                  const CandidateOrigin& origin) {
+Lookahead rolled_out(const DoobContext& context, const at::Tensor& x, const Step& there,
+                     const Conditioning& c, const std::vector<int64_t>& slots) {
   const auto& in = context.input;
   const int64_t first = there.index, steps = in.schedule.steps(), left = steps - first;
   const int64_t count = std::min(context.options.rollout_steps, left);
@@ -57,7 +61,7 @@ Lookahead rollout(const DoobContext& context, const at::Tensor& x, const Step& t
     if (k > 0) v = in.velocity(x0, step, c);
     const auto noise = step.kernel.std == 0.0
                            ? at::Tensor()
-                           : normal_noise(in.seed, Purpose::lookahead, origin.slots,
+                           : normal_noise(in.seed, Purpose::lookahead, slots,
                                           static_cast<uint64_t>(first * steps + step.index),
                                           x.sizes().slice(1), x.scalar_type(), x.device());
     x0 = next_latents(x0, v, noise, step.kernel);
@@ -65,16 +69,21 @@ Lookahead rollout(const DoobContext& context, const at::Tensor& x, const Step& t
   return {v_first, x0, context.reward(x0, clean_step(there), c), {}};
 }
 
+CandidateLook rollout(const DoobContext& context, const at::Tensor&, const at::Tensor&, const Step&) {
+  return [&context](const at::Tensor& x, const Step& there, const Conditioning& c,
+                    const std::vector<int64_t>& slots) { return rolled_out(context, x, there, c, slots); };
+}
+
 struct Row {
   const char* name;
-  CandidateLook look;
+  DoobLook look;
 };
 constexpr Row kLooks[] = {
     {"shared", shared}, {"recompute", recompute}, {"rollout", rollout}, {"noisy_latents", noisy_latents}};
 
 }  // namespace
 
-CandidateLook candidate_look(const std::string& lookahead) {
+DoobLook doob_look(const std::string& lookahead) {
   for (const auto& [name, look] : kLooks)
     if (lookahead == name) return look;
   TORCH_CHECK(false, "knows no look ahead \"", lookahead, "\"");

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "samplers/sampler.h"
+#include "samplers/window.h"
 
 namespace thalweg {
 namespace {
@@ -29,7 +29,8 @@ Guidance cfg(const CfgOptions& o, Conditioning unconditional) {
   return [o, unconditional = std::move(unconditional)](Velocity velocity) -> Velocity {
     if (o.scale == 1.0) return velocity;
     return [=](const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
-      const bool guided = step.index < 0 || in_window(step.index, o.interval_begin, o.interval_size);
+      const bool guided =
+          step.index < 0 || StepWindow::of(o.interval_begin, o.interval_size).contains(step.index);
       if (!guided) return velocity(x_BCFHW, step, c);
       const auto empty = unconditional.repeated(c.batch());
       const auto v = velocity(at::cat({x_BCFHW, x_BCFHW}), doubled(step), concatenate(empty, c)).chunk(2);

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "samplers/flow_algebra.h"
-#include "samplers/sampler.h"
+#include "samplers/window.h"
 
 namespace thalweg {
 namespace {
@@ -26,7 +26,8 @@ Guidance euphonium(RewardGradient gradient, EuphoniumOptions o) {
     return [velocity = std::move(velocity), gradient, o](const at::Tensor& x, const Step& step,
                                                          const Conditioning& c) {
       const bool moves = o.beta == 0.0 || step.kernel.std > 0.0;
-      if (!moves || !in_window(step.index, o.window_begin, o.window_size)) return velocity(x, step, c);
+      if (!moves || !StepWindow::of(o.window_begin, o.window_size).contains(step.index))
+        return velocity(x, step, c);
       const auto ahead = gradient(velocity, x, step, c);
       const auto g = o.normalize ? unit_length(ahead.gradient_BCFHW) : ahead.gradient_BCFHW;
       return at::addcmul(ahead.v_BCFHW, g, per_sample(shift(step, o) / step.kernel.v_scale, x));

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "samplers/flow_algebra.h"
-#include "samplers/sampler.h"
+#include "samplers/window.h"
 
 namespace thalweg {
 
@@ -12,7 +12,7 @@ Guidance tilted(RewardGradient gradient, TiltOptions o) {
     if (o.lambda == 0.0) return velocity;
     return [velocity = std::move(velocity), gradient, o](const at::Tensor& x, const Step& step,
                                                          const Conditioning& c) {
-      if (!in_window(step.index, o.window_begin, o.window_size)) return velocity(x, step, c);
+      if (!StepWindow::of(o.window_begin, o.window_size).contains(step.index)) return velocity(x, step, c);
       const auto guided_B = at::logical_and(step.sigma_B < 1.0, step.sigma_B <= o.max_sigma);
       if (!guided_B.any().item<bool>()) return velocity(x, step, c);
       const auto ahead = gradient(velocity, x, step, c);

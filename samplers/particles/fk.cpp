@@ -6,6 +6,7 @@
 #include "engine/core/names.h"
 #include "samplers/particles/outlook.h"
 #include "samplers/transitions.h"
+#include "samplers/window.h"
 
 namespace thalweg {
 namespace {
@@ -93,9 +94,10 @@ Trajectory sample_fk(const SamplerInput& in, const Kernel& kernel, const RewardV
   const auto& row = potential_named(o.potential);
   const auto outlook = outlook_named(o.value);
   const int64_t steps = in.schedule.steps();
+  const auto window = StepWindow::of(o.window_begin, o.window_size);
   // A particle alone is weighed in the end only: there is nothing to choose before.
   const auto is_scored = [&](int64_t i) {
-    return row.potential && o.particles.particles > 1 && in_window(i, o.window_begin, o.window_size) &&
+    return row.potential && o.particles.particles > 1 && window.contains(i) &&
            (i - o.window_begin) % o.interval == 0;
   };
   Particles particles(in, o.particles);

@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "pipelines/builtin.h"
+#include "pipelines/jobs.h"
 #include "tests/core/all_kinds.h"
 
 namespace thalweg {

@@ -1,5 +1,6 @@
 #include "engine/core/statistics.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,29 +12,14 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-TEST(RunningMoments, AgreeWithNumpy) {
-  RunningMoments moments;
-  for (double value : {3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0}) moments.add(value);
-  EXPECT_EQ(moments.count(), 8);
-  EXPECT_DOUBLE_EQ(moments.mean(), 3.875);
-  EXPECT_NEAR(moments.variance(), 7.553571428571429, 1e-12);  // numpy.var(ddof=1)
-}
-
-TEST(RunningMoments, KeepTheirDigitsFarFromZero) {
-  RunningMoments moments;
-  for (int i = 0; i < 1000; ++i) moments.add(1e9 + (i % 2));
-  EXPECT_NEAR(moments.variance(), 0.25 * 1000 / 999, 1e-6);
-}
-
-TEST(RunningMoments, CountWhatIsNotFiniteApart) {
-  RunningMoments moments;
-  EXPECT_TRUE(std::isnan(moments.mean()));
-  moments.add(kNan);
-  moments.add(INFINITY);
-  moments.add(2.0);
-  EXPECT_EQ(moments.dropped(), 2);
-  EXPECT_DOUBLE_EQ(moments.mean(), 2.0);
-  EXPECT_TRUE(std::isnan(moments.std()));
+TEST(MaskedMean, IsOfTheValidAloneInTheirDtype) {
+  const auto values = at::tensor({0.1, kNan, 0.7}, at::kDouble);
+  const auto mask = [](const std::vector<int64_t>& which) { return at::tensor(which).to(at::kBool); };
+  EXPECT_EQ(masked_mean(values, mask({1, 0, 1})), (0.1 + 0.7) / 2);
+  EXPECT_TRUE(std::isnan(masked_mean(values, mask({1, 1, 1}))));
+  EXPECT_TRUE(std::isnan(masked_mean(values, mask({0, 0, 0}))));
+  const auto rounded = masked_mean(values.to(at::kFloat), mask({1, 0, 0}));
+  EXPECT_EQ(rounded, static_cast<double>(0.1f));
 }
 
 TEST(Quantile, InterpolatesAsNumpyDoes) {
@@ -76,11 +62,9 @@ TEST(PairedDifference, OfTwoPairsSpansBoth) {
 
 TEST(PairedDifference, MatchesTheNormalIntervalOfManyPairs) {
   std::vector<double> before(400, 0.0), after;
-  RunningMoments moments;
   for (int i = 0; i < 400; ++i) after.push_back(std::sin(1.7 * i) + 0.3);
-  for (double value : after) moments.add(value);
   const auto d = paired_difference(before, after, 3);
-  const double half = 1.96 * moments.std() / std::sqrt(400.0);
+  const double half = 1.96 * at::tensor(after).std().item<double>() / std::sqrt(400.0);
   EXPECT_NEAR(d.low, d.mean - half, 0.05 * half);
   EXPECT_NEAR(d.high, d.mean + half, 0.05 * half);
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/core/error.h"
+#include "engine/core/utf8.h"
 
 namespace thalweg {
 namespace {
@@ -11,6 +12,15 @@ TEST(Utf8, TakesEveryWellFormedLength) {
   for (const std::string text : {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
                                  "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
     EXPECT_TRUE(is_valid_utf8("x" + text + "y")) << text;
+}
+
+TEST(Utf8, TakesOneCharacterAtATime) {
+  EXPECT_EQ(utf8_character_length(""), 0u);
+  EXPECT_EQ(utf8_character_length("a\xff"), 1u);
+  EXPECT_EQ(utf8_character_length("\xc3\xbc\xff"), 2u);
+  EXPECT_EQ(utf8_character_length("\xe2\x82\xac\xff"), 3u);
+  EXPECT_EQ(utf8_character_length("\xf0\x9f\x98\x80\xff"), 4u);
+  EXPECT_EQ(utf8_character_length("\x80"), 0u);
 }
 
 TEST(Utf8, FindsWhereItEnds) {

@@ -3,7 +3,7 @@
 
 #include <sstream>
 
-#include "pipelines/builtin.h"
+#include "pipelines/jobs.h"
 #include "tests/fuzz/targets.h"
 
 namespace thalweg::fuzz {

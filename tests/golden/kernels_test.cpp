@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "engine/models/sd3/sd3_model.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "tests/samplers/kernels.h"
 
 namespace thalweg {

@@ -1,7 +1,7 @@
 // One iteration of each method on a GPU: against the CPU, through a checkpoint, and without waits that grow
 // with the number of steps.
-#include "engine/optim/gradients.h"
-#include "pipelines/align/align_state.h"
+#include "pipelines/align/context.h"
+#include "pipelines/training/state.h"
 #include "tests/gpu/gpu.h"
 #include "tests/gpu/no_waiting.h"
 #include "tests/io/scratch.h"
@@ -53,14 +53,13 @@ double number(const Metrics& metrics, const std::string& name) {
 class GpuAlign : public GpuTest, public ::testing::WithParamInterface<const char*> {
  protected:
   struct Run {
-    Run(const AlignOptions& o, int64_t iterations, int64_t first = 0)
-        : options(o), context(options, observer), method(method_named(options.method).make(context)) {
-      for (int64_t i = first; i < iterations; ++i) metrics = method->iterate(context, i);
+    Run(const AlignOptions& o, int64_t iterations) : options(o), context(options, observer) {
+      for (int64_t i = 0; i < iterations; ++i) metrics = context.method->iterate(i);
     }
+    const Role& policy() const { return context.training.policy; }
     AlignOptions options;
     Observer observer;
     AlignContext context;
-    std::unique_ptr<Method> method;
     Metrics metrics;
   };
   const Scratch scratch_;
@@ -74,33 +73,29 @@ TEST_P(GpuAlign, IterationIsThatOfTheCpu) {
     if (name.find("clipfrac") == std::string::npos && name.find("masked") == std::string::npos) {
       EXPECT_NEAR(number(gpu.metrics, name), value, 1e-3 * std::max(1.0, std::abs(value))) << name;
     }
-  for (const auto& [name, tensor] : cpu.context.policy) {
-    EXPECT_TRUE(gpu.context.policy.at(name).is_cuda());
+  for (const auto& [name, tensor] : cpu.policy().parameters()) {
+    EXPECT_TRUE(gpu.policy().parameters().at(name).is_cuda());
     // Adam's first steps have the gradient's sign times the rate: an element near 0 may go the other way.
-    const auto close = (gpu.context.policy.at(name).to(at::kCPU) - tensor).abs().lt(1e-3);
+    const auto close = (gpu.policy().parameters().at(name).to(at::kCPU) - tensor).abs().lt(1e-3);
     EXPECT_GT(close.to(at::kDouble).mean().item<double>(), 0.98) << name;
   }
 }
 
 TEST_P(GpuAlign, GoesOnFromACheckpoint) {
   const auto options = tiny(GetParam(), "cuda", out_);
-  const auto identity = align_identity(options);
-  Run whole(options, 1);
-  AlignProgress progress;
-  progress.next = 1;
-  progress.best = cloned(whole.context.evaluated());
-  RunRecord record(options.output, std::nullopt, 0, 0.0);
-  save_align(whole.context, *whole.method, progress, identity, record);
-  Run resumed(options, 0);
-  const auto loaded = load_align(resumed.context, *resumed.method, identity).progress;
-  EXPECT_EQ(loaded.next, 1);
-  for (const auto& [name, tensor] : whole.context.policy) {
-    EXPECT_TRUE(resumed.context.policy.at(name).is_cuda());
-    EXPECT_TRUE(at::equal(resumed.context.policy.at(name), tensor)) << name;
-    EXPECT_TRUE(at::equal(resumed.context.average.at(name), whole.context.average.at(name))) << name;
-    EXPECT_TRUE(loaded.best.at(name).is_cuda());
+  Run whole(options, 1), resumed(options, 0);
+  CheckpointWriter checkpoint(options.output, 1);
+  StateWriter written(checkpoint);
+  whole.context.training.roles.state(written);
+  StateReader read(checkpoint.commit(written.json(), {}), at::kCUDA);
+  resumed.context.training.roles.state(read);
+  EXPECT_EQ(resumed.policy().steps(), whole.policy().steps());
+  for (const auto& [name, tensor] : whole.policy().parameters()) {
+    EXPECT_TRUE(resumed.policy().parameters().at(name).is_cuda());
+    EXPECT_TRUE(at::equal(resumed.policy().parameters().at(name), tensor)) << name;
+    EXPECT_TRUE(at::equal(resumed.policy().shown().at(name), whole.policy().shown().at(name))) << name;
   }
-  const auto a = whole.method->iterate(whole.context, 1), b = resumed.method->iterate(resumed.context, 1);
+  const auto a = whole.context.method->iterate(1), b = resumed.context.method->iterate(1);
   EXPECT_NEAR(number(a, "policy_loss"), number(b, "policy_loss"), 1e-5);
   EXPECT_NEAR(number(a, "grad_norm"), number(b, "grad_norm"), 1e-3 * number(a, "grad_norm"));
 }
@@ -113,7 +108,7 @@ TEST_P(GpuAlign, WaitsDoNotGrowWithTheSteps) {
     ::testing::internal::CaptureStderr();
     {
       const ToldWaiting told;
-      run.method->iterate(run.context, 1);
+      run.context.method->iterate(1);
     }
     const auto text = ::testing::internal::GetCapturedStderr();
     int count = 0;

@@ -4,7 +4,7 @@
 #include "engine/core/rng.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
-#include "pipelines/builtin.h"
+#include "pipelines/models.h"
 #include "samplers/guidance/cfg.h"
 #include "samplers/kernels/flow_sde.h"
 #include "samplers/kernels/ode.h"

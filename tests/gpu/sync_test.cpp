@@ -3,7 +3,7 @@
 #include <c10/core/GradMode.h>
 
 #include "engine/core/rng.h"
-#include "pipelines/builtin.h"
+#include "pipelines/models.h"
 #include "samplers/guidance/cfg.h"
 #include "samplers/kernels/flow_sde.h"
 #include "samplers/kernels/ode.h"

@@ -161,7 +161,7 @@ def of_the_sense(jobs):
         ("sample", "/iterations", 3, "/iterations", "unknown key"),
         ("score", "/images", "x", "/images", "either images or frames"),
         ("score", "/rewards", [], "/rewards", "names no reward"),
-        ("score", "/rewards/0/plugin", "../../etc/passwd", "/rewards/0/plugin", "there is no file"),
+        ("score", "/rewards/0/plugin", "../../nowhere/passwd", "/rewards/0/plugin", "there is no file"),
         ("score", "/rewards/0/plugin", "/dev/zero", "/rewards/0/isolation", "inproc"),
         ("score", "/rewards/0/isolation", "process", "/rewards/0/isolation", "knows no"),
         ("evaluate", "/sampler", {"name": "flow_ode"}, "/sampler", "unknown key"),

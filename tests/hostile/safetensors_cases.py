@@ -1,39 +1,10 @@
-"""Safetensors files that break one rule each, and odd ones that break none. A case is (name, bytes, words): words of
-the message with which the file must be refused, or None for a file that must be read."""
+"""Safetensors files that break one rule each. A case is (name, bytes, words): words of the message with which the file
+must be refused, or None for a file that must be read."""
 
 import itertools
-import json
-import random
-import struct
 
-LIMIT = 100_000_000
+from safetensors_bytes import BITS, LIMIT, ONE, READ, fields, frame, tensor, tensors
 
-
-def frame(header, data=b"", length=None):
-    header = header if isinstance(header, bytes) else header.encode()
-    return struct.pack("<Q", len(header) if length is None else length) + header + data
-
-
-def fields(text, data=b"x", name='"a"'):
-    return frame("{%s:{%s}}" % (name, text), data)
-
-
-def tensor(dtype="U8", shape="[1]", span="[0,1]", data=b"x", extra="", name='"a"'):
-    return fields(f'"dtype":"{dtype}","shape":{shape},"data_offsets":{span}{extra}', data, name)
-
-
-def tensors(*rows, data=b""):
-    """Rows of (name, dtype, shape, begin, end)."""
-    header = {name: {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-              for name, dtype, shape, begin, end in rows}
-    return frame(json.dumps(header), data)
-
-
-ONE = '"dtype":"U8","shape":[1],"data_offsets":[0,1]'
-BITS = {"BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "I32": 32, "I64": 64, "F16": 16, "BF16": 16, "F32": 32, "F64": 64,
-        "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6,
-        "F4": 4, "U16": 16, "U32": 32, "U64": 64, "C64": 64}
-READ = ["BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2"]
 # What may not stand where an object, a text, a list or a whole number must: JSON, and how the message calls it.
 KINDS = {"null": "null", "true": "a boolean", "false": "a boolean", "7": "a number", '"t"': "a text", "[1]": "a list",
          "{}": "an object"}
@@ -205,59 +176,6 @@ def of_the_masses():
     yield "100,000 and one twice", frame(many(100_000, lambda i: spread(i, i + 1))[:-1] + ',"77":' + spread(100_000, 100_001) + "}", bytes(100_001)), '"77" is described twice'
     yield "300,000 empty", frame(many(300_000, lambda i: spread(0, 0))), "more than 262144 tensors"
     yield "70,000 metadata", frame('{"__metadata__":{' + ",".join(f'"{i}":""' for i in range(70_000)) + "}}"), "more than 65536 texts"
-
-
-def odd_but_valid():
-    yield "no tensors", frame("{}"), None
-    yield "white space", frame("{ } \t\r\n"), None
-    yield "padded", frame("{}" + " " * 1000), None
-    yield "spread out", frame('{ "a" : { "dtype" : "U8" , "shape" : [ 1 ] , "data_offsets" : [ 0 ,\n1 ] } }', b"x"), None
-    yield "metadata alone", frame('{"__metadata__":{"format":"pt"}}'), None
-    yield "metadata null", frame('{"__metadata__":null}'), None
-    yield "metadata empty", frame('{"__metadata__":{}}'), None
-    yield "metadata last", frame('{"a":{%s},"__metadata__":{"":""}}' % ONE, b"x"), None
-    yield "metadata spelt with escapes", frame('{"__met\\u0061data__":{"k":"v"}}'), None
-    yield "metadata with NUL", frame('{"__metadata__":{"\\u0000":"\\u0000"}}'), None
-    yield "metadata of 1 MB", frame('{"__metadata__":{"k":"%s"}}' % ("\u20ac" * 350_000)), None
-    yield "escapes", frame('{"__metadata__":{"k":"\\"\\\\\\/\\b\\f\\n\\r\\t\\u00fc\\ud83d\\ude00\x7f"}}'), None
-    yield "scalar", tensor(shape="[]"), None
-    yield "empty name", tensor(name='""'), None
-    yield "long name", tensor(name='"%s"' % ("n" * 100_000)), None
-    yield "name with escapes", tensor(name='"\\u00e9\\ud83d\\ude00\\n"'), None
-    yield "names alike", frame('{"A":{%s},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]},"a ":{"dtype":"U8","shape":[1],'
-                               '"data_offsets":[2,3]}}' % ONE, b"xyz"), None
-    yield "fields in another order", fields('"data_offsets":[0,1],"shape":[1],"dtype":"U8"'), None
-    yield "field spelt with escapes", fields('"dt\\u0079pe":"\\u00558","shape":[1],"data_offsets":[0,1]'), None
-    for i, value in enumerate(["1", "-0", "1e5", "-1.5E-7", "1e-999", "18446744073709551616", "true", "null", '"\\ud83d\\ude00"',
-                               '[1,[2,{"k":[]}]]', '{"k":1,"k":2}', "[" * 125 + "]" * 125, "1" * 300]):
-        yield f"unknown field, read past {i}", tensor(extra=f',"later":{value}'), None
-    yield "64 dimensions", tensor(shape="[" + ",".join(["1"] * 64) + "]"), None
-    yield "empty tensors", tensors(("a", "F32", [0], 0, 0), ("b", "F32", [0, 7], 0, 0), ("c", "F32", [7, 0], 0, 0)), None
-    yield "empty between", tensors(("a", "U8", [1], 0, 1), ("b", "F64", [0], 1, 1), ("c", "U8", [1], 1, 2), data=b"xy"), None
-    yield "empty and wide", tensor("F32", f"[0,{2**40}]", "[0,0]", b""), None
-    yield "unaligned", tensors(("a", "U8", [1], 0, 1), ("b", "F64", [1], 1, 9), data=bytes(9)), None
-    yield "last first", tensors(("b", "U8", [1], 1, 2), ("a", "U8", [1], 0, 1), data=b"xy"), None
-    yield "not a number", tensor("F32", "[1]", "[0,4]", b"\xff\xff\xff\xff"), None
-    for dtype in READ:
-        yield f"{dtype}", tensor(dtype, "[2,1]", f"[0,{BITS[dtype] // 4}]", bytes(BITS[dtype] // 4)), None
-
-
-def mutations(count=400):
-    """Seeded edits of a whole file, whatever becomes of it; the name says nothing, the peer decides."""
-    rng = random.Random(20261124)
-    whole = frame('{"__metadata__":{"k":"v"},"ab":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},'
-                  '"c":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}}', bytes(range(11)))
-    tokens = [b'"', b"{", b"}", b"[", b"]", b",", b":", b"0", b"1", b"9", b"-", b".", b"e", b" ", b"\\", b"\\u0061", b"null", b"\xc3\xbc",
-              b"\xff", b"\x00", b'"ab"', b'"c"', b"F64", b"18446744073709551615"]
-    for i in range(count):
-        data = bytearray(whole)
-        for _ in range(rng.choice([1, 1, 2])):
-            at = rng.randrange(8, len(data))
-            action = rng.randrange(3)
-            data[at:at + (action != 0) * rng.randint(1, 3)] = rng.choice(tokens) if action < 2 else b""
-        if rng.random() < 0.8:  # the length follows the edit, so that more than the frame is tried
-            data[:8] = struct.pack("<Q", len(data) - 19)
-        yield f"mutation {i}", bytes(data), "?"
 
 
 REFUSED = [of_the_frame, of_the_syntax, of_the_names, of_the_sizes, of_the_spans, of_the_masses, of_the_values]

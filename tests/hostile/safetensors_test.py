@@ -7,6 +7,8 @@ import pytest
 import safetensors
 import safetensors_cases as cases
 from hostile_tool import SANITIZED, assert_fit_to_show, outcomes
+from safetensors_bytes import LIMIT, frame
+from safetensors_odd import mutations, odd_but_valid
 
 
 def write_all(folder, rows):
@@ -20,7 +22,7 @@ def write_all(folder, rows):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """(name, bytes, words, what our reader said) of every case."""
-    rows = cases.refused() + list(cases.odd_but_valid()) + list(cases.mutations())
+    rows = cases.refused() + list(odd_but_valid()) + list(mutations())
     folder = tmp_path_factory.mktemp("safetensors")
     return [(*row, said) for row, said in zip(rows, outcomes("safetensors", write_all(folder, rows)))]
 
@@ -90,7 +92,7 @@ def test_time_and_memory_follow_the_file(results):
 @pytest.mark.skipif(SANITIZED, reason="measures memory")
 def test_a_header_of_100_mb_costs_no_more_than_twice_the_file(tmp_path):
     """Up to the limit, whatever fills it: tensors that overlap, one name, one text, a list in an unknown field."""
-    size = cases.LIMIT - 1000
+    size = LIMIT - 1000
     entry = '"%d":{"dtype":"U8","shape":[],"data_offsets":[0,1]},'
     overlapping = "{" + "".join(entry % i for i in range(260_000))
     headers = {
@@ -105,7 +107,7 @@ def test_a_header_of_100_mb_costs_no_more_than_twice_the_file(tmp_path):
     paths = []
     for name, header in headers.items():
         paths.append(tmp_path / name)
-        paths[-1].write_bytes(cases.frame(header, b"x"))
+        paths[-1].write_bytes(frame(header, b"x"))
     for path, said in zip(paths, outcomes("safetensors", paths)):
         assert said["message"] is not None, path.name
         assert said["peak_mib"] < 2 * path.stat().st_size / 2**20 + 16, (path.name, said)

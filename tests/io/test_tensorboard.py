@@ -29,7 +29,7 @@ def accumulator(path):
 def test_every_record_passes_the_checksums(event_files):
     _, paths = event_files
     events = list(event_file_loader.RawEventFileLoader(paths[0]).Load())
-    assert len(events) == 1 + 300 + 2 + 1 + 1  # the version, scalars, one image, one text
+    assert len(events) == 1 + 300 + 2 + 1  # the version, scalars, one image
 
 
 def test_scalars(event_files):
@@ -37,7 +37,6 @@ def test_scalars(event_files):
     read = accumulator(paths[0])
     assert set(read.Tags()["scalars"]) == {"reward/scene", "not/a/number", "late"}
     assert read.Tags()["images"] == ["samples"]
-    assert read.Tags()["tensors"] == ["job"]
     points = {event.step: event.value for event in read.Scalars("reward/scene")}
     assert sorted(points) == list(range(300))
     for step, value in points.items():
@@ -56,10 +55,6 @@ def test_raw_summaries(event_files):
     assert values["late"][0][1].simple_value == -2.5
     step, image = values["samples"][0]
     assert (step, image.image.width, image.image.height, image.image.colorspace) == (10, 6, 8, 3)
-    text = values["job"][0][1]
-    assert text.metadata.plugin_data.plugin_name == "text"
-    assert text.tensor.string_val[0].decode() == "# a job\n\u03b1 = 1"
-    assert [dim.size for dim in text.tensor.tensor_shape.dim] == [1]
 
 
 def test_images_are_png_of_the_right_pixels(event_files):

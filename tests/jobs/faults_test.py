@@ -54,7 +54,7 @@ def test_full_disk_is_named_and_survived(name, nth, files, whole, tmp_path):
                                               ("close", errno.EDQUOT, "the disk quota is used up")])
 def test_failing_disk_is_named_and_survived(calls, code, words, files, whole, tmp_path):
     job, folder = short_job(files, "diffusion_nft", iterations=2, evaluate={"every": 1}), tmp_path / "run"
-    found, said = broken_run(folder, job, (calls, 1, 1, code, str(folder / ".checkpoint-2.tmp/optimizer")))
+    found, said = broken_run(folder, job, (calls, 1, 1, code, str(folder / ".checkpoint-2.tmp/policy.optimizer")))
     assert (found, words in said, str(folder) in said) == (1, True, True), said
     assert json.loads((folder / "result.json").read_text())["status"] == "failed"
     assert "resuming at iteration 1" in finish(folder, job)

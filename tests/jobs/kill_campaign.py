@@ -1,6 +1,7 @@
 """SIGKILL at random moments of a short `align` job of each method; every resumed run must equal the uninterrupted one.
 
-By hand (minutes): THALWEG_BUILD=build/release .deps/venv/bin/python tests/jobs/kill_campaign.py [--kills 50] [--saves 15]
+`make soak` runs it. By hand (THALWEG_BUILD names the build folder):
+.deps/venv/bin/python tests/jobs/kill_campaign.py [--kills 50] [--saves 15]
 Moments are uniform over the whole run; of the --saves kills, each comes within the time that a save takes, after a
 save began. Exit code 1 when a run differs.
 """

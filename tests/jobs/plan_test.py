@@ -107,7 +107,7 @@ def test_a_large_model_is_planned_without_reading_it(sd35_medium, tmp_path):
     assert not planned["measured"]
     held = {item["name"]: item["bytes"] for item in planned["memory"]["held"]}
     assert held["transformer"] == 2 * (PARAMETERS + POSITIONS) and held["policy, float32"] == 4 * PARAMETERS
-    assert held["optimizer's moments"] == 8 * PARAMETERS
+    assert held["policy's moments"] == 8 * PARAMETERS
     assert planned["memory"]["peak_bytes"] > 28e9
     advice = {item["setting"]: item for item in planned["advice"]}
     assert {"/model/lora", "/parallel/micro_batch"} <= set(advice)
@@ -131,6 +131,20 @@ def test_other_kinds_have_an_answer(tmp_path):
     assert not (tmp_path / "out").exists()
     done = thalweg("plan", ROOT / "assets" / "jobs" / "pretrain_tiny_sd3.json")
     assert done.returncode == 0 and done.stdout.startswith("pretrain: ") and "not predicted" in done.stdout
+
+
+def test_a_job_on_a_gpu_is_planned_where_there_is_none(sd35_medium, tmp_path):
+    path = align_medium(sd35_medium, tmp_path, device="cuda")
+    planned = plan(path)
+    held = {item["name"]: item["bytes"] for item in planned["memory"]["held"]}
+    assert held["transformer"] == 2 * (PARAMETERS + POSITIONS) and held["policy's moments"] == 8 * PARAMETERS
+    assert not {"program", "encoded prompts", "pictures kept"} & set(held)  # they stay with the processor
+    assert planned["time"]["phases"] == [] and not planned["measured"] and "not predicted" in planned["note"]
+    assert planned["memory"]["peak_bytes"] > 28e9 and "/model/lora" in {item["setting"] for item in planned["advice"]}
+    shown = thalweg("plan", path)
+    assert shown.returncode == 0 and "memory of the GPU" in shown.stdout and "Time of the whole run" not in shown.stdout
+    done = thalweg("plan", path, "--measure")
+    assert done.returncode == 2 and "--measure" in done.stderr
 
 
 def test_what_is_wrong_with_the_job_is_an_error(sd35_medium, tmp_path):

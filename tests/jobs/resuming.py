@@ -139,3 +139,22 @@ def results(folder):
 def differences(one, other):
     """Names of the parts of results() that differ."""
     return [key for key in one if one[key] != other[key]]
+
+
+def checkpoint_steps(folder):
+    return sorted(int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
+
+
+def scalars(folder):
+    """What TensorBoard shows of a run, however many files it has."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # slow
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def assert_same(folder, whole):
+    """Two finished runs left the same."""
+    assert differences(results(whole), results(folder)) == []
+    assert scalars(folder) == scalars(whole)

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/losses/grpo.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "engine/optim/gradients.h"
 #include "samplers/guidance/cfg.h"
 #include "tests/golden/small_sd3.h"

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "engine/models/sd3/sd3_schedule.h"
 #include "samplers/guidance/cfg.h"
 #include "tests/golden/small_sd3.h"
 #include "tests/samplers/analytic.h"

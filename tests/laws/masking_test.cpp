@@ -7,8 +7,9 @@
 #include "engine/advantages/group.h"
 #include "engine/losses/grpo.h"
 #include "engine/losses/nft.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "engine/optim/gradients.h"
-#include "pipelines/align/context.h"
+#include "pipelines/training/updates.h"
 #include "samplers/kernels/flow_sde.h"
 #include "samplers/transitions.h"
 #include "tests/golden/small_sd3.h"
@@ -55,7 +56,7 @@ class Masking : public ::testing::TestWithParam<double> {
     const auto there = transition(x, small_sd3_velocity(config_, policy)(x, step, c), step.kernel);
     const auto noise = normal_noise(1, Purpose::transition, slots, 1, {4, 1, 8, 8}, at::kDouble);
     const auto next = poisoned((there.mean_BCFHW + noise * there.std).detach(), a, poison);
-    const auto log_prob = gaussian_log_prob(used_rows(next, a.used_B), there);
+    const auto log_prob = thalweg::log_prob(used_rows(next, a.used_B), there, gaussian);
     const auto old = poisoned(log_prob.detach(), a, poison);
     return gradients_of(mean_over_used(grpo_loss(log_prob, old, a.values_B, 0.2).loss_B, a), policy);
   }

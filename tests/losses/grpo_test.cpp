@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "engine/models/sd3/sd3_model.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "samplers/kernels/flow_sde.h"
 #include "tests/losses/finite_difference.h"
 #include "tests/samplers/analytic.h"
@@ -88,11 +88,10 @@ TEST_P(ThroughTheTransition, PolicyGradientAgreesWithDifferences) {
   // range.
   const auto drawn = at_velocity(v_);
   const auto next = drawn.mean_BCFHW + random_latents(4, at::kDouble) * drawn.std;
-  const auto log_prob = gaussian_log_prob(next, drawn);
-  const auto old = log_prob - at::tensor({0.05, 0.5, -0.5, 0.5}, at::kDouble);
+  const auto old = log_prob(next, drawn, gaussian) - at::tensor({0.05, 0.5, -0.5, 0.5}, at::kDouble);
   const auto advantage = at::tensor({1.3, 0.7, -2.0, -0.4}, at::kDouble);
   const auto loss = [&](const at::Tensor& v) {
-    return grpo_loss(gaussian_log_prob(next, at_velocity(v)), old, advantage, 0.2).loss_B.sum();
+    return grpo_loss(log_prob(next, at_velocity(v), gaussian), old, advantage, 0.2).loss_B.sum();
   };
   const auto v = v_.clone().requires_grad_();
   const auto exact = gradient(loss(v), v);

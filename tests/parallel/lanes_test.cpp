@@ -19,9 +19,13 @@ TensorMap gradient_of(int64_t m) {
   return gradients;
 }
 
+std::vector<TensorMap> one_head(int64_t m) {
+  return {gradient_of(m)};
+}
+
 TensorMap sum(int64_t workers, int64_t lanes, int64_t micro_batches) {
   Workers pool(workers);
-  return lane_gradients(pool, lanes, micro_batches, gradient_of);
+  return lane_gradients(pool, lanes, micro_batches, 1, one_head)[0];
 }
 
 TEST(LaneGradients, SameBitsForAnyNumberOfWorkers) {
@@ -72,12 +76,29 @@ TEST(LaneGradients, OfNothingAreNothing) {
 
 TEST(LaneGradients, PassExceptionsOn) {
   Workers pool(2);
-  EXPECT_THROW(lane_gradients(pool, 2, 6,
-                              [](int64_t m) -> TensorMap {
+  EXPECT_THROW(lane_gradients(pool, 2, 6, 1,
+                              [](int64_t m) {
                                 if (m == 3) throw std::runtime_error("out of memory");
-                                return gradient_of(m);
+                                return one_head(m);
                               }),
                std::runtime_error);
+}
+
+// Each head is summed as if it were alone, bit for bit.
+TEST(LaneGradients, HeadsDoNotMeet) {
+  Workers pool(2);
+  const auto heads = lane_gradients(pool, 3, 7, 3, [](int64_t m) {
+    return std::vector<TensorMap>{gradient_of(m), gradient_of(m + 100), {}};
+  });
+  ASSERT_EQ(heads.size(), 3u);
+  for (size_t h = 0; h < 2; ++h) {
+    const int64_t offset = h == 0 ? 0 : 100;
+    const auto alone = lane_gradients(
+        pool, 3, 7, 1, [&](int64_t m) { return std::vector<TensorMap>{gradient_of(m + offset)}; })[0];
+    ASSERT_EQ(heads[h].size(), alone.size());
+    for (const auto& [name, gradient] : alone) EXPECT_TRUE(at::equal(heads[h].at(name), gradient)) << name;
+  }
+  EXPECT_TRUE(heads[2].empty());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "samplers/schedules/linear.h"
+#include "tests/samplers/entries.h"
 
 namespace thalweg {
 namespace {
@@ -11,15 +12,9 @@ constexpr int64_t kSteps = 8;
 
 DrawSettings settings(const char* sampler, std::vector<SteeringEntry> steering = {}) {
   SamplerSection section;
-  section.name = sampler;
+  section.kind = {sampler_table(), sampler};
   section.steps = kSteps;
   return {section, std::move(steering), linear_schedule(kSteps), {0, kSteps}};
-}
-
-SteeringEntry entry(const char* name) {
-  SteeringEntry e;
-  e.name = name;
-  return e;
 }
 
 double evaluations(const DrawSettings& s) {
@@ -54,19 +49,17 @@ TEST(DrawCost, AShorterTailTakesFewerSteps) {
 }
 
 TEST(DrawCost, ParticlesShareAMicroBatch) {
-  auto fk = entry("fk");
-  fk.fk.particles.particles = 4;
-  fk.fk.interval = 3;
-  const auto cost = draw_cost(settings("flow_sde", {fk}), 100, 10);
+  Json fk = {{"name", "fk"}, {"particles", 4}, {"interval", 3}};
+  const auto cost = draw_cost(settings("flow_sde", {read_entry(fk)}), 100, 10);
   EXPECT_EQ(cost.samples, 2);
   EXPECT_EQ(cost.network_rows, 8);
   EXPECT_EQ(cost.network_evaluations, 4 * 8);
   EXPECT_EQ(cost.reward_calls, 4 * (3 + 1));  // before steps 0, 3, 6, and in the end
   EXPECT_EQ(cost.returned, 1);
   EXPECT_EQ(cost.kept_network_rows, 0);
-  fk.fk.particles.selection = "all";
-  fk.fk.particles.particles = 40;
-  const auto many = draw_cost(settings("flow_sde", {fk}), 100, 10);
+  fk["returned"] = "all";
+  fk["particles"] = 40;
+  const auto many = draw_cost(settings("flow_sde", {read_entry(fk)}), 100, 10);
   EXPECT_EQ(many.samples, 1);
   EXPECT_EQ(many.returned, 40);
   EXPECT_EQ(many.network_rows, 10);
@@ -75,9 +68,7 @@ TEST(DrawCost, ParticlesShareAMicroBatch) {
 
 // The graph of a gradient reaches over all parts of a batch, whatever one call takes.
 TEST(DrawCost, GradientsKeepTheirWholeBatch) {
-  auto das = entry("das");
-  das.das.particles.particles = 40;
-  auto s = settings("flow_sde", {das});
+  auto s = settings("flow_sde", {read_entry({{"name", "das"}, {"particles", 40}})});
   auto cost = draw_cost(s, 1, 10);
   EXPECT_EQ(cost.network_gradients, 40 * kSteps);
   EXPECT_EQ(cost.reward_gradients, 40 * kSteps);
@@ -91,7 +82,7 @@ TEST(DrawCost, GradientsKeepTheirWholeBatch) {
 }
 
 TEST(DrawCost, GradientsOfTheCleanEstimateAloneKeepNoNetwork) {
-  const auto cost = draw_cost(settings("flow_ode", {entry("mpgd")}), 4, 4);
+  const auto cost = draw_cost(settings("flow_ode", {read_entry({{"name", "mpgd"}})}), 4, 4);
   EXPECT_EQ(cost.network_gradients, 0);
   EXPECT_EQ(cost.reward_gradients, kSteps - 1);  // not at t = 1
   EXPECT_EQ(cost.kept_network_rows, 0);
@@ -100,7 +91,8 @@ TEST(DrawCost, GradientsOfTheCleanEstimateAloneKeepNoNetwork) {
 
 // The outer gradient goes through the inner one's network, which then is asked once for both.
 TEST(DrawCost, GuidanceWithinGuidanceIsCountedAsItRuns) {
-  const auto cost = draw_cost(settings("flow_ode", {entry("dps"), entry("dps")}), 4, 4);
+  const auto cost =
+      draw_cost(settings("flow_ode", {read_entry({{"name", "dps"}}), read_entry({{"name", "dps"}})}), 4, 4);
   EXPECT_EQ(cost.network_evaluations, kSteps);
   EXPECT_EQ(cost.network_gradients, kSteps - 1);
   EXPECT_EQ(cost.reward_gradients, 2 * (kSteps - 1));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/models/sd3/sd3_size.h"
+#include "pipelines/plan/advice.h"
 #include "samplers/schedules/linear.h"
 
 namespace thalweg {
@@ -14,7 +15,7 @@ ModelSize embedded() {
 
 DrawLoad drawn_by(const char* sampler, double guidance_scale) {
   SamplerSection section;
-  section.name = sampler;
+  section.kind = {sampler_table(), sampler};
   section.steps = 10;
   section.guidance_scale = guidance_scale;
   return draw_load("rollout", 64, {section, {}, linear_schedule(10), {0, 10}}, 16);
@@ -31,6 +32,7 @@ JobLoad load_of(bool lora) {
   load.iterations = 3;
   load.trained_samples = 64;
   load.forwards_with_gradient = 4;
+  load.roles = {{"policy", true, false}};
   return load;
 }
 
@@ -61,16 +63,17 @@ TEST(Sd3Size, OfAFolderWithoutWeightsIsAnError) {
 
 TEST(PlanMemory, CountsTheRolesOfFullFineTuning) {
   auto load = load_of(false);
-  load.average = load.old_policy = load.best = true;
+  load.roles = {{"policy", true, true}, {"old", false, false}};
+  load.best = true;
   Plan plan;
   plan_memory(load, embedded(), 1e8, plan);
   const double n = 3497792;
   EXPECT_EQ(held(plan, "program"), 1e8);
   EXPECT_EQ(held(plan, "transformer"), 2 * (n + 16 * 128));
   EXPECT_EQ(held(plan, "policy, float32"), 4 * n);
-  EXPECT_EQ(held(plan, "optimizer's moments"), 8 * n);
-  EXPECT_EQ(held(plan, "average (/ema_decay)"), 4 * n);
-  EXPECT_EQ(held(plan, "old policy"), 4 * n);
+  EXPECT_EQ(held(plan, "policy's moments"), 8 * n);
+  EXPECT_EQ(held(plan, "policy's average"), 4 * n);
+  EXPECT_EQ(held(plan, "old, float32"), 4 * n);
   EXPECT_EQ(held(plan, "best checkpoint so far"), 4 * n);
 }
 
@@ -87,7 +90,7 @@ TEST(PlanMemory, FollowsTheSettings) {
   other.cut(8);
   EXPECT_LT(peak(other), peak(base));
   other = base;
-  other.guided_training = true;
+  other.rows_with_gradient = 2.0;
   EXPECT_GT(peak(other), peak(base));
   other = base;
   other.parallel.workers = 8;  // two lanes train two at a time, whatever the workers

@@ -1,6 +1,6 @@
 // A proper reward in C11 (or C++17) of which one thing can be spoilt: define a hook, then include this file.
 // It scores the mean square of all pixels, and has its gradient. Hooks that take a statement see `self`;
-// those of score see `request` and `out` [B] too.
+// those of score and vjp see `request` and `out` too.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +49,9 @@
 #endif
 #ifndef ZOO_DIMENSIONS
 #define ZOO_DIMENSIONS 1
+#endif
+#ifndef ZOO_VJP  // in vjp; may return a status
+#define ZOO_VJP
 #endif
 #ifndef ZOO_SLOPE  // the derivative of the mean square of n pixels by pixel x
 #define ZOO_SLOPE(x, n) (2 * (x) / (n))
@@ -150,8 +153,10 @@ static thalweg_status vjp(const thalweg_reward* reward, const thalweg_score_requ
   float* out = (float*)gradient->data;
   const int64_t* shape = request->frames->shape;
   const int64_t n = shape[1] * shape[2] * shape[3] * shape[4];
-  (void)reward;
+  zoo* self = (zoo*)reward->plugin_data;
+  (void)self;
   (void)input;
+  ZOO_VJP;
   for (int64_t i = 0; i < n * (int64_t)request->batch; ++i)
     out[i] = (float)(c[i / n] * ZOO_SLOPE(pixels[i], (float)n));
   return THALWEG_OK;

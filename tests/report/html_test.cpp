@@ -1,4 +1,5 @@
 #include "pipelines/report/html.h"
+#include "pipelines/report/format.h"
 
 #include <gtest/gtest.h>
 
@@ -27,16 +28,6 @@ TEST(Escape, ReplacesWhatIsNotUtf8) {
   EXPECT_EQ(html::escape("\xf4\x90\x80\x80"), mark + mark + mark + mark);
   EXPECT_EQ(html::escape("\xe2\x82"), mark + mark);  // cut short
   EXPECT_EQ(html::escape(std::string_view("\0\x1b", 2)), mark + mark);
-}
-
-// RFC 4648, section 10.
-TEST(Base64, KnowsThePublishedVectors) {
-  EXPECT_EQ(html::base64(""), "");
-  EXPECT_EQ(html::base64("f"), "Zg==");
-  EXPECT_EQ(html::base64("fo"), "Zm8=");
-  EXPECT_EQ(html::base64("foo"), "Zm9v");
-  EXPECT_EQ(html::base64("foobar"), "Zm9vYmFy");
-  EXPECT_EQ(html::base64("\xff\xef\xfe"), "/+/+");
 }
 
 TEST(PngUri, TakesPngAlone) {

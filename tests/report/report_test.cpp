@@ -1,4 +1,4 @@
-#include "pipelines/report/report.h"
+#include "pipelines/report/page.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

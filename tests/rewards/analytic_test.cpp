@@ -8,7 +8,7 @@
 #include "engine/core/rng.h"
 #include "engine/models/mixture/mixture.h"
 #include "rewards/differentiable.h"
-#include "rewards/reward_model.h"
+#include "rewards/plugin_reward.h"
 #include "tests/rewards/fixtures.h"
 
 namespace thalweg::testing {
@@ -16,9 +16,9 @@ namespace {
 
 constexpr const char* kOfLatents = "org.thalweg.analytic.latents";
 
-std::shared_ptr<RewardModel> analytic(const Json& config, const std::string& id = "") {
-  return std::make_shared<RewardModel>(color_library().parent_path() / "analytic.so", config, Activation{},
-                                       "/rewards/0", id);
+std::shared_ptr<PluginReward> analytic(const Json& config, const std::string& id = "") {
+  return std::make_shared<PluginReward>(color_library().parent_path() / "analytic.so", config, Activation{},
+                                        "/rewards/0", id);
 }
 
 at::Tensor elements(int64_t channels) {
@@ -50,12 +50,12 @@ TEST(AnalyticReward, ValuesAreThoseOfTheFormulas) {
   const auto latents = elements(1), frames = elements(3).transpose(1, 2).contiguous();
   for (const std::string kind : {"linear", "indicator", "quadratic"}) {
     const auto of_latents = analytic(config_of(kind), kOfLatents), of_frames = analytic(config_of(kind));
-    EXPECT_EQ(of_frames->dimension_names(), std::vector<std::string>{kind});
-    EXPECT_EQ(of_frames->required_inputs(), std::vector<std::string>{"frames"});
-    EXPECT_EQ(of_latents->required_inputs(), std::vector<std::string>{"latents"});
-    const auto from_latents = of_latents->score(latents_input(latents)).squeeze(1).to(at::kDouble);
+    EXPECT_EQ(of_frames->info().dimensions_K, std::vector<std::string>{kind});
+    EXPECT_TRUE(of_frames->info().required.frames && !of_frames->info().required.latents);
+    EXPECT_TRUE(of_latents->info().required.latents && !of_latents->info().required.frames);
+    const auto from_latents = of_latents->score(latents_input(latents)).values_BK.squeeze(1).to(at::kDouble);
     EXPECT_TRUE(at::allclose(from_latents, expected(kind, latents), 0, 1e-6)) << kind;
-    const auto from_frames = of_frames->score(frames_input(frames)).squeeze(1).to(at::kDouble);
+    const auto from_frames = of_frames->score(frames_input(frames)).values_BK.squeeze(1).to(at::kDouble);
     EXPECT_TRUE(at::allclose(from_frames, expected(kind, frames), 0, 1e-6)) << kind;
   }
   const auto both = expected("indicator", elements(1));
@@ -65,7 +65,8 @@ TEST(AnalyticReward, ValuesAreThoseOfTheFormulas) {
 TEST(AnalyticReward, GradientsAreThoseOfTheFormulas) {
   for (const std::string kind : {"linear", "quadratic"}) {
     auto x = elements(1).requires_grad_();
-    const auto values = differentiable_score(analytic(config_of(kind), kOfLatents), latents_input(x));
+    const auto values =
+        differentiable_score(analytic(config_of(kind), kOfLatents), latents_input(x), expect_no_failures);
     const auto gradient = torch::autograd::grad({(values.squeeze(1) * at::arange(1, 6)).sum()}, {x})[0];
     auto y = x.detach().clone().requires_grad_();
     const auto wanted = torch::autograd::grad({(expected(kind, y) * at::arange(1, 6)).sum()}, {y})[0];
@@ -91,7 +92,7 @@ TEST(AnalyticReward, TheSoftValueIsTheConditionalExpectation) {
   };
   auto input = latents_input(elements(1).requires_grad_());
   input.sigmas_B = at::tensor({0.0, 0.25, 0.5, 0.75, 1.0}, at::kDouble);
-  const auto values = differentiable_score(model, input);
+  const auto values = differentiable_score(model, input, expect_no_failures);
   EXPECT_TRUE(at::allclose(values.squeeze(1).to(at::kDouble),
                            exact(elements(1).to(at::kDouble), input.sigmas_B), 1e-5, 1e-5));
   const auto gradient = torch::autograd::grad({values.sum()}, {input.latents_BCFHW})[0];
@@ -101,18 +102,17 @@ TEST(AnalyticReward, TheSoftValueIsTheConditionalExpectation) {
 }
 
 TEST(AnalyticReward, GradientsAreAbsentOrHidden) {
-  EXPECT_TRUE(analytic(Json::object())->has_gradient());
-  EXPECT_FALSE(analytic(Json::object())->gradient_is_of_latents());
-  EXPECT_TRUE(analytic(Json::object(), kOfLatents)->gradient_is_of_latents());
-  EXPECT_FALSE(analytic({{"kind", "indicator"}})->has_gradient());
-  EXPECT_FALSE(analytic({{"kind", "linear"}, {"hide_gradient", true}})->has_gradient());
+  EXPECT_EQ(analytic(Json::object())->info().gradient_of, GradientOf::frames);
+  EXPECT_EQ(analytic(Json::object(), kOfLatents)->info().gradient_of, GradientOf::latents);
+  EXPECT_EQ(analytic({{"kind", "indicator"}})->info().gradient_of, GradientOf::none);
+  EXPECT_EQ(analytic({{"kind", "linear"}, {"hide_gradient", true}})->info().gradient_of, GradientOf::none);
 }
 
 TEST(AnalyticReward, ASampleWithNanIsNotScored) {
   for (const char* kind : {"linear", "indicator", "quadratic"}) {
     auto x = elements(1);
     x[2][0][1][0][1] = std::nanf("");
-    const auto values = analytic({{"kind", kind}}, kOfLatents)->score(latents_input(x)).squeeze(1);
+    const auto values = analytic({{"kind", kind}}, kOfLatents)->score(latents_input(x)).values_BK.squeeze(1);
     EXPECT_TRUE(std::isnan(values[2].item<float>())) << kind;
     EXPECT_EQ(values.isnan().sum().item<int64_t>(), 1) << kind;
   }

@@ -7,7 +7,7 @@
 #include "engine/core/json.h"
 #include "engine/models/vision/clip_model.h"
 #include "engine/weights/safetensors.h"
-#include "rewards/reward_model.h"
+#include "rewards/plugin_reward.h"
 #include "tests/models/clip_tokenizer_folder.h"
 #include "tests/rewards/fixtures.h"
 
@@ -63,52 +63,52 @@ ScoreInput input_of(const at::Tensor& frames_BF3HW) {
 const Json kGoal{{"prompt", "red cat"}, {"baseline", "cat"}, {"alpha", 0.7}};
 
 TEST(ClipReward, HasTheColumnsThatTheConfigurationAsksFor) {
-  RewardModel model(plugin_library("clip"),
-                    config_with({{"scores", {"logit", "goal", "cosine"}}, {"goal", kGoal}}), Activation{});
-  EXPECT_EQ(model.dimension_names(), (std::vector<std::string>{"logit", "goal", "cosine"}));
-  EXPECT_FALSE(model.has_gradient());
-  const auto values_BK = model.score(input_of(random_frames(2, 1, 20, 24)));
+  PluginReward model(plugin_library("clip"),
+                     config_with({{"scores", {"logit", "goal", "cosine"}}, {"goal", kGoal}}), Activation{});
+  EXPECT_EQ(model.info().dimensions_K, (std::vector<std::string>{"logit", "goal", "cosine"}));
+  EXPECT_EQ(model.info().gradient_of, GradientOf::none);
+  const auto values_BK = model.score(input_of(random_frames(2, 1, 20, 24))).values_BK;
   EXPECT_TRUE(at::allclose(values_BK.select(1, 0), values_BK.select(1, 2) * std::exp(2.0), 0, 1e-5));
   EXPECT_LE(values_BK.abs().select(1, 2).max().item<double>(), 1.0);
 }
 
 TEST(ClipReward, AScoreDoesNotDependOnItsBatch) {
-  RewardModel model(plugin_library("clip"), config_with(Json::object()), Activation{});
+  PluginReward model(plugin_library("clip"), config_with(Json::object()), Activation{});
   const auto frames = random_frames(6, 2, 19, 31);
-  const auto together = model.score(input_of(frames));
+  const auto together = model.score(input_of(frames)).values_BK;
   for (int64_t b = 0; b < 6; b += 2)
-    EXPECT_TRUE(at::equal(model.score(input_of(frames.slice(0, b, b + 1).contiguous())),
+    EXPECT_TRUE(at::equal(model.score(input_of(frames.slice(0, b, b + 1).contiguous())).values_BK,
                           together.slice(0, b, b + 1)));
 }
 
 TEST(ClipReward, ASampleWithANanPixelIsNotScoredAndTheOthersAre) {
-  RewardModel model(plugin_library("clip"), config_with({{"preprocess", "smooth"}}), Activation{});
+  PluginReward model(plugin_library("clip"), config_with({{"preprocess", "smooth"}}), Activation{});
   auto frames = random_frames(2, 2, 16, 16);
-  const auto before = model.score(input_of(frames));
+  const auto before = model.score(input_of(frames)).values_BK;
   frames[1][1][0][3][3] = std::nanf("");
-  const auto values = model.score(input_of(frames));
+  const auto values = model.score(input_of(frames)).values_BK;
   EXPECT_EQ(values[0][0].item<double>(), before[0][0].item<double>());
   EXPECT_TRUE(std::isnan(values[1][0].item<double>()));
-  const auto gradient = model.gradient(input_of(frames), at::ones({2, 1}));
+  const auto gradient = model.gradient(input_of(frames), at::ones({2, 1})).gradient;
   EXPECT_TRUE(gradient[0].isfinite().all().item<bool>());
   EXPECT_TRUE(gradient[1].isnan().all().item<bool>());
 }
 
 TEST(ClipReward, GradientEqualsCentralDifferences) {
-  RewardModel model(
+  PluginReward model(
       plugin_library("clip"),
       config_with({{"preprocess", "smooth"}, {"scores", {"cosine", "goal", "logit"}}, {"goal", kGoal}}),
       Activation{});
-  ASSERT_TRUE(model.has_gradient());
+  ASSERT_NE(model.info().gradient_of, GradientOf::none);
   const auto frames = random_frames(1, 2, 20, 17, 7);
   const auto cotangent = at::tensor({1.0f, -2.0f, 0.5f}).view({1, 3});
-  const auto gradient = model.gradient(input_of(frames), cotangent);
+  const auto gradient = model.gradient(input_of(frames), cotangent).gradient;
   // Along whole directions: one pixel alone moves a score by less than float32 resolves.
   for (uint64_t seed = 1; seed <= 3; ++seed) {
     const auto direction = random_frames(1, 2, 20, 17, 100 + seed) - 0.5;
     const double h = 0.02;
-    const auto up = model.score(input_of(frames + h * direction)).to(at::kDouble);
-    const auto down = model.score(input_of(frames - h * direction)).to(at::kDouble);
+    const auto up = model.score(input_of(frames + h * direction)).values_BK.to(at::kDouble);
+    const auto down = model.score(input_of(frames - h * direction)).values_BK.to(at::kDouble);
     const double slope = ((up - down) * cotangent).sum().item<double>() / (2 * h);
     const double expected = (gradient * direction).sum().item<double>();
     EXPECT_NEAR(slope, expected, 1e-3 * std::max(1.0, std::abs(expected))) << seed;
@@ -117,7 +117,7 @@ TEST(ClipReward, GradientEqualsCentralDifferences) {
 }
 
 Caught refusal(const Json& config) {
-  return error_of([&] { RewardModel(plugin_library("clip"), config, Activation{}, "/rewards/1"); });
+  return error_of([&] { PluginReward(plugin_library("clip"), config, Activation{}, "/rewards/1"); });
 }
 
 TEST(ClipReward, AWrongConfigurationIsNamedAtItsPointer) {

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "rewards/reward_model.h"
+#include "rewards/plugin_reward.h"
 #include "tests/rewards/fixtures.h"
 
 namespace thalweg::testing {
@@ -23,9 +23,9 @@ TEST(ColorReward, IsTheMeanOfTheChannelAboveTheOthers) {
   const auto frames = random_frames(4, 3, 5, 7);
   const std::vector<std::string> channels = {"red", "green", "blue"};
   for (size_t c = 0; c < 3; ++c) {
-    RewardModel model(color_library(), Json{{"channel", channels[c]}}, Activation{});
-    EXPECT_EQ(model.dimension_names(), std::vector<std::string>{channels[c] + "ness"});
-    const auto values = model.score(frames_input(frames));
+    PluginReward model(color_library(), Json{{"channel", channels[c]}}, Activation{});
+    EXPECT_EQ(model.info().dimensions_K, std::vector<std::string>{channels[c] + "ness"});
+    const auto values = model.score(frames_input(frames)).values_BK;
     EXPECT_EQ(values.scalar_type(), at::kFloat);
     EXPECT_TRUE(at::allclose(values.squeeze(1).to(at::kDouble),
                              reference_color(frames, static_cast<int64_t>(c)), 0, 1e-6));
@@ -33,28 +33,28 @@ TEST(ColorReward, IsTheMeanOfTheChannelAboveTheOthers) {
 }
 
 TEST(ColorReward, ReachesBothEndsOfItsRange) {
-  RewardModel model(color_library(), Json::object(), Activation{});
+  PluginReward model(color_library(), Json::object(), Activation{});
   auto frames = at::zeros({2, 1, 3, 2, 2});
   frames.select(0, 0).select(1, 0).fill_(1);
   frames.select(0, 1).slice(1, 1, 3).fill_(1);
-  const auto values = model.score(frames_input(frames));
+  const auto values = model.score(frames_input(frames)).values_BK;
   EXPECT_EQ(at2(values, 0, 0), 1.0);
   EXPECT_EQ(at2(values, 1, 0), -1.0);
 }
 
 TEST(ColorReward, ASampleWithANanPixelIsNotScoredAndTheOthersAre) {
-  RewardModel model(color_library(), Json::object(), Activation{});
+  PluginReward model(color_library(), Json::object(), Activation{});
   auto frames = random_frames(2, 1, 4, 4);
-  const double before = at2(model.score(frames_input(frames)), 0, 0);
+  const double before = at2(model.score(frames_input(frames)).values_BK, 0, 0);
   frames[1][0][1][2][2] = std::nanf("");
-  const auto values = model.score(frames_input(frames));
+  const auto values = model.score(frames_input(frames)).values_BK;
   EXPECT_EQ(at2(values, 0, 0), before);
   EXPECT_TRUE(std::isnan(at2(values, 1, 0)));
 }
 
 TEST(ColorReward, RefusesAConfigurationAtItsPointer) {
   const auto refusal = [](const Json& config) {
-    return error_of([&] { RewardModel(color_library(), config, Activation{}, "/rewards/2"); });
+    return error_of([&] { PluginReward(color_library(), config, Activation{}, "/rewards/2"); });
   };
   EXPECT_EQ(refusal({{"channel", "pink"}}).place, "/rewards/2/config/channel");
   EXPECT_EQ(refusal({{"channel", 3}}).place, "/rewards/2/config/channel");
@@ -63,19 +63,19 @@ TEST(ColorReward, RefusesAConfigurationAtItsPointer) {
 }
 
 TEST(ColorReward, GradientEqualsCentralDifferences) {
-  RewardModel model(color_library(), Json{{"channel", "green"}}, Activation{});
-  ASSERT_TRUE(model.has_gradient());
-  EXPECT_FALSE(model.gradient_is_of_latents());
+  PluginReward model(color_library(), Json{{"channel", "green"}}, Activation{});
+  ASSERT_EQ(model.info().gradient_of, GradientOf::frames);
   const auto frames = random_frames(2, 2, 3, 3);
   const auto cotangent = at::tensor({1.0f, -2.5f}).view({2, 1});
-  const auto gradient = model.gradient(frames_input(frames), cotangent);
+  const auto gradient = model.gradient(frames_input(frames), cotangent).gradient;
   ASSERT_EQ(gradient.sizes(), frames.sizes());
   const float h = 0.25f;  // the reward is linear: a large step costs no accuracy
   for (const int64_t i : {0, 5, 17, 30, 53, 60, 107}) {
     auto up = frames.clone(), down = frames.clone();
     up.view({-1})[i] += h;
     down.view({-1})[i] -= h;
-    const auto difference = (model.score(frames_input(up)) - model.score(frames_input(down))) / (2 * h);
+    const auto difference =
+        (model.score(frames_input(up)).values_BK - model.score(frames_input(down)).values_BK) / (2 * h);
     EXPECT_NEAR(gradient.view({-1})[i].item<double>(), (difference * cotangent).sum().item<double>(), 1e-5)
         << i;
   }

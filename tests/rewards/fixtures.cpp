@@ -1,6 +1,7 @@
 #include "tests/rewards/fixtures.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
 
 namespace thalweg::testing {
 
@@ -18,6 +19,21 @@ std::filesystem::path faulty_library(const std::string& fault) {
   if (!std::filesystem::exists(path))
     build_plugin(source_dir() / "tests/rewards/fixtures/faulty.c", path, "-DFAULT=" + fault);
   return path;
+}
+
+std::filesystem::path throwing_library(const std::string& fault) {
+  const auto path = scratch_dir() / "throwing" / (fault + ".so");
+  if (std::filesystem::exists(path)) return path;
+  std::filesystem::create_directories(path.parent_path());
+  const auto built = run_command(
+      cxx_compiler() + " -x c++ -std=c++17 -fPIC -shared -DFAULT=" + fault + " " + include_flag() + " '" +
+      (source_dir() / "tests/rewards/fixtures/faulty.c").string() + "' -o '" + path.string() + "'");
+  EXPECT_EQ(built.status, 0) << built.output;
+  return path;
+}
+
+void expect_no_failures(const std::vector<CallFailure>& failures) {
+  for (const auto& failure : failures) ADD_FAILURE() << failure.reason;
 }
 
 std::vector<std::filesystem::path> built_plugins() {

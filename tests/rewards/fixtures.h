@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "rewards/reward_model.h"
+#include "rewards/plugin_reward.h"
 #include "tests/abi/compiler.h"
 
 namespace thalweg::testing {
@@ -17,6 +17,9 @@ const std::filesystem::path& probe_library();
 
 /// tests/rewards/fixtures/faulty.c with this FAULT.
 std::filesystem::path faulty_library(const std::string& fault);
+
+/// The same built as C++, for a FAULT that throws.
+std::filesystem::path throwing_library(const std::string& fault);
 
 /// The program's own plugins, as built.
 std::vector<std::filesystem::path> built_plugins();
@@ -28,12 +31,27 @@ at::Tensor random_frames(int64_t B, int64_t F, int64_t H, int64_t W, uint64_t se
 
 ScoreInput frames_input(const at::Tensor& frames_BF3HW);
 
+/// For differentiable_score, where nothing fails.
+void expect_no_failures(const std::vector<CallFailure>& failures);
+
 /// The place and message of the Error that `body` throws; a failed check when it throws none.
 struct Caught {
   std::string place, message;
 };
 template <class Body>
 Caught error_of(Body&& body);
+
+/// The test library with one fault, as the reward of /rewards/0.
+inline std::unique_ptr<PluginReward> faulty(const std::string& fault) {
+  return std::make_unique<PluginReward>(faulty_library(fault), Json::object(), Activation{}, "/rewards/0");
+}
+
+/// The reason of the one failure, which is of the whole call.
+inline std::string only(const std::vector<CallFailure>& failures) {
+  if (failures.size() != 1) return std::to_string(failures.size()) + " failures";
+  EXPECT_EQ(failures[0].dimension, -1);
+  return failures[0].reason;
+}
 
 }  // namespace thalweg::testing
 

@@ -3,24 +3,28 @@
 
 #include <cmath>
 
-#include "rewards/reward_model.h"
+#include "rewards/plugin_reward.h"
 #include "tests/rewards/fixtures.h"
 
 namespace thalweg::testing {
 namespace {
 
+Scored scored(const at::Tensor& frames_BF3HW, const Json& config = Json::object()) {
+  return PluginReward(plugin_library("jpeg"), config, Activation{}).score(frames_input(frames_BF3HW));
+}
+
 at::Tensor scores(const at::Tensor& frames_BF3HW, const Json& config = Json::object()) {
-  RewardModel model(plugin_library("jpeg"), config, Activation{});
-  const auto values_BK = model.score(frames_input(frames_BF3HW));
-  EXPECT_EQ(model.last_error(), "");
+  const auto [values_BK, failures] = scored(frames_BF3HW, config);
+  EXPECT_TRUE(failures.empty());
   return values_BK.squeeze(1);
 }
 
 TEST(JpegReward, NamesItsMeasureAndTheTwoAreOpposite) {
   const auto frames = random_frames(2, 1, 24, 40);
   for (const std::string measure : {"compressibility", "incompressibility"})
-    EXPECT_EQ(RewardModel(plugin_library("jpeg"), Json{{"measure", measure}}, Activation{}).dimension_names(),
-              std::vector<std::string>{measure});
+    EXPECT_EQ(
+        PluginReward(plugin_library("jpeg"), Json{{"measure", measure}}, Activation{}).info().dimensions_K,
+        std::vector<std::string>{measure});
   const auto size = scores(frames, {{"measure", "incompressibility"}});
   EXPECT_GT(size.min().item<double>(), 0.0);
   EXPECT_TRUE(at::equal(scores(frames), -size));
@@ -63,21 +67,25 @@ TEST(JpegReward, ASampleWithANanPixelIsNotScoredAndTheOthersAre) {
   auto frames = random_frames(2, 2, 8, 8);
   const double before = scores(frames)[0].item<double>();
   frames[1][1][2][7][7] = std::nanf("");
-  const auto values = scores(frames);
-  EXPECT_EQ(values[0].item<double>(), before);
-  EXPECT_TRUE(std::isnan(values[1].item<double>()));
+  const auto [values_BK, failures] = scored(frames);
+  EXPECT_EQ(values_BK[0][0].item<double>(), before);
+  EXPECT_TRUE(std::isnan(values_BK[1][0].item<double>()));
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_EQ(failures[0].samples, 1);
 }
 
 TEST(JpegReward, WhatLibjpegRefusesVoidsTheCallWithItsWords) {
-  RewardModel model(plugin_library("jpeg"), Json::object(), Activation{});
-  EXPECT_TRUE(model.score(frames_input(at::zeros({1, 1, 3, 1, 65501}))).isnan().all().item<bool>());
-  EXPECT_NE(model.last_error().find("65500"), std::string::npos) << model.last_error();
-  EXPECT_TRUE(model.score(frames_input(at::zeros({1, 1, 3, 1, 1}))).isfinite().all().item<bool>());
+  PluginReward model(plugin_library("jpeg"), Json::object(), Activation{});
+  const auto wide = model.score(frames_input(at::zeros({1, 1, 3, 1, 65501})));
+  EXPECT_TRUE(wide.values_BK.isnan().all().item<bool>());
+  ASSERT_EQ(wide.failures.size(), 1u);
+  EXPECT_NE(wide.failures[0].reason.find("65500"), std::string::npos) << wide.failures[0].reason;
+  EXPECT_TRUE(model.score(frames_input(at::zeros({1, 1, 3, 1, 1}))).values_BK.isfinite().all().item<bool>());
 }
 
 TEST(JpegReward, RefusesAConfigurationAtItsPointer) {
   const auto place = [](const Json& config) {
-    return error_of([&] { RewardModel(plugin_library("jpeg"), config, Activation{}, "/rewards/2"); }).place;
+    return error_of([&] { PluginReward(plugin_library("jpeg"), config, Activation{}, "/rewards/2"); }).place;
   };
   EXPECT_EQ(place({{"quality", 0}}), "/rewards/2/config/quality");
   EXPECT_EQ(place({{"quality", 101}}), "/rewards/2/config/quality");

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <map>
 
-#include "rewards/reward_model.h"
+#include "rewards/plugin_reward.h"
 #include "tests/rewards/fixtures.h"
 
 namespace fs = std::filesystem;
@@ -157,15 +157,15 @@ TEST(Template, TheCommandOfItsReadmeBuildsAWorkingPlugin) {
   const auto built = run_command("cd '" + folder.string() + "' && THALWEG_INCLUDE=include && " + command);
   ASSERT_EQ(built.status, 0) << built.output;
 
-  RewardModel model(folder / "brightness.so", Json::object(), Activation{});
-  EXPECT_EQ(model.dimension_names(), std::vector<std::string>{"brightness"});
+  PluginReward model(folder / "brightness.so", Json::object(), Activation{});
+  EXPECT_EQ(model.info().dimensions_K, std::vector<std::string>{"brightness"});
   const auto frames = random_frames(3, 2, 4, 5);
-  const auto values = model.score(frames_input(frames));
+  const auto values = model.score(frames_input(frames)).values_BK;
   EXPECT_TRUE(at::allclose(values.squeeze(1), frames.mean({1, 2, 3, 4}), 1e-6, 1e-6));
-  EXPECT_FALSE(model.has_gradient());
+  EXPECT_EQ(model.info().gradient_of, GradientOf::none);
 
   const auto e = error_of([&] {
-    RewardModel(folder / "brightness.so", Json{{"gain", 2}}, Activation{}, "/rewards/0");
+    PluginReward(folder / "brightness.so", Json{{"gain", 2}}, Activation{}, "/rewards/0");
   });
   EXPECT_EQ(e.place, "/rewards/0/config/gain");
   EXPECT_NE(e.message.find("no configuration"), std::string::npos);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "rewards/combine/weighted.h"
 #include "tests/rewards/fixtures.h"
 
@@ -27,7 +29,7 @@ TEST(RewardSet, ScoresEveryDimensionAndWeighsThoseAskedFor) {
   auto probe = outside(probe_library(), "/rewards/1");
   probe.weight = 0.5;
   probe.dimensions = {{"seed", 4.0}, {"mean", -1.0}};
-  RewardSet set({color, probe}, built_plugins(), Activation{});
+  RewardSet set(open_rewards({color, probe}, built_plugins(), Activation{}));
   ASSERT_EQ(set.names_K().size(), 15u);
   EXPECT_EQ(set.names_K()[0], "color/redness");
   EXPECT_EQ(set.names_K()[3], "probe/seed");
@@ -54,8 +56,9 @@ TEST(RewardSet, ScoresEveryDimensionAndWeighsThoseAskedFor) {
 }
 
 TEST(RewardSet, AFailingRewardMasksItsColumnsAndIsNamed) {
-  RewardSet set({spec_of("color", "/rewards/0"), outside(faulty_library("SCORE_FAILS"), "/rewards/1")},
-                built_plugins(), Activation{});
+  RewardSet set(
+      open_rewards({spec_of("color", "/rewards/0"), outside(faulty_library("SCORE_FAILS"), "/rewards/1")},
+                   built_plugins(), Activation{}));
   const auto rewards = set.score(frames_input(random_frames(2, 1, 3, 3)));
   EXPECT_TRUE(rewards.valid_BK.select(1, 0).all().item<bool>());
   EXPECT_FALSE(rewards.valid_BK.slice(1, 1, 3).any().item<bool>());
@@ -70,7 +73,7 @@ TEST(RewardSet, AFailingRewardMasksItsColumnsAndIsNamed) {
 TEST(RewardSet, OneSampleThatCannotBeScoredLeavesTheOthersAlone) {
   auto spec = outside(probe_library(), "/rewards/0");
   spec.config = {{"mode", "odd_nan"}};
-  RewardSet set({spec}, built_plugins(), Activation{});
+  RewardSet set(open_rewards({spec}, built_plugins(), Activation{}));
   const auto combined = weighted(set.score(frames_input(random_frames(4, 1, 3, 3))), set.weights_K());
   EXPECT_TRUE(at::equal(combined.valid_B, at::tensor({1, 0, 1, 0}).to(at::kBool)));
 }
@@ -82,7 +85,7 @@ TEST(RewardSet, TransformsEachRewardsOwnColumns) {
   auto blue = spec_of("color", "/rewards/1");
   blue.config = {{"channel", "blue"}};
   blue.transform.name = "log_sigmoid";
-  RewardSet set({red, blue, spec_of("color", "/rewards/2")}, built_plugins(), Activation{});
+  RewardSet set(open_rewards({red, blue, spec_of("color", "/rewards/2")}, built_plugins(), Activation{}));
   EXPECT_EQ(set.names_K(), (std::vector<std::string>{"color/redness", "color/blueness", "color/redness#2"}));
   const auto raw = set.score(frames_input(random_frames(3, 1, 4, 4)));
   const auto made = set.transform(raw);
@@ -94,7 +97,7 @@ TEST(RewardSet, TransformsEachRewardsOwnColumns) {
 
 TEST(RewardSet, MistakesAreNamedAtTheirPointer) {
   const auto place = [](RewardSpec spec) {
-    return error_of([&] { RewardSet({spec}, built_plugins(), Activation{}); });
+    return error_of([&] { RewardSet(open_rewards({spec}, built_plugins(), Activation{})); });
   };
   auto dimension = spec_of("color", "/rewards/3");
   dimension.dimensions = {{"rednes", 1.0}};
@@ -103,40 +106,11 @@ TEST(RewardSet, MistakesAreNamedAtTheirPointer) {
   auto config = spec_of("color", "/rewards/3");
   config.config = {{"channel", "pink"}};
   EXPECT_EQ(place(config).place, "/rewards/3/config/channel");
+  auto weight = spec_of("color", "/rewards/3");
+  weight.weight = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(place(weight).place, "/rewards/3/weight");
   EXPECT_EQ(place(spec_of("colr", "/rewards/3")).place, "/rewards/3/plugin");
   EXPECT_EQ(place(spec_of(probe_library().string(), "/rewards/3")).place, "/rewards/3/isolation");
-}
-
-TEST(RewardSpec, IsReadFromAJobAndWrittenBack) {
-  const Json job = {
-      {"plugin", "color"},
-      {"weight", 0.5},
-      {"dimensions", {{"redness", 2.0}}},
-      {"config", {{"channel", "red"}}},
-      {"transform", {{"name", "affine"}, {"scale", 3.0}, {"clip", {{"low", -1.0}, {"high", 1.0}}}}}};
-  RewardSpec spec;
-  const auto walk = [&](Fields& f) { describe(f, spec); };
-  read_fields(job, "/rewards/0", walk);
-  EXPECT_EQ(spec.pointer, "/rewards/0");
-  EXPECT_EQ(spec.weight, 0.5);
-  EXPECT_EQ(spec.dimensions.at(0).first, "redness");
-  EXPECT_EQ(spec.config.at("channel"), "red");
-  EXPECT_EQ(spec.transform.affine.scale, 3.0);
-  EXPECT_TRUE(spec.transform.affine.clip);
-  EXPECT_EQ(spec.transform.affine.low, -1.0);
-  const Json written = write_fields(walk);
-  EXPECT_EQ(written.at("transform").at("name"), "affine");
-
-  RewardSpec again;
-  read_fields(written, "/rewards/0", [&](Fields& f) { describe(f, again); });
-  EXPECT_EQ(again.transform.affine.high, 1.0);
-
-  Json crossed = job;
-  crossed["transform"]["clip"]["low"] = 5.0;
-  RewardSpec refused;
-  EXPECT_EQ(
-      error_of([&] { read_fields(crossed, "/rewards/0", [&](Fields& f) { describe(f, refused); }); }).place,
-      "/rewards/0/transform/clip");
 }
 
 }  // namespace

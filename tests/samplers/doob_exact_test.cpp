@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "samplers/doob/candidates.h"
 #include "samplers/doob/doob.h"
+#include "samplers/doob/lookahead.h"
 #include "samplers/flow_algebra.h"
 #include "samplers/guidance/flow_nrg.h"
 #include "tests/samplers/kernels.h"

@@ -1,7 +1,6 @@
 // Entries of a job's "steering" list, as tests write them.
 #pragma once
 
-#include <stdexcept>
 #include <string>
 
 #include "engine/core/error.h"
@@ -16,17 +15,20 @@ inline SteeringEntry read_entry(const Json& json) {
   return entry;
 }
 
-inline const SteeringRow& row_of(const std::string& name) {
-  for (const auto& row : steering_table())
-    if (name == row.name) return row;
-  throw std::runtime_error(name + " is not in the table");
+// The keys of `json`, as the entry that is read from it writes them.
+inline Json written(const Json& json) {
+  auto entry = read_entry(json);
+  const auto all = write_fields([&](Fields& f) { describe(f, entry); });
+  Json same = Json::object();
+  for (const auto& [key, value] : json.items()) same[key] = all.value(key, Json());
+  return same;
 }
 
 // The place of the error that the keys make, with ten steps.
 inline std::string place_of_error(const Json& json) {
   try {
     const auto entry = read_entry(json);
-    row_of(entry.name).check(entry, 10);
+    entry.method->check(10, entry.pointer);
   } catch (const Error& error) {
     return error.place();
   }

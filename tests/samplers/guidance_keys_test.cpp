@@ -7,45 +7,28 @@ namespace thalweg {
 namespace {
 
 SteeringNeeds needs(const Json& json) {
-  const auto entry = read_entry(json);
-  return row_of(entry.name).needs(entry);
+  return read_entry(json).method->needs();
 }
 
 constexpr const char* kTilts[] = {"flow_nrg", "dps", "mpgd", "spsa"};
 
 TEST(GuidanceKeys, AreRead) {
   for (const auto* name : kTilts) {
-    const auto e = read_entry(
-        {{"name", name}, {"lambda", 3.5}, {"window", {{"begin", 1}, {"size", 4}}}, {"max_sigma", 0.9}});
-    EXPECT_EQ(e.tilt.lambda, 3.5);
-    EXPECT_EQ(e.tilt.window_begin, 1);
-    EXPECT_EQ(e.tilt.window_size, 4);
-    EXPECT_EQ(e.tilt.max_sigma, 0.9);
-    EXPECT_NE(row_of(name).guidance, nullptr);
+    const Json json = {
+        {"name", name}, {"lambda", 3.5}, {"window", {{"begin", 1}, {"size", 4}}}, {"max_sigma", 0.9}};
+    EXPECT_EQ(written(json), json);
+    EXPECT_FALSE(read_entry(json).method->samples());
   }
-  EXPECT_EQ(read_entry({{"name", "spsa"}, {"probes", 4}, {"radius", 0.5}}).spsa.probes, 4);
-  const auto e =
-      read_entry({{"name", "euphonium"}, {"beta", 3.125}, {"normalize", true}, {"gradient", "spsa"}});
-  EXPECT_EQ(e.euphonium.beta, 3.125);
-  EXPECT_TRUE(e.euphonium.normalize);
-  const auto d = read_entry({{"name", "doob"},
-                             {"candidates", 32},
-                             {"lookahead", "shared"},
-                             {"form", "vjp"},
-                             {"gamma", 0.5},
-                             {"temperature", 0.3},
-                             {"normalize", false},
-                             {"antithetic", false},
-                             {"rollout_steps", 3},
-                             {"window", {{"begin", 1}, {"size", 6}}},
-                             {"greedy_tail", 2},
-                             {"keep_best", true}});
-  EXPECT_EQ(d.doob.candidates, 32);
-  EXPECT_EQ(d.doob.lookahead + d.doob.form, "sharedvjp");
-  EXPECT_EQ(d.doob.gamma + d.doob.temperature, 0.8);
-  EXPECT_FALSE(d.doob.normalize || d.doob.antithetic);
-  EXPECT_EQ(d.doob.rollout_steps + d.doob.window_begin + d.doob.window_size + d.doob.greedy_tail, 12);
-  EXPECT_TRUE(d.doob.keep_best);
+  const Json spsa = {{"name", "spsa"}, {"probes", 4}, {"radius", 0.5}};
+  const Json euphonium = {
+      {"name", "euphonium"}, {"beta", 3.125}, {"normalize", true}, {"gradient", "spsa"}, {"probes", 3}};
+  const Json doob = {{"name", "doob"},        {"candidates", 32},
+                     {"lookahead", "shared"}, {"form", "vjp"},
+                     {"gamma", 0.5},          {"temperature", 0.3},
+                     {"normalize", false},    {"antithetic", false},
+                     {"rollout_steps", 3},    {"window", {{"begin", 1}, {"size", 6}}},
+                     {"greedy_tail", 2},      {"keep_best", true}};
+  for (const auto& json : {spsa, euphonium, doob}) EXPECT_EQ(written(json), json);
 }
 
 TEST(GuidanceKeys, NeedsFollowTheMethodAndItsKeys) {

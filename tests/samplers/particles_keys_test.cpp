@@ -7,31 +7,27 @@ namespace thalweg {
 namespace {
 
 TEST(ParticleKeys, AreRead) {
-  const auto fk = read_entry({{"name", "fk"},
-                              {"lambda", 3.5},
-                              {"particles", 8},
-                              {"potential", "max"},
-                              {"interval", 2},
-                              {"window", {{"begin", 1}, {"size", 4}}},
-                              {"resampling", "systematic"},
-                              {"ess_threshold", 0.25},
-                              {"returned", "all"},
-                              {"value", "noisy_latents"}});
-  EXPECT_EQ(fk.fk.lambda, 3.5);
-  EXPECT_EQ(fk.fk.potential, "max");
-  EXPECT_EQ(fk.fk.window_begin + fk.fk.window_size + fk.fk.interval, 7);
-  EXPECT_EQ(fk.fk.particles.particles, 8);
-  EXPECT_EQ(fk.fk.particles.resampling, "systematic");
-  EXPECT_EQ(fk.fk.particles.ess_threshold, 0.25);
-  EXPECT_EQ(fk.fk.particles.selection, "all");
-  EXPECT_EQ(row_of("fk").particles(fk), 8);
-  EXPECT_TRUE(row_of("fk").needs(fk).noisy_latents);
-  EXPECT_FALSE(row_of("fk").needs(fk).reward_gradient);
-  EXPECT_EQ(read_entry({{"name", "svdd"}, {"temperature", 0.0}, {"candidates", 3}}).svdd.candidates, 3);
-  EXPECT_EQ(read_entry({{"name", "das"}, {"tempering", 0.01}}).das.tempering, 0.01);
+  const Json fk = {{"name", "fk"},
+                   {"lambda", 3.5},
+                   {"particles", 8},
+                   {"potential", "max"},
+                   {"interval", 2},
+                   {"window", {{"begin", 1}, {"size", 4}}},
+                   {"resampling", "systematic"},
+                   {"ess_threshold", 0.25},
+                   {"returned", "all"},
+                   {"value", "noisy_latents"}};
+  const Json svdd = {{"name", "svdd"}, {"temperature", 0.0}, {"candidates", 3}};
+  const Json das = {{"name", "das"}, {"tempering", 0.01}};
+  for (const auto& json : {fk, svdd, das}) EXPECT_EQ(written(json), json);
+  const auto method = read_entry(fk).method;
+  EXPECT_EQ(method->particles(), 8);
+  EXPECT_TRUE(method->samples());
+  EXPECT_TRUE(method->needs().noisy_latents);
+  EXPECT_FALSE(method->needs().reward_gradient);
   for (const auto* name : {"das", "guided_smc"})
-    EXPECT_TRUE(row_of(name).needs(read_entry({{"name", name}})).reward_gradient) << name;
-  EXPECT_FALSE(row_of("best_of_n").needs(read_entry({{"name", "best_of_n"}})).noise);
+    EXPECT_TRUE(read_entry({{"name", name}}).method->needs().reward_gradient) << name;
+  EXPECT_FALSE(read_entry({{"name", "best_of_n"}}).method->needs().noise);
 }
 
 TEST(ParticleKeys, MistakesAreNamed) {

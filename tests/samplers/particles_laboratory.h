@@ -1,6 +1,7 @@
 // What tests of particle methods share.
 #pragma once
 
+#include "samplers/particles/fk.h"
 #include "tests/samplers/laboratory.h"
 
 namespace thalweg {
@@ -18,3 +19,32 @@ double weighted_w1(const Trajectory& trajectory, const Mixture& law);
 double weighted_mean(const Trajectory& trajectory);
 
 }  // namespace thalweg
+
+/// The law that particle methods start from, and what rewards make of it.
+namespace thalweg::particles_exact {
+
+inline constexpr double kTilt = 1.2;  // of every element
+
+inline const Mixture& base() {
+  static const Mixture mixture = reference_mixture();
+  return mixture;
+}
+
+inline Mixture tilted(double tilt = kTilt) {
+  return linear_tilt(base(), tilt).law;
+}
+
+inline RewardValue mean_reward() {
+  return linear_reward(1.0);
+}
+
+inline FkOptions fk(int64_t particles, int64_t interval) {
+  FkOptions o;
+  o.particles.particles = particles;
+  o.particles.ess_threshold = 1.0;
+  o.lambda = kTilt;
+  o.interval = interval;
+  return o;
+}
+
+}  // namespace thalweg::particles_exact

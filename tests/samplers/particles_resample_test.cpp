@@ -8,6 +8,7 @@
 #include "engine/core/rng.h"
 #include "samplers/particles/resample.h"
 #include "samplers/particles/weights.h"
+#include "tests/samplers/particle_laws.h"
 
 namespace thalweg {
 namespace {
@@ -128,6 +129,35 @@ TEST(Weights, EffectiveSampleSizeAndEvidence) {
   EXPECT_NEAR(evidence[0].item<double>(), std::log(0.25) - 800.0, 1e-9);
   EXPECT_NEAR(evidence[1].item<double>(), -800.0, 1e-9);
   EXPECT_EQ(evidence[2].item<double>(), -kInf);
+}
+
+using namespace particle_laws;
+
+TEST(Particles, AGroupIsResampledWhereItsWeightsDiffer) {
+  const auto in = groups_of(4, {0, 1, 2});
+  Particles state(in, {4, "systematic", 0.5, "draw"});
+  EXPECT_FALSE(state.resample(0).defined());
+  // Group 0: ESS of 4; group 1: of 1; group 2: of 2.9, which waits.
+  const auto factor = at::tensor({0.0, 0.0, 0.0, 0.0, -90.0, -90.0, 5.0, -90.0, 0.0, 0.0, 1.0, -1.0});
+  state.weigh(factor);
+  const auto rows = state.resample(1);
+  EXPECT_TRUE(at::equal(rows, at::tensor({0, 1, 2, 3, 6, 6, 6, 6, 8, 9, 10, 11}, at::kLong)));
+  const auto record = state.finish(at::zeros({12}, at::kDouble), {});
+  // What was skipped is still there.
+  EXPECT_TRUE(at::allclose(record.log_weights_B.slice(0, 8, 12), factor.slice(0, 8, 12)));
+  EXPECT_TRUE((record.log_weights_B.slice(0, 4, 8) == 0.0).all().item<bool>());
+  EXPECT_TRUE(at::equal(record.ancestors_B.slice(0, 4, 8), at::tensor({2, 2, 2, 2}, at::kLong)));
+  EXPECT_NEAR(record.log_evidence_G[1].item<double>(), 5.0 - std::log(4.0), 1e-12);
+  EXPECT_NEAR(record.log_evidence_G[2].item<double>(), std::log((2.0 + std::exp(1.0) + std::exp(-1.0)) / 4.0),
+              1e-12);
+  EXPECT_EQ(record.survivors_TG[1][1].item<double>(), 0.25);
+}
+
+TEST(Particles, BatchesThatAreNoGroupsAreABug) {
+  const auto in = groups_of(4, {0});
+  EXPECT_THROW(Particles(in, {3, "ssp", 0.5, "draw"}), c10::Error);
+  EXPECT_THROW(Particles(in, {0, "ssp", 0.5, "draw"}), c10::Error);
+  EXPECT_THROW(sample_best_of_n(in, flow_sde(0.7), wavy, {3}), c10::Error);
 }
 
 }  // namespace

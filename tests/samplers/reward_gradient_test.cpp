@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "engine/models/sd3/sd3_model.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "samplers/flow_algebra.h"
 #include "tests/samplers/analytic.h"
 

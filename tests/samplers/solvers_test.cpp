@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "engine/models/sd3/sd3_model.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "samplers/dpm_solver.h"
 #include "samplers/heun.h"
 #include "samplers/kernels/ode.h"

@@ -4,6 +4,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "pipelines/sampler_section.h"
 #include "samplers/flash.h"
 #include "samplers/kernels/flow_sde.h"
 #include "tests/samplers/laboratory.h"
@@ -77,6 +80,37 @@ TEST(Flash, KeepsTrainedStepsAndComesCloserThanEulerWithAsManySteps) {
   const auto truth = sample_transitions(fine, windowed(kernel, window)).x0_BCFHW;
   const auto error = [&](const at::Tensor& x) { return (x - truth).abs().mean().item<double>(); };
   EXPECT_LT(error(fast.x0_BCFHW), 0.7 * error(ended(6)));
+}
+
+TEST(StepWindow, ReachesToTheEndWhereItsSizeIsNull) {
+  const auto open = StepWindow::of(3, 0), two = StepWindow::of(3, 2);
+  for (const int64_t i : {0, 2}) EXPECT_FALSE(open.contains(i) || two.contains(i));
+  for (const int64_t i : {3, 4}) EXPECT_TRUE(open.contains(i) && two.contains(i));
+  for (const int64_t i : {5, 999}) EXPECT_TRUE(open.contains(i) && !two.contains(i));
+}
+
+TEST(StepWindow, RandomStartsCoverTheRangeAndRepeat) {
+  SamplerSection sampler;
+  sampler.steps = 10;
+  sampler.window_size = 3;
+  sampler.window_begin = 1;
+  sampler.window_policy = "random";
+  std::set<int64_t> starts;
+  for (int64_t iteration = 0; iteration < 200; ++iteration) {
+    const auto window = step_window(sampler, 5, iteration);
+    EXPECT_EQ(window.end - window.begin, 3);
+    EXPECT_EQ(step_window(sampler, 5, iteration).begin, window.begin);
+    starts.insert(window.begin);
+  }
+  EXPECT_EQ(starts, (std::set<int64_t>{1, 2, 3, 4, 5, 6, 7}));
+  sampler.window_policy = "fixed";
+  EXPECT_EQ(step_window(sampler, 5, 9).begin, 1);
+  sampler.window_size = 0;
+  for (const auto* policy : {"fixed", "random", "progressive", "decay"}) {  // to the end: one place
+    sampler.window_policy = policy;
+    EXPECT_EQ(step_window(sampler, 5, 9).begin, 1) << policy;
+    EXPECT_EQ(step_window(sampler, 5, 9).end, 10) << policy;
+  }
 }
 
 }  // namespace

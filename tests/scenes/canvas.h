@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "pipelines/scenes/scene.h"
@@ -61,6 +63,13 @@ struct Canvas {
     return scene::score_objects(objects(), scene::parse_caption(prompt));
   }
 };
+
+/// The first scene of `seed` that has this caption of the world.
+inline Scene scene_with(const std::string& caption, std::uint64_t seed) {
+  for (std::uint64_t index = 0; index < 100000; ++index)
+    if (auto scene = random_scene(seed, index); scene.caption == caption) return scene;
+  throw std::invalid_argument("no scene is captioned " + caption);
+}
 
 /// A scene of given objects, whatever its caption.
 inline Scene scene_of(std::vector<SceneObject> objects) {

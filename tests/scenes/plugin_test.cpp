@@ -139,7 +139,7 @@ TEST_F(ScenePlugin, ScoresAsItsPartsDo) {
 
 TEST_F(ScenePlugin, AveragesOverFrames) {
   ASSERT_EQ(activate("{}"), THALWEG_OK);
-  const Canvas right = Canvas::of(scene_for("a red circle", 1, 1));
+  const Canvas right = Canvas::of(scene_with("a red circle", 1));
   std::vector<float> rgb = right.rgb_3HW, values;
   const Canvas empty;
   for (int i = 0; i < 3; ++i) rgb.insert(rgb.end(), empty.rgb_3HW.begin(), empty.rgb_3HW.end());
@@ -152,7 +152,7 @@ TEST_F(ScenePlugin, LeavesWhatItCannotReadUnscored) {
   ASSERT_EQ(activate("{}"), THALWEG_OK);
   std::vector<float> rgb, values;
   for (int i = 0; i < 3; ++i) {
-    const Canvas canvas = Canvas::of(scene_for("a red circle", 1, 1));
+    const Canvas canvas = Canvas::of(scene_with("a red circle", 1));
     rgb.insert(rgb.end(), canvas.rgb_3HW.begin(), canvas.rgb_3HW.end());
   }
   rgb[100] = std::numeric_limits<float>::quiet_NaN();

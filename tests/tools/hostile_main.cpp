@@ -17,8 +17,9 @@
 #include "engine/io/image.h"
 #include "engine/models/text/clip_tokenizer.h"
 #include "engine/weights/safetensors.h"
-#include "pipelines/builtin.h"
 #include "pipelines/cli/job_file.cpp"  // the program's own files are in no library
+#include "pipelines/jobs.h"
+#include "pipelines/models.h"
 
 namespace thalweg {
 namespace {
@@ -27,7 +28,7 @@ using Reader = void (*)(const std::string& path);
 
 void read_job_file(const std::string& path) {
   const auto json = cli::load_job({path, {}, "", ""});
-  cli::checked_job(json);
+  checked_job(json)->check_folder();
   resolved_job(json).dump();
 }
 

@@ -5,7 +5,7 @@
 #include <ctime>
 
 #include "engine/core/error.h"
-#include "pipelines/builtin.h"
+#include "pipelines/models.h"
 
 int main(int count, char** arguments) try {
   if (count != 2) {

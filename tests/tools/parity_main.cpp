@@ -11,7 +11,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
-#include "engine/models/sd3/sd3_model.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
 #include "engine/models/text/t5_encoder.h"

@@ -8,7 +8,7 @@
 #include "engine/core/json.h"
 #include "engine/core/rng.h"
 #include "engine/io/image.h"
-#include "pipelines/report/report.h"
+#include "pipelines/report/page.h"
 
 namespace thalweg {
 namespace {

@@ -10,11 +10,17 @@
 #include "engine/core/error.h"
 #include "engine/core/json.h"
 #include "engine/weights/safetensors.h"
-#include "rewards/reward_model.h"
+#include "rewards/plugin_reward.h"
 
 namespace {
 
 using namespace thalweg;
+
+// Of a whole call; a sample without a value is NaN in the file.
+void refuse(const std::vector<CallFailure>& failures) {
+  for (const auto& failure : failures)
+    if (failure.dimension < 0 && failure.samples > 0) throw Error("", failure.reason);
+}
 
 void run(char** argv) {
   const auto job = parse_json_file(argv[2]);
@@ -22,12 +28,14 @@ void run(char** argv) {
   ScoreInput input;
   input.frames_BF3HW = tensors.at("frames");
   input.prompts = job.at("prompts").get<std::vector<std::string>>();
-  RewardModel model(argv[1], job.at("config"), Activation{}, "/rewards/0");
-  TensorMap results{{"values", model.score(input)}};
-  if (const auto said = model.last_error(); !said.empty()) throw Error("", said);
+  PluginReward model(argv[1], job.at("config"), Activation{}, "/rewards/0");
+  const auto scored = model.score(input);
+  refuse(scored.failures);
+  TensorMap results{{"values", scored.values_BK}};
   if (const auto cotangent = tensors.find("cotangent"); cotangent != tensors.end()) {
-    results["gradient"] = model.gradient(input, cotangent->second);
-    if (const auto said = model.last_error(); !said.empty()) throw Error("", said);
+    const auto vjp = model.gradient(input, cotangent->second);
+    refuse(vjp.failures);
+    results["gradient"] = vjp.gradient;
   }
   write_safetensors(argv[4], results);
 }

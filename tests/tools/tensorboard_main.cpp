@@ -21,7 +21,6 @@ int main(int argc, char** argv) {
     first.scalar("late", int64_t{1} << 40, -2.5);
     const auto picture_3HW = at::arange(3 * 8 * 6, at::kFloat).div(255.0).view({3, 8, 6});
     first.image("samples", 10, thalweg::encode_png(picture_3HW), 6, 8);
-    first.text("job", 0, "# a job\n\u03b1 = 1");
     first.flush();
     // A run that went on from step 200: what the first file says from there on is void.
     thalweg::EventWriter second(argv[1], 200);

@@ -108,6 +108,7 @@ INSTANTIATE_TEST_SUITE_P(
         Animal{"leaks_threads", {"life.nothing-left"}},
         // The gradient.
         Animal{"wrong_gradient", {"gradient.finite-differences"}},
+        Animal{"failing_gradient", {"gradient.runs", "gradient.finite-differences"}},
         Animal{"half_gradient", {"gradient.finite-differences"}}),
     [](const auto& info) { return std::string(info.param.name); });
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "engine/core/error.h"
+#include "engine/core/noise_levels.h"
 #include "engine/models/mixture/mixture_config.h"
 
 namespace thalweg {
@@ -60,7 +61,7 @@ Schedule mixture_schedule(int64_t steps, double shift) {
   Schedule schedule;
   for (int64_t i = 0; i <= steps; ++i) {
     const double u = static_cast<double>(steps - i) / static_cast<double>(steps);
-    schedule.sigmas.push_back(shift * u / (1.0 + (shift - 1.0) * u));
+    schedule.sigmas.push_back(shifted(u, shift));
   }
   return schedule;
 }

@@ -6,6 +6,7 @@
 
 #include "engine/core/error.h"
 #include "engine/models/component.h"
+#include "engine/models/sd3/sd3_schedule.h"
 #include "engine/models/sd3/sd3_text.h"
 #include "engine/models/vae/autoencoder_kl.h"
 #include "engine/weights/safetensors.h"
@@ -109,7 +110,7 @@ class Sd3Model final : public FlowModel {
 
   at::Tensor decode(const at::Tensor& latents_BCFHW) const override {
     const auto z = vae_.unscaled(latents_BCFHW.squeeze(2)).to(options_.vae_dtype);
-    return at::clamp(vae_.decode(z).to(at::kFloat) * 0.5 + 0.5, 0.0, 1.0).unsqueeze(1);
+    return frames_from_pictures(vae_.decode(z).to(at::kFloat)).unsqueeze(1);
   }
 
   void save(const std::filesystem::path& folder, const TensorMap& parameters) const override {
@@ -153,18 +154,6 @@ LoraNames read_sd3_lora_names(const std::filesystem::path& path) {
   const auto folder = open_model_folder(path);
   return sd3_lora_names(parse_sd3_transformer_config(component_config(folder, "transformer"),
                                                      folder.root / "transformer" / "config.json"));
-}
-
-Schedule sd3_schedule(int64_t steps, double shift, int64_t num_train_timesteps) {
-  const auto shifted = [&](double sigma) { return shift * sigma / (1.0 + (shift - 1.0) * sigma); };
-  const double sigma_min = shifted(1.0 / static_cast<double>(num_train_timesteps));
-  Schedule schedule;
-  for (int64_t i = 0; i < steps; ++i) {
-    const double u = steps == 1 ? 0.0 : static_cast<double>(i) / static_cast<double>(steps - 1);
-    schedule.sigmas.push_back(shifted(1.0 + (sigma_min - 1.0) * u));
-  }
-  schedule.sigmas.push_back(0.0);
-  return schedule;
 }
 
 Velocity sd3_velocity(Sd3Transformer transformer, int64_t num_train_timesteps) {

@@ -16,10 +16,6 @@ LoraNames read_sd3_lora_names(const std::filesystem::path& folder);
 /// FlowModel::schedule of the folder's model. Reads its scheduler's config alone.
 Schedule read_sd3_schedule(const std::filesystem::path& folder, int64_t steps);
 
-/// Sigmas of FlowMatchEulerDiscreteScheduler: the shift is applied to sigma_min and then again to the whole
-/// grid, as diffusers does (online_rl.md 0). N+1 values ending in 0.
-Schedule sd3_schedule(int64_t steps, double shift, int64_t num_train_timesteps = 1000);
-
 /// Velocity of a bound transformer over the conditioning of sd3_conditioning() (sd3_text.h). The network sees
 /// the time sigma * num_train_timesteps, as the scheduler of its folder says.
 Velocity sd3_velocity(Sd3Transformer transformer, int64_t num_train_timesteps = 1000);

@@ -12,7 +12,12 @@ namespace {
 constexpr const char* kEndOfWord = "</w>";
 constexpr int64_t kMaxId = std::numeric_limits<int32_t>::max();
 
-// GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 onwards in order.
+uint64_t pair_key(uint32_t left, uint32_t right) {
+  return (uint64_t{left} << 32) | right;
+}
+
+}  // namespace
+
 std::array<std::string, 256> byte_alphabet() {
   std::array<std::string, 256> names;
   unsigned next = 0x100;
@@ -29,12 +34,6 @@ std::array<std::string, 256> byte_alphabet() {
   }
   return names;
 }
-
-uint64_t pair_key(uint32_t left, uint32_t right) {
-  return (uint64_t{left} << 32) | right;
-}
-
-}  // namespace
 
 // A word is a doubly linked list of symbols in one vector; a merge grows the left one and removes the right.
 struct Bpe::Symbol {

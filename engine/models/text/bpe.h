@@ -12,8 +12,12 @@
 
 namespace thalweg {
 
-/// What the files of a tokenizer say. Bytes are spelt in GPT-2's printable alphabet, in which no token holds
-/// a blank; `*_place` name the files in errors.
+/// GPT-2's printable name of each byte: printable Latin-1 stands for itself, the other bytes for U+0100
+/// onwards in order.
+std::array<std::string, 256> byte_alphabet();
+
+/// What the files of a tokenizer say. Bytes are spelt in that alphabet, in which no token holds a blank;
+/// `*_place` name the files in errors.
 struct BpeVocabulary {
   std::string ids_place, merges_place;
   std::unordered_map<std::string, int64_t> ids;

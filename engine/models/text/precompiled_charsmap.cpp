@@ -1,5 +1,6 @@
 #include "engine/models/text/precompiled_charsmap.h"
 
+#include "engine/core/bytes.h"
 #include "engine/core/error.h"
 #include "engine/models/text/unicode.h"
 
@@ -8,12 +9,6 @@ namespace {
 
 /// Longer ones are not looked up whole, only character by character.
 constexpr size_t kMaxGraphemeBytes = 5;
-
-uint32_t little_endian(std::string_view bytes) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value |= uint32_t{static_cast<uint8_t>(bytes[i])} << (8 * i);
-  return value;
-}
 
 // Units of the darts-clone double array.
 bool has_leaf(uint32_t unit) {
@@ -38,11 +33,11 @@ PrecompiledCharsmap::PrecompiledCharsmap(std::string_view bytes, std::string pla
     throw Error(place_, std::string("its precompiled_charsmap is damaged: ") + what);
   };
   if (bytes.size() < 4) refuse("it is too short");
-  const size_t trie_bytes = little_endian(bytes);
+  const size_t trie_bytes = little_endian<uint32_t>(bytes);
   bytes.remove_prefix(4);
   if (trie_bytes == 0 || trie_bytes % 4 != 0 || trie_bytes > bytes.size())
     refuse("the size of its trie is wrong");
-  for (size_t i = 0; i < trie_bytes; i += 4) trie_.push_back(little_endian(bytes.substr(i)));
+  for (size_t i = 0; i < trie_bytes; i += 4) trie_.push_back(little_endian<uint32_t>(bytes.substr(i)));
   replacements_ = bytes.substr(trie_bytes);
   if (!is_valid_utf8(replacements_)) refuse("its replacements are not UTF-8");
 }

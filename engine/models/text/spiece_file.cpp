@@ -1,7 +1,8 @@
 #include "engine/models/text/spiece_file.h"
 
-#include <cstring>
+#include <bit>
 
+#include "engine/core/bytes.h"
 #include "engine/core/error.h"
 #include "engine/core/json.h"
 
@@ -49,11 +50,7 @@ class Message {
   Message message() const { return {bytes(), place_}; }
   float number32() const {
     expect(5);
-    uint32_t bits = 0;
-    for (size_t i = 0; i < 4; ++i) bits |= uint32_t{static_cast<uint8_t>(bytes_[i])} << (8 * i);
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
+    return std::bit_cast<float>(little_endian<uint32_t>(bytes_));
   }
 
  private:

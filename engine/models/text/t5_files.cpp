@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/base64.h"
 #include "engine/core/error.h"
 #include "engine/models/text/bpe_fields.h"
 #include "engine/models/text/spiece_file.h"
@@ -13,24 +14,6 @@ using nlohmann::json;
 
 constexpr int64_t kExtraIds = 100;  // transformers' default
 constexpr int64_t kMaxExtraIds = 100'000;
-
-std::string decoded_base64(const std::string& text, const std::string& place) {
-  static constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const auto digits = std::min(text.find('='), text.size());
-  if (text.size() % 4 != 0 || text.size() - digits > 2)
-    throw Error(place, "precompiled_charsmap is not base64");
-  std::string bytes;
-  uint32_t bits = 0;
-  for (size_t i = 0; i < digits; ++i) {
-    const auto digit = kDigits.find(text[i]);
-    if (digit == std::string_view::npos) throw Error(place, "precompiled_charsmap is not base64");
-    bits = bits << 6 | static_cast<uint32_t>(digit);
-    // After the first digit of four, each completes a byte.
-    if (i % 4 != 0) bytes += static_cast<char>(bits >> (6 - 2 * (i % 4)) & 0xff);
-  }
-  return bytes;
-}
 
 /// The first compiled normaliser, alone or in a sequence.
 std::string charsmap_of(const json& normalizer, const std::string& place) {
@@ -44,7 +27,9 @@ std::string charsmap_of(const json& normalizer, const std::string& place) {
   const auto& rules = member(normalizer, "precompiled_charsmap");
   if (rules.is_null()) return {};
   if (!rules.is_string()) throw Error(place, "precompiled_charsmap must be a text");
-  return decoded_base64(rules.get<std::string>(), place);
+  auto bytes = decode_base64(rules.get_ref<const std::string&>());
+  if (!bytes) throw Error(place, "precompiled_charsmap is not base64");
+  return std::move(*bytes);
 }
 
 std::vector<UnigramPiece> pieces_of(const json& model, const std::string& place) {

@@ -1,0 +1,35 @@
+// A kind of job.
+#pragma once
+
+#include <string>
+
+#include "engine/core/fields.h"
+#include "pipelines/observer.h"
+#include "pipelines/plan/plan.h"
+
+namespace thalweg {
+
+/// One kind of job: its options, what must hold before it starts, and its run.
+class Job {
+ public:
+  virtual ~Job() = default;
+  virtual void describe(Fields& fields) = 0;
+  virtual std::string output() const = 0;
+  /// Cheap checks that need the file system: files exist, plugins are found, sizes fit. Throws Error.
+  virtual void check() {}
+  /// Throws Error when the output folder holds what another run left to go on with.
+  virtual void check_folder() const {}
+  /// Whether the output folder holds all results of this very job, so that nothing is left to do.
+  virtual bool is_finished() const { return false; }
+  /// Returns what result.json says, its "status" left out. Throws Error, or Stopped when it was asked to
+  /// stop.
+  virtual Json run(const Observer& observer) = 0;
+  /// Removes what a run that goes on would have needed; result.json is on the disk then.
+  virtual void clean_up() const {}
+  /// Whether the same job goes on where it was stopped or killed; else it begins anew.
+  virtual bool resumes() const { return false; }
+  /// What the run will need. A kind without a prediction says so in the note.
+  virtual Plan plan(const PlanRequest& request) const;
+};
+
+}  // namespace thalweg

@@ -1,0 +1,32 @@
+// The kinds of job, and a whole job read from JSON.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/core/json.h"
+#include "pipelines/job.h"
+
+namespace thalweg {
+
+/// A row of the table of job kinds (pipelines/builtin.cpp).
+struct JobRow {
+  const char* name;
+  const char* doc;
+  std::unique_ptr<Job> (*make)();
+};
+const std::vector<JobRow>& job_table();
+
+/// Reads a whole job. Throws Error with the JSON pointer.
+std::unique_ptr<Job> read_job(const Json& json);
+
+/// The same, and checked as far as that needs neither a model nor the output folder. Throws Error.
+std::unique_ptr<Job> checked_job(const Json& json);
+
+/// The job with every default written out.
+Json resolved_job(const Json& json);
+
+/// JSON schema (draft 7) of all jobs; a section that stands more than once is a definition.
+Json job_schema();
+
+}  // namespace thalweg

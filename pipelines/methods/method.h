@@ -1,0 +1,43 @@
+// A method of the `align` job: its own options, what must hold of the job, and its iterations. One file a
+// method: a private class with its options, a maker, and its row in the table (pipelines/builtin.cpp).
+// Nothing else knows its name.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "engine/core/chosen.h"
+#include "pipelines/training/groups.h"
+#include "pipelines/training/metrics.h"
+
+namespace thalweg {
+
+/// A method at work. It holds what it needs between iterations; roles of its own are among training.roles.
+class MethodRun {
+ public:
+  virtual ~MethodRun() = default;
+  /// One rollout and its updates. Throws Error when the job cannot go on.
+  virtual Metrics iterate(int64_t iteration) = 0;
+  /// What a resumed run needs beside the roles.
+  virtual void state(RunState&) {}
+};
+
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual std::unique_ptr<Method> clone() const = 0;  // see Cloneable
+  virtual void describe(Fields& fields) = 0;
+  /// What must hold of the whole job; cheap. Throws Error.
+  virtual void check(const TrainingOptions& options) const = 0;
+  /// The groups of each iteration. `plan` rehearses with fewer.
+  virtual GroupPlan& groups() = 0;
+  /// Of the ratio, for the monitors; none: the method clips nothing.
+  virtual std::optional<double> clip_range() const { return std::nullopt; }
+  /// Adds the method's roles. `training` must outlive the run.
+  virtual std::unique_ptr<MethodRun> start(Training& training) const = 0;
+};
+
+using MethodTable = std::vector<KindRow<Method>>;
+const MethodTable& method_table();
+
+}  // namespace thalweg

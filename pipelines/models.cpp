@@ -1,0 +1,45 @@
+#include "pipelines/models.h"
+
+#include <string>
+
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+#include "engine/weights/folder.h"
+
+namespace thalweg {
+namespace {
+
+const FamilyRow& family_of(const std::filesystem::path& folder) {
+  const auto opened = open_model_folder(folder);
+  const auto class_name = opened.index.at("_class_name").get<std::string>();
+  std::vector<std::string> known;
+  for (const auto& row : family_table()) {
+    if (class_name == row.class_name) return row;
+    known.emplace_back(row.class_name);
+  }
+  throw Error((folder / "model_index.json").string(), "_class_name \"" + class_name +
+                                                          "\" is not a family that can be loaded" +
+                                                          suggestion(class_name, known));
+}
+
+}  // namespace
+
+std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options) {
+  return family_of(folder).load(folder, options);
+}
+
+LoraNames model_lora_names(const std::filesystem::path& folder) {
+  return family_of(folder).lora_names(folder);
+}
+
+ModelSize model_size(const ModelSection& model, const SizeSection& size) {
+  return family_of(model.path).size(model.path, model.options(), size.height, size.width);
+}
+
+Schedule planned_schedule(const ScheduleSection& s, const ModelSection& model, int64_t steps,
+                          const SizeSection& size) {
+  return schedule_of(
+      s, [&](int64_t n) { return family_of(model.path).schedule(model.path, n); }, steps, size);
+}
+
+}  // namespace thalweg

@@ -1,0 +1,103 @@
+#include "pipelines/plan/method_count.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace thalweg {
+namespace {
+
+struct Calls {
+  int64_t with_gradient = 0, without = 0, of_rollout = 0, most_rows = 0;
+  std::set<int64_t> trained_steps;
+};
+
+// One parameter, latents of one number. The rollout ends where it is decoded: what runs without gradients
+// after that belongs to the training.
+class CountingModel final : public FlowModel {
+ public:
+  CountingModel(Calls& calls, std::function<Schedule(int64_t)> schedule)
+      : calls_(calls), schedule_(std::move(schedule)) {}
+
+  LatentShape latent_shape(int64_t, int64_t, int64_t) const override { return {1, 1, 1, 1}; }
+  Conditioning encode(const std::vector<std::string>& prompts) const override { return {prompts, {}}; }
+  Schedule schedule(int64_t steps) const override { return schedule_(steps); }
+  Velocity bind(const TensorMap& parameters, const Adapter*) const override {
+    return
+        [this, weight = parameters.at("weight")](const at::Tensor& x, const Step& step, const Conditioning&) {
+          const int64_t rows = x.size(0);
+          if (c10::GradMode::is_enabled() && weight.requires_grad()) {
+            calls_.with_gradient += rows;
+            calls_.most_rows = std::max(calls_.most_rows, rows);
+            if (step.index >= 0) calls_.trained_steps.insert(step.index);
+          } else {
+            calls_.without += rows;
+          }
+          return weight.expand_as(x);
+        };
+  }
+  const std::vector<ParameterSpec>& specs() const override { return specs_; }
+  const TensorMap& backbone() const override { return backbone_; }
+  TensorMap master_backbone() const override { return {{"weight", at::zeros({1})}}; }
+  std::vector<std::string> default_lora_targets() const override { return {}; }
+  std::string architecture() const override { return ""; }
+  std::vector<std::filesystem::path> backbone_files() const override { return {}; }
+  LoraNames lora_names() const override { return {}; }
+  at::Tensor decode(const at::Tensor& latents) const override {
+    calls_.of_rollout = calls_.without;
+    constexpr int64_t kSide = 8;
+    return at::zeros({latents.size(0), 1, 3, kSide, kSide});
+  }
+  void save(const std::filesystem::path&, const TensorMap&) const override {}
+
+ private:
+  Calls& calls_;
+  std::function<Schedule(int64_t)> schedule_;
+  std::vector<ParameterSpec> specs_ = {{"weight", {1}}};
+  TensorMap backbone_ = {{"weight", at::zeros({1})}};
+};
+
+// One group in one micro-batch: what a sample needs does not depend on how many there are.
+TrainingOptions smallest(const TrainingOptions& options) {
+  auto o = options;
+  o.model.has_lora = false;
+  o.model.dtype = "float32";
+  o.parallel.workers = o.parallel.lanes = 1;
+  return o;
+}
+
+}  // namespace
+
+MethodCount count_method(const Method& method, const TrainingOptions& options, int64_t iteration,
+                         const std::function<Schedule(int64_t)>& model_schedule) {
+  auto o = smallest(options);
+  const auto little = method.clone();
+  little->groups() = {1, 2, 1};
+  o.parallel.micro_batch = little->groups().samples();
+  Calls calls;
+  Observer observer;
+  Workers workers(1);
+  Training training(o, observer, workers,
+                    {.model = std::make_unique<CountingModel>(calls, model_schedule),
+                     .prompts = {{{""}, {"{}"}}, {{""}, {}}},
+                     .unconditional = {{""}, {}},
+                     .rewards = std::make_unique<RewardSet>(std::vector<RewardMember>{})});
+  const auto run = little->start(training);
+  run->iterate(iteration);
+  const auto samples = static_cast<double>(little->groups().samples());
+  const auto each = [&](int64_t rows) { return static_cast<double>(rows) / samples; };
+  MethodCount count;
+  count.forwards_with_gradient = each(calls.with_gradient);
+  count.forwards_without = each(calls.without - calls.of_rollout);
+  // A trained step keeps its latents and the next ones; every sample its clean latents.
+  count.stored_latents = 1.0 + 2.0 * static_cast<double>(calls.trained_steps.size());
+  count.rows_with_gradient = each(calls.most_rows);
+  for (const auto& role : training.roles.all())
+    count.roles.push_back({role->name(), role->learns(), role->averaged()});
+  return count;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,31 @@
+// What a method asks for, found by running it: one small iteration on latents of one number, with a network
+// that only counts. So no method has a formula here, and a new one needs no line.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "pipelines/methods/method.h"
+
+namespace thalweg {
+
+/// A role's sets of parameters.
+struct RoleCount {
+  std::string name;
+  bool learns = false, averaged = false;
+};
+
+/// For each sample of a rollout; a guided forward is two.
+struct MethodCount {
+  double forwards_with_gradient = 0.0, forwards_without = 0.0;  // the rollout's own left out
+  double stored_latents = 1.0;                                  // kept from rollout to training
+  double rows_with_gradient = 1.0;                              // in one call, of one sample: 2 where guided
+  std::vector<RoleCount> roles;
+};
+
+/// Of iteration `iteration`. `model_schedule`: the model's own schedule of so many steps.
+MethodCount count_method(const Method& method, const TrainingOptions& options, int64_t iteration,
+                         const std::function<Schedule(int64_t)>& model_schedule);
+
+}  // namespace thalweg

@@ -1,0 +1,161 @@
+#include "pipelines/run/run_job.h"
+
+#include <c10/util/Exception.h>
+
+#include <filesystem>
+#include <functional>
+#include <new>
+#include <utility>
+
+#include "engine/core/error.h"
+#include "engine/core/file.h"
+#include "pipelines/jobs.h"
+#include "pipelines/resume.h"
+#include "pipelines/run/folder_lock.h"
+
+namespace thalweg {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxMessage = 2000;  // bytes of a message in result.json, as in an Error
+
+JobEnd error_end(JobEnd::Kind kind, const Error& e) {
+  return {kind,
+          {{"status", "failed"}, {"error", {{"param", e.place()}, {"message", e.message()}}}},
+          e.place(),
+          e.what()};
+}
+
+/// What no one foresaw. `said` is the whole of it, `message` what a user can read.
+JobEnd internal_error(const std::string& said, const std::string& message) {
+  const Json error = {{"param", ""}, {"message", printable(message, kMaxMessage)}};
+  return {JobEnd::Kind::failed, {{"status", "failed"}, {"error", error}}, "", "internal error: " + said};
+}
+
+/// The end that the exception in flight stands for.
+JobEnd end_of_exception() {
+  try {
+    throw;
+  } catch (const Stopped&) {
+    return {JobEnd::Kind::stopped, {{"status", "stopped"}}};
+  } catch (const IoError& e) {
+    return error_end(JobEnd::Kind::failed, e);
+  } catch (const Error& e) {
+    return error_end(JobEnd::Kind::wrong_job, e);
+  } catch (const fs::filesystem_error& e) {  // names its file, as all others do
+    try {
+      throw_io_error(e.path2().empty() ? e.path1() : e.path2(), "cannot be written", e.code().value());
+    } catch (const IoError& named) {
+      return error_end(JobEnd::Kind::failed, named);
+    }
+  } catch (const c10::Error& e) {  // a GPU without memory is one
+    return internal_error(e.what(), e.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    return internal_error("no memory is left", "no memory is left");
+  } catch (const std::exception& e) {
+    return internal_error(e.what(), e.what());
+  } catch (...) {
+    return internal_error("an exception of an unknown type", "an exception of an unknown type");
+  }
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code ec;
+  fs::create_directories(folder, ec);
+  if (!fs::is_directory(folder, ec))
+    throw Error("/output", "\"" + folder.string() + "\" is not a folder and cannot be made one");
+}
+
+/// Whether a text of the job is the path of `file`.
+bool names(const Json& job, const fs::path& file) {
+  std::error_code ec;
+  if (job.is_string()) return fs::equivalent(job.get<std::string>(), file, ec);
+  if (job.is_structured())
+    for (const auto& value : job)
+      if (names(value, file)) return true;
+  return false;
+}
+
+bool is_of_another_job(const fs::path& job_file, const Json& resolved) {
+  if (!fs::exists(job_file)) return false;
+  try {
+    return deciding_part(parse_json_file(job_file)) != deciding_part(resolved);
+  } catch (const std::exception&) {
+    return true;  // it says nothing
+  }
+}
+
+/// What the folder says of an earlier run. Of another job all records go, but for what this job reads;
+/// pictures and weights say nothing of themselves and stay.
+void remove_records(const fs::path& folder, const Json& resolved) {
+  if (is_of_another_job(folder / "job.json", resolved))
+    for (const auto* name : {"scores.jsonl", "events.jsonl", "metrics.jsonl", "report.html"})
+      if (!names(resolved, folder / name)) remove_path(folder / name);
+  remove_path(folder / "result.json");
+}
+
+/// THE writer of result.json.
+void write_result(const Job& job, const Json& result) {
+  write_synced(fs::path(job.output()) / "result.json", result.dump(2) + "\n");
+}
+
+/// A job that has begun ends with a result.json.
+JobEnd begun(Job& job, const Observer& observer) {
+  try {
+    observer.started();
+    Json result = {{"status", "succeeded"}};
+    result.update(job.run(observer));
+    write_result(job, result);
+    job.clean_up();
+    return {JobEnd::Kind::succeeded, std::move(result)};
+  } catch (...) {
+    auto end = end_of_exception();
+    end.resumes = job.resumes();
+    try {
+      write_result(job, end.result);
+    } catch (const std::exception&) {  // a full disk: the first error says so
+    }
+    return end;
+  }
+}
+
+JobEnd finished(const Job& job, const Observer& observer) {
+  observer.message("this job is finished: " + job.output() + " (to run it anew, remove the folder)");
+  return {JobEnd::Kind::succeeded, parse_json_file(fs::path(job.output()) / "result.json")};
+}
+
+/// Whatever is thrown before the job has begun: it leaves no result.
+JobEnd or_refused(const std::function<JobEnd()>& life) {
+  try {
+    return life();
+  } catch (...) {
+    auto end = end_of_exception();
+    end.result = nullptr;
+    return end;
+  }
+}
+
+}  // namespace
+
+JobEnd run_job(Job& job, const Json& resolved, const Observer& observer) {
+  return or_refused([&] {
+    const fs::path folder = job.output();
+    make_folder(folder);
+    const FolderLock lock(folder);
+    job.check_folder();
+    if (job.is_finished()) return finished(job, observer);
+    remove_records(folder, resolved);
+    write_synced(folder / "job.json", resolved.dump(2) + "\n");
+    return begun(job, observer);
+  });
+}
+
+JobEnd run_job(const Json& json, const Observer& observer) {
+  return or_refused([&] {
+    const auto job = checked_job(json);
+    return run_job(*job, resolved_job(json), observer);
+  });
+}
+
+}  // namespace thalweg

@@ -1,0 +1,15 @@
+#include "pipelines/steering/method.h"
+
+#include <ATen/ATen.h>
+
+namespace thalweg {
+
+Guidance SteeringMethod::guidance(const RewardValue&, uint64_t) const {
+  return [](Velocity velocity) { return velocity; };
+}
+
+Trajectory SteeringMethod::sample(const SamplerInput&, const Kernel&, const RewardValue&) const {
+  TORCH_CHECK(false, "guidance draws no samples");
+}
+
+}  // namespace thalweg

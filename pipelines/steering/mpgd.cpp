@@ -1,0 +1,21 @@
+#include "samplers/guidance/mpgd.h"
+
+#include "engine/core/chosen.h"
+#include "pipelines/steering/tilt.h"
+
+namespace thalweg {
+namespace {
+
+class Mpgd final : public Cloneable<Mpgd, TiltMethod> {
+ public:
+  SteeringNeeds needs() const override { return {.reward_gradient = true}; }
+  Guidance guidance(const RewardValue& reward, uint64_t) const override { return mpgd(reward, tilt_); }
+};
+
+}  // namespace
+
+std::unique_ptr<SteeringMethod> make_mpgd_steering() {
+  return std::make_unique<Mpgd>();
+}
+
+}  // namespace thalweg

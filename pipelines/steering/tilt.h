@@ -1,0 +1,18 @@
+// Guidance whose keys are those of every tilt of the law.
+#pragma once
+
+#include "pipelines/steering/method.h"
+#include "samplers/guidance/tilt.h"
+
+namespace thalweg {
+
+class TiltMethod : public SteeringMethod {
+ public:
+  void describe(Fields& fields) override;
+  void check(int64_t steps, const std::string& pointer) const override;
+
+ protected:
+  TiltOptions tilt_;
+};
+
+}  // namespace thalweg

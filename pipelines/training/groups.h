@@ -1,0 +1,34 @@
+// Groups: samples of one prompt, drawn together and compared with each other. What every method that learns
+// from rollouts draws, and the keys that those methods share.
+#pragma once
+
+#include <functional>
+
+#include "pipelines/stages/rollout.h"
+#include "pipelines/training/training.h"
+
+namespace thalweg {
+
+/// The groups of one rollout and how its updates share them.
+struct GroupPlan {
+  int64_t groups = 8, group_size = 16, updates = 1;
+
+  /// First group of update `update`; begin(updates) is the number of groups.
+  int64_t begin(int64_t update) const { return groups * update / updates; }
+  int64_t samples() const { return groups * group_size; }
+};
+
+/// "prompts_per_iteration", "group_size", "updates".
+void describe(Fields& fields, GroupPlan& plan);
+
+/// Throws Error at /method/updates when an update would have no group.
+void check_groups(const GroupPlan& plan);
+
+/// `plan.groups` prompts of this iteration, `plan.group_size` samples each, drawn with `velocity` (guided) by
+/// `sampler`, decoded and scored. No micro-batch belongs to two updates, so numbers do not depend on the
+/// micro-batch.
+std::vector<MicroBatch> draw_groups(Training& training, int64_t iteration, const GroupPlan& plan,
+                                    const Velocity& velocity,
+                                    const std::function<Trajectory(const SamplerInput&)>& sampler);
+
+}  // namespace thalweg

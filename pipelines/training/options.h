@@ -1,0 +1,30 @@
+// The sections of a job that training looks at, whatever its kind and method.
+#pragma once
+
+#include "pipelines/sampler_section.h"
+#include "pipelines/sections.h"
+
+namespace thalweg {
+
+/// How a role learns.
+struct OptimizerSection {
+  std::string name = "adamw", schedule = "constant";
+  double learning_rate = 3e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-4,
+         max_grad_norm = 1.0;
+  int64_t warmup_iterations = 0;
+
+  double rate_at(int64_t iteration, int64_t iterations) const;
+};
+void describe(Fields& fields, OptimizerSection& optimizer);
+
+struct TrainingOptions {
+  ModelSection model;
+  SamplerSection sampler;  // of the rollouts
+  OptimizerSection optimizer;
+  double ema_decay = 0.0;  // of the policy's average; 0: none
+  int64_t iterations = 100;
+  ParallelSection parallel;
+  int64_t seed = 0;
+};
+
+}  // namespace thalweg

@@ -1,0 +1,97 @@
+#include "pipelines/training/record.h"
+
+#include <ATen/ATen.h>
+
+#include "engine/core/clock.h"
+#include "engine/io/image.h"
+
+namespace thalweg {
+namespace {
+
+std::filesystem::path made(const std::filesystem::path& folder) {
+  std::error_code ec;
+  std::filesystem::create_directories(folder, ec);
+  if (ec) throw_io_error(folder, "cannot be created", ec.value());
+  return folder;
+}
+
+constexpr const char* kLogs[] = {"metrics.jsonl", "events.jsonl"};
+
+// As the checkpoint left it: what came after is done again.
+std::filesystem::path restored(const std::filesystem::path& folder,
+                               const std::optional<std::filesystem::path>& checkpoint, const char* name) {
+  write_synced(made(folder) / name, checkpoint ? read_file(*checkpoint / name, kMaxMetricsBytes) : "");
+  return folder / name;
+}
+
+// TensorBoard is told to forget what earlier files say of the steps that are done again.
+std::optional<int64_t> purged_from(const std::filesystem::path& folder,
+                                   const std::optional<std::filesystem::path>& checkpoint, int64_t step) {
+  if (checkpoint) return step + 1;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) return 0;
+  return std::nullopt;
+}
+
+}  // namespace
+
+RunRecord::RunRecord(const std::filesystem::path& folder,
+                     const std::optional<std::filesystem::path>& checkpoint, int64_t step, double elapsed_s)
+    : folder_(folder),
+      metrics_(restored(folder, checkpoint, kLogs[0])),
+      events_(restored(folder, checkpoint, kLogs[1])),
+      tensorboard_(folder, purged_from(folder, checkpoint, step)),
+      started_(wall_seconds() - elapsed_s) {}
+
+void RunRecord::sync() {
+  metrics_.sync();
+  events_.sync();
+  tensorboard_.flush();
+  for (const auto& folder : unsynced_) sync_tree(folder);
+  unsynced_.clear();
+}
+
+void RunRecord::save(const CheckpointWriter& checkpoint) const {
+  for (const char* name : kLogs)
+    write_synced(checkpoint.path(name), read_file(folder_ / name, kMaxMetricsBytes));
+}
+
+double RunRecord::elapsed() const {
+  return wall_seconds() - started_;
+}
+
+Json RunRecord::append(int64_t step, const std::string& kind, const Metrics& metrics,
+                       const std::vector<PhaseTiming>& phases) {
+  Json row = {{"step", step}, {"kind", kind}};
+  for (const auto& [name, value] : metrics) {
+    row[name] = value;
+    tensorboard_.scalar(kind + "/" + name, step, value);
+  }
+  row["time_s"] = elapsed();
+  for (const auto& phase : phases)
+    row["time_phases"][phase.phase] = {{"wall_s", phase.wall}, {"cpu_s", phase.cpu}};
+  metrics_.append(row);
+  return row;
+}
+
+void RunRecord::append(int64_t step, const std::vector<Event>& events) {
+  for (const auto& event : events) {
+    Json row = {{"step", step}};
+    row.update(event_row(event));
+    row["time_s"] = elapsed();
+    events_.append(row);
+  }
+}
+
+void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW) {
+  if (!frames_BF3HW.defined()) return;
+  const auto folder = made(folder_ / "samples" / name);
+  unsynced_.insert(folder);
+  write_pictures(folder, frames_BF3HW);
+  const auto grid = image_grid(frames_BF3HW.select(1, 0), 8);
+  const auto png = encode_png(grid);
+  write_file(folder / "grid.png", png);
+  tensorboard_.image("samples/" + name, step, png, grid.size(2), grid.size(1));
+}
+
+}  // namespace thalweg

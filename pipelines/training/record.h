@@ -1,0 +1,55 @@
+// What a run leaves behind while it goes: metrics.jsonl, events.jsonl, TensorBoard events, pictures.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <set>
+
+#include "engine/io/checkpoint.h"
+#include "engine/io/metrics.h"
+#include "engine/io/tensorboard.h"
+#include "pipelines/stages/event.h"
+#include "pipelines/training/metrics.h"
+#include "pipelines/training/timings.h"
+
+namespace thalweg {
+
+class RunRecord {
+ public:
+  /// Opens `folder`. Rows and events are those that `checkpoint`, of step `step`, holds; without one the run
+  /// starts from the beginning. `elapsed_s`: what the run took before.
+  RunRecord(const std::filesystem::path& folder, const std::optional<std::filesystem::path>& checkpoint,
+            int64_t step, double elapsed_s);
+
+  /// Writes and returns one row: {"step", "kind": "train" or "eval", metrics..., "time_s", "time_phases"}.
+  /// Fields named time_* are the only ones in which two runs of one job may differ.
+  Json append(int64_t step, const std::string& kind, const Metrics& metrics,
+              const std::vector<PhaseTiming>& phases = {});
+
+  /// Rows of events.jsonl: {"step", "level", "type", "message", "data", "time_s"}.
+  void append(int64_t step, const std::vector<Event>& events);
+
+  /// All rows of events.jsonl so far.
+  std::vector<Json> event_rows() const { return MetricsLog::read_all(folder_ / "events.jsonl"); }
+
+  /// Writes samples/NAME/NNNNN.png and samples/NAME/grid.png (first frames), and the grid as an event.
+  void pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW);
+
+  /// Waits until everything so far is on the disk: to be called before a checkpoint that presupposes it.
+  void sync();
+
+  /// Copies rows and events into a checkpoint.
+  void save(const CheckpointWriter& checkpoint) const;
+
+  /// Seconds of the run, those before a resume included.
+  double elapsed() const;
+
+ private:
+  std::filesystem::path folder_;
+  MetricsLog metrics_, events_;
+  EventWriter tensorboard_;
+  std::set<std::filesystem::path> unsynced_;  // folders of pictures
+  double started_;
+};
+
+}  // namespace thalweg

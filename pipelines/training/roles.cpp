@@ -1,0 +1,68 @@
+#include "pipelines/training/roles.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "engine/optim/gradients.h"
+
+namespace thalweg {
+
+Role::Role(std::string name, const PolicySpace& space, TensorMap parameters, std::optional<Learning> learning)
+    : name_(std::move(name)),
+      space_(space),
+      learning_(std::move(learning)),
+      parameters_(std::move(parameters)) {
+  if (!learning_) return;
+  const auto& o = learning_->optimizer;
+  optimizer_.emplace(AdamWOptions{o.beta1, o.beta2, o.eps, o.weight_decay});
+  if (learning_->ema_decay > 0.0) average_ = cloned(parameters_);
+}
+
+Role::Step Role::step(TensorMap gradients, double learning_rate) {
+  TORCH_CHECK(learning_, name_, " does not learn");
+  Step taken{clip_gradients(gradients, learning_->optimizer.max_grad_norm)};
+  taken.skipped = !std::isfinite(taken.grad_norm);
+  if (taken.skipped) return taken;
+  optimizer_->step(parameters_, gradients, learning_rate);
+  const auto n = static_cast<double>(steps_++);
+  if (!average_.empty())
+    ema_update(average_, parameters_, std::min((1.0 + n) / (10.0 + n), learning_->ema_decay));
+  return taken;
+}
+
+void Role::follow(const Role& leader, double decay) {
+  ema_update(parameters_, leader.parameters_, decay);
+}
+
+void Role::state(RunState& state) {
+  state.tensors(name_, parameters_);
+  if (!learning_) return;
+  auto moments = optimizer_->state();
+  state.tensors(name_ + ".optimizer", moments);
+  state.tensors(name_ + ".average", average_);
+  state.integer(name_ + ".steps", steps_);
+  if (!state.reads()) return;
+  parameters_ = leaves(parameters_);
+  optimizer_->load_state(moments);
+}
+
+Role& Roles::add(const std::string& name, const PolicySpace& space, TensorMap parameters,
+                 std::optional<Learning> learning) {
+  for (const auto& role : all_) TORCH_CHECK(role->name() != name, "two roles are named ", name);
+  return *all_.emplace_back(std::make_unique<Role>(name, space, std::move(parameters), std::move(learning)));
+}
+
+Role& Roles::at(const std::string& name) const {
+  for (const auto& role : all_)
+    if (role->name() == name) return *role;
+  TORCH_CHECK(false, "no role is named ", name);
+}
+
+void Roles::state(RunState& state) {
+  for (const auto& role : all_) role->state(state);
+}
+
+}  // namespace thalweg

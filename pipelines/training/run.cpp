@@ -1,0 +1,153 @@
+#include "pipelines/training/run.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "engine/core/clock.h"
+#include "engine/optim/gradients.h"
+
+namespace thalweg {
+
+void RunProgress::state(RunState& state) {
+  state.integer("next", next);
+  state.integer("evaluated", evaluated);
+  state.number("held_out", held_out);
+  state.integer("best_step", best_step);
+  state.number("best_value", best_value);
+  state.number("time_s", elapsed_s);
+  state.tensors("best", best);
+}
+
+TrainingRun::TrainingRun(RunPlan plan, Trainee& trainee, std::optional<Monitors> monitors,
+                         const Observer& observer)
+    : plan_(std::move(plan)), trainee_(trainee), monitors_(std::move(monitors)), observer_(observer) {
+  load();
+}
+
+void TrainingRun::load() {
+  require_own_checkpoints(plan_.folder, [&] { return plan_.identity; });
+  const auto found = find_resumable(plan_.folder, observer_);
+  saved_ = found.checkpoint.has_value();
+  if (saved_) {
+    StateReader state(*found.checkpoint, plan_.device);
+    trainee_.state(state);
+    progress_.state(state);
+    prune();  // a kill may have come between the last save and this
+    observer_.message("resuming at iteration " + std::to_string(progress_.next) + " from " +
+                      found.checkpoint->string());
+  }
+  record_.emplace(plan_.folder, found.checkpoint, progress_.next, progress_.elapsed_s);
+  record_->append(progress_.next, found.events);
+  // What the checkpoint holds: its alarms stand in events.jsonl already.
+  if (monitors_)
+    for (const auto& row : MetricsLog::read_all(plan_.folder / "metrics.jsonl")) monitors_->observe(row);
+}
+
+void TrainingRun::run() {
+  try {
+    while (true) {
+      if (evaluation_is_due()) evaluate(progress_.next);
+      if (checkpoint_is_due()) save();
+      if (progress_.next == plan_.iterations) break;
+      iterate();
+    }
+  } catch (const Stopped&) {
+    // An iteration that was given up before its first update is done again from its start.
+    if (!saved_) save();
+    throw;
+  }
+}
+
+bool TrainingRun::evaluation_is_due() const {
+  const int64_t step = progress_.next;
+  return plan_.evaluate_every > 0 && progress_.evaluated < step &&
+         (step % plan_.evaluate_every == 0 || step == plan_.iterations);
+}
+
+// The best evaluation's is kept, so there is one.
+bool TrainingRun::checkpoint_is_due() const {
+  const int64_t step = progress_.next;
+  if (saved_ || step == 0) return false;
+  const bool best = !progress_.best.empty() && progress_.best_step == step;
+  return step % plan_.checkpoint.every == 0 || step == plan_.iterations || best;
+}
+
+void TrainingRun::save() {
+  record_->sync();
+  CheckpointWriter checkpoint(plan_.folder, progress_.next);
+  StateWriter state(checkpoint);
+  trainee_.state(state);
+  progress_.elapsed_s = record_->elapsed();
+  progress_.state(state);
+  record_->save(checkpoint);
+  checkpoint.commit(state.json(), plan_.identity);
+  prune();
+  saved_ = true;
+  trainee_.saved();
+}
+
+// Those of the newest `checkpoint.keep` steps stay, and that of the best evaluation.
+void TrainingRun::prune() const {
+  std::set<int64_t> best;
+  if (!progress_.best.empty()) best.insert(progress_.best_step);
+  prune_checkpoints(plan_.folder, plan_.checkpoint.keep, best);
+}
+
+void TrainingRun::iterate() {
+  const auto timings_before = trainee_.timings();
+  const double wall_before = wall_seconds(), cpu_before = process_seconds();
+  const auto metrics = trained();
+  const int64_t done = ++progress_.next;
+  saved_ = false;
+  auto timings = difference(timings_before, trainee_.timings());
+  timings.push_back({"iteration", wall_seconds() - wall_before, process_seconds() - cpu_before});
+  const auto row = record_->append(done, "train", metrics, timings);
+  record_->append(done, trainee_.take_events());
+  monitor(done, row);
+  Observer::Values shown;
+  for (const auto& [name, value] : metrics)
+    if (name == plan_.shown_metric) shown.emplace_back(name, value);
+  if (std::isfinite(progress_.held_out)) shown.emplace_back("held-out", progress_.held_out);
+  observer_.progress(plan_.phase, done, plan_.iterations, shown);
+  if (observer_.stop_requested()) throw Stopped{};
+}
+
+// What went wrong is on record even when it ends the run.
+Metrics TrainingRun::trained() {
+  try {
+    return trainee_.iterate(progress_.next);
+  } catch (const Stopped&) {
+    trainee_.take_events();  // the iteration is done again
+    throw;
+  } catch (...) {
+    record_->append(progress_.next + 1, trainee_.take_events());
+    throw;
+  }
+}
+
+void TrainingRun::monitor(int64_t step, const Json& row) {
+  if (!monitors_) return;
+  auto events = monitors_->observe(row);
+  for (const auto& event : events) observer_.message(event.level + ": " + event.message);
+  record_->append(step, events);
+}
+
+// Scores what chooses the checkpoint; the best parameters are kept.
+void TrainingRun::evaluate(int64_t step) {
+  const auto evaluation = trainee_.evaluate(step);
+  progress_.held_out = evaluation.value;
+  progress_.evaluated = step;
+  saved_ = false;
+  monitor(step, record_->append(step, "eval", evaluation.metrics));
+  record_->append(step, trainee_.take_events());
+  record_->pictures(step, "step-" + std::to_string(step), evaluation.frames_BF3HW);
+  observer_.message("iteration " + std::to_string(step) + ": held-out " + evaluation.name + " " +
+                    std::to_string(progress_.held_out));
+  if (step == 0 || !(progress_.held_out > progress_.best_value)) return;
+  progress_.best_value = progress_.held_out;
+  progress_.best_step = step;
+  progress_.best = cloned(trainee_.shown());
+}
+
+}  // namespace thalweg

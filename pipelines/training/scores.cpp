@@ -1,0 +1,65 @@
+#include "pipelines/training/scores.h"
+
+#include <ATen/ATen.h>
+
+#include <utility>
+
+#include "engine/core/error.h"
+#include "engine/core/statistics.h"
+#include "pipelines/stages/evaluation.h"
+#include "pipelines/stages/reward_failures.h"
+#include "pipelines/training/measures.h"
+
+namespace thalweg {
+Scores scores_of(const RewardSet& rewards, const std::vector<MicroBatch>& batches) {
+  Scores scores;
+  scores.raw = rewards_of(batches);
+  scores.transformed = rewards.transform(scores.raw);
+  scores.weights_K = rewards.weights_K();
+  scores.total = weighted(scores.transformed, scores.weights_K);
+  for (const auto& batch : batches)
+    for (const auto& row : batch.rows) scores.group_B.push_back(row.group);
+  return scores;
+}
+
+Scores score(Training& t, const std::vector<MicroBatch>& batches, Metrics& metrics) {
+  auto scores = scores_of(*t.rewards, batches);
+  const auto& raw = scores.raw;
+  const auto& total = scores.total;
+  metrics.emplace_back("reward", masked_mean(total.total_B, total.valid_B));
+  for (int64_t k = 0; k < raw.dimensions(); ++k)
+    metrics.emplace_back("reward_" + raw.names_K[static_cast<size_t>(k)],
+                         masked_mean(raw.values_BK.select(1, k), raw.valid_BK.select(1, k)));
+  if (auto event = note_failures(t.observer, "rollout", raw, total.valid_B)) t.events.add(std::move(*event));
+  if (!total.valid_B.any().item<bool>())
+    throw Error("/rewards", "not one sample of the rollout was scored" + failure_reasons(raw.failures));
+  add_measures(raw, pictures_of(batches), scores.group_B, metrics);
+  metrics.emplace_back("masked_samples",
+                       static_cast<double>(total.valid_B.numel()) - total.valid_B.sum().item<double>());
+  return scores;
+}
+
+std::optional<Event> note_failures(const Observer& observer, const std::string& phase, const RewardBatch& raw,
+                                   const at::Tensor& valid_B) {
+  auto event = failure_event(phase, raw, valid_B);
+  if (event) observer.message(event->message);
+  return event;
+}
+
+void describe(Fields& f, AdvantageOptions& o) {
+  f.number({"adv_clip_max", "advantages are clamped to +- this"}, o.adv_clip_max, 1e-3, 1e3);
+  f.boolean({"global_std", "divide by the deviation of all samples instead of the group's"}, o.global_std);
+}
+
+GroupAdvantages advantages_of(const Scores& scores, const AdvantageOptions& o, Metrics& metrics) {
+  const auto& total = scores.total;
+  auto advantages =
+      group_advantages(total.total_B, total.valid_B, scores.group_B,
+                       o.global_std ? DeviationOver::batch : DeviationOver::group, o.adv_clip_max);
+  check_masked(advantages, total.valid_B);
+  metrics.emplace_back("zero_std_ratio", advantages.zero_std_ratio);
+  metrics.emplace_back("reward_std_mean", advantages.reward_std_mean);
+  return advantages;
+}
+
+}  // namespace thalweg

@@ -1,0 +1,29 @@
+#include "pipelines/training/training.h"
+
+#include <utility>
+
+#include "engine/core/device.h"
+#include "pipelines/scoring.h"
+#include "samplers/guidance/cfg.h"
+
+namespace thalweg {
+
+Training::Training(const TrainingOptions& o, const Observer& observer, Workers& workers, TrainingParts parts)
+    : options(o),
+      observer(observer),
+      workers(workers),
+      model(std::move(parts.model)),
+      prompts(std::move(parts.prompts)),
+      unconditional(std::move(parts.unconditional)),
+      rewards(std::move(parts.rewards)),
+      shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
+      schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),
+      space(*model, o.model, static_cast<uint64_t>(o.seed)),
+      policy(roles.add("policy", space, space.start(), Learning{o.optimizer, o.ema_decay})),
+      clock(model->device()) {}
+
+Velocity Training::guided(const Velocity& velocity) const {
+  return cfg(options.sampler.guidance(), on_device(unconditional, device()))(velocity);
+}
+
+}  // namespace thalweg

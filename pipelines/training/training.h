@@ -1,0 +1,52 @@
+// What a training run computes with. Whatever method, whatever kind of job: nothing here knows either.
+#pragma once
+
+#include <memory>
+
+#include "engine/parallel/workers.h"
+#include "pipelines/observer.h"
+#include "pipelines/stages/event.h"
+#include "pipelines/stages/phase_clock.h"
+#include "pipelines/stages/prompt_set.h"
+#include "pipelines/training/roles.h"
+#include "rewards/reward_set.h"
+
+namespace thalweg {
+
+/// What a run loads before it starts.
+struct TrainingParts {
+  std::unique_ptr<FlowModel> model;
+  PromptSet prompts;           // of the rollouts, encoded
+  Conditioning unconditional;  // the empty prompt's
+  std::unique_ptr<RewardSet> rewards;
+};
+
+class Training {
+ public:
+  /// `options`, `observer` and `workers` must outlive it. Throws Error at /model/lora or /sampler for what
+  /// does not fit the model.
+  Training(const TrainingOptions& options, const Observer& observer, Workers& workers, TrainingParts parts);
+
+  const TrainingOptions& options;
+  const Observer& observer;
+  Workers& workers;
+  const std::unique_ptr<FlowModel> model;
+  const PromptSet prompts;
+  const Conditioning unconditional;
+  const std::unique_ptr<RewardSet> rewards;
+  const LatentShape shape;
+  const Schedule schedule;  // of the rollouts
+  const PolicySpace space;
+
+  Roles roles;
+  Role& policy;      // one of them: what is aligned
+  PhaseClock clock;  // of rollouts and updates
+  Events events;     // of this iteration
+
+  at::Device device() const { return model->device(); }
+  uint64_t seed() const { return static_cast<uint64_t>(options.seed); }
+  /// With the classifier-free guidance of the rollouts.
+  Velocity guided(const Velocity& velocity) const;
+};
+
+}  // namespace thalweg

@@ -1,0 +1,75 @@
+#include "pipelines/training/updates.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+
+namespace thalweg {
+
+Update update_of(const std::vector<MicroBatch>& batches, const GroupPlan& plan, int64_t update,
+                 const at::Tensor& used_B) {
+  Update result;
+  int64_t row = 0;
+  for (const auto& batch : batches) {
+    const auto end = row + static_cast<int64_t>(batch.rows.size());
+    const int64_t group = batch.rows.front().group;
+    if (group >= plan.begin(update) && group < plan.begin(update + 1)) {
+      result.shares.push_back({batch, row, end});
+      result.used += result.shares.back().rows(used_B).sum().item<double>();
+    }
+    row = end;
+  }
+  if (result.used == 0.0) result.shares.clear();
+  return result;
+}
+
+std::vector<int64_t> trained_steps(StepWindow window, int64_t steps) {
+  std::vector<int64_t> trained;
+  for (int64_t i = window.begin; i < std::min(window.end, steps - 1); ++i) trained.push_back(i);
+  return trained;
+}
+
+at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B) {
+  return at::where(used_B.view({-1, 1, 1, 1, 1}), latents_BCFHW, 0.0);
+}
+
+void StepRecord::add(const std::vector<at::Tensor>& numbers) {
+  c10::NoGradGuard no_grad;
+  rows_.push_back(at::stack(numbers));
+}
+
+std::vector<std::vector<double>> StepRecord::read() const {
+  std::vector<std::vector<double>> rows;
+  if (rows_.empty()) return rows;
+  const auto all = at::stack(rows_).to(at::kCPU, at::kDouble);
+  const double* value = all.const_data_ptr<double>();
+  for (int64_t i = 0; i < all.size(0); ++i, value += all.size(1))
+    rows.emplace_back(value, value + all.size(1));
+  return rows;
+}
+
+std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& t, const std::vector<Share>& shares,
+                                                               int64_t heads, bool can_stop,
+                                                               const ShareGradients& gradient_of) {
+  std::vector<StepRecord> records(shares.size());
+  auto gradients = lane_gradients(t.workers, t.options.parallel.lanes, static_cast<int64_t>(shares.size()),
+                                  heads, [&](int64_t k) {
+                                    if (can_stop && t.observer.stop_requested()) throw Stopped{};
+                                    PhaseClock::Scope scope(t.clock, "train");
+                                    const auto i = static_cast<size_t>(k);
+                                    return gradient_of(shares[i], records[i]);
+                                  });
+  return {std::move(gradients), std::move(records)};
+}
+
+void apply(Training& t, Role& role, TensorMap gradients, int64_t iteration, Metrics& metrics) {
+  PhaseClock::Scope scope(t.clock, "optimizer");
+  if (gradients.empty()) return;
+  const auto step =
+      role.step(std::move(gradients), t.options.optimizer.rate_at(iteration, t.options.iterations));
+  largest_metric(metrics, "grad_norm", step.grad_norm);
+  if (step.skipped) add_metric(metrics, "skipped_updates", 1.0);
+}
+
+}  // namespace thalweg

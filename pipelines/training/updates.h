@@ -1,0 +1,80 @@
+// Optimizer steps on a rollout: which rows each takes, their gradients over the lanes, what they measure.
+#pragma once
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "pipelines/stages/lanes.h"
+#include "pipelines/training/groups.h"
+#include "pipelines/training/metrics.h"
+
+namespace thalweg {
+
+/// A micro-batch in an update: rows [begin, end) of the rollout.
+struct Share {
+  const MicroBatch& batch;
+  int64_t begin = 0, end = 0;
+
+  /// Its part of a tensor of all samples along `dim`: of [B], [K,B] or [T,B].
+  at::Tensor rows(const at::Tensor& of_all, int64_t dim = 0) const { return of_all.slice(dim, begin, end); }
+};
+
+/// One optimizer step: its micro-batches, none when no sample of them counts.
+struct Update {
+  std::vector<Share> shares;
+  double used = 0.0;  // samples that count
+};
+
+/// `used_B` of all samples: which of them count.
+Update update_of(const std::vector<MicroBatch>& batches, const GroupPlan& plan, int64_t update,
+                 const at::Tensor& used_B);
+
+/// Steps of a window that are trained: all but the schedule's last, whose noise is almost none.
+std::vector<int64_t> trained_steps(StepWindow window, int64_t steps);
+
+/// Latents with the rows of masked samples set to 0: whatever they hold, no NaN of theirs reaches a gradient.
+at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B);
+
+/// What the training steps of one micro-batch measure: a row of numbers a step. They stay where they were
+/// computed until read(), so that no step waits for its device.
+class StepRecord {
+ public:
+  /// Tensors without dimensions, all of one dtype, in the same order for every step.
+  void add(const std::vector<at::Tensor>& numbers);
+  /// The rows of all steps, exact.
+  std::vector<std::vector<double>> read() const;
+
+ private:
+  std::vector<at::Tensor> rows_;
+};
+
+/// Gradients of one share, one map a head: most methods have one, some one a reward.
+using Gradients = std::vector<TensorMap>;
+using ShareGradients = std::function<Gradients(const Share&, StepRecord&)>;
+
+/// Gradients of the shares, summed over the lanes head by head, and their records in order. `gradient_of`
+/// runs on the workers. `can_stop`: nothing has changed yet, so that a stop gives the iteration up (Stopped).
+std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& training,
+                                                               const std::vector<Share>& shares,
+                                                               int64_t heads, bool can_stop,
+                                                               const ShareGradients& gradient_of);
+
+/// Sums records step by step (Statistics::add_step) and micro-batch by micro-batch (Statistics::add) in
+/// order, so that sums do not depend on which worker came first.
+template <typename Statistics>
+Statistics summed(const std::vector<StepRecord>& records) {
+  Statistics total;
+  for (const auto& record : records) {
+    Statistics part;
+    for (const auto& row : record.read()) part.add_step(row);
+    total.add(part);
+  }
+  return total;
+}
+
+/// Steps `role` at the job's rate of this iteration; nothing without gradients. Adds grad_norm and
+/// skipped_updates.
+void apply(Training& training, Role& role, TensorMap gradients, int64_t iteration, Metrics& metrics);
+
+}  // namespace thalweg

@@ -1,0 +1,66 @@
+// What a reward is to its callers, whatever stands behind it: a library in this process today.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "rewards/score_input.h"
+
+namespace thalweg {
+
+/// Parts of a ScoreInput.
+struct RewardInputs {
+  bool frames = false, latents = false, prompts = false;
+  bool reference = false, mask = false, metadata = false;
+};
+
+enum class GradientOf { none, frames, latents };
+
+struct RewardInfo {
+  std::string name;                       // "scene": in the names of its columns and in what is said of it
+  std::vector<std::string> dimensions_K;  // all different
+  RewardInputs required, optional;
+  GradientOf gradient_of = GradientOf::none;
+  bool deterministic = true;        // the same input and seed give the same value
+  at::Device inputs_on = at::kCPU;  // where its tensors are best; others are copied there
+};
+
+/// Whether one of them takes frames, so that latents must be decoded for it.
+bool wants_frames(const std::vector<RewardInfo>& rewards);
+
+/// Why one call left samples without a value, or a rule that it broke (samples = 0).
+struct CallFailure {
+  std::string reason;  // clean UTF-8
+  int64_t samples = 0;
+  int64_t dimension = -1;  // the column; -1: the whole call
+};
+
+struct Scored {
+  at::Tensor values_BK;  // float32 on the CPU; NaN where a sample was not scored
+  std::vector<CallFailure> failures;
+};
+
+struct ScoreGradient {
+  at::Tensor gradient;  // float32 on the CPU, in the shape of the input; NaN throughout a sample without one
+  std::vector<CallFailure> failures;
+};
+
+/// Calls may come from any thread, at the same time: each implementation guards itself. What goes wrong in a
+/// call is in what it returns; nothing is remembered. Throws Error for an input that lacks what the reward
+/// requires, or has a wrong shape, and for nothing else.
+class Reward {
+ public:
+  virtual ~Reward() = default;
+
+  virtual const RewardInfo& info() const = 0;
+  virtual Scored score(const ScoreInput& input) = 0;
+
+  /// sum over k of cotangent_BK[b,k] d values[b,k] / d input[b], the input being info().gradient_of. A sample
+  /// whose cotangents are all 0 has gradient 0. Throws Error where there is none.
+  virtual ScoreGradient gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) = 0;
+};
+
+}  // namespace thalweg

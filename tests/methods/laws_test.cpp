@@ -1,0 +1,165 @@
+// What holds for every method of the table.
+#include <gtest/gtest.h>
+
+#include "engine/io/checkpoint.h"
+#include "pipelines/plan/method_count.h"
+#include "pipelines/training/state.h"
+#include "tests/io/scratch.h"
+#include "tests/methods/methods.h"
+
+namespace thalweg {
+namespace {
+
+Json groups() {
+  return {{"prompts_per_iteration", 3}, {"group_size", 4}, {"updates", 2}};
+}
+
+struct AtWork {
+  AtWork(
+      const std::string& name, const TrainingOptions& options,
+      std::function<bool(uint64_t)> fails = [](uint64_t) { return false; })
+      : small(0.5, std::move(fails), options),
+        method(method_named(name, groups())),
+        run(method->start(small.training)) {}
+  const TensorMap& policy() const { return small.training.policy.parameters(); }
+
+  SmallTraining small;
+  Chosen<Method> method;
+  std::unique_ptr<MethodRun> run;
+};
+
+class EveryMethod : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(EveryMethod, Learns) {
+  AtWork run(GetParam(), stochastic());
+  const auto metrics = run.run->iterate(0);
+  EXPECT_EQ(run.small.training.policy.steps(), 2);
+  EXPECT_GT(number(metrics, "grad_norm"), 0.0);
+  EXPECT_TRUE(std::isfinite(number(metrics, "policy_loss")));
+  EXPECT_NE(run.policy().at("b").item<double>(), 0.1);
+}
+
+TEST_P(EveryMethod, SameNumbersForAnyMicroBatch) {
+  AtWork whole(GetParam(), stochastic(12));
+  for (int64_t i = 0; i < 2; ++i) whole.run->iterate(i);
+  for (const int64_t micro_batch : {1, 3, 5}) {
+    AtWork run(GetParam(), stochastic(micro_batch));
+    for (int64_t i = 0; i < 2; ++i) run.run->iterate(i);
+    for (const char* name : {"a", "b"})
+      EXPECT_NEAR(run.policy().at(name).item<double>(), whole.policy().at(name).item<double>(), 1e-11)
+          << micro_batch << " " << name;
+  }
+}
+
+TEST_P(EveryMethod, GoesOnFromACheckpointBitForBit) {
+  const Scratch scratch;
+  AtWork whole(GetParam(), stochastic()), resumed(GetParam(), stochastic());
+  whole.run->iterate(0);
+  CheckpointWriter checkpoint(scratch.folder(), 1);
+  StateWriter writer(checkpoint);
+  whole.small.training.roles.state(writer);
+  whole.run->state(writer);
+  StateReader reader(checkpoint.commit(writer.json(), {}), at::kCPU);
+  resumed.small.training.roles.state(reader);
+  resumed.run->state(reader);
+  const auto a = whole.run->iterate(1), b = resumed.run->iterate(1);
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, value] : a) EXPECT_EQ(value, number(b, name)) << name;
+  for (const char* name : {"a", "b"})
+    EXPECT_TRUE(at::equal(whole.policy().at(name), resumed.policy().at(name)));
+}
+
+TEST_P(EveryMethod, AMaskedSampleIsCountedAndNotTrainedOn) {
+  AtWork run(GetParam(), stochastic(), [](uint64_t id) { return id % 12 == 5; });
+  const auto metrics = run.run->iterate(0);
+  EXPECT_EQ(number(metrics, "masked_samples"), 1.0);
+  EXPECT_TRUE(std::isfinite(number(metrics, "grad_norm")));
+  EXPECT_EQ(run.small.training.events.take().size(), 1u);
+}
+
+TEST_P(EveryMethod, WithoutARateNothingMoves) {
+  auto options = stochastic();
+  options.optimizer.learning_rate = 0.0;
+  AtWork run(GetParam(), options);
+  for (int64_t i = 0; i < 2; ++i) run.run->iterate(i);
+  EXPECT_EQ(run.policy().at("a").item<double>(), 0.5);
+  EXPECT_EQ(run.policy().at("b").item<double>(), 0.1);
+}
+
+// A copy of a chosen method has options of its own, and says what it was given.
+TEST_P(EveryMethod, IsAValue) {
+  auto method = method_named(GetParam(), groups());
+  auto copy = method;
+  copy->groups().groups = 77;
+  EXPECT_EQ(method->groups().groups, 3);
+  const auto written = write_fields([&](Fields& f) { copy.describe(f, {"name", ""}, method_table()); });
+  EXPECT_EQ(written.at("name"), GetParam());
+  EXPECT_EQ(written.at("prompts_per_iteration"), 77);
+}
+
+TEST_P(EveryMethod, RefusesMoreUpdatesThanGroups) {
+  auto settings = groups();
+  settings["updates"] = 4;
+  EXPECT_ERROR(method_named(GetParam(), settings)->check(stochastic()), "/method/updates");
+}
+
+// What `plan` counts is what the method does, for each sample.
+TEST_P(EveryMethod, IsCountedByRunningIt) {
+  const auto method = method_named(GetParam(), groups());
+  const auto options = stochastic();
+  const auto schedule = [](int64_t steps) { return linear_schedule(steps); };
+  const auto count = count_method(*method, options, 0, schedule);
+  EXPECT_GT(count.forwards_with_gradient, 0.0);
+  EXPECT_EQ(count.rows_with_gradient, 1.0);
+  ASSERT_FALSE(count.roles.empty());
+  EXPECT_EQ(count.roles[0].name, "policy");
+  EXPECT_TRUE(count.roles[0].learns);
+  auto guided = options;
+  guided.sampler.guidance_scale = 3.0;
+  const auto with_guidance = count_method(*method, guided, 0, schedule);
+  EXPECT_EQ(with_guidance.stored_latents, count.stored_latents);
+  EXPECT_GE(with_guidance.forwards_with_gradient, count.forwards_with_gradient);
+  AtWork run(GetParam(), options);
+  EXPECT_EQ(run.small.training.roles.all().size(), count.roles.size());
+}
+
+std::vector<std::string> names() {
+  std::vector<std::string> all;
+  for (const auto& row : method_table()) all.emplace_back(row.name);
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod, ::testing::ValuesIn(names()));
+
+// Four steps with noise, of which the last is not trained; a guided replay asks for two rows.
+TEST(CountMethod, OfFlowGrpoIsItsFormula) {
+  auto options = stochastic();
+  const auto schedule = [](int64_t steps) { return linear_schedule(steps); };
+  auto settings = groups();
+  settings["kl_beta"] = 0.1;
+  const auto method = method_named("flow_grpo", settings);
+  auto count = count_method(*method, options, 0, schedule);
+  EXPECT_EQ(count.forwards_with_gradient, 3.0);
+  EXPECT_EQ(count.forwards_without, 3.0);
+  EXPECT_EQ(count.stored_latents, 1.0 + 2.0 * 3.0);
+  options.sampler.guidance_scale = 2.0;
+  count = count_method(*method, options, 0, schedule);
+  EXPECT_EQ(count.forwards_with_gradient, 6.0);
+  EXPECT_EQ(count.rows_with_gradient, 2.0);
+}
+
+TEST(CountMethod, OfDiffusionNftIsItsFormula) {
+  auto settings = groups();
+  settings["times_per_sample"] = 3;
+  settings["kl_beta"] = 0.1;
+  const auto count = count_method(*method_named("diffusion_nft", settings), stochastic(), 0,
+                                  [](int64_t steps) { return linear_schedule(steps); });
+  EXPECT_EQ(count.forwards_with_gradient, 3.0);
+  EXPECT_EQ(count.forwards_without, 6.0);
+  EXPECT_EQ(count.stored_latents, 1.0);
+  ASSERT_EQ(count.roles.size(), 2u);
+  EXPECT_FALSE(count.roles[1].learns);
+}
+
+}  // namespace
+}  // namespace thalweg

@@ -1,0 +1,153 @@
+// The life of a training run, on a trainee that only counts.
+#include "pipelines/training/run.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/core/error.h"
+#include "engine/core/machine.h"
+#include "tests/io/scratch.h"
+
+namespace thalweg {
+namespace {
+
+// x <- x / 2 + iteration; its evaluation is whatever `score` says.
+class Counter final : public Trainee {
+ public:
+  Metrics iterate(int64_t iteration) override {
+    if (iteration == fails_at) throw Error("/method", "cannot go on");
+    x = x / 2.0 + static_cast<double>(iteration);
+    if (iteration == event_at) events.push_back({"warn", "odd", "something odd", Json::object()});
+    iterations.push_back(iteration);
+    return {{"reward", x}};
+  }
+  HeldOut evaluate(int64_t step) override {
+    evaluations.push_back(step);
+    return {score(step), "reward", {{"reward", score(step)}}, {}};
+  }
+  TensorMap shown() const override { return {{"x", at::full({1}, x, at::kDouble)}}; }
+  void state(RunState& state) override { state.number("x", x); }
+  std::vector<Event> take_events() override { return std::exchange(events, {}); }
+  void saved() override { ++saves; }
+
+  double x = 1.0;
+  int64_t fails_at = -1, event_at = -1, saves = 0;
+  std::function<double(int64_t)> score = [](int64_t step) { return static_cast<double>(step); };
+  std::vector<int64_t> iterations, evaluations;
+  std::vector<Event> events;
+};
+
+class TrainingRunTest : public ::testing::Test {
+ protected:
+  RunPlan plan(int64_t iterations = 10, Json identity = {{"job", {{"a", 1}}}}) const {
+    identity["inputs"] = Json::array();
+    identity["machine"] = machine_identity();
+    return {.phase = "count",
+            .folder = folder_,
+            .iterations = iterations,
+            .evaluate_every = 4,
+            .checkpoint = {.every = 3, .keep = 2},
+            .shown_metric = "reward",
+            .device = at::kCPU,
+            .identity = std::move(identity)};
+  }
+  std::vector<Json> rows(const char* file = "metrics.jsonl") const {
+    return MetricsLog::read_all(folder_ / file);
+  }
+  std::vector<int64_t> steps_of(const std::string& kind) const {
+    std::vector<int64_t> steps;
+    for (const auto& row : rows())
+      if (row.at("kind") == kind) steps.push_back(row.at("step").get<int64_t>());
+    return steps;
+  }
+  std::set<int64_t> checkpoints() const {
+    std::set<int64_t> steps;
+    for (const auto& path : list_checkpoints(folder_)) steps.insert(checkpoint_number(path));
+    return steps;
+  }
+
+  const Scratch scratch_;
+  const std::filesystem::path folder_ = scratch_ / "run";
+  Observer observer_;
+};
+
+TEST_F(TrainingRunTest, IteratesEvaluatesAndKeepsTheBest) {
+  Counter counter;
+  counter.score = [](int64_t step) { return step == 4 ? 5.0 : 1.0; };
+  TrainingRun run(plan(), counter, std::nullopt, observer_);
+  run.run();
+  EXPECT_EQ(counter.iterations, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(counter.evaluations, (std::vector<int64_t>{0, 4, 8, 10}));
+  EXPECT_EQ(steps_of("train").back(), 10);
+  EXPECT_EQ(steps_of("eval"), counter.evaluations);
+  EXPECT_EQ(run.progress().best_step, 4);
+  EXPECT_EQ(run.progress().best.at("x").item<double>(), rows().at(4).at("reward").get<double>());
+  // The two newest and that of the best evaluation.
+  EXPECT_EQ(checkpoints(), (std::set<int64_t>{4, 9, 10}));
+}
+
+// The start is never the best: a run that only falls still exports what it trained.
+TEST_F(TrainingRunTest, TheStartIsNotTheBest) {
+  Counter counter;
+  counter.score = [](int64_t step) { return -static_cast<double>(step); };
+  TrainingRun run(plan(), counter, std::nullopt, observer_);
+  run.run();
+  EXPECT_EQ(run.progress().best_step, 4);
+}
+
+TEST_F(TrainingRunTest, AStopLosesNothing) {
+  Counter whole;
+  TrainingRun(plan(), whole, std::nullopt, observer_).run();
+  const auto expected = rows();
+  for (int64_t stop = 1; stop < 10; ++stop) {
+    std::filesystem::remove_all(folder_);
+    Counter first, second;
+    Observer stopping = observer_;
+    stopping.stop_requested = [&] { return static_cast<int64_t>(first.iterations.size()) == stop; };
+    TrainingRun stopped(plan(), first, std::nullopt, stopping);
+    EXPECT_THROW(stopped.run(), Stopped);
+    TrainingRun resumed(plan(), second, std::nullopt, observer_);
+    EXPECT_EQ(resumed.progress().next, stop);
+    resumed.run();
+    EXPECT_EQ(second.x, whole.x) << stop;
+    const auto found = rows();
+    ASSERT_EQ(found.size(), expected.size()) << stop;
+    for (size_t i = 0; i < found.size(); ++i)
+      for (const char* key : {"step", "kind", "reward"}) EXPECT_EQ(found[i].at(key), expected[i].at(key));
+  }
+}
+
+TEST_F(TrainingRunTest, WhatIsDoneIsNotDoneAgain) {
+  Counter first, second;
+  TrainingRun(plan(), first, std::nullopt, observer_).run();
+  TrainingRun again(plan(), second, std::nullopt, observer_);
+  again.run();
+  EXPECT_TRUE(second.iterations.empty());
+  EXPECT_EQ(second.x, first.x);
+}
+
+TEST_F(TrainingRunTest, AnotherRunsFolderIsRefused) {
+  Counter counter;
+  TrainingRun(plan(), counter, std::nullopt, observer_).run();
+  EXPECT_ERROR(TrainingRun(plan(10, {{"job", {{"a", 2}}}}), counter, std::nullopt, observer_), "/output");
+}
+
+TEST_F(TrainingRunTest, WhatEndedItIsOnRecord) {
+  Counter counter;
+  counter.event_at = 2;
+  counter.fails_at = 5;
+  TrainingRun run(plan(), counter, std::nullopt, observer_);
+  EXPECT_THROW(run.run(), Error);
+  const auto events = rows("events.jsonl");
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].at("step"), 3);
+  EXPECT_EQ(checkpoints(), (std::set<int64_t>{3, 4}));
+}
+
+TEST_F(TrainingRunTest, TellsOfEverySave) {
+  Counter counter;
+  TrainingRun(plan(), counter, std::nullopt, observer_).run();
+  EXPECT_EQ(counter.saves, 6);  // 3, 4 (best), 6, 8 (best), 9, 10
+}
+
+}  // namespace
+}  // namespace thalweg

@@ -1,0 +1,144 @@
+// From a rollout to scores, advantages, shares and gradients.
+#include "pipelines/training/scores.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "engine/core/error.h"
+#include "engine/optim/gradients.h"
+#include "pipelines/training/updates.h"
+#include "samplers/kernels/ode.h"
+#include "samplers/transitions.h"
+#include "tests/io/scratch.h"
+#include "tests/training/small_training.h"
+
+namespace thalweg {
+namespace {
+
+constexpr GroupPlan kPlan{3, 4, 2};
+
+std::vector<MicroBatch> drawn(Training& t, const GroupPlan& plan = kPlan) {
+  return draw_groups(t, 0, plan, t.policy.velocity(),
+                     [](const SamplerInput& in) { return sample_transitions(in, ode()); });
+}
+
+TEST(Scores, KeepEveryReward) {
+  SmallTraining small(/*dark_weight=*/0.5);
+  Metrics metrics;
+  const auto scores = score(small.training, drawn(small.training), metrics);
+  ASSERT_EQ(scores.raw.names_K, (std::vector<std::string>{"small/bright", "small/dark"}));
+  EXPECT_EQ(scores.raw.values_BK.sizes(), at::IntArrayRef({12, 2}));
+  EXPECT_EQ(scores.group_B, (std::vector<int64_t>{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2}));
+  const auto bright = scores.raw.values_BK.select(1, 0), dark = scores.raw.values_BK.select(1, 1);
+  EXPECT_TRUE(at::allclose(scores.total.total_B, bright + 0.5 * dark));
+  EXPECT_DOUBLE_EQ(number(metrics, "reward_small/bright"), bright.mean().item<double>());
+  EXPECT_DOUBLE_EQ(number(metrics, "reward"), scores.total.total_B.mean().item<double>());
+  EXPECT_EQ(number(metrics, "masked_samples"), 0.0);
+}
+
+// A sample that one reward could not score is masked in the sum; the other reward is there all the same.
+TEST(Scores, AFailureMasksTheSumAndNotTheRest) {
+  SmallTraining small(0.5, [](uint64_t id) { return id == 5; });
+  Metrics metrics;
+  const auto scores = score(small.training, drawn(small.training), metrics);
+  EXPECT_FALSE(scores.total.valid_B[5].item<bool>());
+  EXPECT_TRUE(scores.raw.valid_BK[5][0].item<bool>());
+  EXPECT_EQ(number(metrics, "masked_samples"), 1.0);
+  const auto events = small.training.events.take();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].type, "reward_failed");
+  const auto advantages = advantages_of(scores, {}, metrics);
+  EXPECT_FALSE(advantages.used_B[5].item<bool>());
+  EXPECT_EQ(advantages.used_B.sum().item<int64_t>(), 11);
+}
+
+TEST(Scores, OfNothingAreAnError) {
+  SmallTraining small(0.5, [](uint64_t) { return true; });
+  Metrics metrics;
+  const auto batches = drawn(small.training);
+  EXPECT_ERROR(score(small.training, batches, metrics), "not one sample of the rollout was scored");
+}
+
+TEST(Updates, ShareAllRowsOnce) {
+  SmallTraining small;
+  const auto batches = drawn(small.training);
+  const auto used = at::ones({12}, at::kBool);
+  std::set<int64_t> seen;
+  for (int64_t update = 0; update < kPlan.updates; ++update) {
+    const auto mine = update_of(batches, kPlan, update, used);
+    EXPECT_EQ(mine.used, update == 0 ? 4.0 : 8.0);  // of three groups: one, and two
+    for (const auto& share : mine.shares) {
+      EXPECT_EQ(share.end - share.begin, static_cast<int64_t>(share.batch.rows.size()));
+      for (int64_t row = share.begin; row < share.end; ++row) EXPECT_TRUE(seen.insert(row).second);
+    }
+  }
+  EXPECT_EQ(seen.size(), 12u);
+}
+
+TEST(Updates, CutWhatAMethodMadeOfAllSamples) {
+  SmallTraining small;
+  const auto batches = drawn(small.training);
+  const auto of_B = at::arange(12), of_KB = at::arange(24).view({2, 12});
+  const auto mine = update_of(batches, kPlan, 1, at::ones({12}, at::kBool));
+  const auto& share = mine.shares.at(1);
+  EXPECT_TRUE(at::equal(share.rows(of_B), at::arange(share.begin, share.end)));
+  EXPECT_TRUE(at::equal(share.rows(of_KB, 1), of_KB.slice(1, share.begin, share.end)));
+}
+
+TEST(Updates, OfMaskedSamplesHaveNoShares) {
+  SmallTraining small;
+  const auto batches = drawn(small.training);
+  const auto mine = update_of(batches, kPlan, 0, at::zeros({12}, at::kBool));
+  EXPECT_TRUE(mine.shares.empty());
+  Metrics metrics;
+  auto [gradients, records] = update_gradients(small.training, mine.shares, 1, true,
+                                               [](const Share&, StepRecord&) { return Gradients{{}}; });
+  apply(small.training, small.training.policy, std::move(gradients[0]), 0, metrics);
+  EXPECT_EQ(small.training.policy.steps(), 0);
+  EXPECT_TRUE(metrics.empty());
+}
+
+// A head a reward: each has the gradient that it would have alone.
+TEST(Updates, HeadsAreGradientsOfTheirOwn) {
+  SmallTraining small(0.5);
+  auto& t = small.training;
+  Metrics metrics;
+  const auto batches = drawn(t);
+  const auto scores = score(t, batches, metrics);
+  const auto mine = update_of(batches, kPlan, 1, scores.total.valid_B);
+  const auto weights_KB = scores.raw.values_BK.t();
+  const auto gradient_of = [&](const std::vector<int64_t>& columns) {
+    const auto sums = update_gradients(
+        t, mine.shares, static_cast<int64_t>(columns.size()), false, [&](const Share& share, StepRecord&) {
+          Gradients heads;
+          for (const int64_t k : columns) {
+            const auto w = share.rows(weights_KB, 1)[k].view({-1, 1, 1, 1, 1});
+            const auto v = t.policy.velocity()(share.batch.trajectory.x0_BCFHW, {}, share.batch.conditioning);
+            heads.push_back(gradients_of((v * w).sum(), t.policy.parameters()));
+          }
+          return heads;
+        });
+    return sums.first;
+  };
+  const auto both = gradient_of({0, 1});
+  ASSERT_EQ(both.size(), 2u);
+  for (const int64_t k : {0, 1})
+    for (const char* name : {"a", "b"})
+      EXPECT_TRUE(at::equal(both[static_cast<size_t>(k)].at(name), gradient_of({k})[0].at(name)));
+  EXPECT_FALSE(at::equal(both[0].at("a"), both[1].at("a")));
+}
+
+TEST(Updates, AStopGivesUpWhatHasNotBegun) {
+  SmallTraining small;
+  auto& t = small.training;
+  const auto batches = drawn(t);
+  small.observer.stop_requested = [] { return true; };
+  const auto mine = update_of(batches, kPlan, 0, at::ones({12}, at::kBool));
+  const auto nothing = [](const Share&, StepRecord&) { return Gradients{{}}; };
+  EXPECT_THROW(update_gradients(t, mine.shares, 1, true, nothing), Stopped);
+  EXPECT_NO_THROW(update_gradients(t, mine.shares, 1, false, nothing));
+}
+
+}  // namespace
+}  // namespace thalweg

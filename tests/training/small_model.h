@@ -1,0 +1,47 @@
+// A model that can be followed by hand: v(x) = a x + b on latents of 2 x 2, float64, so that gradients and
+// updates have closed forms.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "engine/models/flow_model.h"
+#include "samplers/schedules/linear.h"
+
+namespace thalweg {
+
+class SmallModel final : public FlowModel {
+ public:
+  explicit SmallModel(double a = 0.5, double b = 0.1) {
+    const auto options = at::TensorOptions(at::kDouble);
+    backbone_ = {{"a", at::full({1}, a, options)}, {"b", at::full({1}, b, options)}};
+  }
+
+  at::ScalarType latent_dtype() const override { return at::kDouble; }
+  LatentShape latent_shape(int64_t, int64_t, int64_t) const override { return {1, 1, 2, 2}; }
+  Conditioning encode(const std::vector<std::string>& prompts) const override { return {prompts, {}}; }
+  Schedule schedule(int64_t steps) const override { return linear_schedule(steps); }
+  Velocity bind(const TensorMap& p, const Adapter*) const override {
+    return [a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step&, const Conditioning&) {
+      return a * x + b;
+    };
+  }
+  const std::vector<ParameterSpec>& specs() const override { return specs_; }
+  const TensorMap& backbone() const override { return backbone_; }
+  TensorMap master_backbone() const override {
+    return {{"a", backbone_.at("a").clone()}, {"b", backbone_.at("b").clone()}};
+  }
+  std::vector<std::string> default_lora_targets() const override { return {}; }
+  LoraNames lora_names() const override { return {}; }
+  std::string architecture() const override { return "small"; }
+  std::vector<std::filesystem::path> backbone_files() const override { return {}; }
+  at::Tensor decode(const at::Tensor& latents_BCFHW) const override {
+    return latents_BCFHW.permute({0, 2, 1, 3, 4}).expand({-1, -1, 3, -1, -1}).sigmoid().to(at::kFloat);
+  }
+  void save(const std::filesystem::path&, const TensorMap&) const override {}
+
+ private:
+  std::vector<ParameterSpec> specs_ = {{"a", {1}}, {"b", {1}}};
+  TensorMap backbone_;
+};
+
+}  // namespace thalweg
