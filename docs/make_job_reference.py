@@ -111,6 +111,8 @@ NOTES = {
                   "`flow_grpo` in float32 stops when, before its very first update, a log-probability of the rollout "
                   "and of its replay differ by more than 1e-5.",
                   "`diffusion_nft` takes any sampler, and `times_per_sample` of at most its steps.",
+                  "`awm` takes any sampler; each sample is trained at `times_per_sample` noise levels of the schedule, from step "
+                  "`first_step` to `last_share` of the steps.",
                   "The updates of an iteration share its micro-batches (samples / `/parallel/micro_batch`, rounded "
                   "up); with more updates than micro-batches some do nothing.",
                   "A sample that a reward did not score enters neither advantages nor loss. Its group needs two "

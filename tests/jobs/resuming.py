@@ -16,6 +16,9 @@ METHODS = {
     "diffusion_nft": {"method": {"name": "diffusion_nft", "prompts_per_iteration": 2, "group_size": 4,
                                  "times_per_sample": 2, "old_policy": {"rate": 0.2}},
                       "sampler": {"name": "flow_ode", "guidance_scale": 1.5}},
+    "awm": {"method": {"name": "awm", "prompts_per_iteration": 2, "group_size": 4, "times_per_sample": 2,
+                       "ema": {"rate": 0.2}},
+            "sampler": {"name": "flow_ode"}},
 }
 
 

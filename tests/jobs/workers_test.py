@@ -13,9 +13,10 @@ METHODS = {
     "flow_grpo": {"name": "flow_grpo", "prompts_per_iteration": 2, "group_size": 8, "kl_beta": 0.01},
     "diffusion_nft": {"name": "diffusion_nft", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2,
                       "old_policy": {"rate": 0.2}},
+    "awm": {"name": "awm", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2, "ema": {"rate": 0.2}},
 }
 SAMPLERS = {"flow_grpo": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "policy": "random"}},
-            "diffusion_nft": {"name": "flow_ode", "guidance_scale": 1.5}}
+            "diffusion_nft": {"name": "flow_ode", "guidance_scale": 1.5}, "awm": {"name": "heun"}}
 
 
 @pytest.fixture(scope="module")

@@ -206,4 +206,6 @@ def test_a_plugin_that_exits_does_not_pass_for_a_finished_run(files, tmp_path):
 
 
 def test_every_method_is_tried():
-    assert set(METHODS) == {"flow_grpo", "diffusion_nft"}
+    kinds = json.loads(thalweg("schema").stdout)["oneOf"]
+    align = next(kind["properties"] for kind in kinds if kind["properties"]["job"].get("const") == "align")
+    assert set(METHODS) == {method["properties"]["name"]["const"] for method in align["method"]["oneOf"]}
