@@ -34,7 +34,10 @@ std::vector<Drawn> read_part(const std::filesystem::path& part) try {
 }  // namespace
 
 DrawnStore::DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s)
-    : folder_(parts_of(output)), ask_identity_(std::move(identity)), every_s_(every_s), saved_at_(wall_seconds()) {}
+    : folder_(parts_of(output)),
+      ask_identity_(std::move(identity)),
+      every_s_(every_s),
+      saved_at_(wall_seconds()) {}
 
 void DrawnStore::require_own(const std::filesystem::path& output, const std::function<Json()>& identity) {
   require_own_checkpoints(parts_of(output), identity);
