@@ -172,9 +172,9 @@ Plan EvaluateJob::plan(const PlanRequest& request) const {
                         network += times * draw.cost.network_evaluations / first.cost.network_evaluations;
                       }
                       for (auto& phase : phases) {
-                        const double times = phase.name == "load and encode" ? 1.0
-                                             : phase.name == "rollout"       ? network
-                                                                             : pictures;
+                        const double times = phase.name == kLoadAndEncode ? 1.0
+                                             : phase.name == "rollout"    ? network
+                                                                          : pictures;
                         phase.wall_s *= times;
                         phase.cpu_s *= times;
                       }

@@ -10,14 +10,13 @@
 #include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
 #include "pipelines/plan/scratch.h"
+#include "pipelines/sampling/load.h"
 #include "pipelines/sampling/options.h"
 #include "pipelines/sampling/outputs.h"
 #include "pipelines/sampling/steered.h"
 #include "pipelines/sampling/store.h"
 #include "pipelines/stages/latents_file.h"
 #include "pipelines/steering/summary.h"
-#include "rewards/open_reward.h"
-#include "rewards/plugin.h"
 
 namespace thalweg {
 namespace {
@@ -189,32 +188,6 @@ ScoredRun SampleJob::scored(const std::vector<Drawn>& all, const PromptList& pro
   return run;
 }
 
-JobLoad sample_load(const SampleOptions& o) {
-  const auto prompts = static_cast<double>(o.prompts.read().prompts.size());
-  const auto& s = o.sampler;
-  auto draw = draw_load(o.steering.empty() ? "rollout" : "network",
-                        prompts * static_cast<double>(o.images_per_prompt),
-                        {s, o.steering, planned_schedule(s.schedule, o.model, s.steps, s.size),
-                         step_window(s, static_cast<uint64_t>(o.seed), 0)},
-                        o.parallel.micro_batch);
-  draw.decoded = !o.rewards.empty() || o.save_images || o.save_frames;
-  for (const auto use : followed_by(o.steering))
-    draw.reward_decodes =
-        draw.reward_decodes || wants_frames(inspect_rewards(o.rewards, use, installed_plugin_dirs()));
-  const double pictures = draw.samples * draw.cost.returned;
-  JobLoad load;
-  load.model = o.model;
-  load.size = o.sampler.size;
-  load.parallel = o.parallel;
-  load.draws = {std::move(draw)};
-  load.prompts = load.encoded = prompts;
-  load.kept_pictures = o.save_frames   ? pictures
-                       : o.save_images ? std::min(pictures, static_cast<double>(kGridPictures))
-                                       : 0.0;
-  load.kept_latents = o.save_latents ? pictures : 0.0;
-  return load;
-}
-
 Plan SampleJob::plan(const PlanRequest& request) const {
   const auto load = sample_load(o_);
   SampleJob little;
@@ -234,7 +207,7 @@ Plan SampleJob::plan(const PlanRequest& request) const {
                           });
                       const double times = load.draws[0].samples / little_load.draws[0].samples;
                       for (auto& phase : phases) {
-                        if (phase.name == "load and encode") continue;
+                        if (phase.name == kLoadAndEncode) continue;
                         phase.wall_s *= times;
                         phase.cpu_s *= times;
                       }

@@ -51,7 +51,7 @@ class AlignRehearsal {
 
   std::vector<PlanPhase> run() {
     std::optional<AlignContext> made;
-    phases_.push_back(timed("load and encode", [&] { made.emplace(little_, observer_); }));
+    phases_.push_back(timed(kLoadAndEncode, [&] { made.emplace(little_, observer_); }));
     auto& c = *made;
     c.method->iterate(0);
     const auto warm = c.timings();

@@ -206,12 +206,16 @@ void plan_time(const JobLoad& load, const ModelSize& size, double rate, double v
   spend("train", train / (rate * kTrainEfficiency),
         std::min(workers, static_cast<double>(load.parallel.lanes)));
   spend("evaluation", network["evaluation"], workers);
+  add_up(load, plan);
+}
+
+void add_up(const JobLoad& load, Plan& plan) {
   plan.iteration_s = plan.total_s = plan.total_cpu_s = 0.0;
   for (const auto& phase : plan.phases) {
     plan.total_s += phase.wall_s;
     plan.total_cpu_s += phase.cpu_s;
-    if (load.iterations > 0 && phase.name != "evaluation" && phase.name != "encode")
-      plan.iteration_s += phase.wall_s / static_cast<double>(load.iterations);
+    const bool once = phase.name == "evaluation" || phase.name == "encode" || phase.name == kLoadAndEncode;
+    if (load.iterations > 0 && !once) plan.iteration_s += phase.wall_s / static_cast<double>(load.iterations);
   }
 }
 

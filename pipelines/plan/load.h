@@ -57,6 +57,9 @@ void plan_memory(const JobLoad& load, const ModelSize& size, double program_byte
 /// What is drawn in the whole run, and what that asks for.
 std::vector<PlanDraw> planned_draws(const JobLoad& load);
 
+/// Fills iteration_s and totals from the phases.
+void add_up(const JobLoad& load, Plan& plan);
+
 /// Fills phases, iteration_s and totals from operation counts and `rate`, FLOP a second of one thread.
 void plan_time(const JobLoad& load, const ModelSize& size, double rate, double vae_rate, Plan& plan);
 

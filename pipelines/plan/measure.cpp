@@ -35,13 +35,7 @@ double plan_on_cpu(const JobLoad& load, const ModelSize& size, PlanMode mode, co
   plan.phases = rehearsal.run();
   const double offset = process_memory("VmHWM") - little.peak_bytes;
   plan.peak_bytes += offset;
-  plan.iteration_s = plan.total_s = plan.total_cpu_s = 0.0;
-  for (const auto& phase : plan.phases) {
-    plan.total_s += phase.wall_s;
-    plan.total_cpu_s += phase.cpu_s;
-    if (load.iterations > 0 && phase.name != "evaluation" && phase.name != "load and encode")
-      plan.iteration_s += phase.wall_s / static_cast<double>(load.iterations);
-  }
+  add_up(load, plan);
   return offset;
 }
 

@@ -27,6 +27,9 @@ struct PlanMemory {
   double bytes = 0.0;
 };
 
+/// A rehearsal's phase before anything is drawn.
+inline constexpr const char* kLoadAndEncode = "load and encode";
+
 struct PlanPhase {
   std::string name;
   double wall_s = 0.0;  // of the whole run

@@ -34,7 +34,7 @@ std::vector<PlanPhase> rehearse_in_scratch(int64_t workers,
     wall -= phases.back().wall_s;
     cpu -= phases.back().cpu_s;
   }
-  phases.insert(phases.begin(), {"load and encode", std::max(wall, 0.0), std::max(cpu, 0.0)});
+  phases.insert(phases.begin(), {kLoadAndEncode, std::max(wall, 0.0), std::max(cpu, 0.0)});
   return phases;
 }
 
