@@ -186,12 +186,13 @@ void require_lora_file(const ModelSection& model) {
 void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<RewardUse>& steered) {
   for (const auto& spec : specs) {
     find_plugin(spec.plugin, installed_plugin_dirs(), spec.isolation, spec.pointer);
-    const bool steers = spec.use == RewardUse::guide || spec.use == RewardUse::process;
-    if (steers && std::find(steered.begin(), steered.end(), spec.use) == steered.end())
+    const auto use = use_of(spec);
+    const bool steers = use == RewardUse::guide || use == RewardUse::process;
+    if (steers && std::find(steered.begin(), steered.end(), use) == steered.end())
       throw Error(
           spec.pointer + "/use",
-          "\"" + std::string(name_of(spec.use)) + "\" is for the steering of a `sample` job by " +
-              (spec.use == RewardUse::guide ? "clean estimates" : "values of noisy latents") +
+          "\"" + std::string(name_of(use)) + "\" is for the steering of a `sample` job by " +
+              (use == RewardUse::guide ? "clean estimates" : "values of noisy latents") +
               ", and nothing of this job does that; write \"train\" to have the reward in the combined "
               "one, or \"watch\" to score it for the curves alone");
   }

@@ -52,9 +52,8 @@ void find_failures(const at::Tensor& values_BK, int64_t k, const std::string& na
 /// Every sample with an entry that is not finite becomes NaN throughout, one whose cotangents are all 0
 /// becomes 0: the gradient is linear in them, even for a sample that cannot be scored. Returns the number of
 /// the former.
-int64_t void_unusable_samples(at::Tensor& gradient, const at::Tensor& cotangent_BK) {
+int64_t void_unusable_samples(at::Tensor& gradient, const at::Tensor& zero_B) {
   const auto flat = gradient.view({gradient.size(0), -1});
-  const auto zero_B = on_host(cotangent_BK.eq(0).all(1));
   const auto unusable_B = flat.isfinite().all(1).logical_or(zero_B).logical_not();
   const auto unusable = unusable_B.sum().item<int64_t>();
   if (unusable > 0) flat.masked_fill_(unusable_B.unsqueeze(1), std::numeric_limits<float>::quiet_NaN());
@@ -193,18 +192,19 @@ at::Tensor PluginReward::gradient_part(const ScoreInput& part, const at::Tensor&
   if (!x.defined())
     throw Error(instance_->place(), "this reward's gradient is of an input that the job does not give");
   const BorrowedTensor cotangent(cotangent_BK, info_.inputs_on);
+  const auto zero_B = on_host(cotangent.tensor().eq(0).all(1));
+  if (zero_B.all().item<bool>()) return at::zeros(x.sizes(), at::TensorOptions(at::kFloat));
   const BorrowedTensor out(nan_filled(x.sizes()), info_.inputs_on);
   const auto* table = instance_->table();
   const auto wrong = instance_->failure_of([&] {
     return gradient_->vjp(table, request.raw(), of_latents ? THALWEG_INPUT_LATENTS : THALWEG_INPUT_FRAMES,
                           cotangent.view(), out.view());
   });
-  if (!wrong.empty()) {
-    failures.push_back({"its gradient failed: " + wrong, part.batch()});
-    return nan_filled(x.sizes());
-  }
-  auto gradient = on_host(out.tensor());
-  if (const auto unusable = void_unusable_samples(gradient, cotangent.tensor()); unusable > 0)
+  auto gradient = wrong.empty() ? on_host(out.tensor()) : nan_filled(x.sizes());
+  const auto unusable = void_unusable_samples(gradient, zero_B);
+  if (!wrong.empty())
+    failures.push_back({"its gradient failed: " + wrong, unusable});
+  else if (unusable > 0)
     failures.push_back({"left a gradient unwritten or not finite", unusable});
   return gradient;
 }

@@ -16,6 +16,7 @@ namespace {
 /// Weights of the reward's dimensions as the entry asks for them, the entry's own among them.
 std::vector<double> dimension_weights(const RewardSpec& spec, const std::vector<std::string>& names) {
   if (!std::isfinite(spec.weight)) throw Error(spec.pointer + "/weight", "must be a finite number");
+  if (names.empty()) throw Error(spec.pointer, "\"" + spec.plugin + "\" has no dimension");
   std::vector<double> weights(names.size(), 0.0);
   if (spec.dimensions.empty()) weights[0] = 1;
   for (const auto& [name, weight] : spec.dimensions) {
@@ -46,7 +47,11 @@ std::vector<RewardMember> open_rewards(const std::vector<RewardSpec>& specs,
                                        const std::vector<std::filesystem::path>& plugin_dirs,
                                        const Activation& activation) {
   std::vector<RewardMember> members;
-  for (const auto& spec : specs) members.push_back({spec, open_reward(spec, plugin_dirs, activation)});
+  for (const auto& spec : specs) {
+    members.push_back({spec, open_reward(spec, plugin_dirs, activation)});
+    dimension_weights(spec,
+                      members.back().reward->info().dimensions_K);  // before the next one loads a network
+  }
   return members;
 }
 
@@ -114,7 +119,13 @@ at::Tensor RewardSet::value(const ScoreInput& input, RewardUse use,
                             const std::shared_ptr<FailureSink>& sink) const {
   const bool differentiate = input.frames_BF3HW.requires_grad() || input.latents_BCFHW.requires_grad();
   auto total_B = at::zeros({input.batch()}, at::kDouble);
-  for (const auto* member : members(use)) {
+  const auto following = members(use);
+  const auto on_cpu = [](const Member* member) { return member->of.reward->info().inputs_on.is_cpu(); };
+  // From a GPU once for all rewards that take tensors on the CPU; a gradient has to find its way back.
+  const auto host_input = !differentiate && std::any_of(following.begin(), following.end(), on_cpu)
+                              ? input.on_host()
+                              : ScoreInput{};
+  for (const auto* member : following) {
     const auto& reward = member->of.reward;
     const auto& info = reward->info();
     const auto report = [sink, name = info.name, weights_k = member->weights_k](const auto& failures) {
@@ -126,7 +137,7 @@ at::Tensor RewardSet::value(const ScoreInput& input, RewardUse use,
         throw Error(member->of.spec.pointer, "\"" + info.name + "\" has no gradient");
       values_BK = differentiable_score(reward, input, report);
     } else {
-      const auto scored = reward->score(input);
+      const auto scored = reward->score(on_cpu(member) ? host_input : input);
       report(scored.failures);
       values_BK = scored.values_BK;
     }

@@ -26,6 +26,7 @@ std::string encode_base64(std::string_view bytes) {
 std::optional<std::string> decode_base64(std::string_view text) {
   const auto digits = std::min(text.find('='), text.size());
   if (text.size() % 4 != 0 || text.size() - digits > 2) return std::nullopt;
+  if (text.substr(digits).find_first_not_of('=') != std::string_view::npos) return std::nullopt;
   std::string bytes;
   uint32_t bits = 0;
   for (size_t i = 0; i < digits; ++i) {

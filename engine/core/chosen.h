@@ -54,7 +54,6 @@ class Chosen {
   }
   ~Chosen() = default;
 
-  explicit operator bool() const { return kind_ != nullptr; }
   const std::string& name() const { return name_; }
   const Kind& operator*() const { return *kind_; }
   Kind& operator*() { return *kind_; }

@@ -37,7 +37,7 @@ class CheckpointWriter {
   int64_t step_;
 };
 
-inline constexpr int64_t kCheckpointFormat = 2;
+inline constexpr int64_t kCheckpointFormat = 3;
 
 struct CheckpointManifest {
   struct File {

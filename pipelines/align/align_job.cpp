@@ -31,6 +31,7 @@ class AlignTrainee final : public Trainee {
   HeldOut evaluate(int64_t step) override {
     auto& t = c_.training;
     auto input = c_.evaluation_input(c_.select, c_.options.evaluate.pictures);
+    input.picture_statistics = true;
     input.progress = [&](int64_t done) { c_.observer.progress("held-out", done, input.prompts.size(), {}); };
     const auto evaluation =
         thalweg::evaluate(input, step == 0 ? t.space.reference() : t.space.bind(t.policy.shown()));

@@ -87,8 +87,7 @@ DrawSettings rollout_settings(const AlignOptions& o, int64_t iteration) {
           .window = window_of(o, iteration)};
 }
 
-JobLoad align_load(const AlignOptions& options) {
-  AlignOptions o = options;
+JobLoad align_load(const AlignOptions& o) {
   const auto samples = static_cast<double>(o.method->groups().samples());
   const double train = prompts_in(o.train_prompts, "/prompts/train"),
                select = prompts_in(o.select_prompts, "/prompts/select"),

@@ -45,7 +45,7 @@ PlanPhase timed(const char* name, const std::function<void()>& work) {
 // Two iterations, the first to warm up, and an evaluation of as many pictures.
 class AlignRehearsal {
  public:
-  explicit AlignRehearsal(const AlignOptions& o) : o_(o), little_(smaller(o)) {}
+  AlignRehearsal(const AlignOptions& o, const JobLoad& load) : o_(o), load_(load), little_(smaller(o)) {}
 
   const AlignOptions& options() const { return little_; }
 
@@ -64,13 +64,12 @@ class AlignRehearsal {
 
  private:
   void add_iterations(const std::vector<PhaseTiming>& before, const std::vector<PhaseTiming>& after) {
-    AlignOptions whole = o_, little = little_;
     const double iterations = static_cast<double>(o_.iterations);
-    const auto &all = whole.method->groups(), &few = little.method->groups();
+    const auto &all = o_.method->groups(), &few = little_.method->groups();
     const double samples =
         iterations * static_cast<double>(all.samples()) / static_cast<double>(few.samples());
     // The window of the second iteration against those of all.
-    const double rollout = samples * align_load(o_).draws[0].cost.network_evaluations /
+    const double rollout = samples * load_.draws[0].cost.network_evaluations /
                            draw_cost(rollout_settings(o_, 1), 1, 1).network_evaluations;
     const double updates = iterations * static_cast<double>(all.updates) / static_cast<double>(few.updates);
     for (const auto& now : after) {
@@ -94,7 +93,7 @@ class AlignRehearsal {
     some.conditioning = c.training.prompts.conditioning.slice(0, count);
     evaluate(c.evaluation_input(some, 0), c.training.policy.velocity());
     // Pictures, each by what the network has to do for it; the first evaluation is of the job's own scale.
-    const auto draws = align_load(o_).draws;
+    const auto& draws = load_.draws;
     double units = 0.0;
     for (const auto& draw : draws)
       if (draw.phase == "evaluation")
@@ -111,12 +110,14 @@ class AlignRehearsal {
     auto phase = timed("checkpoint", [&] { write_safetensors(path, c.training.policy.parameters()); });
     std::error_code ec;
     std::filesystem::remove(path, ec);
-    const double times = parameter_sets(align_load(o_)) * std::ceil(static_cast<double>(o_.iterations) /
-                                                                    static_cast<double>(o_.checkpoint.every));
+    const double times = parameter_sets(load_) * std::ceil(static_cast<double>(o_.iterations) /
+                                                           static_cast<double>(o_.checkpoint.every));
     phases_.push_back({phase.name, times * phase.wall_s, times * phase.cpu_s});
   }
 
-  AlignOptions o_, little_;
+  const AlignOptions& o_;
+  const JobLoad& load_;
+  AlignOptions little_;
   Observer observer_;
   std::vector<PlanPhase> phases_;
 };
@@ -124,7 +125,8 @@ class AlignRehearsal {
 }  // namespace
 
 Plan plan_align(const AlignOptions& o, const PlanRequest& request) {
-  AlignRehearsal rehearsal(o);
+  const auto load = align_load(o);
+  AlignRehearsal rehearsal(o, load);
   auto little = align_load(rehearsal.options());
   const auto pictures = static_cast<double>(2 * o.parallel.worker_count() * o.parallel.micro_batch);
   little.iterations = 2;
@@ -133,7 +135,7 @@ Plan plan_align(const AlignOptions& o, const PlanRequest& request) {
   little.prompts = little.encoded = prompts_in(o.train_prompts, "/prompts/train");
   little.draws.resize(2);
   little.draws[1] = draw_load("evaluation", pictures, little.draws[1].settings, o.parallel.micro_batch);
-  return make_plan("align", align_load(o), model_size(o.model, o.sampler.size), request,
+  return make_plan("align", load, model_size(o.model, o.sampler.size), request,
                    {little, [&] { return rehearsal.run(); }});
 }
 

@@ -4,6 +4,7 @@
 
 #include "engine/core/names.h"
 #include "pipelines/models.h"
+#include "pipelines/scoring.h"
 #include "pipelines/training/scores.h"
 
 namespace thalweg {
@@ -17,6 +18,7 @@ struct AlignContext::Loaded {
     const auto device = open_device(o.device);
     workers = std::make_unique<Workers>(o.parallel.worker_count(device));
     parts.model = load_model(o.model.path, o.model.options(device));
+    checked_latent_shape(*parts.model, o.sampler.size, "/sampler");  // before prompts are encoded
     {
       const PromptEncoder encoder(*parts.model, o.model.prompt_cache, observer);
       parts.prompts = encoder.encode(read_prompts(o.train_prompts, "/prompts/train"));
@@ -24,8 +26,9 @@ struct AlignContext::Loaded {
       evaluation = encoder.encode(read_prompts(o.eval_prompts, "/prompts/eval"));
       parts.unconditional = encoder.conditioning({""});
     }
-    // After the text encoders are gone.
-    parts.rewards = make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device);
+    parts.rewards = [&o, device] {
+      return make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device);
+    };
   }
 };
 

@@ -110,7 +110,7 @@ int plan(const JobArguments& arguments, PlanMode mode, bool as_json) {
     request.device = at::kCUDA;
     json["device"] = "cpu";  // the GPU need not be here
   }
-  auto plan = checked(json)->plan(request);
+  auto plan = checked_job(json)->plan(request);
   if (plan.job.empty()) plan.job = json.at("job").get<std::string>();
   print(as_json ? plan_json(plan).dump(2) + "\n" : plan_table(plan));
   return kDone;

@@ -98,7 +98,7 @@ class AwmRun final : public MethodRun {
     }
     const double decay = std::min(o_.ema_rate * static_cast<double>(iteration + 1), o_.ema_maximum);
     ema_.follow(t_.policy, decay);
-    metrics.emplace_back("ema_decay", decay);
+    metrics.emplace_back("ema_kl_decay", decay);
     return metrics;
   }
 
@@ -206,11 +206,12 @@ class Awm final : public Cloneable<Awm, Method> {
              1e3);
     f.number({"ema_kl_beta", "weight of the squared velocity difference to the policy's average"},
              o_.ema_kl_beta, 0.0, 1e3);
-    f.object({"ema", "decay = min(rate iteration, maximum): how slowly that average follows"}, [&](Fields&
-                                                                                                       e) {
-      e.number({"rate", "growth of the decay an iteration; 0: it follows at once"}, o_.ema_rate, 0.0, 1.0);
-      e.number({"maximum", "largest decay"}, o_.ema_maximum, 0.0, 1.0);
-    });
+    f.object({"ema", "decay = min(rate (iteration + 1), maximum): how slowly that average follows"},
+             [&](Fields& e) {
+               e.number({"rate", "growth of the decay an iteration; 0: it follows at once"}, o_.ema_rate, 0.0,
+                        1.0);
+               e.number({"maximum", "largest decay"}, o_.ema_maximum, 0.0, 1.0);
+             });
     f.integer({"times_per_sample", "noise levels a sample is trained at, one in each part of the steps"},
               o_.times_per_sample, 1, 1000);
     f.integer({"first_step", "first step of the schedule whose noise level is trained; 0: pure noise too"},

@@ -6,12 +6,7 @@
 
 namespace thalweg {
 
-/// Sigmas [T,B], float64 on the device: each sample takes those of `of` in an order of its own (slot), the
-/// first `times` of it; the same sample always the same ones.
-at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& of, int64_t times,
-                           const std::vector<int64_t>& slots);
-
-/// A noised batch: x_t = (1 - sigma) x_0 + sigma e, and e - x_0, the velocity to match.
+/// A noised batch: x_t = (1 - sigma) x_0 + sigma e, and e. The velocity to match is e - x_0.
 struct Noised {
   at::Tensor x_t_BCFHW, noise_BCFHW;
   Step step;

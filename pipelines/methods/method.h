@@ -31,6 +31,7 @@ class Method {
   virtual void check(const TrainingOptions& options) const = 0;
   /// The groups of each iteration. `plan` rehearses with fewer.
   virtual GroupPlan& groups() = 0;
+  const GroupPlan& groups() const { return const_cast<Method*>(this)->groups(); }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
   /// Adds the method's roles. `training` must outlive the run.

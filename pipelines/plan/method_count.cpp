@@ -84,7 +84,7 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
                     {.model = std::make_unique<CountingModel>(calls, model_schedule),
                      .prompts = {{{""}, {"{}"}}, {{""}, {}}},
                      .unconditional = {{""}, {}},
-                     .rewards = std::make_unique<RewardSet>(std::vector<RewardMember>{})});
+                     .rewards = [] { return std::make_unique<RewardSet>(std::vector<RewardMember>{}); }});
   const auto run = little->start(training);
   run->iterate(iteration);
   const auto samples = static_cast<double>(little->groups().samples());

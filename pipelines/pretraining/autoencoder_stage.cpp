@@ -5,6 +5,7 @@
 
 #include "engine/core/dtypes.h"
 #include "engine/core/rng.h"
+#include "engine/io/checkpoint.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
 #include "engine/weights/safetensors.h"
@@ -115,9 +116,12 @@ class AutoencoderTrainee final : public Trainee {
 
 void train_autoencoder(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
                        const Observer& observer) {
+  const auto run = std::filesystem::path(o.output) / "vae";
+  const auto checkpoints = list_checkpoints(run);
+  const bool trained = !checkpoints.empty() && checkpoint_number(checkpoints.back()) == o.vae.steps;
+  if (trained && std::filesystem::exists(folder / "vae" / "diffusion_pytorch_model.safetensors")) return;
   AutoencoderTrainee trainee(o, parts.vae);
-  const auto stage = stage_plan(o, "vae", std::filesystem::path(o.output) / "vae", o.vae.steps);
-  TrainingRun(stage, trainee, std::nullopt, observer).run();
+  TrainingRun(stage_plan(o, "vae", run, o.vae.steps, "loss"), trainee, std::nullopt, observer).run();
   trainee.write(folder / "vae");
 }
 

@@ -154,7 +154,9 @@ class FlowTrainee final : public Trainee {
     if (!data_) data_ = prepare_data(o_, folder_, observer_);
     const auto loss = flow_loss(o_, parts_, parameters_, position_table_, draw_batch(o_, *data_, step));
     const double norm = update(step, gradients_of(loss, parameters_));
-    Metrics metrics = {{"loss", loss.item<double>()}, {"grad_norm", norm}};
+    const double now = loss.item<double>();
+    if (std::isfinite(now)) mean_loss_ = mean_loss_ == 0.0 ? now : 0.99 * mean_loss_ + 0.01 * now;
+    Metrics metrics = {{"loss", now}, {"mean_loss", mean_loss_}, {"grad_norm", norm}};
     if (!std::isfinite(norm)) metrics.emplace_back("skipped_updates", 1.0);
     return metrics;
   }
@@ -165,6 +167,7 @@ class FlowTrainee final : public Trainee {
     auto adamw = adamw_.state(), muon = muon_.state();
     state.tensors("adamw", adamw);
     state.tensors("muon", muon);
+    state.number("mean_loss", mean_loss_);
     if (!state.reads()) return;
     parameters_ = leaves(parameters_);
     adamw_.load_state(adamw);
@@ -212,6 +215,7 @@ class FlowTrainee final : public Trainee {
   TensorMap parameters_, average_;
   AdamW adamw_{{0.9, 0.98, 1e-8, 0.0}};
   Muon muon_{{}};
+  double mean_loss_ = 0.0;  // of the last hundred or so updates, for the eye
 };
 
 }  // namespace
@@ -219,7 +223,8 @@ class FlowTrainee final : public Trainee {
 void train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
                 const Observer& observer) {
   FlowTrainee trainee(o, parts, folder, observer);
-  TrainingRun(stage_plan(o, "flow", o.output, o.flow.steps), trainee, std::nullopt, observer).run();
+  TrainingRun(stage_plan(o, "flow", o.output, o.flow.steps, "mean_loss"), trainee, std::nullopt, observer)
+      .run();
   trainee.write();
 }
 

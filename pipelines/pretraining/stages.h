@@ -31,7 +31,7 @@ std::vector<std::string> training_captions(const PretrainOptions& options);
 
 /// The plan of a stage that runs, and keeps its checkpoints, in `folder`.
 RunPlan stage_plan(const PretrainOptions& options, const char* phase, const std::filesystem::path& folder,
-                   int64_t steps);
+                   int64_t steps, const char* shown_metric);
 
 /// Trains the VAE, writes its weights and the latents' scale and shift into `folder`/vae.
 void train_autoencoder(const PretrainOptions& options, const Sd3Parts& parts,

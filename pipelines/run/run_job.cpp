@@ -100,6 +100,15 @@ void write_result(const Job& job, const Json& result) {
   write_synced(fs::path(job.output()) / "result.json", result.dump(2) + "\n");
 }
 
+/// The job has succeeded by now, whatever comes.
+void clean_up(const Job& job, const Observer& observer) {
+  try {
+    job.clean_up();
+  } catch (const std::exception& e) {
+    observer.message(std::string("warn: ") + e.what());
+  }
+}
+
 /// A job that has begun ends with a result.json.
 JobEnd begun(Job& job, const Observer& observer) {
   try {
@@ -107,14 +116,15 @@ JobEnd begun(Job& job, const Observer& observer) {
     Json result = {{"status", "succeeded"}};
     result.update(job.run(observer));
     write_result(job, result);
-    job.clean_up();
+    clean_up(job, observer);
     return {JobEnd::Kind::succeeded, std::move(result)};
   } catch (...) {
     auto end = end_of_exception();
     end.resumes = job.resumes();
     try {
       write_result(job, end.result);
-    } catch (const std::exception&) {  // a full disk: the first error says so
+    } catch (...) {  // a full disk: of two errors the first says so
+      if (end.kind == JobEnd::Kind::stopped) return end_of_exception();
     }
     return end;
   }

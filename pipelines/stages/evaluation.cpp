@@ -29,6 +29,7 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
       .noise = Purpose::evaluation,
       .initial_noise_NCFHW = {},
       .rewards = &in.rewards,
+      .picture_statistics = in.picture_statistics,
       .micro_batch = in.micro_batch,
       .keep_frames = in.keep_frames,
       .workers = in.workers,
@@ -41,7 +42,7 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
   result.rewards = rewards_of(batches);
   result.total = combined(in.rewards, result.rewards);
   result.frames_BF3HW = frames_of(batches);
-  result.pictures = pictures_of(batches);
+  if (in.picture_statistics) result.pictures = pictures_of(batches);
   return result;
 }
 

@@ -17,6 +17,7 @@ struct EvaluationInput {
   RewardSet& rewards;
   int64_t micro_batch = 16;
   int64_t keep_frames = 0;
+  bool picture_statistics = false;
   Workers& workers;
   PhaseClock& clock;
   std::function<void(int64_t done)> progress = [](int64_t) {};
@@ -27,7 +28,7 @@ struct Evaluation {
   RewardBatch rewards;       // one row a prompt
   CombinedReward total;      // transformed and combined
   at::Tensor frames_BF3HW;   // of the first prompts
-  ImageStatistics pictures;  // of all
+  ImageStatistics pictures;  // of all, where asked for
 
   /// Mean of the scored values of column `k`; NaN when none is.
   double mean(int64_t k) const;

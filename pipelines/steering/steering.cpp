@@ -59,6 +59,9 @@ void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSect
     method->check(sampler.steps, entry.pointer);
     if (rewards.empty())
       throw Error("/rewards", "is empty: " + method.name() + " steers by the job's rewards");
+    if (serving(rewards, followed_by(entry)).empty())
+      throw Error("/rewards", "holds none that " + method.name() + " follows: one of \"use\": \"" +
+                                  name_of(followed_by(entry)) + "\" or \"train\", with a weight");
     if (method->samples() && sampled)
       throw Error(entry.pointer + "/name",
                   sampled->method.name() + " and " + method.name() + " are both ways of sampling: keep one");
@@ -90,8 +93,7 @@ void require_abilities(const std::vector<SteeringEntry>& entries, const RewardSe
     };
     const auto without = lacking([](const auto& info) { return info.gradient_of == GradientOf::none; });
     if (needs.reward_gradient && !without.empty())
-      throw Error(place, name + " needs the gradient of every reward that has a weight, and " +
-                             join(without) +
+      throw Error(place, name + " needs the gradient of every reward that it follows, and " + join(without) +
                              " has none; these need none: " + methods_without([](const SteeringNeeds& n) {
                                return n.reward_gradient || n.noisy_latents;
                              }));

@@ -21,12 +21,12 @@ Role::Role(std::string name, const PolicySpace& space, TensorMap parameters, std
   if (learning_->ema_decay > 0.0) average_ = cloned(parameters_);
 }
 
-Role::Step Role::step(TensorMap gradients, double learning_rate) {
+Role::Step Role::step(TensorMap gradients, int64_t iteration, int64_t iterations) {
   TORCH_CHECK(learning_, name_, " does not learn");
   Step taken{clip_gradients(gradients, learning_->optimizer.max_grad_norm)};
   taken.skipped = !std::isfinite(taken.grad_norm);
   if (taken.skipped) return taken;
-  optimizer_->step(parameters_, gradients, learning_rate);
+  optimizer_->step(parameters_, gradients, learning_->optimizer.rate_at(iteration, iterations));
   const auto n = static_cast<double>(steps_++);
   if (!average_.empty())
     ema_update(average_, parameters_, std::min((1.0 + n) / (10.0 + n), learning_->ema_decay));
@@ -53,12 +53,6 @@ Role& Roles::add(const std::string& name, const PolicySpace& space, TensorMap pa
                  std::optional<Learning> learning) {
   for (const auto& role : all_) TORCH_CHECK(role->name() != name, "two roles are named ", name);
   return *all_.emplace_back(std::make_unique<Role>(name, space, std::move(parameters), std::move(learning)));
-}
-
-Role& Roles::at(const std::string& name) const {
-  for (const auto& role : all_)
-    if (role->name() == name) return *role;
-  TORCH_CHECK(false, "no role is named ", name);
 }
 
 void Roles::state(RunState& state) {

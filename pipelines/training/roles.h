@@ -1,5 +1,5 @@
 // The roles of a run: named sets of parameters over one backbone, each with an optimizer and an average of
-// its own or without. Checkpoints, resume, export and `plan` walk them; no file name stands for one of them.
+// its own or without. Checkpoints, resume and `plan` walk them; no file name stands for one of them.
 #pragma once
 
 #include <memory>
@@ -30,15 +30,15 @@ class Role {
   const TensorMap& parameters() const { return parameters_; }
   /// What is evaluated and exported: the average where there is one.
   const TensorMap& shown() const { return average_.empty() ? parameters_ : average_; }
-  /// Bound anew: to be asked for once in an iteration, not in each step.
+  /// Bound anew: to be asked for once a micro-batch, not in each step.
   Velocity velocity() const { return space_.bind(parameters_); }
 
   struct Step {
     double grad_norm = 0.0;  // before clipping
     bool skipped = false;    // it was not finite: nothing changed
   };
-  /// Clips the gradients, and steps the optimizer and the average.
-  Step step(TensorMap gradients, double learning_rate);
+  /// Clips the gradients, and steps the optimizer, at its rate in this iteration of so many, and the average.
+  Step step(TensorMap gradients, int64_t iteration, int64_t iterations);
   /// Steps that were taken, skipped ones left out.
   int64_t steps() const { return steps_; }
   /// parameters <- decay * parameters + (1 - decay) * leader's.
@@ -62,8 +62,6 @@ class Roles {
   /// The name is that of its files in a checkpoint; asserts that it is new.
   Role& add(const std::string& name, const PolicySpace& space, TensorMap parameters,
             std::optional<Learning> learning = std::nullopt);
-  /// Asserts that there is one of that name.
-  Role& at(const std::string& name) const;
   /// In the order in which they were added.
   const std::vector<std::unique_ptr<Role>>& all() const { return all_; }
   void state(RunState& state);

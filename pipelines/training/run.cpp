@@ -34,8 +34,9 @@ void TrainingRun::load() {
     trainee_.state(state);
     progress_.state(state);
     prune();  // a kill may have come between the last save and this
-    observer_.message("resuming at iteration " + std::to_string(progress_.next) + " from " +
-                      found.checkpoint->string());
+    if (progress_.next < plan_.iterations)
+      observer_.message("resuming at iteration " + std::to_string(progress_.next) + " from " +
+                        found.checkpoint->string());
   }
   record_.emplace(plan_.folder, found.checkpoint, progress_.next, progress_.elapsed_s);
   record_->append(progress_.next, found.events);
@@ -84,7 +85,7 @@ void TrainingRun::save() {
   checkpoint.commit(state.json(), plan_.identity);
   prune();
   saved_ = true;
-  trainee_.saved();
+  if (progress_.next > 0) trainee_.saved();
 }
 
 // Those of the newest `checkpoint.keep` steps stay, and that of the best evaluation.

@@ -31,7 +31,7 @@ class Trainee {
   virtual ~Trainee() = default;
   /// Throws Error when the run cannot go on, Stopped when it was asked to stop before anything has changed.
   virtual Metrics iterate(int64_t iteration) = 0;
-  /// At step 0, the start, and at every RunPlan::evaluate_every.
+  /// At step 0, the start, at every RunPlan::evaluate_every, and in the end. May throw Stopped.
   virtual HeldOut evaluate(int64_t) { return {}; }
   /// Parameters of which the best evaluation's are kept.
   virtual TensorMap shown() const { return {}; }
@@ -41,7 +41,7 @@ class Trainee {
   virtual std::vector<Event> take_events() { return {}; }
   /// Time so far, by phase.
   virtual std::vector<PhaseTiming> timings() const { return {}; }
-  /// A checkpoint was written.
+  /// A checkpoint was written, after the first iteration.
   virtual void saved() {}
 };
 

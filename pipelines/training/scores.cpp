@@ -11,6 +11,8 @@
 #include "pipelines/training/measures.h"
 
 namespace thalweg {
+namespace {
+
 Scores scores_of(const RewardSet& rewards, const std::vector<MicroBatch>& batches) {
   Scores scores;
   scores.raw = rewards_of(batches);
@@ -21,6 +23,8 @@ Scores scores_of(const RewardSet& rewards, const std::vector<MicroBatch>& batche
     for (const auto& row : batch.rows) scores.group_B.push_back(row.group);
   return scores;
 }
+
+}  // namespace
 
 Scores score(Training& t, const std::vector<MicroBatch>& batches, Metrics& metrics) {
   auto scores = scores_of(*t.rewards, batches);

@@ -18,14 +18,10 @@ struct Scores {
   CombinedReward total;          // of the transformed ones, by the job's weights
   std::vector<double> weights_K;
   std::vector<int64_t> group_B;
-
-  int64_t samples() const { return raw.batch(); }
 };
 
-Scores scores_of(const RewardSet& rewards, const std::vector<MicroBatch>& batches);
-
-/// scores_of(), with what the field reports of a rollout among the metrics and an event of the rewards that
-/// failed. Throws Error when not one sample was scored: such a rollout cannot teach anything.
+/// Of a rollout, with what the field reports of it among the metrics and an event of the rewards that failed.
+/// Throws Error when not one sample was scored: such a rollout cannot teach anything.
 Scores score(Training& training, const std::vector<MicroBatch>& batches, Metrics& metrics);
 
 /// The event "reward_failed" of a rollout or evaluation (`phase`), if any did; it is told to the observer.

@@ -1,5 +1,7 @@
 #include "pipelines/training/state.h"
 
+#include <c10/util/Exception.h>
+
 #include <cmath>
 #include <utility>
 
@@ -18,14 +20,17 @@ std::string file_of(const std::string& name) {
 }  // namespace
 
 void StateWriter::tensors(const std::string& name, TensorMap& value) {
+  TORCH_CHECK(names_.insert(name).second, "two parts of a checkpoint are named ", name);
   if (!value.empty()) write_safetensors(checkpoint_.path(file_of(name)), value);
 }
 
 void StateWriter::integer(const std::string& name, int64_t& value) {
+  TORCH_CHECK(!json_.contains(name), "two parts of a checkpoint are named ", name);
   json_[name] = value;
 }
 
 void StateWriter::number(const std::string& name, double& value) {
+  TORCH_CHECK(!json_.contains(name), "two parts of a checkpoint are named ", name);
   json_[name] = std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 
 #include "engine/core/json.h"
@@ -24,7 +25,8 @@ class RunState {
   virtual void number(const std::string& name, double& value) = 0;
 };
 
-/// Writes tensors at once, and collects the numbers for CheckpointWriter::commit().
+/// Writes tensors at once, and collects the numbers for CheckpointWriter::commit(). Asserts that names are
+/// new.
 class StateWriter final : public RunState {
  public:
   explicit StateWriter(const CheckpointWriter& checkpoint) : checkpoint_(checkpoint) {}
@@ -38,6 +40,7 @@ class StateWriter final : public RunState {
  private:
   const CheckpointWriter& checkpoint_;
   Json json_ = Json::object();
+  std::set<std::string> names_;  // of tensors
 };
 
 /// Tensors are copies on `device`. Throws Error naming the checkpoint for a part that it lacks.

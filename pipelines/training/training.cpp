@@ -15,10 +15,10 @@ Training::Training(const TrainingOptions& o, const Observer& observer, Workers& 
       model(std::move(parts.model)),
       prompts(std::move(parts.prompts)),
       unconditional(std::move(parts.unconditional)),
-      rewards(std::move(parts.rewards)),
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),
       space(*model, o.model, static_cast<uint64_t>(o.seed)),
+      rewards(parts.rewards()),
       policy(roles.add("policy", space, space.start(), Learning{o.optimizer, o.ema_decay})),
       clock(model->device()) {}
 

@@ -1,6 +1,7 @@
 // What a training run computes with. Whatever method, whatever kind of job: nothing here knows either.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "engine/parallel/workers.h"
@@ -16,9 +17,9 @@ namespace thalweg {
 /// What a run loads before it starts.
 struct TrainingParts {
   std::unique_ptr<FlowModel> model;
-  PromptSet prompts;           // of the rollouts, encoded
-  Conditioning unconditional;  // the empty prompt's
-  std::unique_ptr<RewardSet> rewards;
+  PromptSet prompts;                                    // of the rollouts, encoded
+  Conditioning unconditional;                           // the empty prompt's
+  std::function<std::unique_ptr<RewardSet>()> rewards;  // activated last: after the LoRA was checked
 };
 
 class Training {
@@ -33,10 +34,10 @@ class Training {
   const std::unique_ptr<FlowModel> model;
   const PromptSet prompts;
   const Conditioning unconditional;
-  const std::unique_ptr<RewardSet> rewards;
   const LatentShape shape;
   const Schedule schedule;  // of the rollouts
   const PolicySpace space;
+  const std::unique_ptr<RewardSet> rewards;
 
   Roles roles;
   Role& policy;      // one of them: what is aligned

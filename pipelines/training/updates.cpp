@@ -66,10 +66,10 @@ std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& t, cons
 void apply(Training& t, Role& role, TensorMap gradients, int64_t iteration, Metrics& metrics) {
   PhaseClock::Scope scope(t.clock, "optimizer");
   if (gradients.empty()) return;
-  const auto step =
-      role.step(std::move(gradients), t.options.optimizer.rate_at(iteration, t.options.iterations));
-  largest_metric(metrics, "grad_norm", step.grad_norm);
-  if (step.skipped) add_metric(metrics, "skipped_updates", 1.0);
+  const auto step = role.step(std::move(gradients), iteration, t.options.iterations);
+  const std::string whose = &role == &t.policy ? "" : role.name() + "_";
+  largest_metric(metrics, whose + "grad_norm", step.grad_norm);
+  if (step.skipped) add_metric(metrics, whose + "skipped_updates", 1.0);
 }
 
 }  // namespace thalweg

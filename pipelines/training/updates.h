@@ -73,8 +73,8 @@ Statistics summed(const std::vector<StepRecord>& records) {
   return total;
 }
 
-/// Steps `role` at the job's rate of this iteration; nothing without gradients. Adds grad_norm and
-/// skipped_updates.
+/// Steps `role`; nothing without gradients. Adds grad_norm and skipped_updates, of another role than the
+/// policy under its name.
 void apply(Training& training, Role& role, TensorMap gradients, int64_t iteration, Metrics& metrics);
 
 }  // namespace thalweg

@@ -51,45 +51,79 @@ std::vector<int64_t> CandidateSource::slots(int64_t first, int64_t end) const {
   return slots;
 }
 
-at::Tensor CandidateSource::noise(const at::Tensor& mean, const Step& step, int64_t draws) const {
-  std::vector<at::Tensor> parts;
-  if (rule_.own_first) parts.push_back(transition_noise(in_, mean, step));
-  const auto others = slots(rule_.own_first ? 1 : 0, draws);
-  if (!others.empty())
-    parts.push_back(normal_noise(in_.seed, Purpose::candidates, others, static_cast<uint64_t>(step.index),
-                                 mean.sizes().slice(1), mean.scalar_type(), mean.device()));
-  const auto all = parts.size() == 1 ? parts[0] : at::cat(parts);
-  return all.unflatten(0, {draws, mean.size(0)});
+at::Tensor CandidateSource::noise(const at::Tensor& mean, const Step& step, int64_t first,
+                                  int64_t end) const {
+  return normal_noise(in_.seed, Purpose::candidates, slots(first, end), static_cast<uint64_t>(step.index),
+                      mean.sizes().slice(1), mean.scalar_type(), mean.device());
 }
 
-Step CandidateSource::after(const Step& step, at::Device device) const {
-  if (step.index + 1 == in_.schedule.steps()) return clean_step(step);
-  return step_of(kernel_, in_.schedule, step.index + 1, in_.slot_B, device);
+int64_t CandidateSource::at_once(int64_t batch, int64_t draws) const {
+  return std::clamp<int64_t>(rule_.at_once > 0 ? rule_.at_once : kRows / batch, 1, draws);
+}
+
+Lookahead CandidateSource::looked_at(const at::Tensor& x, const Step& step, const CandidateLook& look,
+                                     int64_t first, int64_t copies) {
+  auto& conditioning = conditioning_[copies];
+  if (conditioning.prompts.empty()) conditioning = tiled(in_.conditioning, copies);
+  if (step.index + 1 == in_.schedule.steps())
+    return {{}, x, reward_(x, tiled(clean_step(step), copies), conditioning), {}};
+  const auto there = step_of(kernel_, in_.schedule, step.index + 1, in_.slot_B, x.device());
+  return look(x, tiled(there, copies), conditioning, slots(first, first + copies));
 }
 
 Candidates CandidateSource::draw(const at::Tensor& mean, const Step& step, const CandidateLook& look) {
-  const int64_t batch = mean.size(0), draws = rule_.mirrored ? rule_.count / 2 : rule_.count;
-  const int64_t at_once = std::clamp<int64_t>(rule_.at_once > 0 ? rule_.at_once : kRows / batch, 1, draws);
-  const auto there = after(step, mean.device());
-  const bool last = step.index + 1 == in_.schedule.steps();
-  Candidates all{mean, step.kernel.std, noise(mean, step, draws), {}, {}};
+  const int64_t batch = mean.size(0), draws = rule_.mirrored ? rule_.count / 2 : rule_.count,
+                most = at_once(batch, draws);
+  Candidates all{mean, step.kernel.std, noise(mean, step, 0, draws).unflatten(0, {draws, batch}), {}, {}};
   std::vector<at::Tensor> rewards;
   for (const double side : {1.0, -1.0})
-    for (int64_t m = 0; m < draws && (side > 0.0 || rule_.mirrored); m += at_once) {
-      const int64_t end = std::min(m + at_once, draws), mirrored = side > 0.0 ? 0 : draws;
-      const auto z = all.noise.slice(0, m, end);
-      const auto x = at::add(mean.unsqueeze(0), z, side * all.std).flatten(0, 1);
-      auto& conditioning = conditioning_[end - m];
-      if (conditioning.prompts.empty()) conditioning = tiled(in_.conditioning, end - m);
-      const auto copies = tiled(there, end - m);
-      const auto seen = last ? Lookahead{{}, x, reward_(x, copies, conditioning), {}}
-                             : look(x, copies, conditioning, slots(m + mirrored, end + mirrored));
+    for (int64_t m = 0; m < draws && (side > 0.0 || rule_.mirrored); m += most) {
+      const int64_t end = std::min(m + most, draws);
+      const auto x = at::add(mean.unsqueeze(0), all.noise.slice(0, m, end), side * all.std).flatten(0, 1);
+      const auto seen = looked_at(x, step, look, side > 0.0 ? m : m + draws, end - m);
       rewards.push_back(seen.value_B.view({end - m, batch}));
       if (seen.v_BCFHW.defined()) all.v.push_back(seen.v_BCFHW);
       if (estimates_) estimates_(seen.x0_BCFHW, rewards.back());
     }
   all.reward_BM = at::cat(rewards).t();
   return all;
+}
+
+Leader CandidateSource::lead(const at::Tensor& mean, const Step& step, const CandidateLook& look,
+                             const Keys& keys) {
+  const int64_t batch = mean.size(0), most = at_once(batch, rule_.count);
+  const auto sample = at::arange(batch, at::kLong);
+  Leader leader;
+  at::Tensor leading_B;
+  std::vector<at::Tensor> rewards;
+  for (int64_t m = 0; m < rule_.count; m += most) {
+    const int64_t end = std::min(m + most, rule_.count);
+    std::vector<at::Tensor> noises;
+    if (m == 0) noises.push_back(transition_noise(in_, mean, step));
+    if (end > 1) noises.push_back(noise(mean, step, std::max<int64_t>(m, 1), end));
+    const auto z = noises.size() == 1 ? noises[0] : at::cat(noises);
+    const auto x =
+        at::add(mean.unsqueeze(0), z.unflatten(0, {end - m, batch}), step.kernel.std).flatten(0, 1);
+    const auto seen = looked_at(x, step, look, m, end - m);
+    rewards.push_back(seen.value_B.view({end - m, batch}));
+    const auto keys_kB = keys(rewards.back(), m);
+    const auto best_B = keys_kB.argmax(0);
+    const auto key_B = keys_kB.gather(0, best_B.unsqueeze(0)).squeeze(0);
+    const auto rows = (best_B * batch + sample).to(x.device());
+    const auto best_x = x.index_select(0, rows);
+    const auto best_v = seen.v_BCFHW.defined() ? seen.v_BCFHW.index_select(0, rows) : at::Tensor();
+    if (m == 0) {
+      leader = {best_x, best_v, {}};
+      leading_B = key_B;
+      continue;
+    }
+    const auto better = (key_B > leading_B).to(x.device()).view({-1, 1, 1, 1, 1});
+    leader.x_BCFHW = at::where(better, best_x, leader.x_BCFHW);
+    if (best_v.defined()) leader.v_BCFHW = at::where(better, best_v, leader.v_BCFHW);
+    leading_B = at::maximum(key_B, leading_B);
+  }
+  leader.reward_BM = at::cat(rewards).t();
+  return leader;
 }
 
 Successor picked(const Candidates& all, const at::Tensor& index_B) {

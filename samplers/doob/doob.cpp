@@ -110,7 +110,9 @@ at::Tensor DoobSampler::velocity_at(const at::Tensor& x, const Step& step) {
 // Candidates around the step's mean, and their weights.
 DoobSampler::Scored DoobSampler::scored(const at::Tensor& x, const at::Tensor& v, const Step& step,
                                         double survivors) {
-  auto candidates = source_.draw(transition(x, v, step.kernel).mean_BCFHW, step, look_(context_, x, v, step));
+  const bool last = step.index + 1 == in_.schedule.steps();  // nothing is looked ahead from there
+  auto candidates = source_.draw(transition(x, v, step.kernel).mean_BCFHW, step,
+                                 last ? CandidateLook{} : look_(context_, x, v, step));
   auto weights = candidate_weights(candidates.reward_BM, o_.temperature, o_.normalize);
   record_.add_choice(weights.ess_B, survivors, at::logical_not(weights.scored_BM).sum(1));
   return {std::move(candidates), std::move(weights)};

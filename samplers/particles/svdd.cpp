@@ -16,21 +16,21 @@
 namespace thalweg {
 namespace {
 
-// The candidate with the highest value / alpha + Gumbel noise: a draw from the softmax.
-at::Tensor drawn_candidate(const at::Tensor& value_BM, const SamplerInput& in, const Step& step,
-                           double temperature) {
-  const auto known_MB = at::where(value_BM.isfinite(), value_BM, -INFINITY).t();
-  const int64_t candidates = known_MB.size(0);
-  auto gumbel_MB = at::empty(known_MB.sizes(), known_MB.options());
-  auto* gumbel = gumbel_MB.mutable_data_ptr<double>();
-  for (int64_t m = 0; m < candidates; ++m)
+// Values / alpha + Gumbel noise: the highest is a draw from the softmax. Of candidates `first` and on.
+at::Tensor drawn_keys(const at::Tensor& value_kB, int64_t first, const SamplerInput& in, const Step& step,
+                      const SvddOptions& o) {
+  const auto known = at::where(value_kB.isfinite(), value_kB, -INFINITY);
+  if (o.temperature == 0.0) return known;
+  auto gumbel_kB = at::empty_like(known);
+  auto* gumbel = gumbel_kB.mutable_data_ptr<double>();
+  for (int64_t m = first; m < first + value_kB.size(0); ++m)
     for (const auto slot : in.slot_B) {
       const double u =
-          random_uniform(in.seed, Purpose::resampling, static_cast<uint64_t>(slot * candidates + m),
+          random_uniform(in.seed, Purpose::resampling, static_cast<uint64_t>(slot * o.candidates + m),
                          static_cast<uint64_t>(step.index));
       *gumbel++ = -std::log(-std::log(u));
     }
-  return (known_MB / temperature + gumbel_MB).argmax(0);
+  return known / o.temperature + gumbel_kB;
 }
 
 // Of the softmax over the candidates that are scored; M where none is.
@@ -52,8 +52,7 @@ Trajectory sample_svdd(const SamplerInput& in, const Kernel& kernel, const Rewar
   const CandidateLook look = [&](const at::Tensor& x, const Step& there, const Conditioning& c, const auto&) {
     return outlook.value(in.velocity, reward, x, there, c);
   };
-  CandidateSource source(in, kernel, reward,
-                         {.count = o.candidates, .own_first = true, .at_once = o.at_once});
+  CandidateSource source(in, kernel, reward, {.count = o.candidates, .at_once = o.at_once});
   const auto window = StepWindow::of(o.window_begin, o.window_size);
   CandidateRecord record;
   auto x = in.x_BCFHW;
@@ -68,15 +67,14 @@ Trajectory sample_svdd(const SamplerInput& in, const Kernel& kernel, const Rewar
       record.add_own_step(x.size(0));
       continue;
     }
-    const auto all = source.draw(transition(x, v, step.kernel).mean_BCFHW, step, look);
-    record.add_choice(candidate_ess(all.reward_BM.t(), o.temperature),
+    const auto leader = source.lead(
+        transition(x, v, step.kernel).mean_BCFHW, step, look,
+        [&](const at::Tensor& value_kB, int64_t first) { return drawn_keys(value_kB, first, in, step, o); });
+    record.add_choice(candidate_ess(leader.reward_BM.t(), o.temperature),
                       1.0 / static_cast<double>(o.candidates),
-                      at::logical_not(all.reward_BM.isfinite()).sum(1));
-    const auto next =
-        picked(all, o.temperature == 0.0 ? best_candidate(all.reward_BM)
-                                         : drawn_candidate(all.reward_BM, in, step, o.temperature));
-    x = next.x_BCFHW;
-    v = next.v_BCFHW;
+                      at::logical_not(leader.reward_BM.isfinite()).sum(1));
+    x = leader.x_BCFHW;
+    v = leader.v_BCFHW;
   }
   Trajectory trajectory;
   trajectory.schedule = in.schedule;

@@ -94,8 +94,8 @@ TEST(Chosen, CopiesAreTheirOwn) {
   read_into(second, R"({"name":"rectangle"})");
   EXPECT_EQ(first.name(), "square");
   EXPECT_EQ(first->area(), 25.0);
-  EXPECT_FALSE(Chosen<Shape>());
-  EXPECT_FALSE(Chosen<Shape>(Chosen<Shape>()));
+  EXPECT_TRUE(Chosen<Shape>().name().empty());
+  EXPECT_TRUE(Chosen<Shape>(Chosen<Shape>()).name().empty());
 }
 
 TEST(Chosen, WhatIsWrittenReadsAsItself) {
@@ -119,7 +119,7 @@ TEST(Chosen, TheSchemaShowsEveryKindAndLeavesTheChoice) {
     none.describe(f, {"name", "which", true}, table());
   });
   EXPECT_EQ(of_none["oneOf"].size(), 2u);
-  EXPECT_FALSE(none);
+  EXPECT_TRUE(none.name().empty());
 }
 
 TEST(Chosen, UnknownNamesInCodeAreErrors) {

@@ -1,6 +1,9 @@
 // AWM against its formulas, on the small model.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "engine/core/rng.h"
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
@@ -110,12 +113,12 @@ TEST(Awm, StaysNearItsAverage) {
       method_named("awm", settings({{"ema_kl_beta", 1.0}, {"ema", {{"rate", 0.25}, {"maximum", 1.0}}}}))
           ->start(t);
   EXPECT_EQ(number(run->iterate(0), "ema_kl_loss"), 0.0);  // the average is the policy yet
-  const auto& ema = t.roles.at("ema");
+  const auto& ema = *t.roles.all().at(1);
   const double a = t.policy.parameters().at("a").item<double>();
   EXPECT_NEAR(ema.parameters().at("a").item<double>(), 0.25 * 0.5 + 0.75 * a, 1e-12);
   const auto second = run->iterate(1);
   EXPECT_GT(number(second, "ema_kl_loss"), 0.0);
-  EXPECT_EQ(number(second, "ema_decay"), 0.5);
+  EXPECT_EQ(number(second, "ema_kl_decay"), 0.5);
 }
 
 // With the gradient of the policy term gone (all rewards alike), what is left draws the policy to its
@@ -127,10 +130,10 @@ TEST(Awm, TheAveragePullsBack) {
   const auto run = method_named("awm", settings({{"ema_kl_beta", 1.0}}))->start(t);
   EXPECT_LT(number(run->iterate(0), "grad_norm"), 1e-3);
   for (int64_t i = 0; i < 5; ++i)  // a push from outside
-    t.policy.step({{"b", at::full({1}, 1.0, at::kDouble)}}, 0.01);
+    t.policy.step({{"b", at::full({1}, 1.0, at::kDouble)}}, 0, 10);
   const auto distance = [&] {
     return std::fabs(t.policy.parameters().at("b").item<double>() -
-                     t.roles.at("ema").parameters().at("b").item<double>());
+                     t.roles.all().at(1)->parameters().at("b").item<double>());
   };
   EXPECT_GT(distance(), 0.01);
   EXPECT_GT(number(run->iterate(1), "grad_norm"), 1e-2);
@@ -148,12 +151,38 @@ TEST(Awm, OffPolicyRatiosAreThoseToTheAverage) {
   EXPECT_NEAR(number(first, "ratio"), 1.0, 1e-12);
   EXPECT_EQ(number(first, "clipfrac"), 0.0);
   const auto second = run->iterate(1);  // the average stands still at decay 1
-  EXPECT_EQ(t.roles.at("ema").parameters().at("a").item<double>(), 0.5);
+  EXPECT_EQ(t.roles.all().at(1)->parameters().at("a").item<double>(), 0.5);
   EXPECT_GT(number(second, "approx_kl"), 0.0);
   EXPECT_GT(number(second, "clipfrac"), 0.5);
 }
 
-TEST(Awm, NoiseLevelsAreOnesOfTheRange) {
+// One noise level in each equal part of steps [1, 18) of 20, whichever sample; pure noise and the end are
+// left out.
+TEST(Awm, NoiseLevelsAreStratified) {
+  auto options = SmallTraining::default_options();
+  options.sampler.steps = 20;
+  SmallTraining small(
+      0.5, [](uint64_t) { return false; }, options);
+  auto& t = small.training;
+  const auto& model = dynamic_cast<const SmallModel&>(*t.model);
+  auto given = settings();
+  for (const char* key : {"times_per_sample", "first_step", "last_share"}) given.erase(key);
+  method_named("awm", given)->start(t)->iterate(0);
+  ASSERT_EQ(model.trained_sigmas.size(), 3u * 6u);  // micro-batches of 4, six times each
+  std::set<double> all;
+  for (size_t call = 0; call < model.trained_sigmas.size(); ++call)
+    for (const double sigma : model.trained_sigmas[call]) {
+      const auto& s = t.schedule.sigmas;
+      const auto index = std::find(s.begin(), s.end(), sigma) - s.begin();
+      const double width = 17.0 / 6.0, stratum = static_cast<double>(call % 6);
+      EXPECT_GE(index, 1 + static_cast<int64_t>(stratum * width));
+      EXPECT_LE(index, std::min<int64_t>(1 + static_cast<int64_t>((stratum + 1.0) * width), 17));
+      all.insert(sigma);
+    }
+  EXPECT_GT(all.size(), 10u);  // samples differ
+}
+
+TEST(Awm, NeedsAStepToTrain) {
   auto options = SmallTraining::default_options();
   options.sampler.steps = 20;
   const auto count = [&](Json more) {

@@ -82,11 +82,31 @@ TEST_F(CandidateTest, MirrorImagesMeetAtTheMean) {
 TEST_F(CandidateTest, TheFirstMayBeTheSamplersOwn) {
   const auto step = step_of(kernel_, in_.schedule, 1, in_.slot_B);
   const auto own = at::add(mean_, transition_noise(in_, mean_, step), step.kernel.std);
-  EXPECT_TRUE(at::equal(picked(draw({.count = 3, .own_first = true}, 1), all(0)).x_BCFHW, own));
-  EXPECT_FALSE(at::equal(picked(draw({.count = 3}, 1), all(0)).x_BCFHW, own));
-  // The others are the same either way.
-  EXPECT_TRUE(at::equal(picked(draw({.count = 3, .own_first = true}, 1), all(2)).x_BCFHW,
-                        picked(draw({.count = 3}, 1), all(2)).x_BCFHW));
+  const auto leader = [&](int64_t wanted, int64_t at_once) {
+    const RewardValue reward = wave;
+    CandidateSource source(in_, kernel_, reward, {.count = 3, .at_once = at_once});
+    return source.lead(
+        mean_, step,
+        [](const at::Tensor& x, const Step& there, const Conditioning& c, const auto&) -> Lookahead {
+          return {x * 2.0, x, wave(x, there, c), {}};
+        },
+        [&](const at::Tensor& reward_kB, int64_t first) {
+          return (at::arange(first, first + reward_kB.size(0)) == wanted)
+              .to(at::kDouble)
+              .unsqueeze(1)
+              .expand_as(reward_kB);
+        });
+  };
+  for (const int64_t at_once : {0, 1, 2}) {
+    EXPECT_TRUE(at::equal(leader(0, at_once).x_BCFHW, own)) << at_once;
+    // The others are those of draw(), whatever is looked at together.
+    const auto drawn = draw({.count = 3}, 1);
+    for (const int64_t m : {1, 2}) {
+      EXPECT_TRUE(at::equal(leader(m, at_once).x_BCFHW, picked(drawn, all(m)).x_BCFHW)) << at_once;
+      EXPECT_TRUE(at::equal(leader(m, at_once).v_BCFHW, picked(drawn, all(m)).x_BCFHW * 2.0)) << at_once;
+      EXPECT_TRUE(at::equal(leader(m, at_once).reward_BM.select(1, m), drawn.reward_BM.select(1, m)));
+    }
+  }
 }
 
 TEST_F(CandidateTest, OfTheLastStepAreScoredAsTheyAre) {

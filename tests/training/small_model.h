@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include "engine/models/flow_model.h"
 #include "samplers/schedules/linear.h"
@@ -21,7 +22,11 @@ class SmallModel final : public FlowModel {
   Conditioning encode(const std::vector<std::string>& prompts) const override { return {prompts, {}}; }
   Schedule schedule(int64_t steps) const override { return linear_schedule(steps); }
   Velocity bind(const TensorMap& p, const Adapter*) const override {
-    return [a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step&, const Conditioning&) {
+    return [this, a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step& step, const Conditioning&) {
+      if (c10::GradMode::is_enabled() && a.requires_grad() && step.sigma_B.defined()) {
+        const auto* sigma = step.sigma_B.const_data_ptr<double>();
+        trained_sigmas.emplace_back(sigma, sigma + step.sigma_B.numel());
+      }
       return a * x + b;
     };
   }
@@ -38,6 +43,8 @@ class SmallModel final : public FlowModel {
     return latents_BCFHW.permute({0, 2, 1, 3, 4}).expand({-1, -1, 3, -1, -1}).sigmoid().to(at::kFloat);
   }
   void save(const std::filesystem::path&, const TensorMap&) const override {}
+
+  mutable std::vector<std::vector<double>> trained_sigmas;  // of each call with gradients; one worker alone
 
  private:
   std::vector<ParameterSpec> specs_ = {{"a", {1}}, {"b", {1}}};

@@ -63,13 +63,15 @@ struct SmallTraining {
     spec.plugin = "small";
     spec.dimensions = {{"bright", 1.0}};
     if (dark_weight != 0.0) spec.dimensions.emplace_back("dark", dark_weight);
-    std::vector<RewardMember> members;
-    members.push_back({spec, std::make_shared<SmallReward>(fails)});
     const std::vector<std::string> prompts = {"one", "two", "three"};
     return {.model = std::make_unique<SmallModel>(),
             .prompts = {{prompts, {"{}", "{}", "{}"}}, {prompts, {}}},
             .unconditional = {{""}, {}},
-            .rewards = std::make_unique<RewardSet>(std::move(members))};
+            .rewards = [spec, fails] {
+              std::vector<RewardMember> members;
+              members.push_back({spec, std::make_shared<SmallReward>(fails)});
+              return std::make_unique<RewardSet>(std::move(members));
+            }};
   }
 
   TrainingOptions options;
