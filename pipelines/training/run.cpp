@@ -34,9 +34,8 @@ void TrainingRun::load() {
     trainee_.state(state);
     progress_.state(state);
     prune();  // a kill may have come between the last save and this
-    if (progress_.next < plan_.iterations)
-      observer_.message("resuming at iteration " + std::to_string(progress_.next) + " from " +
-                        found.checkpoint->string());
+    observer_.message("resuming at iteration " + std::to_string(progress_.next) + " from " +
+                      found.checkpoint->string());
   }
   record_.emplace(plan_.folder, found.checkpoint, progress_.next, progress_.elapsed_s);
   record_->append(progress_.next, found.events);
