@@ -177,6 +177,13 @@ def test_a_method_is_named_in_its_folder_and_its_row_alone():
     assert list(methods_at_large(ROOT)) == []
 
 
+def write(root, files):
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
 def test_circles_and_names_are_found(tmp_path):
     files = {
         "pipelines/a.h": '#include "pipelines/x/b.h"\n',
@@ -188,10 +195,7 @@ def test_circles_and_names_are_found(tmp_path):
         "pipelines/plan.cpp": '#include "pipelines/builtin.h"\nif (name == "new_method") {}\n',
         "engine/core/x.h": "class NewMethodOptions;\n",
     }
-    for name, text in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    write(tmp_path, files)
     for folder in CHECKED:
         (tmp_path / folder).mkdir(exist_ok=True)
     assert list(circles(tmp_path)) == ["a circle: pipelines/a -> pipelines/x/b -> pipelines/x/c -> pipelines/a"]
@@ -222,10 +226,7 @@ def test_a_forbidden_include_is_found(tmp_path):
         "pipelines/run.cpp": '#include "pipelines/cli/main.h"\n#include "samplers/absent.h"\n',
         "pipelines/cli/main.h": '#include "rewards/host.h"\n#include <CLI/CLI.hpp>\n',
     }
-    for name, text in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    write(tmp_path, files)
     found = sorted(line.split(": ")[0] for line in violations(tmp_path))
     assert found == [
         "engine/io/image.h",

@@ -84,8 +84,8 @@ class DiffusionNftRun final : public MethodRun {
     const auto advantages = advantages_of(score(t_, batches, metrics), o_.advantages, metrics);
     for (int64_t update = 0; update < o_.groups.updates; ++update) {
       const auto mine = update_of(batches, o_.groups, update, advantages.used_B);
-      auto [gradients, records] = update_gradients(
-          t_, mine.shares, 1, update == 0, [&](const Share& share, StepRecord& record) -> Gradients {
+      auto [gradients, records] =
+          update_gradients(t_, mine, 1, [&](const Share& share, StepRecord& record) -> Gradients {
             return {train_micro_batch(share, advantages, mine.used, old, record)};
           });
       apply(t_, t_.policy, std::move(gradients[0]), iteration, metrics);

@@ -13,7 +13,7 @@ namespace thalweg {
 
 /// What a method asks of the job beside rewards.
 struct SteeringNeeds {
-  bool reward_gradient = false;  // of every reward with a weight
+  bool reward_gradient = false;  // of every reward that it follows
   bool noisy_latents = false;    // rewards that score latents at a noise level
   bool kernel = false;           // a sampler that steps by a kernel
   bool noise = false;            // and that draws noise

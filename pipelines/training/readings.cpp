@@ -153,19 +153,11 @@ std::optional<Reading> read_diversity_collapse(const MonitorHistory& h, double t
   return worst;
 }
 
-std::optional<Reading> read_edge_density_drop(const MonitorHistory& h, double threshold) {
+std::optional<Reading> read_edge_density(const MonitorHistory& h, double threshold) {
   return evaluation_ratio(h, "edge_density", "The edge density", threshold);
 }
 
-std::optional<Reading> read_edge_density_rise(const MonitorHistory& h, double threshold) {
-  return evaluation_ratio(h, "edge_density", "The edge density", threshold);
-}
-
-std::optional<Reading> read_image_entropy_drop(const MonitorHistory& h, double threshold) {
-  return evaluation_ratio(h, "image_entropy", "The histogram entropy", threshold);
-}
-
-std::optional<Reading> read_image_entropy_rise(const MonitorHistory& h, double threshold) {
+std::optional<Reading> read_image_entropy(const MonitorHistory& h, double threshold) {
   return evaluation_ratio(h, "image_entropy", "The histogram entropy", threshold);
 }
 

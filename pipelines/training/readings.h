@@ -35,10 +35,8 @@ std::optional<Reading> read_reward_starved(const MonitorHistory& history, double
 std::optional<Reading> read_reward_saturated(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_zero_variance(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_diversity_collapse(const MonitorHistory& history, double threshold);
-std::optional<Reading> read_edge_density_drop(const MonitorHistory& history, double threshold);
-std::optional<Reading> read_edge_density_rise(const MonitorHistory& history, double threshold);
-std::optional<Reading> read_image_entropy_drop(const MonitorHistory& history, double threshold);
-std::optional<Reading> read_image_entropy_rise(const MonitorHistory& history, double threshold);
+std::optional<Reading> read_edge_density(const MonitorHistory& history, double threshold);
+std::optional<Reading> read_image_entropy(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_saturation_shift(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_brightness_shift(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_constant_images(const MonitorHistory& history, double threshold);

@@ -9,7 +9,7 @@ namespace thalweg {
 
 Update update_of(const std::vector<MicroBatch>& batches, const GroupPlan& plan, int64_t update,
                  const at::Tensor& used_B) {
-  Update result;
+  Update result{.index = update};
   int64_t row = 0;
   for (const auto& batch : batches) {
     const auto end = row + static_cast<int64_t>(batch.rows.size());
@@ -49,16 +49,16 @@ std::vector<std::vector<double>> StepRecord::read() const {
   return rows;
 }
 
-std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& t, const std::vector<Share>& shares,
-                                                               int64_t heads, bool can_stop,
+std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& t, const Update& update,
+                                                               int64_t heads,
                                                                const ShareGradients& gradient_of) {
-  std::vector<StepRecord> records(shares.size());
-  auto gradients = lane_gradients(t.workers, t.options.parallel.lanes, static_cast<int64_t>(shares.size()),
-                                  heads, [&](int64_t k) {
-                                    if (can_stop && t.observer.stop_requested()) throw Stopped{};
+  std::vector<StepRecord> records(update.shares.size());
+  auto gradients = lane_gradients(t.workers, t.options.parallel.lanes,
+                                  static_cast<int64_t>(update.shares.size()), heads, [&](int64_t k) {
+                                    if (update.index == 0 && t.observer.stop_requested()) throw Stopped{};
                                     PhaseClock::Scope scope(t.clock, "train");
                                     const auto i = static_cast<size_t>(k);
-                                    return gradient_of(shares[i], records[i]);
+                                    return gradient_of(update.shares[i], records[i]);
                                   });
   return {std::move(gradients), std::move(records)};
 }

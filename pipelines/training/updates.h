@@ -22,6 +22,7 @@ struct Share {
 
 /// One optimizer step: its micro-batches, none when no sample of them counts.
 struct Update {
+  int64_t index = 0;  // in its iteration
   std::vector<Share> shares;
   double used = 0.0;  // samples that count
 };
@@ -53,11 +54,11 @@ class StepRecord {
 using Gradients = std::vector<TensorMap>;
 using ShareGradients = std::function<Gradients(const Share&, StepRecord&)>;
 
-/// Gradients of the shares, summed over the lanes head by head, and their records in order. `gradient_of`
-/// runs on the workers. `can_stop`: nothing has changed yet, so that a stop gives the iteration up (Stopped).
-std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& training,
-                                                               const std::vector<Share>& shares,
-                                                               int64_t heads, bool can_stop,
+/// Gradients of its shares, summed over the lanes head by head, and their records in order. `gradient_of`
+/// runs on the workers. Before an iteration's first step nothing has changed yet, so that a stop gives the
+/// iteration up (Stopped).
+std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& training, const Update& update,
+                                                               int64_t heads,
                                                                const ShareGradients& gradient_of);
 
 /// Sums records step by step (Statistics::add_step) and micro-batch by micro-batch (Statistics::add) in

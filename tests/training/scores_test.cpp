@@ -92,8 +92,8 @@ TEST(Updates, OfMaskedSamplesHaveNoShares) {
   const auto mine = update_of(batches, kPlan, 0, at::zeros({12}, at::kBool));
   EXPECT_TRUE(mine.shares.empty());
   Metrics metrics;
-  auto [gradients, records] = update_gradients(small.training, mine.shares, 1, true,
-                                               [](const Share&, StepRecord&) { return Gradients{{}}; });
+  auto [gradients, records] =
+      update_gradients(small.training, mine, 1, [](const Share&, StepRecord&) { return Gradients{{}}; });
   apply(small.training, small.training.policy, std::move(gradients[0]), 0, metrics);
   EXPECT_EQ(small.training.policy.steps(), 0);
   EXPECT_TRUE(metrics.empty());
@@ -109,8 +109,8 @@ TEST(Updates, HeadsAreGradientsOfTheirOwn) {
   const auto mine = update_of(batches, kPlan, 1, scores.total.valid_B);
   const auto weights_KB = scores.raw.values_BK.t();
   const auto gradient_of = [&](const std::vector<int64_t>& columns) {
-    const auto sums = update_gradients(
-        t, mine.shares, static_cast<int64_t>(columns.size()), false, [&](const Share& share, StepRecord&) {
+    const auto sums =
+        update_gradients(t, mine, static_cast<int64_t>(columns.size()), [&](const Share& share, StepRecord&) {
           Gradients heads;
           for (const int64_t k : columns) {
             const auto w = share.rows(weights_KB, 1)[k].view({-1, 1, 1, 1, 1});
@@ -134,10 +134,12 @@ TEST(Updates, AStopGivesUpWhatHasNotBegun) {
   auto& t = small.training;
   const auto batches = drawn(t);
   small.observer.stop_requested = [] { return true; };
-  const auto mine = update_of(batches, kPlan, 0, at::ones({12}, at::kBool));
+  const auto update = [&](int64_t index) {
+    return update_of(batches, kPlan, index, at::ones({12}, at::kBool));
+  };
   const auto nothing = [](const Share&, StepRecord&) { return Gradients{{}}; };
-  EXPECT_THROW(update_gradients(t, mine.shares, 1, true, nothing), Stopped);
-  EXPECT_NO_THROW(update_gradients(t, mine.shares, 1, false, nothing));
+  EXPECT_THROW(update_gradients(t, update(0), 1, nothing), Stopped);
+  EXPECT_NO_THROW(update_gradients(t, update(1), 1, nothing));
 }
 
 }  // namespace
