@@ -17,8 +17,8 @@ namespace thalweg {
 using MakeJob = std::unique_ptr<Job>();
 MakeJob make_sample_job, make_score_job, make_evaluate_job, make_align_job, make_pretrain_job;
 
-const std::vector<JobRow>& job_table() {
-  static const std::vector<JobRow> table = {
+const JobTable& job_table() {
+  static const JobTable table = {
       {"sample", "draw pictures", make_sample_job},
       {"score", "score pictures that are there", make_score_job},
       {"evaluate", "mean rewards of a model on held-out prompts", make_evaluate_job},

@@ -4,18 +4,15 @@
 #include <memory>
 #include <vector>
 
+#include "engine/core/chosen.h"
 #include "engine/core/json.h"
 #include "pipelines/job.h"
 
 namespace thalweg {
 
-/// A row of the table of job kinds (pipelines/builtin.cpp).
-struct JobRow {
-  const char* name;
-  const char* doc;
-  std::unique_ptr<Job> (*make)();
-};
-const std::vector<JobRow>& job_table();
+/// The job kinds (pipelines/builtin.cpp).
+using JobTable = std::vector<KindRow<Job>>;
+const JobTable& job_table();
 
 /// Reads a whole job. Throws Error with the JSON pointer.
 std::unique_ptr<Job> read_job(const Json& json);
