@@ -1,11 +1,24 @@
 #include "engine/parallel/workers.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 namespace thalweg {
+namespace {
+
+// MKL's vector functions (exp, log, cos, ...) look for their code path at the first call, and not atomically:
+// they store the processor's type and a moment later its place in their table. A second thread that makes its
+// own first call in between computes on another path, with other last bits (seen once in some thousand runs).
+void choose_vector_functions() {
+  at::zeros({16}, at::kFloat).exp();
+  at::zeros({16}, at::kDouble).exp();
+}
+
+}  // namespace
 
 Workers::Workers(int64_t count) {
   at::set_num_threads(1);
+  choose_vector_functions();
   for (int64_t i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
 }
 
