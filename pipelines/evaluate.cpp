@@ -84,7 +84,7 @@ Json EvaluateJob::run(const Observer& observer) {
   PromptSet prompts;
   Conditioning unconditional;
   {
-    const PromptEncoder encoder(*model, o_.model.prompt_cache, observer);
+    const PromptEncoder encoder(*model, o_.model.prompt_cache, workers, observer);
     prompts = encoder.encode(o_.prompts.read());
     unconditional = encoder.conditioning({""});
   }

@@ -51,6 +51,7 @@ class SampleJob final : public Job {
     const PromptSet& prompts;
     const Conditioning& unconditional;
     RewardSet* rewards;
+    Workers& workers;
     PhaseClock& clock;
   };
   /// Of all particles of all samples; undefined where the job names no file. Latents are written with its
@@ -93,6 +94,7 @@ Json SampleJob::run(const Observer& observer) {
       o_.output, [this] { return sample_identity(o_); }, o_.checkpoint_s);
   const auto events = store.load();
   const auto device = open_device(o_.device);
+  Workers workers(o_.parallel.worker_count(device));
   PhaseClock clock(device);
   const auto rewards = o_.rewards.empty() ? nullptr
                                           : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,
@@ -102,12 +104,12 @@ Json SampleJob::run(const Observer& observer) {
   PromptSet prompts;
   Conditioning negative;
   {
-    const PromptEncoder encoder(*model, o_.model.prompt_cache, observer);
+    const PromptEncoder encoder(*model, o_.model.prompt_cache, workers, observer);
     prompts = encoder.encode(o_.prompts.read());
     negative = on_device(encoder.conditioning({o_.negative_prompt}), device);
   }
   const auto noise = initial_noise(*model, prompts);
-  draw({*model, prompts, negative, rewards.get(), clock}, noise.noise_NCFHW, store, observer);
+  draw({*model, prompts, negative, rewards.get(), workers, clock}, noise.noise_NCFHW, store, observer);
   const auto all = store.sorted();
   write_outputs(o_, all, noise.image_rank, observer);
   auto run = scored(all, prompts.list);
@@ -132,7 +134,6 @@ void SampleJob::draw(const Loaded& in, const at::Tensor& noise_NCFHW, DrawnStore
   if (there > 0)
     observer.message("resuming: " + std::to_string(there) + " of " + std::to_string(total) +
                      " samples were drawn before");
-  Workers workers(o_.parallel.worker_count(in.model.device()));
   SteeredSampler sampler(o_, in.model, in.rewards, in.unconditional, in.clock);
   const auto finished = [&](MicroBatch& batch) {
     const auto first = rows[static_cast<size_t>(batch.begin)].slot;
@@ -156,7 +157,7 @@ void SampleJob::draw(const Loaded& in, const at::Tensor& noise_NCFHW, DrawnStore
              .picture_statistics = false,
              .micro_batch = micro_batch,
              .keep_frames = o_.save_images || o_.save_frames ? total : 0,
-             .workers = workers,
+             .workers = in.workers,
              .clock = in.clock,
              .finished = finished,
              .progress = [&](int64_t done) { observer.progress("sample", there + done, total, {}); },

@@ -20,7 +20,7 @@ struct AlignContext::Loaded {
     parts.model = load_model(o.model.path, o.model.options(device));
     checked_latent_shape(*parts.model, o.sampler.size, "/sampler");  // before prompts are encoded
     {
-      const PromptEncoder encoder(*parts.model, o.model.prompt_cache, observer);
+      const PromptEncoder encoder(*parts.model, o.model.prompt_cache, *workers, observer);
       parts.prompts = encoder.encode(read_prompts(o.train_prompts, "/prompts/train"));
       select = encoder.encode(read_prompts(o.select_prompts, "/prompts/select"));
       evaluation = encoder.encode(read_prompts(o.eval_prompts, "/prompts/eval"));

@@ -1,7 +1,6 @@
 #include "pipelines/stages/prompt_cache.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFormat = "thalweg prompts 1";
+constexpr const char* kFormat = "thalweg prompts 2";
 constexpr const char* kPartial = ".partial";
 constexpr auto kPartialLife = std::chrono::hours(24);  // older ones were left by a process that died
 
@@ -143,7 +142,6 @@ std::string PromptCache::key(const TextSource& source, const std::vector<std::st
   Sha256 hash;
   add_part(hash, kFormat);
   add_part(hash, machine_identity().dump());  // last bits
-  add_part(hash, std::to_string(at::get_num_threads()));
   add_part(hash, source.settings);
   add_part(hash, at::toString(source.dtype));
   for (const auto& [name, shape] : source.shapes) {

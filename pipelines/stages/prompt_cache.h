@@ -1,6 +1,6 @@
 // Encoded prompts kept on disk for later runs, of this and of other processes. An entry is one safetensors
 // file: the conditioning of a whole list of prompts, so that what a hit gives are the very bits that encoding
-// the list would give. Its name is a SHA-256 over format, program, LibTorch, processor and threads, settings,
+// the list would give. Its name is a SHA-256 over format, program, LibTorch, processor, settings,
 // all bytes of every file that encoding reads (a fingerprint() would miss a few changed rows of an
 // embedding), and the prompts.
 #pragma once

@@ -4,8 +4,11 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <mutex>
 #include <numeric>
+#include <utility>
 
+#include "engine/core/device.h"
 #include "engine/core/rng.h"
 
 // jemalloc's, in a program that links it.
@@ -16,7 +19,7 @@ namespace thalweg {
 namespace {
 
 /// Prompts of one encode(). Part of the numbers: a matrix product over more rows may round otherwise.
-constexpr int64_t kChunk = 256;
+constexpr int64_t kChunk = 16;
 
 // Freed blocks are kept for the next step (pipelines/cli/allocator.h); the text encoders' nobody will ask
 // for.
@@ -27,8 +30,9 @@ void return_freed_memory() {
 
 }  // namespace
 
-PromptEncoder::PromptEncoder(FlowModel& model, const PromptCacheSection& cache, const Observer& observer)
-    : model_(model), observer_(observer) {
+PromptEncoder::PromptEncoder(FlowModel& model, const PromptCacheSection& cache, Workers& workers,
+                             const Observer& observer)
+    : model_(model), workers_(workers), observer_(observer) {
   const std::filesystem::path folder =
       cache.folder.empty() ? default_prompt_cache_folder() : std::filesystem::path(cache.folder);
   if (cache.max_gb <= 0.0 || folder.empty()) return;
@@ -44,13 +48,21 @@ PromptEncoder::~PromptEncoder() {
 
 Conditioning PromptEncoder::fresh(const std::vector<std::string>& prompts) const {
   const auto total = static_cast<int64_t>(prompts.size());
+  std::vector<TensorMap> chunks(static_cast<size_t>((total + kChunk - 1) / kChunk));
+  std::mutex mutex;
+  int64_t done = 0;
+  workers_.for_each(static_cast<int64_t>(chunks.size()), [&](int64_t i) {
+    if (observer_.stop_requested()) throw Stopped{};
+    const auto begin = i * kChunk, end = std::min(begin + kChunk, total);
+    const auto encoded = model_.encode({prompts.begin() + begin, prompts.begin() + end});
+    chunks[static_cast<size_t>(i)] = moved(encoded.tensors, at::kCPU);
+    const std::lock_guard lock(mutex);
+    done += end - begin;
+    if (total > kChunk) observer_.progress("prompts", done, total, {});
+  });
   std::map<std::string, std::vector<at::Tensor>> parts;
-  for (int64_t begin = 0; begin < total; begin += kChunk) {
-    const auto end = std::min(begin + kChunk, total);
-    for (auto& [name, tensor] : model_.encode({prompts.begin() + begin, prompts.begin() + end}).tensors)
-      parts[name].push_back(tensor.to(at::kCPU));
-    if (total > kChunk) observer_.progress("prompts", end, total, {});
-  }
+  for (auto& chunk : chunks)
+    for (auto& [name, tensor] : std::exchange(chunk, {})) parts[name].push_back(tensor);
   Conditioning all{prompts, {}};
   for (auto& [name, tensors] : parts) {
     all.tensors[name] = tensors.size() == 1 ? tensors[0].contiguous() : at::cat(tensors);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "engine/models/flow_model.h"
+#include "engine/parallel/workers.h"
 #include "pipelines/observer.h"
 #include "pipelines/sections.h"
 #include "pipelines/stages/prompt_cache.h"
@@ -19,10 +20,12 @@ struct PromptSet {
 };
 
 /// The prompts of one run: encoded, or taken from what earlier runs kept on disk (then the text encoders are
-/// not even read). Whoever drops it frees the text encoders.
+/// not even read). The workers encode them in parts of a fixed size, so that the bits do not depend on how
+/// many there are. Whoever drops it frees the text encoders.
 class PromptEncoder {
  public:
-  PromptEncoder(FlowModel& model, const PromptCacheSection& cache, const Observer& observer);
+  PromptEncoder(FlowModel& model, const PromptCacheSection& cache, Workers& workers,
+                const Observer& observer);
   ~PromptEncoder();
   PromptEncoder(const PromptEncoder&) = delete;
   PromptEncoder& operator=(const PromptEncoder&) = delete;
@@ -34,6 +37,7 @@ class PromptEncoder {
   Conditioning fresh(const std::vector<std::string>& prompts) const;
 
   FlowModel& model_;
+  Workers& workers_;
   const Observer& observer_;
   TextSource source_;
   std::optional<PromptCache> cache_;

@@ -89,8 +89,9 @@ class Rollout : public ::testing::Test {
 
   AnalyticModel model_;
   const Observer observer_;
+  Workers encoding_{2};
   const PromptSet prompts_ =
-      PromptEncoder(model_, {}, observer_).encode({{"5", "7", "9"}, {"{}", "{}", "{}"}});
+      PromptEncoder(model_, {}, encoding_, observer_).encode({{"5", "7", "9"}, {"{}", "{}", "{}"}});
   const std::vector<SampleRow> rows_ = {{2, 0, 40}, {2, 0, 41}, {2, 0, 42}, {0, 1, 43},
                                         {0, 1, 44}, {1, 2, 45}, {1, 2, 46}};
   std::vector<int64_t> progress_;
@@ -166,10 +167,11 @@ TEST(PromptEncoder, KeepsOrderOverChunks) {
   }
   AnalyticModel model;
   const Observer observer;
-  const auto set = PromptEncoder(model, {}, observer).encode(list);
+  Workers workers(3);
+  const auto set = PromptEncoder(model, {}, workers, observer).encode(list);
   EXPECT_EQ(set.size(), 600);
   ASSERT_EQ(set.conditioning.tensors.at("c").size(0), 600);
-  for (const int64_t i : {0, 255, 256, 599})
+  for (const int64_t i : {0, 15, 16, 255, 599})
     EXPECT_TRUE(
         at::equal(set.conditioning.tensors.at("c")[i], model.encode({std::to_string(i)}).tensors.at("c")[0]));
 }

@@ -26,7 +26,8 @@ class EncodedPrompts : public ::testing::Test {
   }
 
   Conditioning encode(const std::vector<std::string>& prompts) {
-    return PromptEncoder(model_, section_, observer_).conditioning(prompts);
+    Workers workers(1);  // here: some tests fork
+    return PromptEncoder(model_, section_, workers, observer_).conditioning(prompts);
   }
   /// How many prompts are encoded for it.
   int64_t cost(const std::vector<std::string>& prompts) {
@@ -55,6 +56,7 @@ class EncodedPrompts : public ::testing::Test {
   Scratch scratch_;
   TextModel model_{scratch_ / "weights"};
   PromptCacheSection section_{(scratch_ / "cache").string(), 1.0};
+  Workers workers_{1};
   Observer observer_;
   std::vector<std::string> messages_;
   const std::vector<std::string> prompts_ = {"a", "bcd"};

@@ -25,7 +25,7 @@ TEST_F(PromptEncoderTest, AHitGivesTheSameBitsAndEncodesNothing) {
 
 TEST_F(PromptEncoderTest, WhoeverDropsItReleasesTheEncoders) {
   {
-    const PromptEncoder encoder(model_, section_, observer_);
+    const PromptEncoder encoder(model_, section_, workers_, observer_);
     encoder.conditioning({"a"});
     encoder.conditioning({"b"});
     EXPECT_EQ(model_.released, 0);
@@ -72,7 +72,7 @@ TEST_F(PromptEncoderTest, TheDigestOfAFileAtRestIsReadOnce) {
   TextModel model(fs::path(THALWEG_SOURCE_DIR) / "LICENSE");
   const auto cost_of = [&] {
     const auto before = model.encoded;
-    PromptEncoder(model, section_, observer_).conditioning(prompts_);
+    PromptEncoder(model, section_, workers_, observer_).conditioning(prompts_);
     return model.encoded - before;
   };
   EXPECT_EQ(cost_of(), 2);
@@ -95,7 +95,7 @@ TEST_F(PromptEncoderTest, TheDigestOfAFileAtRestIsReadOnce) {
 
 // Rewards at a noise level see the prompts' own fields as those of finished samples do.
 TEST_F(PromptEncoderTest, ConditioningCarriesThePromptsFields) {
-  const PromptEncoder encoder(model_, section_, observer_);
+  const PromptEncoder encoder(model_, section_, workers_, observer_);
   const auto set = encoder.encode({{"a", "b"}, {"{\"n\":1}", "{\"n\":2}"}});
   EXPECT_EQ(set.conditioning.select({1, 1}).metadata_json,
             (std::vector<std::string>{"{\"n\":2}", "{\"n\":2}"}));
