@@ -180,8 +180,9 @@ def test_prompts_are_encoded_alike_by_any_number_of_workers_and_threads(tmp_path
     """A text encoder's products round otherwise when they are split over threads: these of the embedded model do."""
     job = {"job": "sample", "model": {"path": "assets/models/tiny-sd3", "max_sequence_length": 1,
                                       "prompt_cache": {"max_gb": 0}},
-           "prompts": {"texts": ["a red circle", "two blue squares and a green triangle"] * 20},
-           "sampler": {"name": "flow_ode", "steps": 1, "height": 16, "width": 16},
+           "prompts": {"texts": ["a red circle", "two blue squares and a green triangle",
+                                 "a yellow square left of a purple circle"]},
+           "sampler": {"name": "flow_ode", "steps": 2, "guidance_scale": 2.0, "height": 64, "width": 64},
            "save_images": False, "save_latents": True}
     drawn = set()
     for threads, workers in (("1", 1), ("2", 1), ("4", 3)):
