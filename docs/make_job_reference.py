@@ -24,7 +24,7 @@ A job is one JSON object (at most 4 MiB). `thalweg run JOB.json` runs it, `thalw
 its files and plugins exist, without loading a model; `thalweg schema` prints its JSON schema (draft 7, also in `assets/schema/job.schema.json`).
 
 - `--set /json/pointer=value` replaces or adds one value (JSON, or else text), `--output DIR` the output folder;
-  `--device cpu|cuda` sets `/device`, which the kinds of job that know it pin: a run goes on where it began.
+  `--device cpu|cuda|cuda:N` sets `/device`, which the kinds of job that know it pin: a run goes on where it began.
 - Relative paths are relative to the working directory.
 - A key that nothing reads, a wrong type and a value out of bounds are errors that name the JSON pointer; an unknown key
   or name is answered with the nearest known one. A key may stand once. Bounds below are inclusive.

@@ -28,7 +28,8 @@ struct EvaluateOptions {
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   ParallelSection parallel;
-  std::string device = "cpu", output;
+  DeviceSection device;
+  std::string output;
 };
 
 void describe_evaluate(Fields& f, EvaluateOptions& o) {
@@ -46,7 +47,7 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.integer({"pictures", "first pictures written as a grid for each guidance scale"}, o.pictures, 0, 1024);
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
-  describe_device(f, o.device);
+  describe(f, o.device);
   f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
 }
@@ -60,7 +61,7 @@ class EvaluateJob final : public Job {
   void describe(Fields& fields) override { describe_evaluate(fields, o_); }
 
   void check() override {
-    device_named(o_.device, "/device");
+    o_.device.require();
     require_model(o_.model);
     require_lora_file(o_.model);
     o_.prompts.require();
@@ -77,8 +78,8 @@ class EvaluateJob final : public Job {
 };
 
 Json EvaluateJob::run(const Observer& observer) {
-  const auto device = open_device(o_.device);
-  Workers workers(o_.parallel.worker_count(device));
+  const auto device = o_.device.open(observer);
+  Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
   const auto model = load_model(o_.model.path, o_.model.options(device));
   PromptSet prompts;

@@ -26,7 +26,7 @@ class SampleJob final : public Job {
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
 
   void check() override {
-    device_named(o_.device, "/device");
+    o_.device.require();
     require_model(o_.model);
     require_lora_file(o_.model);
     o_.prompts.require();
@@ -93,8 +93,8 @@ Json SampleJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return sample_identity(o_); }, o_.checkpoint_s);
   const auto events = store.load();
-  const auto device = open_device(o_.device);
-  Workers workers(o_.parallel.worker_count(device));
+  const auto device = o_.device.open(observer);
+  Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
   const auto rewards = o_.rewards.empty() ? nullptr
                                           : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,

@@ -17,7 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct ScoreOptions {
-  std::string images, frames, device = "cpu", output;
+  std::string images, frames, output;
+  DeviceSection device;
   PromptSection prompts;
   std::vector<RewardSpec> rewards;
   CombineSection combine;
@@ -33,7 +34,7 @@ void describe_score(Fields& f, ScoreOptions& o) {
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.integer({"batch_size", "pictures of one call"}, o.batch_size, 1, 65536);
-  describe_device(f, o.device);
+  describe(f, o.device);
   f.integer({"seed", "handed to the rewards"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
 }
@@ -43,7 +44,7 @@ class ScoreJob final : public Job {
   void describe(Fields& fields) override { describe_score(fields, o_); }
 
   void check() override {
-    device_named(o_.device, "/device");
+    o_.device.require();
     if (o_.images.empty() == o_.frames.empty()) throw Error("/images", "give either images or frames");
     if (!o_.images.empty()) require_file(o_.images, "/images");
     if (!o_.frames.empty()) require_file(o_.frames, "/frames");
@@ -93,7 +94,7 @@ Json ScoreJob::run(const Observer& observer) {
   size.frames = first.size(0);
   size.height = first.size(2);
   size.width = first.size(3);
-  const auto rewards = make_rewards(o_.rewards, size, o_.batch_size, o_.seed, open_device(o_.device));
+  const auto rewards = make_rewards(o_.rewards, size, o_.batch_size, o_.seed, o_.device.open(observer));
   PhaseClock clock;
   std::vector<RewardBatch> parts;
   for (int64_t begin = 0; begin < total; begin += o_.batch_size) {

@@ -21,14 +21,29 @@ ModelOptions ModelSection::options(at::Device device) const {
   return {dtype_named(dtype), dtype_named(vae_dtype), max_sequence_length, device, activation_checkpointing};
 }
 
-void describe_device(Fields& f, std::string& device) {
-  f.choice({"device", "where to compute: the CPU, or the first NVIDIA GPU that the process sees"}, device,
-           {"cpu", "cuda"});
+void describe(Fields& f, DeviceSection& d) {
+  f.text({"device",
+          "where to compute: cpu, cuda (the first NVIDIA GPU that the process sees) or cuda:N, N from 0"},
+         d.name);
+  f.boolean(
+      {"deterministic",
+       "on a GPU: only operations that give the same bits every time, which are slower; one that has no such "
+       "form is an error. On a CPU it is always so"},
+      d.deterministic);
 }
 
-at::Device open_device(const std::string& device) {
-  const auto opened = device_named(device, "/device");
-  fix_numerics(opened);
+at::Device DeviceSection::require() const {
+  return device_named(name, "/device");
+}
+
+at::Device DeviceSection::open(const Observer& observer) const {
+  const auto opened = require();
+  fix_numerics(opened, deterministic);
+  use_device(opened);
+  if (opened.is_cuda() && !deterministic)
+    observer.message(
+        "on a GPU the last bits may differ from run to run, and a resumed run from an undisturbed one; "
+        "\"deterministic\": true makes them the same");
   return opened;
 }
 

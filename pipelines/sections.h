@@ -7,6 +7,7 @@
 #include "engine/core/fields.h"
 #include "engine/models/flow_model.h"
 #include "engine/weights/lora_file.h"
+#include "pipelines/observer.h"
 #include "pipelines/sampler_section.h"
 #include "rewards/reward_set.h"
 
@@ -37,10 +38,17 @@ struct ModelSection {
 };
 void describe(Fields& fields, ModelSection& model);
 
-/// "cpu" or "cuda", one key of every job that has a model or rewards.
-void describe_device(Fields& fields, std::string& device);
-/// The device of a job, ready to compute on. Throws Error at /device for one that is not here.
-at::Device open_device(const std::string& device);
+/// Where a job that has a model or rewards computes: two keys of the job itself.
+struct DeviceSection {
+  std::string name = "cpu";
+  bool deterministic = false;
+
+  /// Throws Error at /device for one that is not here.
+  at::Device require() const;
+  /// Ready to compute on; says so where the numbers may not come again.
+  at::Device open(const Observer& observer) const;
+};
+void describe(Fields& fields, DeviceSection& device);
 
 struct ParallelSection {
   int64_t workers = 0;  // 0: one a core

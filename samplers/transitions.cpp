@@ -1,6 +1,7 @@
 #include "samplers/transitions.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 
@@ -17,7 +18,8 @@ struct NextState {
 // mean + std * noise, and how likely that was. One kernel on a GPU.
 NextState draw(const at::Tensor& x, const at::Tensor& v, const at::Tensor& noise, const KernelStep& step,
                LogProb form, bool with_log_prob) {
-  if (x.is_cuda() && x.scalar_type() == at::kFloat) {
+  const bool needs_graph = c10::GradMode::is_enabled() && (x.requires_grad() || v.requires_grad());
+  if (cuda::fuses(x.device(), x.scalar_type(), needs_graph)) {
     const auto fused = cuda::fused_transition(x, v, noise, step, form(step.std));
     return {fused.next_BCFHW, fused.log_prob_B};
   }

@@ -8,13 +8,17 @@
 
 namespace thalweg {
 
-/// "cpu" or "cuda" (the first GPU that the process sees). Throws Error at `pointer` for a GPU that this build
-/// or this machine does not have.
+/// "cpu", "cuda" (the first GPU that the process sees) or "cuda:N". Throws Error at `pointer` for a GPU that
+/// this build or this machine does not have.
 at::Device device_named(const std::string& name, const std::string& pointer);
 
 /// Makes a GPU's float32 mean float32: no TF32, products of bfloat16 are summed in float32, cuDNN keeps to
-/// algorithms that give the same numbers every time. For the whole process; nothing on a CPU.
-void fix_numerics(at::Device device);
+/// algorithms that give the same numbers every time. `deterministic`: so do all others; an operation that
+/// cannot throws and names itself. For the whole process, before it uses the GPU; nothing on a CPU.
+void fix_numerics(at::Device device, bool deterministic = false);
+
+/// Makes a GPU this thread's own: for pinned memory, whose driver context would else be the first GPU's.
+void use_device(at::Device device);
 
 /// `x` where `device` is. From the CPU to a GPU by way of pinned memory, so that nobody waits; meant for what
 /// goes over once a micro-batch.

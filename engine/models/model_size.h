@@ -25,6 +25,7 @@ struct ModelSize {
   double saved_elements = 0.0;                    // kept for the backward of training
   double saved_for_input_elements = 0.0;          // kept where the latents alone ask for gradients
   double decode_flops = 0.0, decode_elements = 0.0;
+  double decode_rows = 1.0;            // samples that are decoded at once
   double decode_saved_elements = 0.0;  // kept for the backward to the latents
   double encode_flops = 0.0;           // one prompt, all text encoders
   double prompt_elements = 0.0;        // conditioning of one prompt

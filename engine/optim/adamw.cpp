@@ -12,7 +12,8 @@ void AdamW::step(TensorMap& parameters, const TensorMap& gradients, double learn
     auto& parameter = parameters.at(name);
     auto& moments = moments_[name];
     if (!moments.step.defined())
-      moments = {at::zeros_like(parameter), at::zeros_like(parameter), at::zeros({}, parameter.options())};
+      moments = {at::zeros_like(parameter), at::zeros_like(parameter),
+                 at::zeros({}, parameter.options().dtype(at::kFloat))};
     moments.step.add_(1);
     p.push_back(parameter.detach());
     // The fused kernel reads memory in order whatever the strides are.
@@ -43,7 +44,7 @@ void AdamW::load_state(const TensorMap& state) {
     const auto kind = key.substr(0, slash), name = key.substr(slash + 1);
     if (kind == "exp_avg") moments_[name].exp_avg = tensor.clone();
     if (kind == "exp_avg_sq") moments_[name].exp_avg_sq = tensor.clone();
-    if (kind == "step") moments_[name].step = tensor.clone();
+    if (kind == "step") moments_[name].step = tensor.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
   }
 }
 

@@ -9,7 +9,8 @@ struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-4;
 };
 
-/// Moments by parameter name. Parameters are float32 leaves, updated in place.
+/// Moments by parameter name, in the parameter's dtype (float32, float64), and its count of steps in float32:
+/// ATen's CUDA kernel reads it so whatever it is. Parameters are leaves, updated in place.
 class AdamW {
  public:
   explicit AdamW(AdamWOptions options) : options_(options) {}

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "engine/core/device.h"
+
 namespace thalweg {
 namespace {
 
@@ -16,7 +18,7 @@ void choose_vector_functions() {
 
 }  // namespace
 
-Workers::Workers(int64_t count) {
+Workers::Workers(int64_t count, c10::Device device) : device_(device) {
   at::set_num_threads(1);
   choose_vector_functions();
   for (int64_t i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
@@ -46,6 +48,7 @@ void Workers::for_each(int64_t tasks, const std::function<void(int64_t)>& task) 
 
 void Workers::work() {
   at::set_num_threads(1);  // a thread's own setting in OpenMP
+  use_device(device_);
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || (task_ && next_ < tasks_); });

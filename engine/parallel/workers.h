@@ -2,6 +2,8 @@
 // (measured 1.67-1.95x of one against 1.0-1.9x) and give the same bits whatever their number.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -14,7 +16,8 @@ namespace thalweg {
 
 class Workers {
  public:
-  explicit Workers(int64_t count);
+  /// `device`: the GPU that the tasks use.
+  explicit Workers(int64_t count, c10::Device device = c10::kCPU);
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -28,6 +31,7 @@ class Workers {
  private:
   void work();
 
+  c10::Device device_;
   std::mutex mutex_;
   std::condition_variable wake_, finished_;
   const std::function<void(int64_t)>* task_ = nullptr;

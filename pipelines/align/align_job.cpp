@@ -147,7 +147,7 @@ class AlignJob final : public Job {
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
 
   void check() override {
-    device_named(o_.device, "/device");
+    o_.device.require();
     require_model(o_.model);
     read_prompts(o_.train_prompts, "/prompts/train");
     read_prompts(o_.select_prompts, "/prompts/select");

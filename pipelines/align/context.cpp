@@ -15,8 +15,8 @@ struct AlignContext::Loaded {
   PromptSet select, evaluation;
 
   Loaded(const AlignOptions& o, const Observer& observer) {
-    const auto device = open_device(o.device);
-    workers = std::make_unique<Workers>(o.parallel.worker_count(device));
+    const auto device = o.device.open(observer);
+    workers = std::make_unique<Workers>(o.parallel.worker_count(device), device);
     parts.model = load_model(o.model.path, o.model.options(device));
     checked_latent_shape(*parts.model, o.sampler.size, "/sampler");  // before prompts are encoded
     {

@@ -57,7 +57,7 @@ void describe(Fields& f, AlignOptions& o) {
            [&](Fields& m) { describe(m, o.monitors); });
   f.object({"checkpoint", "where a stopped run goes on"}, [&](Fields& c) { describe(c, o.checkpoint); });
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
-  describe_device(f, o.device);
+  describe(f, o.device);
   f.integer({"seed", "of everything"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
 }

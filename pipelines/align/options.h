@@ -24,7 +24,8 @@ struct AlignOptions : TrainingOptions {
   EvaluateSection evaluate;
   MonitorSection monitors;
   CheckpointSection checkpoint;
-  std::string device = "cpu", output;
+  DeviceSection device;
+  std::string output;
 };
 void describe(Fields& fields, AlignOptions& options);
 

@@ -104,7 +104,8 @@ int validate(const JobArguments& arguments) {
 int plan(const JobArguments& arguments, PlanMode mode, bool as_json) {
   auto json = load_job(arguments);
   PlanRequest request{mode};
-  if (json.is_object() && json.value("device", Json("cpu")) == "cuda") {
+  const auto device = json.is_object() ? json.value("device", Json()) : Json();
+  if (device.is_string() && device.get<std::string>().starts_with("cuda")) {
     if (mode == PlanMode::measure)
       throw Error("--measure", "rehearses on the CPU alone; leave it out for a job on a GPU");
     request.device = at::kCUDA;
@@ -147,7 +148,7 @@ int run_program(int argc, char** argv) {
         ->take_all()
         ->allow_extra_args(false);
     command->add_option("--output", arguments.output, "folder of the run, instead of the job's");
-    command->add_option("--device", arguments.device, "cpu or cuda, instead of the job's");
+    command->add_option("--device", arguments.device, "cpu, cuda or cuda:N, instead of the job's");
   };
   auto* run_command = app.add_subcommand("run", "run a job, or resume it");
   auto* validate_command = app.add_subcommand("validate", "check a job without running it");

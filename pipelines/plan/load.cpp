@@ -42,16 +42,17 @@ DrawBytes draw_bytes(const JobLoad& load, const DrawLoad& draw, const ModelSize&
                                   std::ceil(draw.samples / cost.samples));
   const double decoded = std::max(draw.decoded ? cost.returned * cost.samples : 0.0,
                                   draw.reward_decodes ? cost.reward_rows : 0.0);
-  const double decoder = size.decode_elements * vae + 2.0 * size.frame_elements * kFloat;
+  const double decoder = std::min(decoded, size.decode_rows) * size.decode_elements * vae +
+                         2.0 * decoded * size.frame_elements * kFloat;
   const double kept_decodes = draw.reward_decodes ? cost.kept_reward_rows : 0.0;
   DrawBytes bytes;
   bytes.network = batches * cost.network_rows * size.forward_elements * compute;
-  bytes.decode = batches * decoded * decoder;
+  bytes.decode = batches * decoder;
   if (cost.kept_network_rows + kept_decodes > 0.0)
-    bytes.gradient = batches * (cost.kept_network_rows * size.saved_for_input_elements * compute +
-                                kept_decodes * size.decode_saved_elements * vae +
-                                (draw.reward_decodes ? cost.reward_rows * decoder
-                                                     : cost.network_rows * size.forward_elements * compute));
+    bytes.gradient =
+        batches * (cost.kept_network_rows * size.saved_for_input_elements * compute +
+                   kept_decodes * size.decode_saved_elements * vae +
+                   (draw.reward_decodes ? decoder : cost.network_rows * size.forward_elements * compute));
   return bytes;
 }
 

@@ -35,7 +35,7 @@ void describe(Fields& f, SampleOptions& o) {
                       o.checkpoint_s, 0.0, 1e6);
            });
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
-  describe_device(f, o.device);
+  describe(f, o.device);
   f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
 }

@@ -19,7 +19,8 @@ struct SampleOptions {
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   ParallelSection parallel;
-  std::string negative_prompt, latents, device = "cpu", output;
+  std::string negative_prompt, latents, output;
+  DeviceSection device;
   bool save_latents = false, save_frames = false, save_images = true;
   int64_t images_per_prompt = 1, seed = 0;
   double checkpoint_s = 20.0;

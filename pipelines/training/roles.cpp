@@ -1,6 +1,7 @@
 #include "pipelines/training/roles.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,11 +22,21 @@ Role::Role(std::string name, const PolicySpace& space, TensorMap parameters, std
   if (learning_->ema_decay > 0.0) average_ = cloned(parameters_);
 }
 
+Velocity Role::velocity() const {
+  const std::lock_guard lock(mutex_);
+  if (!bound_) {
+    const c10::AutoGradMode with_gradients(true);  // whoever asks first may draw samples, and others train
+    bound_ = space_.bind(parameters_);
+  }
+  return bound_;
+}
+
 Role::Step Role::step(TensorMap gradients, int64_t iteration, int64_t iterations) {
   TORCH_CHECK(learning_, name_, " does not learn");
   Step taken{clip_gradients(gradients, learning_->optimizer.max_grad_norm)};
   taken.skipped = !std::isfinite(taken.grad_norm);
   if (taken.skipped) return taken;
+  bound_ = nullptr;
   optimizer_->step(parameters_, gradients, learning_->optimizer.rate_at(iteration, iterations));
   const auto n = static_cast<double>(steps_++);
   if (!average_.empty())
@@ -34,11 +45,13 @@ Role::Step Role::step(TensorMap gradients, int64_t iteration, int64_t iterations
 }
 
 void Role::follow(const Role& leader, double decay) {
+  bound_ = nullptr;
   ema_update(parameters_, leader.parameters_, decay);
 }
 
 void Role::state(RunState& state) {
   state.tensors(name_, parameters_);
+  if (state.reads()) bound_ = nullptr;
   if (!learning_) return;
   auto moments = optimizer_->state();
   state.tensors(name_ + ".optimizer", moments);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,8 +31,9 @@ class Role {
   const TensorMap& parameters() const { return parameters_; }
   /// What is evaluated and exported: the average where there is one.
   const TensorMap& shown() const { return average_.empty() ? parameters_ : average_; }
-  /// Bound anew: to be asked for once a micro-batch, not in each step.
-  Velocity velocity() const { return space_.bind(parameters_); }
+  /// Of the parameters as they are now: bound, and cast to the compute dtype, once between two changes of
+  /// them.
+  Velocity velocity() const;
 
   struct Step {
     double grad_norm = 0.0;  // before clipping
@@ -55,6 +57,8 @@ class Role {
   std::optional<AdamW> optimizer_;
   TensorMap parameters_, average_;
   int64_t steps_ = 0;
+  mutable std::mutex mutex_;
+  mutable Velocity bound_;  // none: the parameters have changed
 };
 
 class Roles {

@@ -14,7 +14,7 @@ Training::Training(const TrainingOptions& o, const Observer& observer, Workers& 
       workers(workers),
       model(std::move(parts.model)),
       prompts(std::move(parts.prompts)),
-      unconditional(std::move(parts.unconditional)),
+      unconditional(on_device(parts.unconditional, model->device())),
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),
       space(*model, o.model, static_cast<uint64_t>(o.seed)),
@@ -23,7 +23,7 @@ Training::Training(const TrainingOptions& o, const Observer& observer, Workers& 
       clock(model->device()) {}
 
 Velocity Training::guided(const Velocity& velocity) const {
-  return cfg(options.sampler.guidance(), on_device(unconditional, device()))(velocity);
+  return cfg(options.sampler.guidance(), unconditional)(velocity);
 }
 
 }  // namespace thalweg

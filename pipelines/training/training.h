@@ -33,7 +33,7 @@ class Training {
   Workers& workers;
   const std::unique_ptr<FlowModel> model;
   const PromptSet prompts;
-  const Conditioning unconditional;
+  const Conditioning unconditional;  // on the device
   const LatentShape shape;
   const Schedule schedule;  // of the rollouts
   const PolicySpace space;

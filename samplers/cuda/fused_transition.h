@@ -12,6 +12,11 @@ struct FusedTransition {
   at::Tensor log_prob_B;  // offset - weight * mean over latent elements of (next - mean)^2
 };
 
+/// Whether a transition takes the kernel, which autograd does not see: float32 on a GPU, without a graph.
+inline bool fuses(at::Device device, at::ScalarType dtype, bool needs_graph) {
+  return device.is_cuda() && dtype == at::kFloat && !needs_graph;
+}
+
 /// x, v and noise: float32 on one GPU, of one shape; step.std positive. Queued on the current stream; nothing
 /// waits. A build without CUDA asserts.
 FusedTransition fused_transition(const at::Tensor& x_BCFHW, const at::Tensor& v_BCFHW,

@@ -4,6 +4,8 @@
 #include <ATen/Context.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "engine/core/error.h"
 
 namespace thalweg {
@@ -27,8 +29,38 @@ TEST(Device, SaysWhyThereIsNoGpu) {
 }
 
 TEST(Device, RefusesOtherNames) {
-  EXPECT_THROW(device_named("cuda:1", "/device"), Error);
-  EXPECT_THROW(device_named("", "/device"), Error);
+  for (const char* name :
+       {"", "gpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cuda:0x", "cuda:64", "cuda:99999999999999999999"})
+    try {
+      device_named(name, "/device");
+      ADD_FAILURE() << name;
+    } catch (const Error& e) {
+      EXPECT_NE(e.message().find("cuda:N"), std::string::npos) << name << ": " << e.message();
+    }
+}
+
+TEST(Device, ANumberedGpuIsLookedFor) {
+  if (at::hasCUDA()) GTEST_SKIP() << "there is a GPU";
+  try {
+    device_named("cuda:1", "/device");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.message().find("is no device"), std::string::npos) << e.message();
+  }
+}
+
+TEST(Device, DeterministicMeansEveryOperation) {
+  auto& context = at::globalContext();
+  fix_numerics(at::Device(at::kCUDA, 0));
+  EXPECT_FALSE(context.deterministicAlgorithms());
+  fix_numerics(at::Device(at::kCUDA, 0), /*deterministic=*/true);
+  EXPECT_TRUE(context.deterministicAlgorithms());
+  EXPECT_FALSE(context.deterministicAlgorithmsWarnOnly());  // what cannot is refused by name
+  EXPECT_FALSE(context.userEnabledMemEfficientSDP());
+  EXPECT_STREQ(std::getenv("CUBLAS_WORKSPACE_CONFIG"), ":4096:8");
+  context.setDeterministicAlgorithms(false, false);
+  context.setSDPUseMemEfficient(true);
+  ::unsetenv("CUBLAS_WORKSPACE_CONFIG");
 }
 
 TEST(Device, WhatIsThereStaysWhatItIs) {

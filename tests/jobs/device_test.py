@@ -41,7 +41,7 @@ def test_cpu_suits_every_kind(tmp_path, kind):
 
 
 def test_other_names_are_refused(tmp_path):
-    done = validated(tmp_path, "sample", "--device", "cuda0")
+    done = validated(tmp_path, "sample", "--device", "cud")
     assert done.returncode == 2
     assert "/device" in done.stderr and 'did you mean "cuda"?' in done.stderr
 

@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "engine/models/sd3/sd3_model.h"
+#include "engine/models/vae/autoencoder_kl.h"
 #include "engine/optim/gradients.h"
 #include "tests/golden/small_sd3.h"
 #include "tests/io/scratch.h"
@@ -190,6 +191,21 @@ TEST(Sd3Config, ReadsAndRefuses) {
   EXPECT_ERROR(parsed(R"(,"in_channels":4,"out_channels":8)"), "out_channels must equal in_channels");
   EXPECT_ERROR(parsed(R"(,"patch_size":0)"), "patch_size");
   EXPECT_ERROR(parsed(R"(,"sample_size":"64")"), "sample_size");
+}
+
+// At full size the activations of one picture are gigabytes.
+TEST(Sd3Model, LargePicturesAreDecodedOneByOne) {
+  EXPECT_EQ(AutoencoderKlConfig::pictures_at_once(1024, 1024), 1);
+  EXPECT_EQ(AutoencoderKlConfig::pictures_at_once(2048, 2048), 1);
+  EXPECT_EQ(AutoencoderKlConfig::pictures_at_once(512, 512), 4);
+  const auto model = load_sd3("assets/models/tiny-sd3", {});
+  const auto small = model->latent_shape(64, 64, 1);  // the decoder alone takes more
+  const auto z =
+      normal_noise(3, Purpose::data, {0, 1, 2}, 0, {small.channels, 1, 12 * small.height, 12 * small.width});
+  const c10::NoGradGuard no_grad;
+  const auto all = model->decode(z);
+  ASSERT_EQ(all.sizes(), at::IntArrayRef({3, 1, 3, 768, 768}));
+  EXPECT_TRUE(at::equal(all[2], model->decode(z.slice(0, 2, 3))[0]));
 }
 
 // Rewards of pictures lead latents through the whole decoder; whoever wants no gradient has a guard.

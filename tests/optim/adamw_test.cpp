@@ -131,6 +131,24 @@ TEST(AdamW, ResumesBitForBitFromItsState) {
   for (const auto& [name, tensor] : whole) EXPECT_TRUE(at::equal(tensor, resumed.at(name))) << name;
 }
 
+// ATen's CUDA kernel reads the count as float32, whatever the parameters are.
+TEST(AdamW, CountsStepsInFloat32) {
+  TensorMap parameters = {{"a", at::ones({3}, at::kDouble)}};
+  AdamW optimizer({}), resumed({});
+  const TensorMap gradients = {{"a", at::ones({3}, at::kDouble)}};
+  optimizer.step(parameters, gradients, 0.01);
+  auto state = optimizer.state();
+  EXPECT_EQ(state.at("step/a").scalar_type(), at::kFloat);
+  EXPECT_EQ(state.at("exp_avg/a").scalar_type(), at::kDouble);
+  state.at("step/a") = state.at("step/a").to(at::kDouble);  // of an older checkpoint
+  resumed.load_state(state);
+  EXPECT_EQ(resumed.state().at("step/a").scalar_type(), at::kFloat);
+  TensorMap same = {{"a", parameters.at("a").clone()}};
+  optimizer.step(parameters, gradients, 0.01);
+  resumed.step(same, gradients, 0.01);
+  EXPECT_TRUE(at::equal(parameters.at("a"), same.at("a")));
+}
+
 TEST(AdamW, NamesItsState) {
   TensorMap parameters = {{"a", noise(1, {3})}};
   AdamW optimizer({});

@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "engine/models/sd3/sd3_schedule.h"
+#include "samplers/cuda/fused_transition.h"
 #include "tests/samplers/analytic.h"
 #include "tests/samplers/kernels.h"
 
@@ -120,6 +121,26 @@ TEST(LogProbs, OfCpsIsTheSquaredErrorAlone) {
   // The Gaussian's, times 2 std^2, but for its constant.
   const auto scaled = (log_prob(next, there, gaussian) - gaussian(0.37).offset) * (2.0 * 0.37 * 0.37);
   EXPECT_TRUE(at::allclose(plain, scaled, 1e-12, 0.0));
+}
+
+// Autograd does not see the kernel: a step that is differentiated must not take it.
+TEST(Kernels, AStepIsFusedWhereNobodyWantsItsGradient) {
+  const at::Device gpu(at::kCUDA, 0);
+  EXPECT_TRUE(cuda::fuses(gpu, at::kFloat, false));
+  EXPECT_FALSE(cuda::fuses(gpu, at::kFloat, true));
+  EXPECT_FALSE(cuda::fuses(gpu, at::kDouble, false));
+  EXPECT_FALSE(cuda::fuses(at::kCPU, at::kFloat, false));
+}
+
+TEST(Kernels, GradientsFlowThroughEveryStep) {
+  for (const auto& family : kernel_families()) {
+    const auto step = family.kernel(0.5 * family.noise)(sd3_schedule(4, 3.0), 1);
+    const auto x = at::ones({2, 1, 1, 2, 2}, at::kDouble).requires_grad_(), v = (2.0 * x).sin();
+    const auto next = next_latents(x, v, at::zeros_like(x), step);
+    const auto gradient = torch::autograd::grad({next.sum()}, {x})[0];
+    EXPECT_NEAR(gradient[0].mean().item<double>(), step.x_scale + 2.0 * std::cos(2.0) * step.v_scale, 1e-12)
+        << family.name;
+  }
 }
 
 }  // namespace

@@ -2,10 +2,12 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
@@ -107,6 +109,48 @@ TEST(PhaseClock, ABackwardPassThatThrowsLeavesTheClockUsable) {
     EXPECT_THROW(torch::autograd::grad({y.sum()}, {x}), std::runtime_error);
   }
   EXPECT_EQ(clock.times().size(), 1U);
+}
+
+// A device whose queue is a counter: each mark is a second after the one before.
+struct CountedQueue final : c10::impl::DeviceGuardImplInterface {
+  static inline std::atomic<int> recorded{0}, waits{0};
+
+  c10::DeviceType type() const override { return c10::kPrivateUse1; }
+  c10::Device getDevice() const override { return {type(), 0}; }
+  c10::Device exchangeDevice(c10::Device) const override { return getDevice(); }
+  void setDevice(c10::Device) const override {}
+  void uncheckedSetDevice(c10::Device) const noexcept override {}
+  c10::Stream getStream(c10::Device device) const override {
+    return c10::Stream(c10::Stream::DEFAULT, device);
+  }
+  c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
+  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
+  void record(void** event, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {
+    *event = new double(++recorded);
+  }
+  void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
+    delete static_cast<double*>(event);
+  }
+  bool queryEvent(void*) const override { return true; }
+  void synchronizeEvent(void*) const override { ++waits; }
+  void synchronizeDevice(c10::DeviceIndex) const override { ++waits; }
+  double elapsedTime(void* begin, void* end, c10::DeviceIndex) const override {
+    return (*static_cast<double*>(end) - *static_cast<double*>(begin)) * 1e3;
+  }
+};
+
+TEST(PhaseClock, AGpuIsWaitedForWhenTimesAreReadAlone) {
+  const c10::impl::DeviceGuardImplRegistrar registrar(c10::kPrivateUse1, new CountedQueue);
+  PhaseClock clock(c10::Device(c10::kPrivateUse1, 0));
+  for (int i = 0; i < 3; ++i) {
+    PhaseClock::Scope outer(clock, "outer");
+    PhaseClock::Scope inner(clock, "inner");
+  }
+  EXPECT_EQ(CountedQueue::waits, 0);
+  EXPECT_NEAR(wall(clock, "inner"), 3.0, 1e-12);  // marks: outer, inner, inner, outer
+  EXPECT_NEAR(wall(clock, "outer"), 6.0, 1e-12);
+  EXPECT_EQ(clock.times().at("inner").wall, clock.times().at("inner").wall);  // read once
+  EXPECT_GT(CountedQueue::waits, 0);
 }
 
 }  // namespace

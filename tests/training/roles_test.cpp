@@ -57,6 +57,27 @@ TEST_F(RolesTest, AStepThatIsNotFiniteChangesNothing) {
   EXPECT_TRUE(at::equal(policy.shown().at("a"), shown.at("a")));
 }
 
+TEST_F(RolesTest, ParametersAreBoundOnceBetweenTwoChangesOfThem) {
+  Roles roles;
+  auto& policy = roles.add("policy", space_, space_.start(), learning(0.01));
+  auto& old = roles.add("old", space_, cloned(policy.parameters()));
+  const auto at_one = [](const Role& role) {
+    return role.velocity()(at::ones({1, 1, 1, 2, 2}, at::kDouble), {}, {}).mean();
+  };
+  {
+    const c10::NoGradGuard drawing;  // whoever binds first must not cut the gradients of those who train
+    EXPECT_DOUBLE_EQ(at_one(policy).item<double>(), 0.6);
+  }
+  EXPECT_TRUE(at_one(policy).requires_grad());
+  EXPECT_EQ(model_.binds, 1);
+  policy.step(gradient(3.0, 4.0), 0, 10);
+  EXPECT_NEAR(at_one(policy).item<double>(), 0.58, 1e-7);
+  EXPECT_EQ(model_.binds, 2);
+  EXPECT_DOUBLE_EQ(at_one(old).item<double>(), 0.6);
+  old.follow(policy, 0.5);
+  EXPECT_NEAR(at_one(old).item<double>(), 0.59, 1e-7);
+}
+
 TEST_F(RolesTest, TheAverageIsWhatIsShown) {
   Roles roles;
   auto& policy = roles.add("policy", space_, space_.start(), learning(0.01, 0.9));

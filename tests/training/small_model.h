@@ -22,6 +22,7 @@ class SmallModel final : public FlowModel {
   Conditioning encode(const std::vector<std::string>& prompts) const override { return {prompts, {}}; }
   Schedule schedule(int64_t steps) const override { return linear_schedule(steps); }
   Velocity bind(const TensorMap& p, const Adapter*) const override {
+    ++binds;
     return [this, a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step& step, const Conditioning&) {
       if (c10::GradMode::is_enabled() && a.requires_grad() && step.sigma_B.defined()) {
         const auto* sigma = step.sigma_B.const_data_ptr<double>();
@@ -44,6 +45,7 @@ class SmallModel final : public FlowModel {
   }
   void save(const std::filesystem::path&, const TensorMap&) const override {}
 
+  mutable int64_t binds = 0;
   mutable std::vector<std::vector<double>> trained_sigmas;  // of each call with gradients; one worker alone
 
  private:

@@ -110,7 +110,11 @@ class Sd3Model final : public FlowModel {
 
   at::Tensor decode(const at::Tensor& latents_BCFHW) const override {
     const auto z = vae_.unscaled(latents_BCFHW.squeeze(2)).to(options_.vae_dtype);
-    return frames_from_pictures(vae_.decode(z).to(at::kFloat)).unsqueeze(1);
+    const auto side = vae_config_.factor();
+    std::vector<at::Tensor> parts;
+    for (const auto& some : z.split(vae_config_.pictures_at_once(z.size(2) * side, z.size(3) * side)))
+      parts.push_back(frames_from_pictures(vae_.decode(some).to(at::kFloat)));
+    return (parts.size() == 1 ? parts[0] : at::cat(parts)).unsqueeze(1);
   }
 
   void save(const std::filesystem::path& folder, const TensorMap& parameters) const override {

@@ -142,6 +142,7 @@ ModelSize sd3_size(const std::filesystem::path& path, const ModelOptions& option
   size.decode_flops = decode_flops(vae, latent_area);
   size.decode_saved_elements = decode_saved_elements(vae, latent_area);
   size.decode_elements = kDecodePerPixel * widest * pixels;
+  size.decode_rows = static_cast<double>(vae.pictures_at_once(height, width));
   size.latent_elements = latent_area * static_cast<double>(config.in_channels);
   size.frame_elements = 3.0 * pixels;
   return size;

@@ -2,6 +2,7 @@
 // FLUX.1 use it with 16 channels and no quant convolutions.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <vector>
 
@@ -20,6 +21,11 @@ struct AutoencoderKlConfig {
 
   /// Pixels a latent element spans along each side: 2^(levels - 1).
   int64_t factor() const { return int64_t{1} << (block_out_channels.size() - 1); }
+  /// Pictures that one pass of the decoder takes: one of 1024 x 1024, whose activations are gigabytes, or as
+  /// many smaller ones.
+  static int64_t pictures_at_once(int64_t height, int64_t width) {
+    return std::max<int64_t>(1, (int64_t{1} << 20) / (height * width));
+  }
 };
 
 class AutoencoderKl {
