@@ -6,9 +6,9 @@
 namespace thalweg {
 
 Schedule shifted_schedule(int64_t steps, double shift) {
-  auto schedule = linear_schedule(steps);
-  for (auto& s : schedule.sigmas) s = shifted(s, shift);
-  return schedule;
+  const auto linear = linear_schedule(steps);
+  return schedule_between(steps,
+                          [&](int64_t i) { return shifted(linear.sigmas[static_cast<size_t>(i)], shift); });
 }
 
 }  // namespace thalweg

@@ -149,6 +149,12 @@ TEST(MixtureModel, NoiseLevelsAreUniformOrShifted) {
              R"({"_class_name": "GaussianMixturePipeline", "mixture": ["thalweg", "GaussianMixture"],
                  "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"]})");
   EXPECT_EQ(load_mixture(folder, {})->schedule(2).sigmas, (std::vector<double>{1.0, 0.75, 0.0}));
+  // Of a third of the shifts below a half, k 1 / (1 + (k-1) 1) is not 1.
+  for (int k = 1; k < 500; k += 7) {
+    write_file(folder / "scheduler" / "scheduler_config.json", "{\"shift\": " + std::to_string(k) + "e-3}");
+    const auto sigmas = load_mixture(folder, {})->schedule(1 + k % 5).sigmas;
+    EXPECT_TRUE(sigmas.front() == 1.0 && sigmas.back() == 0.0) << k;
+  }
 }
 
 TEST(MixtureModel, HasOneShapeAndNoLayers) {

@@ -58,12 +58,9 @@ std::vector<double> row(const at::Tensor& rows_PK, int64_t index) {
 }
 
 Schedule mixture_schedule(int64_t steps, double shift) {
-  Schedule schedule;
-  for (int64_t i = 0; i <= steps; ++i) {
-    const double u = static_cast<double>(steps - i) / static_cast<double>(steps);
-    schedule.sigmas.push_back(shifted(u, shift));
-  }
-  return schedule;
+  return schedule_between(steps, [=](int64_t i) {
+    return shifted(static_cast<double>(steps - i) / static_cast<double>(steps), shift);
+  });
 }
 
 class MixtureModel final : public FlowModel {
