@@ -18,8 +18,11 @@ namespace {
 void describe_common(Fields& f, SamplerSection& s) {
   f.integer({"steps", "network steps"}, s.steps, 1, 1000);
   f.number({"guidance_scale", "classifier-free guidance; 1 is none"}, s.guidance_scale, 0.0, 100.0);
-  f.object({"guidance_interval", "guided steps, by index; the others cost half: conditional alone"},
-           [&](Fields& g) { describe_window(g, s.guidance_begin, s.guidance_size); });
+  f.object(
+      {"guidance_interval",
+       "guided steps, by index; the others cost half: conditional alone. heun's second velocity counts as "
+       "the next step's"},
+      [&](Fields& g) { describe_window(g, s.guidance_begin, s.guidance_size); });
   f.number({"guidance_rescale",
             "share of the guided velocity that is scaled to the deviation of the conditional one"},
            s.guidance_rescale, 0.0, 1.0);
@@ -46,8 +49,8 @@ void describe_noise_steps(Fields& f, SamplerSection& s) {
                 }}});
   });
   f.number({"tail_ratio",
-            "share of the steps after the window that is taken, by DPM-Solver++ 2M (MixGRPO-Flash); 1: all, "
-            "by Euler"},
+            "share of the steps after the window that is taken, by DPM-Solver++ 2M in its midpoint form "
+            "(MixGRPO-Flash); 1: all, by Euler"},
            s.tail_ratio, 0.01, 1.0);
 }
 
@@ -104,6 +107,18 @@ Schedule schedule_of(const ScheduleSection& s, const FlowModel& model, int64_t s
       s, [&](int64_t n) { return model.schedule(n); }, steps, size);
 }
 
+void check_schedule(const ScheduleSection& s, int64_t steps, const SizeSection& size,
+                    const std::string& pointer) {
+  if (s.name == "model") return;  // it is not loaded yet
+  const auto sigmas = schedule_of(s, linear_schedule, steps, size).sigmas;
+  for (size_t i = 1; i < sigmas.size(); ++i)
+    if (!(sigmas[i] < sigmas[i - 1]))
+      throw Error(pointer + "/name", "\"" + s.name + "\" has no " + std::to_string(steps) +
+                                         " levels that differ at this size: step " + std::to_string(i - 1) +
+                                         " goes from " + Json(sigmas[i - 1]).dump() + " to " +
+                                         Json(sigmas[i]).dump() + "; take another schedule");
+}
+
 CfgOptions SamplerSection::guidance() const {
   return {guidance_scale, guidance_begin, guidance_size, guidance_rescale};
 }
@@ -118,6 +133,7 @@ void describe(Fields& f, SamplerSection& s) {
 void check_sampler(const SamplerSection& s) {
   check_window(s.guidance_begin, s.guidance_size, s.steps, "/sampler/guidance_interval");
   check_window(s.window_begin, s.window_size, s.steps, "/sampler/window");
+  check_schedule(s.schedule, s.steps, s.size, "/sampler/schedule");
 }
 
 StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {
@@ -143,7 +159,10 @@ Kernel kernel_of(const SamplerSection& s, StepWindow window) {
 }
 
 bool draws_noise(const SamplerSection& s) {
-  return s.kind->log_prob() && s.kind->kernel()({{1.0, 0.5, 0.0}}, 0).std > 0.0;
+  // Float32 rounds latents to 1e-7 and v to 1e-3 in 16 bit: noise below this is that, and a log-probability
+  // of it says nothing.
+  constexpr double kLeastNoise = 1e-4;
+  return s.kind->log_prob() && s.kind->kernel()({{1.0, 0.5, 0.0}}, 0).std >= kLeastNoise;
 }
 
 void require_noise(const SamplerSection& s, const std::string& what) {
@@ -155,7 +174,8 @@ void require_noise(const SamplerSection& s, const std::string& what) {
                 what + " needs the log-probabilities of a stochastic sampler; use one of " + join(known));
   }
   if (!draws_noise(s))
-    throw Error("/sampler/noise_level", "must be above 0: without noise there is no log-probability");
+    throw Error("/sampler/noise_level",
+                "must be above 0, and more than rounding: without noise there is no log-probability");
 }
 
 LogProb log_prob_of(const SamplerSection& s) {
@@ -171,12 +191,23 @@ std::vector<std::string> sde_samplers() {
   return names;
 }
 
+namespace {
+bool has_shorter_tail(const SamplerSection& s, StepWindow window, const Schedule& schedule) {
+  return s.kind->kernel() && s.tail_ratio < 1.0 && window.end < schedule.steps();
+}
+}  // namespace
+
+Schedule taken_schedule(const SamplerSection& s, StepWindow window, const Schedule& schedule) {
+  return has_shorter_tail(s, window, schedule) ? with_shorter_tail(schedule, window.end, s.tail_ratio)
+                                               : schedule;
+}
+
 Trajectory draw_samples(const SamplerInput& in, const SamplerSection& s, StepWindow window,
                         const std::vector<int64_t>& trained_steps) {
   if (trained_steps.empty() && !s.kind->kernel()) return {in.schedule, s.kind->solve(in), {}, {}, {}, {}};
   const auto kernel = kernel_of(s, window);
   const auto form = trained_steps.empty() ? LogProb(gaussian) : log_prob_of(s);
-  if (s.tail_ratio < 1.0 && window.end < in.schedule.steps())
+  if (has_shorter_tail(s, window, in.schedule))
     return sample_with_shorter_tail(in, kernel, window.end, s.tail_ratio, trained_steps, form);
   return sample_transitions(in, kernel, trained_steps, form);
 }

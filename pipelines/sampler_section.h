@@ -33,6 +33,11 @@ struct ScheduleSection {
 };
 void describe(Fields& fields, ScheduleSection& schedule);
 
+/// Throws Error at `pointer` for a grid that has one level twice: FLUX's for a very large picture rounds
+/// to 1.
+void check_schedule(const ScheduleSection& schedule, int64_t steps, const SizeSection& size,
+                    const std::string& pointer);
+
 /// `of_model`: the model's own schedule of so many steps.
 Schedule schedule_of(const ScheduleSection& schedule, const std::function<Schedule(int64_t)>& of_model,
                      int64_t steps, const SizeSection& size);
@@ -71,7 +76,7 @@ StepWindow step_window(const SamplerSection& sampler, uint64_t seed, int64_t ite
 /// sampler that is no one-step kernel.
 Kernel kernel_of(const SamplerSection& sampler, StepWindow window);
 
-/// Whether the section's sampler draws noise at its noise level.
+/// Whether the section's sampler draws noise at its noise level, and more than rounding does.
 bool draws_noise(const SamplerSection& sampler);
 
 /// Throws Error at /sampler, naming the samplers that would do, unless the section's sampler draws noise and
@@ -83,6 +88,9 @@ LogProb log_prob_of(const SamplerSection& sampler);
 
 /// Samplers that draw noise and keep the ODE's marginals, by name: those that go with most methods.
 std::vector<std::string> sde_samplers();
+
+/// The levels that draw_samples goes through: those of `schedule`, with the section's shorter tail.
+Schedule taken_schedule(const SamplerSection& sampler, StepWindow window, const Schedule& schedule);
 
 /// Draws with the section's sampler; keeps `trained_steps`, as sample_transitions does.
 Trajectory draw_samples(const SamplerInput& input, const SamplerSection& sampler, StepWindow window,

@@ -8,7 +8,8 @@
 
 namespace thalweg {
 
-/// Multistep: D* = D + h/(2 h_last) (D - D_last), h the step in lambda. One velocity a step. Returns x_0.
+/// Multistep, in its midpoint form: D* = D + h/(2 h_last) (D - D_last), h the step in lambda. One velocity a
+/// step. Returns x_0.
 at::Tensor sample_dpmpp_2m(const SamplerInput& input);
 
 /// The same from step `begin` on, at whose noise level x is.

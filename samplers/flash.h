@@ -10,8 +10,10 @@ namespace thalweg {
 /// left, evenly over their indices; noise levels between two of the schedule's are interpolated.
 Schedule with_shorter_tail(const Schedule& schedule, int64_t begin, double ratio);
 
-/// sample_transitions with `kernel` before step `begin` > 0; then DPM-Solver++ 2M down to 0 on the shorter
-/// tail. The steps before `begin` are those of the whole schedule, and so are their log-probs.
+/// sample_transitions with `kernel` before step `begin` > 0; then DPM-Solver++ of second order, multistep in
+/// its midpoint form as in the paper's code, down to 0 on the shorter tail. The tail begins anew: the
+/// estimate of the last step before it, which that code carries over, is of a state that noise has left. The
+/// steps before `begin` are those of the whole schedule, and so are their log-probs.
 Trajectory sample_with_shorter_tail(const SamplerInput& input, const Kernel& kernel, int64_t begin,
                                     double ratio, const std::vector<int64_t>& trained_steps = {},
                                     LogProb form = gaussian);

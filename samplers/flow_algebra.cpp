@@ -25,6 +25,12 @@ at::Tensor guided(const at::Tensor& v, const at::Tensor& g, const Step& step) {
   return v - pull;
 }
 
+Step below_one(const Step& step) {
+  Step below = step;
+  below.sigma_B = at::where(step.sigma_B < 1.0, step.sigma_B, 0.5 * (step.sigma_B + step.next_sigma_B));
+  return below;
+}
+
 Step clean_step(const Step& step) {
   Step clean = step;
   clean.sigma_B = clean.next_sigma_B = at::zeros_like(step.sigma_B);

@@ -6,7 +6,8 @@
 namespace thalweg {
 
 /// Two velocities a step, at s and, after an Euler step, at s'; their mean is followed. The last step, to
-/// noise level 0, is Euler's. Returns x_0.
+/// noise level 0, is Euler's. The second velocity is that of the next step (Step::index), where what goes by
+/// index says so: of a guidance interval, the step before it and its last one are guided half. Returns x_0.
 at::Tensor sample_heun(const SamplerInput& input);
 
 }  // namespace thalweg

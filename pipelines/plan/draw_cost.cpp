@@ -65,7 +65,7 @@ DrawCost draw_cost(const DrawSettings& s, int64_t samples, int64_t micro_batch) 
     return nothing_of(x, reward).flatten(1).sum(1).to(at::kDouble);
   };
   const auto steering = make_steering(
-      s.steering, s.sampler, s.window, [&](RewardUse) { return value; }, 0);
+      s.steering, s.sampler, s.window, s.schedule, [&](RewardUse) { return value; }, 0);
   auto velocity = counted(
       [&](const at::Tensor& x, const Step&, const Conditioning&) {
         network.see(x.size(0));

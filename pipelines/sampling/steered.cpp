@@ -29,7 +29,7 @@ Trajectory SteeredSampler::operator()(SamplerInput in) {
     return reward_value(
         {model_, *rewards_, use, in.seed, o.sampler.steps, o.parallel.micro_batch, cost, clock_, failures});
   };
-  const auto steering = make_steering(o.steering, o.sampler, window_, reward_for, in.seed);
+  const auto steering = make_steering(o.steering, o.sampler, window_, in.schedule, reward_for, in.seed);
   in.velocity = steering.guidance(
       in_parts(guided(counted(std::move(in.velocity), cost, clock_)), o.parallel.micro_batch));
   auto trajectory = steering.sample ? steering.sample(in) : draw_samples(in, o.sampler, window_);

@@ -18,7 +18,9 @@ class Das final : public Cloneable<Das, SamplingMethod> {
          "gamma of the scale min((1 + gamma)^step - 1, 1) of gradients and weights; 0: that which reaches 1 "
          "after 7/8 of the steps"},
         options_.tempering, 0.0, 100.0);
-    describe_particles(f, options_.particles);
+    describe_particles(
+        f, "samples drawn together for one that is asked for; 1 is the sampler guided by the gradient",
+        options_.particles);
   }
   void check(int64_t, const std::string&) const override {}
   SteeringNeeds needs() const override {

@@ -38,6 +38,13 @@ class Doob final : public Cloneable<Doob, SamplingMethod> {
                "candidates in pairs of mirror images, which takes away most of the bias of few candidates"},
               options_.antithetic);
     describe_window(f, "steps that steer", options_.window_begin, options_.window_size);
+    f.number({"clip", "of vjp: the gradient's root mean square in a latent is at most this; 0: not clipped"},
+             options_.clip, 0.0, 1e6);
+    f.boolean({"gate",
+               "drift and vjp pull nowhere in a step whose candidates' mean reward is below "
+               "gate_threshold"},
+              options_.gate);
+    f.number({"gate_threshold", "of gate"}, options_.gate_threshold, -1e9, 1e9);
     f.integer({"greedy_tail", "of the window's last steps: the best candidate goes on"}, options_.greedy_tail,
               0, 1000);
     f.boolean(
@@ -56,11 +63,18 @@ class Doob final : public Cloneable<Doob, SamplingMethod> {
     if (options_.form == "pick" && options_.gamma != 0.0 && options_.gamma != 1.0)
       throw Error(pointer + "/gamma",
                   "is for drift and vjp; a candidate is picked whole: use the temperature for less");
+    if (options_.clip > 0.0 && options_.form != "vjp")
+      throw Error(pointer + "/clip", "is for the gradient of vjp; leave it at 0");
+    if (options_.gate && options_.form == "pick")
+      throw Error(pointer + "/gate", "is for drift and vjp; a candidate is always picked");
     if (options_.keep_best && options_.lookahead == "noisy_latents")
       throw Error(pointer + "/keep_best", "keeps clean estimates, of which noisy_latents makes none");
   }
   SteeringNeeds needs() const override {
-    return {.noisy_latents = options_.lookahead == "noisy_latents", .kernel = true, .noise = true};
+    return {.noisy_latents = options_.lookahead == "noisy_latents",
+            .kernel = true,
+            .noise = true,
+            .noise_in = StepWindow::of(options_.window_begin, options_.window_size)};
   }
   Trajectory sample(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) const override {
     return sample_doob(in, kernel, reward, options_);

@@ -9,7 +9,9 @@ namespace {
 class Dps final : public Cloneable<Dps, TiltMethod> {
  public:
   SteeringNeeds needs() const override { return {.reward_gradient = true}; }
-  Guidance guidance(const RewardValue& reward, uint64_t) const override { return dps(reward, tilt_); }
+  Guidance guidance(const RewardValue& reward, const Schedule& schedule, uint64_t) const override {
+    return dps(reward, tilt_in(schedule));
+  }
 };
 
 }  // namespace

@@ -22,11 +22,13 @@ class Euphonium final : public Cloneable<Euphonium, SteeringMethod> {
          "clean estimate along random directions (spsa)"},
         gradient_, {"process_reward", "spsa"});
     describe_probes(f, probes_);
-    describe_window(f, "steps that are guided; the paper's: the last quarter", options_.window_begin,
-                    options_.window_size);
+    f.object({"window", "steps that are guided"}, [&](Fields& w) {
+      w.integer({"begin", "first step; -1: the last quarter's, as in the paper's recipe"}, begin_, -1, 999);
+      w.integer({"size", "number of steps; 0: to the end"}, options_.window_size, 0, 1000);
+    });
   }
   void check(int64_t steps, const std::string& pointer) const override {
-    check_window(options_.window_begin, options_.window_size, steps, pointer + "/window");
+    check_window(first_of(steps), options_.window_size, steps, pointer + "/window");
   }
   SteeringNeeds needs() const override {
     return {.reward_gradient = !by_probes(),
@@ -34,14 +36,18 @@ class Euphonium final : public Cloneable<Euphonium, SteeringMethod> {
             .kernel = true,
             .noise = options_.beta > 0.0};
   }
-  Guidance guidance(const RewardValue& reward, uint64_t seed) const override {
-    return euphonium(by_probes() ? spsa_gradient(reward, probes_, seed) : process_gradient(reward), options_);
+  Guidance guidance(const RewardValue& reward, const Schedule& schedule, uint64_t seed) const override {
+    auto options = options_;
+    options.window_begin = first_of(schedule.steps());
+    return euphonium(by_probes() ? spsa_gradient(reward, probes_, seed) : process_gradient(reward), options);
   }
 
  private:
   bool by_probes() const { return gradient_ == "spsa"; }
+  int64_t first_of(int64_t steps) const { return begin_ < 0 ? steps * 3 / 4 : begin_; }
 
-  EuphoniumOptions options_;
+  EuphoniumOptions options_;  // but for the window's begin
+  int64_t begin_ = -1;
   std::string gradient_ = "process_reward";  // or "spsa"
   SpsaOptions probes_;
 };

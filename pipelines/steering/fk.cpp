@@ -1,6 +1,7 @@
 #include "samplers/particles/fk.h"
 
 #include "engine/core/chosen.h"
+#include "engine/core/error.h"
 #include "pipelines/sampler_section.h"
 #include "pipelines/steering/keys.h"
 #include "pipelines/steering/method.h"
@@ -22,13 +23,22 @@ class Fk final : public Cloneable<Fk, SamplingMethod> {
     f.integer({"interval", "steps from one scoring to the next"}, options_.interval, 1, 1000);
     describe_window(f, "steps before which particles may be scored and resampled", options_.window_begin,
                     options_.window_size);
-    describe_particles(f, options_.particles);
+    describe_particles(f, "samples drawn together for one that is asked for; 1 is the sampler alone",
+                       options_.particles);
   }
   void check(int64_t steps, const std::string& pointer) const override {
     check_window(options_.window_begin, options_.window_size, steps, pointer + "/window");
+    const int64_t size = options_.window_size == 0 ? steps - options_.window_begin : options_.window_size;
+    if (options_.potential != "is" && options_.interval > size)
+      throw Error(pointer + "/interval",
+                  "is longer than the " + std::to_string(size) +
+                      " steps that may be scored: nothing would be scored but the first of them; lower it");
   }
   SteeringNeeds needs() const override {
-    return {.noisy_latents = options_.value == "noisy_latents", .kernel = true, .noise = true};
+    return {.noisy_latents = options_.value == "noisy_latents",
+            .kernel = true,
+            .noise = true,
+            .noise_in = StepWindow::of(options_.window_begin, 0)};
   }
   Trajectory sample(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) const override {
     return selected(sample_fk(in, kernel, reward, options_), in,

@@ -9,7 +9,9 @@ namespace {
 class FlowNrg final : public Cloneable<FlowNrg, TiltMethod> {
  public:
   SteeringNeeds needs() const override { return {.reward_gradient = true, .noisy_latents = true}; }
-  Guidance guidance(const RewardValue& reward, uint64_t) const override { return flow_nrg(reward, tilt_); }
+  Guidance guidance(const RewardValue& reward, const Schedule& schedule, uint64_t) const override {
+    return flow_nrg(reward, tilt_in(schedule));
+  }
 };
 
 }  // namespace

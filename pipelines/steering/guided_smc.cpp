@@ -16,7 +16,9 @@ class GuidedSmc final : public Cloneable<GuidedSmc, SamplingMethod> {
     describe_value(f, options_.value);
     f.integer({"begin", "first step that is guided and weighed; the sampler goes alone until then"},
               options_.begin, 0, 999);
-    describe_particles(f, options_.particles);
+    describe_particles(
+        f, "samples drawn together for one that is asked for; 1 is the sampler guided by the gradient",
+        options_.particles);
   }
   void check(int64_t steps, const std::string& pointer) const override {
     check_window(options_.begin, 0, steps, pointer);
@@ -26,7 +28,8 @@ class GuidedSmc final : public Cloneable<GuidedSmc, SamplingMethod> {
             .noisy_latents = options_.value == "noisy_latents",
             .kernel = true,
             .noise = true,
-            .marginals = true};
+            .marginals = true,
+            .noise_in = StepWindow::of(options_.begin, 0)};
   }
   Trajectory sample(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) const override {
     return selected(sample_guided_smc(in, kernel, reward, options_), in,

@@ -6,9 +6,8 @@
 
 namespace thalweg {
 
-void describe_particles(Fields& f, ParticleOptions& o) {
-  f.integer({"particles", "samples drawn together for one that is asked for; 1 is the sampler alone"},
-            o.particles, 1, 1024);
+void describe_particles(Fields& f, const char* count_doc, ParticleOptions& o) {
+  f.integer({"particles", count_doc}, o.particles, 1, 1024);
   f.choice(
       {"resampling",
        "how offspring are drawn; systematic and ssp round the expected number down or up, multinomial is "

@@ -9,8 +9,9 @@
 
 namespace thalweg {
 
-/// "particles", "resampling", "ess_threshold", "returned".
-void describe_particles(Fields& fields, ParticleOptions& particles);
+/// "particles", "resampling", "ess_threshold", "returned". `count_doc`: of the first, which says what one
+/// particle is.
+void describe_particles(Fields& fields, const char* count_doc, ParticleOptions& particles);
 /// "lambda": the tilt e^{lambda r}.
 void describe_lambda(Fields& fields, double& lambda);
 

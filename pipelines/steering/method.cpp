@@ -4,7 +4,7 @@
 
 namespace thalweg {
 
-Guidance SteeringMethod::guidance(const RewardValue&, uint64_t) const {
+Guidance SteeringMethod::guidance(const RewardValue&, const Schedule&, uint64_t) const {
   return [](Velocity velocity) { return velocity; };
 }
 

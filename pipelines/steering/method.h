@@ -8,16 +8,18 @@
 #include "engine/core/fields.h"
 #include "samplers/kernel.h"
 #include "samplers/sampler.h"
+#include "samplers/window.h"
 
 namespace thalweg {
 
 /// What a method asks of the job beside rewards.
 struct SteeringNeeds {
-  bool reward_gradient = false;  // of every reward that it follows
-  bool noisy_latents = false;    // rewards that score latents at a noise level
-  bool kernel = false;           // a sampler that steps by a kernel
-  bool noise = false;            // and that draws noise
-  bool marginals = false;        // and keeps the marginals of the ODE
+  bool reward_gradient = false;                // of every reward that it follows
+  bool noisy_latents = false;                  // rewards that score latents at a noise level
+  bool kernel = false;                         // a sampler that steps by a kernel
+  bool noise = false;                          // and that draws noise
+  bool marginals = false;                      // and keeps the marginals of the ODE
+  StepWindow noise_in = StepWindow::of(0, 0);  // `noise`: in one of these steps at least
 };
 
 /// A method is guidance (a change of the velocity, below) or a way of sampling (SamplingMethod).
@@ -31,8 +33,8 @@ class SteeringMethod {
   virtual void check(int64_t steps, const std::string& pointer) const = 0;
   virtual SteeringNeeds needs() const = 0;
 
-  /// The change of the velocity that leads to `reward`; by default none.
-  virtual Guidance guidance(const RewardValue& reward, uint64_t seed) const;
+  /// The change of the velocity that leads to `reward` in the steps of `schedule`; by default none.
+  virtual Guidance guidance(const RewardValue& reward, const Schedule& schedule, uint64_t seed) const;
 
   /// Whether the method draws the samples itself, by sample(); one of a job at most.
   virtual bool samples() const { return false; }

@@ -9,7 +9,9 @@ namespace {
 class Mpgd final : public Cloneable<Mpgd, TiltMethod> {
  public:
   SteeringNeeds needs() const override { return {.reward_gradient = true}; }
-  Guidance guidance(const RewardValue& reward, uint64_t) const override { return mpgd(reward, tilt_); }
+  Guidance guidance(const RewardValue& reward, const Schedule& schedule, uint64_t) const override {
+    return mpgd(reward, tilt_in(schedule));
+  }
 };
 
 }  // namespace

@@ -14,8 +14,8 @@ class Spsa final : public Cloneable<Spsa, TiltMethod> {
     describe_probes(f, probes_);
   }
   SteeringNeeds needs() const override { return {}; }
-  Guidance guidance(const RewardValue& reward, uint64_t seed) const override {
-    return spsa(reward, tilt_, probes_, seed);
+  Guidance guidance(const RewardValue& reward, const Schedule& schedule, uint64_t seed) const override {
+    return spsa(reward, tilt_in(schedule), probes_, seed);
   }
 
  private:

@@ -4,6 +4,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "samplers/schedules/linear.h"
 
 namespace thalweg {
 namespace {
@@ -33,9 +34,43 @@ void check_sampler_of(const Chosen<SteeringMethod>& method, const SamplerSection
                                      sampler.kind.name() + ": copies of a sample would stay the same" +
                                      known);
   if (needs.noise && !draws_noise(sampler))
-    throw Error("/sampler/noise_level", "must be above 0: " + method.name() +
+    throw Error("/sampler/noise_level", "must be above 0, and more than rounding: " + method.name() +
                                             " needs a sampler that draws noise, else copies of a sample "
                                             "would stay the same");
+}
+
+// Which steps draw noise is a matter of their index.
+bool draws_noise_in(const StepWindow& steps, const SamplerSection& sampler) {
+  if (sampler.window_policy == "random") return true;  // wherever the seed puts it
+  const auto kernel = kernel_of(sampler, step_window(sampler, 0, 0));
+  const auto schedule = linear_schedule(sampler.steps);
+  for (int64_t i = 0; i < sampler.steps; ++i)
+    if (steps.contains(i) && kernel(schedule, i).std > 0.0) return true;
+  return false;
+}
+
+void check_steps_of(const SteeringEntry& entry, const SamplerSection& sampler) {
+  const auto needs = entry.method->needs();
+  if (needs.noise && !draws_noise_in(needs.noise_in, sampler))
+    throw Error(entry.pointer,
+                entry.method.name() +
+                    " has nothing to choose from: the sampler draws noise in none of the steps "
+                    "in which it acts; move its window or /sampler/window, or take more steps (" +
+                    sampler.kind.name() + " may draw none in the last one)");
+}
+
+// What the entry's keys say, all defaults written out.
+Json keys_of(SteeringEntry entry) {
+  return write_fields([&](Fields& f) { describe(f, entry); });
+}
+
+void require_no_repetition(const std::vector<SteeringEntry>& entries, size_t index) {
+  for (size_t before = 0; before < index; ++before)
+    if (keys_of(entries[before]) == keys_of(entries[index]))
+      throw Error(entries[index].pointer,
+                  "says the same as " + entries[before].pointer +
+                      ": the samples would be led there twice; keep one, and raise its "
+                      "strength instead");
 }
 
 }  // namespace
@@ -54,7 +89,8 @@ int64_t particles_of(const std::vector<SteeringEntry>& entries) {
 void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSection& sampler,
                     const std::vector<RewardSpec>& rewards) {
   const SteeringEntry* sampled = nullptr;
-  for (const auto& entry : entries) {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto& entry = entries[i];
     const auto& method = entry.method;
     method->check(sampler.steps, entry.pointer);
     if (rewards.empty())
@@ -67,6 +103,8 @@ void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSect
                   sampled->method.name() + " and " + method.name() + " are both ways of sampling: keep one");
     if (method->samples()) sampled = &entry;
     check_sampler_of(method, sampler);
+    check_steps_of(entry, sampler);
+    require_no_repetition(entries, i);
   }
 }
 
@@ -107,15 +145,16 @@ void require_abilities(const std::vector<SteeringEntry>& entries, const RewardSe
 }
 
 Steering make_steering(const std::vector<SteeringEntry>& entries, const SamplerSection& sampler,
-                       StepWindow window, const std::function<RewardValue(RewardUse)>& reward_for,
-                       uint64_t seed) {
+                       StepWindow window, const Schedule& schedule,
+                       const std::function<RewardValue(RewardUse)>& reward_for, uint64_t seed) {
+  const auto taken = taken_schedule(sampler, window, schedule);
   Steering steering;
   steering.particles = particles_of(entries);
   std::vector<Guidance> guidances;
   for (const auto& entry : entries) {
     const auto& method = entry.method;
     const auto reward = reward_for(followed_by(entry));
-    guidances.push_back(method->guidance(reward, seed));
+    guidances.push_back(method->guidance(reward, taken, seed));
     if (method->samples())
       steering.sample = [method, reward, kernel = kernel_of(sampler, window)](const SamplerInput& in) {
         return method->sample(in, kernel, reward);

@@ -45,9 +45,9 @@ std::vector<RewardUse> followed_by(const std::vector<SteeringEntry>& entries);
 /// would work.
 void require_abilities(const std::vector<SteeringEntry>& entries, const RewardSet& rewards);
 
-/// `reward_for` gives the rewards that serve a use (followed_by).
+/// `schedule`: of the sampler; `reward_for` gives the rewards that serve a use (followed_by).
 Steering make_steering(const std::vector<SteeringEntry>& entries, const SamplerSection& sampler,
-                       StepWindow window, const std::function<RewardValue(RewardUse)>& reward_for,
-                       uint64_t seed);
+                       StepWindow window, const Schedule& schedule,
+                       const std::function<RewardValue(RewardUse)>& reward_for, uint64_t seed);
 
 }  // namespace thalweg

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <set>
 
+#include "samplers/particles/weights.h"
+
 namespace thalweg {
 namespace {
 
@@ -20,6 +22,18 @@ Json mean_over_groups(const std::vector<ParticleRecord>& records, at::Tensor Par
   Json list = Json::array();
   for (int64_t t = 0; t < mean.size(0); ++t) list.push_back(mean[t].item<double>());
   return list;
+}
+
+// log of the mean over groups of Z: the mean of log Z is too low by half its variance. Groups in which
+// nothing was scored in the end say nothing.
+Json log_evidence(const std::vector<ParticleRecord>& records) {
+  std::vector<at::Tensor> parts;
+  for (const auto& record : records)
+    if (record.log_evidence_G.defined()) parts.push_back(record.log_evidence_G);
+  if (parts.empty()) return nullptr;
+  const auto all_G = at::cat(parts);
+  const auto known_G = all_G.masked_select(all_G.isfinite()).view({1, -1});
+  return known_G.numel() == 0 ? Json(nullptr) : Json(log_mean_exp(known_G).item<double>());
 }
 
 Json unique_ancestors(const std::vector<ParticleRecord>& records) {
@@ -67,7 +81,7 @@ Json steering_summary(const std::vector<ParticleRecord>& records, int64_t sample
   add("unscored", mean_over_groups(records, &ParticleRecord::unscored_TG));
   add("unique_ancestors", unique_ancestors(records));
   add("weighted_reward", weighted_reward(records));
-  add("log_evidence", mean_over_groups(records, &ParticleRecord::log_evidence_G));
+  add("log_evidence", log_evidence(records));
   return summary;
 }
 

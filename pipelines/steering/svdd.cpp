@@ -24,7 +24,10 @@ class Svdd final : public Cloneable<Svdd, SamplingMethod> {
     check_window(options_.window_begin, options_.window_size, steps, pointer + "/window");
   }
   SteeringNeeds needs() const override {
-    return {.noisy_latents = options_.value == "noisy_latents", .kernel = true, .noise = true};
+    return {.noisy_latents = options_.value == "noisy_latents",
+            .kernel = true,
+            .noise = true,
+            .noise_in = StepWindow::of(options_.window_begin, options_.window_size)};
   }
   Trajectory sample(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) const override {
     return sample_svdd(in, kernel, reward, options_);

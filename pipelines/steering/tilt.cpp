@@ -12,7 +12,7 @@ void TiltMethod::describe(Fields& f) {
            tilt_.lambda, 0.0, 1e6);
   describe_window(f, "steps that are guided", tilt_.window_begin, tilt_.window_size);
   f.number({"max_sigma", "noise level above which nothing is guided: the pull grows as sigma/(1-sigma)"},
-           tilt_.max_sigma, 0.0, 1.0);
+           max_sigma_, 0.0, 1.0);
 }
 
 void TiltMethod::check(int64_t steps, const std::string& pointer) const {

@@ -12,7 +12,11 @@ class TiltMethod : public SteeringMethod {
   void check(int64_t steps, const std::string& pointer) const override;
 
  protected:
+  TiltOptions tilt_in(const Schedule& schedule) const { return below_level(tilt_, schedule, max_sigma_); }
+
+ private:
   TiltOptions tilt_;
+  double max_sigma_ = 1.0;
 };
 
 }  // namespace thalweg

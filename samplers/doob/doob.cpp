@@ -160,16 +160,26 @@ at::Tensor noise_sum(const Candidates& all, const at::Tensor& coefficients_BM) {
 
 // n/(n-1) sum_m (w_m - 1/n) z_m over the n candidates that are scored: the covariance of weight and noise,
 // unbiased to first order. The mean of mirror images is no estimate, so it costs no degree of freedom.
-at::Tensor pull(const Candidates& candidates, const CandidateWeights& weights, bool antithetic) {
+at::Tensor pull(const Candidates& candidates, const CandidateWeights& weights, const DoobOptions& o) {
   const auto count_B = weights.scored_BM.sum(1, true, at::kDouble).clamp_min(1.0);
-  const auto centred = at::where(weights.scored_BM, weights.weights_BM - 1.0 / count_B, 0.0);
-  return noise_sum(candidates, antithetic ? centred : centred * (count_B / (count_B - 1.0).clamp_min(1.0)));
+  auto centred = at::where(weights.scored_BM, weights.weights_BM - 1.0 / count_B, 0.0);
+  if (o.gate) {
+    const auto known = at::where(weights.scored_BM, candidates.reward_BM, 0.0);
+    centred = at::where(known.sum(1, true) / count_B >= o.gate_threshold, centred, 0.0);
+  }
+  if (!o.antithetic) centred = centred * (count_B / (count_B - 1.0).clamp_min(1.0));
+  return noise_sum(candidates, centred);
+}
+
+// g, whose root mean square over a latent's elements is at most `limit`.
+at::Tensor clipped(const at::Tensor& g, double limit) {
+  const auto rms_B = g.flatten(1).square().mean(1).sqrt();
+  return g * per_sample((limit / rms_B).clamp_max(1.0), g);
 }
 
 at::Tensor DoobSampler::drift(const at::Tensor& x, const Step& step) {
   const auto s = scored(x, velocity_at(x, step), step, 1.0);
-  const auto noise =
-      at::add(transition_noise(in_, x, step), pull(s.candidates, s.weights, o_.antithetic), o_.gamma);
+  const auto noise = at::add(transition_noise(in_, x, step), pull(s.candidates, s.weights, o_), o_.gamma);
   return at::add(s.candidates.mean_BCFHW, noise, step.kernel.std);
 }
 
@@ -182,8 +192,9 @@ at::Tensor DoobSampler::vjp(const at::Tensor& x, const Step& step) {
   }
   const auto v = v_graph.detach();
   const auto s = scored(x, v, step, 1.0);
-  const auto u = pull(s.candidates, s.weights, o_.antithetic) / step.kernel.std;
-  const auto g = mean_vjp(v_graph, leaf, u, step.kernel);
+  const auto u = pull(s.candidates, s.weights, o_) / step.kernel.std;
+  auto g = mean_vjp(v_graph, leaf, u, step.kernel);
+  if (o_.clip > 0.0) g = clipped(g, o_.clip);
   return own_step(x, guided(v, g * o_.gamma, step), step);
 }
 

@@ -12,14 +12,17 @@ struct DoobOptions {
   std::string lookahead = "recompute";  // doob_lookaheads()
   std::string form = "pick";            // doob_forms()
   int64_t rollout_steps = 4;            // of the lookahead "rollout", > 0
-  double gamma = 1.0;        // strength of "drift" and "vjp"; 0: the sampler alone, no reward is asked
-  double temperature = 0.5;  // tau > 0: candidates weigh e^{r / tau}
-  bool normalize = true;     // r less its mean, over its standard deviation, among the candidates
-  bool antithetic = true;    // candidates m and m + M/2 are mirror images; M is even
-  int64_t window_begin = 0;  // steps that steer
-  int64_t window_size = 0;   // 0: to the end
-  int64_t greedy_tail = 0;   // of the window's last steps: the best candidate goes on
-  bool keep_best = false;    // the best clean estimate of all candidates, if it beats the final sample
+  double gamma = 1.0;            // strength of "drift" and "vjp"; 0: the sampler alone, no reward is asked
+  double temperature = 0.5;      // tau > 0: candidates weigh e^{r / tau}
+  bool normalize = true;         // r less its mean, over its standard deviation, among the candidates
+  bool antithetic = true;        // candidates m and m + M/2 are mirror images; M is even
+  int64_t window_begin = 0;      // steps that steer
+  int64_t window_size = 0;       // 0: to the end
+  double clip = 0.0;             // of "vjp", > 0: the gradient's root mean square in a latent is at most this
+  bool gate = false;             // of "drift" and "vjp": no pull where the candidates' mean reward is below
+  double gate_threshold = 1e-3;  // this
+  int64_t greedy_tail = 0;       // of the window's last steps: the best candidate goes on
+  bool keep_best = false;        // the best clean estimate of all candidates, if it beats the final sample
 };
 
 /// What a candidate x' at noise level t' is scored by:

@@ -3,7 +3,7 @@
 namespace thalweg {
 
 Guidance dps(RewardValue reward, TiltOptions options) {
-  return tilted(clean_gradient(std::move(reward)), options);
+  return tilted(clean_gradient_below_one(std::move(reward)), options);
 }
 
 }  // namespace thalweg

@@ -3,7 +3,7 @@
 namespace thalweg {
 
 Guidance flow_nrg(RewardValue process_reward, TiltOptions options) {
-  return tilted(process_gradient(std::move(process_reward)), options);
+  return tilted(process_gradient_below_one(std::move(process_reward)), options);
 }
 
 }  // namespace thalweg

@@ -16,7 +16,7 @@ Guidance mpgd(RewardValue reward, TiltOptions options) {
         const auto x0 = clean_estimate(x, v, step).detach().requires_grad_();
         const auto value_B = reward(x0, clean_step(step), c);
         const auto slope = reward_slope(value_B, x0);
-        return {v, x0.detach(), value_B.detach(), slope * normal_jacobian(x, step)};
+        return {v, x0.detach(), value_B.detach(), slope * normal_jacobian(x, below_one(step))};
       },
       options);
 }

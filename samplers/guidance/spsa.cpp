@@ -54,7 +54,7 @@ Guidance spsa(RewardValue reward, TiltOptions tilt, SpsaOptions options, uint64_
       [slope = spsa_gradient(std::move(reward), options, seed)](const Velocity& velocity, const at::Tensor& x,
                                                                 const Step& step, const Conditioning& c) {
         auto ahead = slope(velocity, x, step, c);
-        ahead.gradient_BCFHW = ahead.gradient_BCFHW * normal_jacobian(x, step);
+        ahead.gradient_BCFHW = ahead.gradient_BCFHW * normal_jacobian(x, below_one(step));
         return ahead;
       },
       tilt);

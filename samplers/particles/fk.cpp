@@ -58,7 +58,8 @@ class Lineage {
         memory_B_(at::full({batch}, row.first_memory, at::kDouble)),
         applied_B_(at::zeros({batch}, at::kDouble)) {}
 
-  // NaN for what was not scored: such a lineage goes on as if this state had not been looked at.
+  // NaN for what was not scored: such a lineage goes on as if this state had not been looked at, and the next
+  // potential is of what it remembers.
   at::Tensor log_factor(const at::Tensor& reward_B) {
     const auto scored = row_.potential(reward_B, memory_B_);
     const auto known = reward_B.isfinite();

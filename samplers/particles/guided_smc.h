@@ -19,7 +19,9 @@ struct GuidedSmcOptions {
 /// moves the mean by std^2/2 grad U_t and multiplies the weight by e^{U_t'(x - (t - t') v) - U_t(x)}. Wants a
 /// kernel that keeps the marginals (flow_sde, dance_sde, memoryless; not cps). Each step asks for the
 /// velocity twice (once where the reward scores noisy latents) and for one gradient. With one particle this
-/// is the sampler of `kernel` with that gradient in its velocity, bit for bit.
+/// is the sampler of `kernel` with that gradient in its velocity, bit for bit. A particle whose potential is
+/// not known before or after a step follows the ODE in it, without noise, and the next potential that is
+/// known is weighed against the last one.
 Trajectory sample_guided_smc(const SamplerInput& input, const Kernel& kernel, const RewardValue& reward,
                              const GuidedSmcOptions& options);
 

@@ -30,11 +30,6 @@ void Particles::weigh(const at::Tensor& log_factor_B) {
   scored_GN_ = at::logical_and(scored_GN_, scored);
 }
 
-at::Tensor Particles::selection_weights() const {
-  const auto usable = at::logical_or(scored_GN_, at::logical_not(scored_GN_.any(1, true)));
-  return at::where(usable, log_weights_GN_, -INFINITY);
-}
-
 void Particles::close_step() {
   unscored_.push_back(at::logical_not(scored_GN_).sum(1));
   scored_GN_ = at::ones_like(scored_GN_);
@@ -42,15 +37,14 @@ void Particles::close_step() {
 
 at::Tensor Particles::resample(int64_t step) {
   const int64_t groups = log_weights_GN_.size(0), n = options_.particles;
-  const auto log_weights = selection_weights();
-  const auto ess = effective_sample_size(log_weights);
+  const auto ess = effective_sample_size(log_weights_GN_);
   auto survivors = at::ones({groups}, at::kDouble);
-  const auto poor = at::logical_and(ess < options_.ess_threshold * static_cast<double>(n), scored_GN_.any(1));
-  const auto chosen = at::nonzero(poor).flatten();
+  const auto chosen = at::nonzero(ess < options_.ess_threshold * static_cast<double>(n)).flatten();
   at::Tensor rows;
   if (chosen.numel() > 0) {
-    const auto weights = relative_weights(log_weights.index_select(0, chosen)).contiguous();
-    log_evidence_G_.index_add_(0, chosen, log_mean_exp(log_weights.index_select(0, chosen)));
+    const auto log_weights = log_weights_GN_.index_select(0, chosen);
+    const auto weights = relative_weights(log_weights).contiguous();
+    log_evidence_G_.index_add_(0, chosen, log_mean_exp(log_weights));
     log_weights_GN_.index_fill_(0, chosen, 0.0);
     for (int64_t k = 0; k < chosen.numel(); ++k) {
       const auto g = chosen.const_data_ptr<int64_t>()[k];
@@ -76,7 +70,11 @@ at::Tensor Particles::resample(int64_t step) {
 
 ParticleRecord Particles::finish(const at::Tensor& log_factor_B, const at::Tensor& rewards_B) {
   weigh(log_factor_B);
-  const auto log_weights = selection_weights();
+  const auto scored = log_factor_B.view_as(log_weights_GN_).isfinite();
+  const auto of_scored = at::where(scored, log_weights_GN_, -INFINITY);
+  const auto log_weights = at::where(scored.any(1, true), of_scored, log_weights_GN_);
+  // Over the particles with a score: log(0/0) where there are none.
+  const auto log_mean_G = at::logsumexp(of_scored, 1) - scored.sum(1, false, at::kDouble).log();
   ess_.push_back(effective_sample_size(log_weights));
   survivors_.push_back(at::ones_like(log_evidence_G_));
   close_step();
@@ -87,7 +85,7 @@ ParticleRecord Particles::finish(const at::Tensor& log_factor_B, const at::Tenso
   record.ess_TG = at::stack(ess_);
   record.survivors_TG = at::stack(survivors_);
   record.unscored_TG = at::stack(unscored_);
-  record.log_evidence_G = log_evidence_G_ + log_mean_exp(log_weights);
+  record.log_evidence_G = log_evidence_G_ + log_mean_G;
   record.rewards_B = rewards_B;
   return record;
 }

@@ -14,9 +14,11 @@ struct ParticleOptions {
   std::string selection = "draw";  // selection_names(): which particles are handed back
 };
 
-/// Log-weights, ancestors and log Z of G groups. A value that is NaN was not scored: its particle keeps the
-/// weight it had but has no offspring if its group is resampled in that step; a group none of whose particles
-/// was scored keeps particles and weights, and is counted.
+/// Log-weights, ancestors and log Z of G groups. A value that is NaN was not scored: its particle goes on,
+/// and is resampled, with the weight it had, as if that state had not been looked at. Weights stay right as
+/// long as a method weighs the next value against the last one that was known, so failures cost accuracy and
+/// tilt nothing, even where they depend on the state. In the end a sample without a score has no weight: what
+/// is drawn is the tilted law of what can be scored.
 class Particles {
  public:
   /// B = G N samples, groups in a row.
@@ -30,12 +32,13 @@ class Particles {
   at::Tensor resample(int64_t step);
 
   /// Weighs the final samples and hands over what became of them. Here a sample that was not scored has
-  /// weight 0, unless its whole group has none. `rewards_B` of the final samples are kept; may be undefined.
+  /// weight 0, unless its whole group has none. log Z is that of the samples with a score, since the others
+  /// say nothing of it; NaN for a group that has none. `rewards_B` of the final samples are kept; may be
+  /// undefined.
   ParticleRecord finish(const at::Tensor& log_factor_B, const at::Tensor& rewards_B);
 
  private:
   void close_step();
-  at::Tensor selection_weights() const;
 
   ParticleOptions options_;
   uint64_t seed_;

@@ -37,7 +37,7 @@ METHODS = [
     ("das", MEMORYLESS, COLOR, {"name": "das", "particles": 4, "lambda": 100}),
     ("guided_smc", MEMORYLESS, COLOR, {"name": "guided_smc", "particles": 4, "lambda": 100}),
     ("flow_nrg", ODE, LATENTS, {"name": "flow_nrg"}),
-    ("euphonium", MEMORYLESS, LATENTS, {"name": "euphonium"}),
+    ("euphonium", MEMORYLESS, LATENTS, {"name": "euphonium", "window": {"begin": 0}}),
 ]
 
 

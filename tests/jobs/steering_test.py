@@ -25,12 +25,26 @@ FK = {"name": "fk", "particles": 4, "lambda": 2.0, "interval": 5}
     ([{**FK, "lamda": 1}], "/steering/0/lamda", '"lambda"'),
     ([{"name": "kf"}], "/steering/0/name", '"fk"'),
     ([FK, {"name": "svdd"}], "/steering/1/name", "fk and svdd"),
+    ([{**FK, "interval": 21}], "/steering/0/interval", "longer than the 20 steps"),
+    ([{"name": "spsa"}, {"name": "spsa"}], "/steering/1", "says the same as /steering/0"),
+    ([{"name": "doob", "clip": 1}], "/steering/0/clip", "vjp"),
     ([{"name": "das"}], "/steering/0/name", "has none")], ids=str)
 def test_what_cannot_be_is_refused_at_its_place(tmp_path, steering, place, says):
     done = run(tmp_path / "run", steering, [HIDDEN])
     assert done.returncode == 2
     assert place in done.stderr and says in done.stderr, done.stderr
     assert not (tmp_path / "run" / "latents.safetensors").exists()
+
+
+@pytest.mark.parametrize("method, sampler, place, says", [
+    ({"name": "svdd", "window": {"begin": 10}}, {**SDE, "window": {"begin": 0, "size": 5}}, "/steering/0", "nothing to choose"),
+    ({"name": "doob"}, {**SDE, "name": "memoryless", "steps": 1}, "/steering/0", "take more steps"),
+    ({**FK, "interval": 1}, {**SDE, "noise_level": 1e-9}, "/sampler/noise_level", "more than rounding"),
+    ({**FK, "interval": 1}, {**SDE, "schedule": {"name": "flux"}, "height": 8192, "width": 8192}, "/sampler/schedule/name",
+     "levels that differ")], ids=str)
+def test_what_could_never_steer_is_refused_before_anything_is_drawn(tmp_path, method, sampler, place, says):
+    done = run(tmp_path / "run", [method], [HIDDEN], sampler)
+    assert done.returncode == 2 and place in done.stderr and says in done.stderr, done.stderr
 
 
 def test_weights_that_would_be_wrong_are_refused(tmp_path):
@@ -75,8 +89,8 @@ def test_the_cost_is_what_was_called(tmp_path):
     assert 1 <= steering["unique_ancestors"] <= 4 and len(steering["ess"]) >= 20
     latents(tmp_path / "dps", [{"name": "dps"}], [FRAMES])
     steering = result(tmp_path / "dps")["steering"]
-    assert steering["network_evaluations"] == 200 * 20
-    assert steering["network_gradients"] == steering["reward_gradients"] == 200 * 19  # not at t = 1
+    assert steering["network_evaluations"] == 200 * 21  # the gradient at t = 1 is one of its own
+    assert steering["network_gradients"] == steering["reward_gradients"] == 200 * 20
 
 
 def test_a_reward_of_weight_nothing_is_not_asked_while_steering(tmp_path):
@@ -92,4 +106,4 @@ def test_a_gradient_that_fails_steers_nothing_and_is_said(tmp_path):
     steering = [row for row in result(tmp_path / "run")["reward_failures"] if row["phase"] == "steering"]
     assert [row["plugin"] for row in steering] == ["failing_gradient"]
     assert steering[0]["reason"] == "its gradient failed: unavailable: the slope is under repair"
-    assert steering[0]["samples"] == 200 * steering[0]["calls"] and steering[0]["calls"] == 19  # not at t = 1
+    assert steering[0]["samples"] == 200 * steering[0]["calls"] and steering[0]["calls"] == 20

@@ -78,6 +78,21 @@ TEST(Svdd, IsExactWithSoftValues) {
   EXPECT_NEAR(means[2], mean_of(tilted()), 0.06);
 }
 
+// With another kernel x_0 depends on x_1, which nothing tilts: what svdd.h and README.md say.
+TEST(Svdd, FallsShortOfTheTiltUnlessTheKernelIsMemoryless) {
+  SvddOptions o;
+  o.value = "noisy_latents";
+  o.temperature = 1.0;
+  o.candidates = 32;
+  const auto mean = [&](const Kernel& kernel) {
+    const auto in = particle_input(base(), 100, 3000, 6);
+    return sample_svdd(in, kernel, linear_soft_value(base(), kTilt), o).x0_BCFHW.mean().item<double>();
+  };
+  EXPECT_NEAR(mean(memoryless()), mean_of(tilted()), 0.1);
+  EXPECT_LT(mean(flow_sde(0.7)), mean_of(tilted()) - 0.8);
+  EXPECT_LT(mean(dance_sde(0.7)), mean_of(tilted()) - 0.8);
+}
+
 TEST(Svdd, TemperatureZeroTakesTheBest) {
   const auto in = particle_input(base(), 50, 2000, 8);
   SvddOptions o;

@@ -94,6 +94,35 @@ TEST(DoobLaws, EqualRewardsSteerNothingButTheChoice) {
                              0.0, 1e-6));
 }
 
+// g^ = g min(1, clip / rms(g)), which moves the mean by (t/(1-t)) g^ through the velocity.
+TEST(DoobLaws, ClipBoundsTheGradientOfEachSample) {
+  const auto kernel = dance_sde(0.3);
+  const auto in = sampler_input(Schedule{{1.0, 0.5, 0.0}}, at::kDouble);  // the second step is guided
+  const auto unguided = sample_transitions(in, kernel).x0_BCFHW;
+  const auto moved = [&](double clip) {
+    auto o = with_form("shared", "vjp", 8);
+    o.clip = clip;
+    return (sample_doob(in, kernel, wave, o).x0_BCFHW - unguided).flatten(1).square().mean(1).sqrt();
+  };
+  const double expected = 1e-3 * std::abs(step_of(kernel, in.schedule, 1, {0}).kernel.v_scale);
+  EXPECT_TRUE(at::equal(moved(0.0), moved(1e6)));
+  EXPECT_TRUE((moved(0.0) > 2.0 * expected).all().item<bool>());
+  EXPECT_TRUE(at::allclose(moved(1e-3), at::full({4}, expected, at::kDouble), 1e-9, 0.0));
+}
+
+TEST(DoobLaws, AGateLetsNothingPullWhereRewardsAreLow) {
+  for (const auto& form : {"drift", "vjp"}) {
+    auto o = with_form("shared", form, 8);
+    o.gate = true;
+    o.gate_threshold = 1e3;
+    EXPECT_TRUE(at::allclose(sampled(o), base(), 0.0, 1e-6)) << form;
+    o.gate_threshold = -1e3;
+    auto open = o;
+    open.gate = false;
+    EXPECT_TRUE(at::equal(sampled(o), sampled(open))) << form;
+  }
+}
+
 TEST(DoobLaws, BadOptionsAreRefused) {
   const auto refused = [](void (*spoil)(DoobOptions&)) {
     auto o = with_form("recompute", "pick");

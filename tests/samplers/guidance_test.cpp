@@ -9,6 +9,10 @@ namespace {
 
 using namespace guidance_laws;
 
+Schedule uniform_schedule_of_one() {
+  return {{1.0, 0.0}};
+}
+
 TEST_F(Guidances, WithoutStrengthTheyAreTheIdentityAndAskForNoReward) {
   int64_t calls = 0;
   const RewardValue counted = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
@@ -44,29 +48,44 @@ TEST_F(Guidances, TheVelocityIsAskedOnce) {
   }
 }
 
-TEST_F(Guidances, AtPureNoiseOrAboveTheLimitTheExactFormDoesNothing) {
-  int64_t calls = 0;
-  const RewardValue counted = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
-    ++calls;
-    return wave(x, step, c);
-  };
+TEST_F(Guidances, AtPureNoiseThePullIsItsLimit) {
   const auto first = step_of(flow_sde(0.7), in_.schedule, 0, in_.slot_B);
-  TiltOptions low;
-  low.max_sigma = t_ - 1e-9;
-  const auto v_first = analytic_velocity(in_.x_BCFHW, first, in_.conditioning);
-  for (const auto& guidance :
-       {flow_nrg(counted, {}), dps(counted, {}), mpgd(counted, {}), spsa(counted, {}, {}, 5)})
-    EXPECT_TRUE(at::equal(guidance(analytic_velocity)(in_.x_BCFHW, first, in_.conditioning), v_first));
-  EXPECT_TRUE(at::equal(at_x(flow_nrg(counted, low)), v_));
-  EXPECT_EQ(calls, 0);
-  // Samples at noise levels of their own: each by its own.
-  auto mixed = step_;
-  mixed.sigma_B = at::tensor({1.0, 0.9, 0.5, 0.2}, at::kDouble);
-  low.max_sigma = 0.6;
-  const auto v_mixed = analytic_velocity(in_.x_BCFHW, mixed, in_.conditioning);
-  const auto v = flow_nrg(wave, low)(analytic_velocity)(in_.x_BCFHW, mixed, in_.conditioning);
-  for (const int64_t b : {0, 1}) EXPECT_TRUE(at::equal(v[b], v_mixed[b]));
-  for (const int64_t b : {2, 3}) EXPECT_FALSE(at::allclose(v[b], v_mixed[b], 0.0, 1e-3));
+  const auto& c = in_.conditioning;
+  const auto v_first = analytic_velocity(in_.x_BCFHW, first, c);
+  const double t = 0.5 * (1.0 + in_.schedule.sigmas[1]), factor = t / (1.0 - t);
+  auto below = first;
+  below.sigma_B = at::full_like(first.sigma_B, t);
+  const auto clean = look_ahead(analytic_velocity, wave, in_.x_BCFHW, below, c, WithGradient::yes);
+  const auto noisy = look_at(analytic_velocity, wave, in_.x_BCFHW, below, c, WithGradient::yes);
+  const auto pull = [&](const Guidance& guidance) {
+    return v_first - guidance(analytic_velocity)(in_.x_BCFHW, first, c);
+  };
+  EXPECT_TRUE(at::allclose(pull(flow_nrg(wave, {})), noisy.gradient_BCFHW * factor, 1e-9, 1e-12));
+  EXPECT_TRUE(at::allclose(pull(dps(wave, {})), clean.gradient_BCFHW * factor, 1e-9, 1e-12));
+  // x0hat is that of the step itself; t/(1-t) of the normal Jacobian there.
+  const auto x0 = clean_estimate(in_.x_BCFHW, v_first, first);
+  const auto slope = at::cos(x0 * 1.3) * (1.3 * t / ((1.0 - t) * (1.0 - t) + t * t));
+  EXPECT_TRUE(at::allclose(pull(mpgd(wave, {})), slope, 1e-9, 1e-12));
+  EXPECT_GT(pull(spsa(wave, {}, {}, 5)).abs().max().item<double>(), 0.1);
+  // A schedule of one step has a limit as well.
+  const auto only = step_of(ode(), uniform_schedule_of_one(), 0, in_.slot_B);
+  EXPECT_FALSE(at::allclose(flow_nrg(wave, {})(analytic_velocity)(in_.x_BCFHW, only, c),
+                            analytic_velocity(in_.x_BCFHW, only, c), 0.0, 1e-3));
+}
+
+TEST_F(Guidances, ALimitOfTheNoiseLevelIsTheFirstStepBelow) {
+  const auto& sigmas = in_.schedule.sigmas;
+  const auto limited = [&](double max_sigma, int64_t begin = 0, int64_t size = 0) {
+    return below_level({1.0, begin, size}, in_.schedule, max_sigma);
+  };
+  EXPECT_EQ(limited(1.0).window_begin, 0);
+  EXPECT_EQ(limited(sigmas[4]).window_begin, 4);
+  EXPECT_EQ(limited(sigmas[4] - 1e-9).window_begin, 5);
+  EXPECT_EQ(limited(sigmas[4], 6).window_begin, 6);
+  const auto cut = limited(sigmas[4], 2, 5);
+  EXPECT_EQ(cut.window_begin, 4);
+  EXPECT_EQ(cut.window_size, 3);
+  for (const auto& none : {limited(0.0), limited(sigmas[4], 2, 2)}) EXPECT_EQ(none.lambda, 0.0);
 }
 
 TEST_F(Guidances, SamplesWithoutAScoreKeepTheirVelocityAndTouchNoOther) {

@@ -8,6 +8,7 @@
 
 #include "engine/models/sd3/sd3_schedule.h"
 #include "samplers/cuda/fused_transition.h"
+#include "samplers/schedules/linear.h"
 #include "tests/samplers/analytic.h"
 #include "tests/samplers/kernels.h"
 
@@ -27,6 +28,35 @@ TEST(Kernels, KeepTheWeightOfTheCleanLatent) {
               << family.name << i;
           EXPECT_TRUE(std::isfinite(step.std) && step.std >= 0.0) << family.name << i;
         }
+}
+
+// Variance of what a kernel makes of normal noise where data are standard normal: the exact recursion, since
+// v = (2s - 1) / (s^2 + (1-s)^2) x.
+double variance_of_normal_data(const Kernel& kernel, int64_t steps) {
+  const auto schedule = linear_schedule(steps);
+  double variance = 1.0;
+  for (int64_t i = 0; i < steps; ++i) {
+    const auto step = kernel(schedule, i);
+    const double s = schedule.sigmas[static_cast<size_t>(i)];
+    const double kept = step.x_scale + step.v_scale * (2.0 * s - 1.0) / (s * s + (1.0 - s) * (1.0 - s));
+    variance = kept * kept * variance + step.std * step.std;
+  }
+  return variance;
+}
+
+// What flow_sde.h says. Ten times the steps are a tenth of the error with any kernel of first order.
+TEST(Kernels, FlowSdeIsNotOfFirstOrder) {
+  const auto off = [](const Kernel& kernel, int64_t steps) {
+    return variance_of_normal_data(kernel, steps) - 1.0;
+  };
+  EXPECT_NEAR(off(flow_sde(0.3), 100), -0.017, 5e-4);
+  EXPECT_NEAR(off(flow_sde(0.3), 10'000), 0.0022, 5e-5);
+  EXPECT_NEAR(off(flow_sde(0.3), 100'000), 0.0019, 5e-5);
+  EXPECT_NEAR(off(flow_sde(0.7), 100), 0.0079, 5e-5);
+  EXPECT_NEAR(off(flow_sde(0.7), 10'000), 0.0022, 5e-5);
+  EXPECT_NEAR(off(flow_sde(0.7), 100'000), 0.0007, 5e-5);
+  for (const auto& kernel : {ode(), dance_sde(0.3), memoryless()})
+    EXPECT_NEAR(off(kernel, 1000) / off(kernel, 10'000), 10.0, 1.0);
 }
 
 // DDIM's family leaves exactly s' of noise; what it draws is between none and all of it.

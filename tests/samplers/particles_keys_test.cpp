@@ -42,7 +42,9 @@ TEST(ParticleKeys, MistakesAreNamed) {
   }
   for (const auto* name : {"fk", "svdd"}) {
     const auto window = [&](int begin, int size) {
-      return place_of_error({{"name", name}, {"window", {{"begin", begin}, {"size", size}}}});
+      Json json = {{"name", name}, {"window", {{"begin", begin}, {"size", size}}}};
+      if (std::string(name) == "fk") json["interval"] = 1;
+      return place_of_error(json);
     };
     EXPECT_EQ(window(9, 0), "none") << name;
     EXPECT_EQ(window(4, 6), "none") << name;
@@ -51,6 +53,9 @@ TEST(ParticleKeys, MistakesAreNamed) {
   }
   EXPECT_EQ(place_of_error({{"name", "guided_smc"}, {"begin", 10}}), "/steering/0/begin");
   EXPECT_EQ(place_of_error({{"name", "fk"}, {"interval", 0}}), "/steering/0/interval");
+  EXPECT_EQ(place_of_error({{"name", "fk"}, {"interval", 11}}), "/steering/0/interval");
+  EXPECT_EQ(place_of_error({{"name", "fk"}, {"interval", 11}, {"potential", "is"}}), "none");
+  EXPECT_EQ(place_of_error({{"name", "fk"}, {"window", {{"begin", 6}}}}), "/steering/0/interval");
   EXPECT_EQ(place_of_error({{"name", "fk"}, {"potential", "sum"}}), "/steering/0/potential");
   EXPECT_EQ(place_of_error({{"name", "svdd"}, {"candidates", 0}}), "/steering/0/candidates");
   EXPECT_EQ(place_of_error({{"name", "svdd"}, {"temperature", -0.1}}), "/steering/0/temperature");

@@ -92,7 +92,7 @@ TEST(ParticleLaws, GroupsAreApart) {
   }
 }
 
-TEST(ParticleLaws, AMaskedParticleHasNoOffspring) {
+TEST(ParticleLaws, AMaskedParticleHasNoWeightInTheEnd) {
   // Slot 1 of group 0 and all of group 1 are never scored.
   const auto in = groups_of(3, {0, 1});
   for (const auto& [name, method] : methods(3, 6.0)) {
@@ -109,11 +109,26 @@ TEST(ParticleLaws, AMaskedParticleHasNoOffspring) {
     EXPECT_EQ(record.unscored_TG[-1][0].item<int64_t>(), 1) << name;
     EXPECT_EQ(record.unscored_TG[-1][1].item<int64_t>(), 3) << name;
     EXPECT_TRUE((record.survivors_TG.select(1, 1) == 1.0).all().item<bool>()) << name;
-    EXPECT_FALSE(record.log_evidence_G.isnan().any().item<bool>()) << name;
+    EXPECT_TRUE(std::isfinite(record.log_evidence_G[0].item<double>())) << name;
+    EXPECT_TRUE(std::isnan(record.log_evidence_G[1].item<double>())) << name;
   }
-  const auto t =
-      sample_fk(in, flow_sde(0.7), partly_lost({1}), {particles(3), 6.0, "diff", "clean_estimate", 1});
-  for (const int64_t b : {0, 1, 2}) EXPECT_NE(t.particles->ancestors_B[b].item<int64_t>(), 1);
+}
+
+TEST(ParticleLaws, AnUnscoredParticleIsResampledWithTheWeightItHad) {
+  const auto in = groups_of(4, {0, 1});
+  Particles state(in, {4, "systematic", 1.0, "draw"});
+  state.weigh(at::tensor({0.0, -900.0, -900.0, -900.0, 1.0, 1.0, 1.0, 1.0}, at::kDouble));
+  state.weigh(at::tensor({kNan, 2.0, 2.0, 2.0, kNan, kNan, 0.5, 0.5}, at::kDouble));
+  const auto rows = state.resample(0);
+  // All of group 0 are copies of the one with the weight; in group 1 the scored ones are a little heavier.
+  EXPECT_TRUE(at::equal(rows.slice(0, 0, 4), at::zeros({4}, at::kLong)));
+  const auto record =
+      state.finish(at::tensor({0.5, kNan, kNan, kNan, kNan, 0.0, 0.0, kNan}, at::kDouble), {});
+  EXPECT_EQ(record.unscored_TG[0][0].item<int64_t>(), 1);
+  EXPECT_EQ(record.unscored_TG[0][1].item<int64_t>(), 2);
+  // log(e^0 / 4), then the mean over the one particle with a score.
+  EXPECT_NEAR(record.log_evidence_G[0].item<double>(), 0.5 - std::log(4.0), 1e-12);
+  EXPECT_NEAR(record.log_evidence_G[1].item<double>(), 1.0 + std::log((1.0 + std::exp(0.5)) / 2.0), 1e-12);
 }
 
 TEST(ParticleLaws, ARewardThatFailsOnceLosesNoParticle) {

@@ -109,6 +109,22 @@ TEST(Solvers, AskForAsManyVelocitiesAsTheySay) {
   }
 }
 
+// What heun.h and the key guidance_interval say: an interval counts by the index of each velocity.
+TEST(Solvers, OfAnIntervalHeunGuidesTheEdgesHalf) {
+  auto input = sampler_input(sd3_schedule(6, 3.0), at::kDouble);
+  const auto indices = [&](const Solver& solve) {
+    std::vector<int64_t> asked;
+    input.velocity = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
+      asked.push_back(step.index);
+      return analytic_velocity(x, step, c);
+    };
+    solve(input);
+    return asked;
+  };
+  EXPECT_EQ(indices(sample_heun), (std::vector<int64_t>{0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5}));
+  EXPECT_EQ(indices(sample_dpmpp_2s), (std::vector<int64_t>{0, 1, 1, 2, 2, 3, 3, 4, 4, 5}));
+}
+
 TEST(Solvers, PermutedBatchesGivePermutedSamples) {
   const auto schedule = sd3_schedule(5, 3.0);
   for (const auto& [name, solve] : kSecondOrder)

@@ -67,7 +67,7 @@ Run run(const Json& json, const std::vector<int64_t>& order, int64_t rows_at_onc
   const auto section = sampler_section();
   check_steering({entry}, section, {RewardSpec{}});
   const auto steering = make_steering(
-      {entry}, section, {0, kSteps}, [&](RewardUse) { return reward; }, 3);
+      {entry}, section, {0, kSteps}, uniform_schedule(kSteps), [&](RewardUse) { return reward; }, 3);
   SamplerInput in = laboratory_input(reference_mixture(), uniform_schedule(kSteps), 1, 3, kShape);
   in.velocity = steering.guidance(in_parts(in.velocity, rows_at_once));
   in.slot_B.clear();

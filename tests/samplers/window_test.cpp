@@ -82,6 +82,37 @@ TEST(Flash, KeepsTrainedStepsAndComesCloserThanEulerWithAsManySteps) {
   EXPECT_LT(error(fast.x0_BCFHW), 0.7 * error(ended(6)));
 }
 
+// Coefficients as MixGRPO's own code has them: multistep, order 2, "midpoint".
+TEST(Flash, TheTailIsTheMidpointForm) {
+  const auto in = laboratory_input(reference_mixture(), uniform_schedule(10), 50, 6);
+  const auto head = sample_transitions(
+      [&] {
+        auto cut = in;
+        cut.schedule.sigmas.resize(5);
+        return cut;
+      }(),
+      flow_sde(0.7));
+  const auto tail = with_shorter_tail(in.schedule, 4, 0.5).sigmas;
+  auto x = head.x0_BCFHW;
+  at::Tensor last;
+  for (size_t i = 4; i + 1 < tail.size(); ++i) {
+    const double s = tail[i], t = tail[i + 1];
+    Step step = step_at(Schedule{tail}, static_cast<int64_t>(i), in.slot_B);
+    const auto clean = x - s * in.velocity(x, step, in.conditioning);
+    const auto lambda = [](double sigma) { return std::log(1.0 - sigma) - std::log(sigma); };
+    const double h = lambda(t) - lambda(s);
+    auto next = t / s * x - (1.0 - t) * (std::exp(-h) - 1.0) * clean;
+    if (last.defined() && t > 0.0) {
+      const double ratio = (lambda(s) - lambda(tail[i - 1])) / h;
+      next = next - 0.5 * (1.0 - t) * (std::exp(-h) - 1.0) / ratio * (clean - last);
+    }
+    last = clean;
+    x = next;
+  }
+  const auto fast = sample_with_shorter_tail(in, windowed(flow_sde(0.7), {0, 4}), 4, 0.5);
+  EXPECT_TRUE(at::allclose(fast.x0_BCFHW, x, 0.0, 1e-12));
+}
+
 TEST(StepWindow, ReachesToTheEndWhereItsSizeIsNull) {
   const auto open = StepWindow::of(3, 0), two = StepWindow::of(3, 2);
   for (const int64_t i : {0, 2}) EXPECT_FALSE(open.contains(i) || two.contains(i));
