@@ -31,9 +31,9 @@ its files and plugins exist, without loading a model; `thalweg schema` prints it
 - A key that may be left out has the default shown. A section that may be left out has the defaults of its keys, unless
   its meaning says what its absence does.
 - Every run begins by writing `job.json` to its output folder: the job with every default spelt out.
-- Exit codes: 0 done; 2 the job or its inputs are wrong; 3 stopped by SIGINT or SIGTERM; 1 anything else. `align`,
-  `pretrain` and `sample` keep what is done when they are stopped, and now and then before, and go on from there when the same command
-  is run again, after a kill too; `score` and `evaluate` begin anew. A second signal ends any of them at once.
+- Exit codes: 0 done; 2 the job or its inputs are wrong; 3 stopped by SIGINT or SIGTERM; 1 anything else, samples that are not finite
+  numbers among them. Every job keeps what is done when it is stopped, and now and then before, and goes on from there when the same
+  command is run again, after a kill too. A second signal ends it at once.
 """
 
 LORA_OF_A_FILE = "`/model/lora`, where given, needs its `path`; rank, alpha and layers are then those of the file."
@@ -55,7 +55,7 @@ NOTES = {
             "rewards": [{"plugin": "scene"}], "output": "runs/sample"}],
         "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES, WINDOWS,
                   "N pictures come prompt by prompt: `images_per_prompt` of the first, then of the second.",
-                  "`/sampler/window/policy` has no effect here: there are no iterations.",
+                  "`/sampler/window/policy` `random` places the window by the seed; the others leave it at `begin`: there are no iterations.",
                   "Steering that scores noisy latents (`flow_nrg`, `euphonium`, `noisy_latents`) follows the rewards of `\"use\": "
                   "\"process\"`, other steering those of `guide`, either those of `train` where there are none. The combined reward "
                   "is of `train` alone. A `guide` or `process` that nothing follows is refused."],
@@ -69,7 +69,7 @@ NOTES = {
                    "with a gradient (`network_gradients`), `reward_calls`, `reward_gradients`; and of methods with particles or "
                    "candidates, as means over groups, a number a step: `ess` (effective sample size), `survivors` (the share that had "
                    "offspring: the acceptance), `unscored` (left out by the reward); of particles at the end: `unique_ancestors` (how many of "
-                   "the first have offspring), `log_evidence` (of log E e^{lambda r}), `weighted_reward` (the tilted law's mean reward)"],
+                   "the first have offspring), `log_evidence` (of log E e^{lambda r}: the log of the mean over groups), `weighted_reward` (the tilted law's mean reward)"],
     },
     "score": {
         "examples": [{
@@ -79,7 +79,8 @@ NOTES = {
         "rules": ["Either `/images` or `/frames`.", ONE_SOURCE,
                   "As many prompts as pictures, in the same order: PNG files by name, `grid.png` left out.",
                   "All pictures of one job have the same size."],
-        "writes": ["`scores.jsonl`, `events.jsonl` and `result.json`, as `sample` does"],
+        "writes": ["`scores.jsonl`, `events.jsonl` and `result.json`, as `sample` does",
+                   "`parts/`, until it is done: what was scored so far, from which the same job goes on"],
     },
     "evaluate": {
         "examples": [{
@@ -91,6 +92,7 @@ NOTES = {
                   "One picture a prompt. Prompt i starts from the same noise at every guidance scale, and from the "
                   "same as in the held-out evaluations of `align` with that seed."],
         "writes": ["`grid-I.png` for each guidance scale",
+                   "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
                    "`result.json`: means by guidance scale, `reward_failures`, time by phase", EVENTS],
     },
     "align": {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
@@ -11,8 +12,11 @@
 #include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
 #include "pipelines/plan/scratch.h"
+#include "pipelines/resume.h"
+#include "pipelines/sampling/store.h"
 #include "pipelines/scoring.h"
 #include "pipelines/stages/evaluation.h"
+#include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
 
 namespace thalweg {
@@ -30,6 +34,7 @@ struct EvaluateOptions {
   ParallelSection parallel;
   DeviceSection device;
   std::string output;
+  double checkpoint_s = 20.0;
 };
 
 void describe_evaluate(Fields& f, EvaluateOptions& o) {
@@ -46,10 +51,22 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.integer({"pictures", "first pictures written as a grid for each guidance scale"}, o.pictures, 0, 1024);
+  describe_checkpoint(f, o.checkpoint_s);
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
   describe(f, o.device);
   f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
+}
+
+Json evaluate_identity(const EvaluateOptions& o) {
+  std::vector<InputFile> inputs = {{"/model/path", o.model.path}};
+  if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
+  if (o.model.has_lora) inputs.push_back({"/model/lora/path", o.model.lora.path});
+  add_inputs(inputs, o.rewards);
+  EvaluateOptions copy = o;
+  auto identity = run_identity([&](Fields& f) { describe_evaluate(f, copy); }, inputs);
+  identity["job"].erase("checkpoint");  // when something is kept does not change it
+  return identity;
 }
 
 std::vector<double> scales_of(const EvaluateOptions& o) {
@@ -65,19 +82,77 @@ class EvaluateJob final : public Job {
     require_model(o_.model);
     require_lora_file(o_.model);
     o_.prompts.require();
+    check_schedule(o_.schedule, o_.steps, o_.size, "/schedule");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward");
     require_plugins(o_.rewards);
   }
 
+  void check_folder() const override {
+    DrawnStore::require_own(o_.output, [this] { return evaluate_identity(o_); });
+  }
+
   Json run(const Observer& observer) override;
+  void clean_up() const override { DrawnStore::remove(o_.output); }
   std::string output() const override { return o_.output; }
+  bool resumes() const override { return true; }
   Plan plan(const PlanRequest& request) const override;
 
  private:
   EvaluateOptions o_;
 };
 
+// What of the evaluation number `index` is not in the store yet. Sample i has the key index * prompts + i
+// there.
+void draw_missing(const EvaluationInput& in, const Velocity& velocity, int64_t index, DrawnStore& store) {
+  const int64_t total = in.prompts.size(), offset = index * total;
+  auto rollout_in = evaluation_rollout(in, velocity);
+  rollout_in.rows.clear();
+  rollout_in.keep_frames = 0;
+  for (const auto first : store.missing(total, in.micro_batch, offset))
+    for (int64_t i = first; i < std::min(first + in.micro_batch, total); ++i) {
+      rollout_in.rows.push_back({i, i, i});
+      if (i < in.keep_frames) ++rollout_in.keep_frames;
+    }
+  rollout_in.finished = [&](MicroBatch& batch) {
+    Drawn drawn;
+    drawn.first = offset + batch.rows.front().slot;
+    drawn.count = batch.end - batch.begin;
+    drawn.rewards = std::move(batch.rewards);
+    drawn.not_finite = batch.not_finite;
+    drawn.frames = batch.frames_BF3HW;
+    batch = {};
+    store.add(std::move(drawn));
+  };
+  try {
+    rollout(rollout_in);
+  } catch (const Stopped&) {
+    store.save();
+    throw;
+  }
+}
+
+// evaluate(), but for what the store has of it.
+Evaluation evaluated(const EvaluationInput& in, const Velocity& velocity, int64_t index, DrawnStore& store) {
+  draw_missing(in, velocity, index, store);
+  Evaluation result;
+  std::vector<RewardBatch> rewards;
+  std::vector<at::Tensor> frames;
+  for (auto& drawn : store.sorted()) {
+    if (drawn.first / in.prompts.size() != index) continue;
+    rewards.push_back(std::move(drawn.rewards));
+    result.not_finite += drawn.not_finite;
+    if (drawn.frames.defined()) frames.push_back(drawn.frames);
+  }
+  result.rewards = concatenate_samples(rewards);
+  result.total = combined(in.rewards, result.rewards);
+  if (!frames.empty()) result.frames_BF3HW = at::cat(frames);
+  return result;
+}
+
 Json EvaluateJob::run(const Observer& observer) {
+  DrawnStore store(
+      o_.output, [this] { return evaluate_identity(o_); }, o_.checkpoint_s);
+  auto events = store.load();
   const auto device = o_.device.open(observer);
   Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
@@ -108,10 +183,13 @@ Json EvaluateJob::run(const Observer& observer) {
       .stop_requested = observer.stop_requested};
   const auto scales = scales_of(o_);
   Json result = {{"job", "evaluate"}, {"samples", prompts.size()}, {"evaluations", Json::array()}};
-  std::vector<Event> events;
+  if (const auto there = store.sorted().size(); there > 0)
+    observer.message("resuming: " + std::to_string(there) + " micro-batches were drawn before");
+  int64_t not_finite = 0;
   for (size_t i = 0; i < scales.size(); ++i) {
     input.guidance_scale = scales[i];
-    const auto evaluation = evaluate(input, velocity);
+    const auto evaluation = evaluated(input, velocity, static_cast<int64_t>(i), store);
+    not_finite += evaluation.not_finite;
     const auto phase = "guidance " + Json(scales[i]).dump();
     if (auto event = failure_event(phase, evaluation.rewards, evaluation.total.valid_B))
       events.push_back(std::move(*event));
@@ -129,6 +207,7 @@ Json EvaluateJob::run(const Observer& observer) {
     observer.message(line);
   }
   write_events(o_.output, events, result, observer);
+  require_finite_samples("evaluate", not_finite, static_cast<int64_t>(scales.size()) * prompts.size());
   result["time_phases"] = phases_json(clock);
   return result;
 }

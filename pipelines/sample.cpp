@@ -16,6 +16,8 @@
 #include "pipelines/sampling/steered.h"
 #include "pipelines/sampling/store.h"
 #include "pipelines/stages/latents_file.h"
+#include "pipelines/stages/not_finite.h"
+#include "pipelines/steering/soft_value.h"
 #include "pipelines/steering/summary.h"
 
 namespace thalweg {
@@ -34,6 +36,7 @@ class SampleJob final : public Job {
     require_plugins(o_.rewards, followed_by(o_.steering));
     check_sampler(o_.sampler);
     check_steering(o_.steering, o_.sampler, o_.rewards);
+    if (!o_.steering.empty()) check_soft_values(o_.rewards, o_.model.path);
   }
   void check_folder() const override {
     DrawnStore::require_own(o_.output, [this] { return sample_identity(o_); });
@@ -70,11 +73,9 @@ class SampleJob final : public Job {
 std::vector<SampleRow> missing_rows(const DrawnStore& store, int64_t total, int64_t micro_batch,
                                     int64_t images_per_prompt) {
   std::vector<SampleRow> rows;
-  for (int64_t first = 0; first < total; first += micro_batch) {
-    if (store.has(first)) continue;
+  for (const auto first : store.missing(total, micro_batch))
     for (int64_t i = first; i < std::min(first + micro_batch, total); ++i)
       rows.push_back({i / images_per_prompt, i / images_per_prompt, i});
-  }
   return rows;
 }
 
@@ -115,7 +116,11 @@ Json SampleJob::run(const Observer& observer) {
   auto run = scored(all, prompts.list);
   run.events.insert(run.events.begin(), events.begin(), events.end());
   if (run.sections.contains("steering")) observer.message(steering_line(run.sections["steering"]));
-  return write_scores(o_.output, run, rewards.get(), clock, observer);
+  auto result = write_scores(o_.output, run, rewards.get(), clock, observer);
+  int64_t not_finite = 0;
+  for (const auto& drawn : all) not_finite += drawn.not_finite;
+  require_finite_samples("sample", not_finite, static_cast<int64_t>(run.prompts.size()));
+  return result;
 }
 
 GivenNoise SampleJob::initial_noise(const FlowModel& model, const PromptSet& prompts) const {

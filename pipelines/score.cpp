@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/io/image.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/job.h"
+#include "pipelines/resume.h"
+#include "pipelines/sampling/store.h"
 #include "pipelines/scoring.h"
 
 namespace thalweg {
@@ -23,6 +26,7 @@ struct ScoreOptions {
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   int64_t batch_size = 16, seed = 0;
+  double checkpoint_s = 20.0;
 };
 
 void describe_score(Fields& f, ScoreOptions& o) {
@@ -34,9 +38,22 @@ void describe_score(Fields& f, ScoreOptions& o) {
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.integer({"batch_size", "pictures of one call"}, o.batch_size, 1, 65536);
+  describe_checkpoint(f, o.checkpoint_s);
   describe(f, o.device);
   f.integer({"seed", "handed to the rewards"}, o.seed, 0, INT64_MAX);
   f.text({"output", "folder of the run", true}, o.output);
+}
+
+Json score_identity(const ScoreOptions& o) {
+  std::vector<InputFile> inputs;
+  if (!o.images.empty()) inputs.push_back({"/images", o.images});
+  if (!o.frames.empty()) inputs.push_back({"/frames", o.frames});
+  if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
+  add_inputs(inputs, o.rewards);
+  ScoreOptions copy = o;
+  auto identity = run_identity([&](Fields& f) { describe_score(f, copy); }, inputs);
+  identity["job"].erase("checkpoint");  // when something is kept does not change it
+  return identity;
 }
 
 class ScoreJob final : public Job {
@@ -53,8 +70,14 @@ class ScoreJob final : public Job {
     require_plugins(o_.rewards);
   }
 
+  void check_folder() const override {
+    DrawnStore::require_own(o_.output, [this] { return score_identity(o_); });
+  }
+
   Json run(const Observer& observer) override;
+  void clean_up() const override { DrawnStore::remove(o_.output); }
   std::string output() const override { return o_.output; }
+  bool resumes() const override { return true; }
 
  private:
   ScoreOptions o_;
@@ -82,6 +105,9 @@ at::Tensor read_frames(const std::string& path) {
 }
 
 Json ScoreJob::run(const Observer& observer) {
+  DrawnStore store(
+      o_.output, [this] { return score_identity(o_); }, o_.checkpoint_s);
+  const auto events = store.load();
   const auto prompts = o_.prompts.read();
   const auto files = o_.images.empty() ? std::vector<fs::path>{} : png_files(o_.images);
   const auto frames = o_.frames.empty() ? at::Tensor() : read_frames(o_.frames);
@@ -96,8 +122,10 @@ Json ScoreJob::run(const Observer& observer) {
   size.width = first.size(3);
   const auto rewards = make_rewards(o_.rewards, size, o_.batch_size, o_.seed, o_.device.open(observer));
   PhaseClock clock;
-  std::vector<RewardBatch> parts;
-  for (int64_t begin = 0; begin < total; begin += o_.batch_size) {
+  const auto missing = store.missing(total, o_.batch_size);
+  const auto there = (total + o_.batch_size - 1) / o_.batch_size - static_cast<int64_t>(missing.size());
+  if (there > 0) observer.message("resuming: " + std::to_string(there) + " batches were scored before");
+  for (const auto begin : missing) {
     const auto end = std::min(begin + o_.batch_size, total);
     ScoreInput input;
     std::vector<at::Tensor> pictures;
@@ -113,13 +141,24 @@ Json ScoreJob::run(const Observer& observer) {
       input.sample_ids.push_back(static_cast<uint64_t>(i));
       input.seeds.push_back(static_cast<uint64_t>(o_.seed) + static_cast<uint64_t>(i));
     }
-    PhaseClock::Scope scope(clock, "reward");
-    parts.push_back(rewards->score(input));
+    Drawn scored;
+    scored.first = begin;
+    scored.count = end - begin;
+    {
+      PhaseClock::Scope scope(clock, "reward");
+      scored.rewards = rewards->score(input);
+    }
+    store.add(std::move(scored));
     observer.progress("score", end, total, {});
-    if (observer.stop_requested()) throw Stopped{};
+    if (!observer.stop_requested()) continue;
+    store.save();
+    throw Stopped{};
   }
-  return write_scores(o_.output, {"score", prompts.prompts, concatenate_samples(parts)}, rewards.get(), clock,
-                      observer);
+  std::vector<RewardBatch> parts;
+  for (auto& scored : store.sorted()) parts.push_back(std::move(scored.rewards));
+  ScoredRun run{"score", prompts.prompts, concatenate_samples(parts)};
+  run.events = events;
+  return write_scores(o_.output, run, rewards.get(), clock, observer);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "pipelines/align/lora_metadata.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/job.h"
+#include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/training/measures.h"
 #include "pipelines/training/run.h"
@@ -36,6 +37,8 @@ class AlignTrainee final : public Trainee {
     const auto evaluation =
         thalweg::evaluate(input, step == 0 ? t.space.reference() : t.space.bind(t.policy.shown()));
     c_.note_failures("held-out", evaluation);
+    require_finite_samples("held-out evaluation of step " + std::to_string(step), evaluation.not_finite,
+                           input.prompts.size());
     return {metric_value(evaluation, column_), metric_name(c_.options), evaluation_metrics(evaluation),
             evaluation.frames_BF3HW};
   }

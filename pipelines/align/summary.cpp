@@ -6,6 +6,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "pipelines/stages/not_finite.h"
 
 namespace thalweg {
 namespace {
@@ -60,6 +61,7 @@ AlignSummary summarize(AlignContext& c, const RunProgress& progress) {
   };
   const auto before = run(t.space.reference());
   const auto after = run(t.space.bind(progress.best.empty() ? t.policy.shown() : progress.best));
+  require_finite_samples("final evaluation", before.not_finite + after.not_finite, 2 * prompts.size());
   for (const double scale : o.evaluate.base_guidance_scales) {
     input.guidance_scale = scale;
     input.keep_frames = 0;

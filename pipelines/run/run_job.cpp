@@ -12,6 +12,7 @@
 #include "pipelines/jobs.h"
 #include "pipelines/resume.h"
 #include "pipelines/run/folder_lock.h"
+#include "pipelines/stages/not_finite.h"
 
 namespace thalweg {
 namespace {
@@ -40,6 +41,8 @@ JobEnd end_of_exception() {
   } catch (const Stopped&) {
     return {JobEnd::Kind::stopped, {{"status", "stopped"}}};
   } catch (const IoError& e) {
+    return error_end(JobEnd::Kind::failed, e);
+  } catch (const NotFinite& e) {
     return error_end(JobEnd::Kind::failed, e);
   } catch (const Error& e) {
     return error_end(JobEnd::Kind::wrong_job, e);

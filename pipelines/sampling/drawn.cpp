@@ -44,6 +44,7 @@ Json state_of(const Drawn& d) {
                 {"rewards", d.rewards.names_K},
                 {"failures", failures_json(d.rewards.failures)},
                 {"particles", d.particles ? d.particles->particles : 0},
+                {"not_finite", d.not_finite},
                 {"cost", d.cost.counts()}};
   state["cost"]["failures"] = failures_json(d.cost.failures);
   return state;
@@ -53,6 +54,7 @@ Drawn drawn_from(const Json& state, const TensorMap& tensors) {
   Drawn d;
   d.first = state.at("first").get<int64_t>();
   d.count = state.at("count").get<int64_t>();
+  d.not_finite = state.at("not_finite").get<int64_t>();
   const auto prefix = std::to_string(d.first) + ".";
   const auto get = [&](const std::string& name) {
     const auto it = tensors.find(prefix + name);

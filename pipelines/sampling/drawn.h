@@ -16,6 +16,7 @@ struct Drawn {
   at::Tensor latents, frames;    // of those; undefined unless they are to be saved
   at::Tensor grid_N3HW;          // of those that the grid shows
   RewardBatch rewards;           // raw; no columns without rewards
+  int64_t not_finite = 0;        // samples of those that came back
   std::optional<ParticleRecord> particles = {};
   SteeringCost cost = {};
 };

@@ -1,6 +1,7 @@
 #include "pipelines/sampling/options.h"
 
 #include "pipelines/resume.h"
+#include "pipelines/sampling/store.h"
 
 namespace thalweg {
 
@@ -29,11 +30,7 @@ void describe(Fields& f, SampleOptions& o) {
   f.list({"rewards", "scores of what was drawn, and what steering follows (see use)"}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
-  f.object({"checkpoint", "when what is drawn is kept, so that a stopped or killed run goes on from there"},
-           [&](Fields& c) {
-             c.number({"every_seconds", "seconds between two savings; 0: after each micro-batch"},
-                      o.checkpoint_s, 0.0, 1e6);
-           });
+  describe_checkpoint(f, o.checkpoint_s);
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
   describe(f, o.device);
   f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);

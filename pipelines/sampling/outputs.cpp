@@ -24,6 +24,7 @@ Drawn keep(const SampleOptions& o, MicroBatch& batch, int64_t first) {
   drawn.count = batch.end - batch.begin;
   for (const auto& row : batch.rows) drawn.prompts.push_back(row.prompt);
   drawn.rewards = std::move(batch.rewards);
+  drawn.not_finite = batch.not_finite;
   drawn.particles = std::move(batch.trajectory.particles);
   if (o.save_latents) drawn.latents = batch.trajectory.x0_BCFHW.cpu();
   const auto frames = batch.frames_BF3HW;

@@ -33,6 +33,14 @@ std::vector<Drawn> read_part(const std::filesystem::path& part) try {
 
 }  // namespace
 
+void describe_checkpoint(Fields& f, double& every_s) {
+  f.object({"checkpoint", "when what is done is kept, so that a stopped or killed run goes on from there"},
+           [&](Fields& c) {
+             c.number({"every_seconds", "seconds between two savings; 0: after each micro-batch"}, every_s,
+                      0.0, 1e6);
+           });
+}
+
 DrawnStore::DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s)
     : folder_(parts_of(output)),
       ask_identity_(std::move(identity)),
@@ -94,6 +102,13 @@ void DrawnStore::save_pending() {
 bool DrawnStore::has(int64_t first) const {
   const std::lock_guard lock(mutex_);
   return drawn_.contains(first);
+}
+
+std::vector<int64_t> DrawnStore::missing(int64_t total, int64_t micro_batch, int64_t offset) const {
+  std::vector<int64_t> firsts;
+  for (int64_t first = 0; first < total; first += micro_batch)
+    if (!has(offset + first)) firsts.push_back(first);
+  return firsts;
 }
 
 std::vector<Drawn> DrawnStore::sorted() const {

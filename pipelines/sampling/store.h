@@ -1,6 +1,6 @@
-// What a `sample` job has drawn: kept in memory, and from time to time on disk, so that a run that is stopped
-// or killed goes on. OUTPUT/parts/checkpoint-N hold a few micro-batches each, and are gone when the job is
-// done.
+// What a `sample`, `score` or `evaluate` job has done: kept in memory, and from time to time on disk, so that
+// a run that is stopped or killed goes on. OUTPUT/parts/checkpoint-N hold a few micro-batches each, and are
+// gone when the job is done.
 #pragma once
 
 #include <filesystem>
@@ -9,10 +9,14 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/core/fields.h"
 #include "pipelines/sampling/drawn.h"
 #include "pipelines/stages/event.h"
 
 namespace thalweg {
+
+/// "checkpoint": seconds between two savings.
+void describe_checkpoint(Fields& fields, double& every_s);
 
 class DrawnStore {
  public:
@@ -36,6 +40,9 @@ class DrawnStore {
 
   /// Whether the micro-batch that begins with this sample is there.
   bool has(int64_t first) const;
+  /// Of `total` samples in micro-batches, the first of each micro-batch that is not there. `offset`: of the
+  /// keys under which they were added.
+  std::vector<int64_t> missing(int64_t total, int64_t micro_batch, int64_t offset = 0) const;
   /// In the order of the job.
   std::vector<Drawn> sorted() const;
 

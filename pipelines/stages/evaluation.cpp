@@ -16,7 +16,7 @@ double Evaluation::mean_total() const {
   return masked_mean(total.total_B, total.valid_B);
 }
 
-Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
+RolloutInput evaluation_rollout(const EvaluationInput& in, const Velocity& velocity) {
   RolloutInput rollout_in{
       .model = in.model,
       .prompts = in.prompts,
@@ -37,11 +37,16 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
       .progress = in.progress,
       .stop_requested = in.stop_requested};
   for (int64_t i = 0; i < in.prompts.size(); ++i) rollout_in.rows.push_back({i, i, i});
-  const auto batches = rollout(rollout_in);
+  return rollout_in;
+}
+
+Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
+  const auto batches = rollout(evaluation_rollout(in, velocity));
   Evaluation result;
   result.rewards = rewards_of(batches);
   result.total = combined(in.rewards, result.rewards);
   result.frames_BF3HW = frames_of(batches);
+  result.not_finite = not_finite(batches);
   if (in.picture_statistics) result.pictures = pictures_of(batches);
   return result;
 }

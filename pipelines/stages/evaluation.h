@@ -29,6 +29,7 @@ struct Evaluation {
   CombinedReward total;      // transformed and combined
   at::Tensor frames_BF3HW;   // of the first prompts
   ImageStatistics pictures;  // of all, where asked for
+  int64_t not_finite = 0;    // samples that are not; no reward scores them
 
   /// Mean of the scored values of column `k`; NaN when none is.
   double mean(int64_t k) const;
@@ -37,6 +38,9 @@ struct Evaluation {
 
 /// Prompt i starts from the noise (seed, evaluation, i): the same before and after, whatever was trained.
 Evaluation evaluate(const EvaluationInput& input, const Velocity& velocity);
+
+/// The rollout that evaluate() is of all prompts, for who wants some of them.
+RolloutInput evaluation_rollout(const EvaluationInput& input, const Velocity& velocity);
 
 /// Transforms of the job, then the weighted sum.
 CombinedReward combined(const RewardSet& rewards, const RewardBatch& raw);

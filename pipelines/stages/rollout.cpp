@@ -4,7 +4,9 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
+#include <utility>
 
 #include "engine/core/device.h"
 
@@ -26,6 +28,23 @@ RewardBatch score(const RolloutInput& in, const MicroBatch& batch, const at::Ten
     input.group_ids.push_back(row.group);
   }
   return in.rewards->score(input);
+}
+
+// Of samples [B,...], on the CPU.
+at::Tensor finite_rows(const at::Tensor& x) {
+  return x.isfinite().flatten(1).all(1).cpu();
+}
+
+int64_t count_false(const at::Tensor& holds_B) {
+  return holds_B.numel() - holds_B.sum().item<int64_t>();
+}
+
+// A reward may well give a number to a sample that is none.
+void mask(RewardBatch& rewards, const at::Tensor& finite_B) {
+  auto masked = make_reward_batch(rewards.names_K, at::where(finite_B.unsqueeze(1), rewards.values_BK, NAN));
+  masked.failures = std::move(rewards.failures);
+  add_failures(masked.failures, {{"sampler", "the sample is not finite", count_false(finite_B), 1}});
+  rewards = std::move(masked);
 }
 
 // Rows [begin, end) as many times as each has particles.
@@ -65,15 +84,20 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
     batch.rows.assign(in.rows.begin() + begin, in.rows.begin() + end);
     batch.conditioning = conditioning_of(in, batch.rows);
   }
+  auto finite_B = finite_rows(batch.trajectory.x0_BCFHW);
+  batch.not_finite = count_false(finite_B);
   if (!in.rewards && begin >= in.keep_frames) return batch;
   at::Tensor frames;
   {
     PhaseClock::Scope scope(in.clock, "decode");
     frames = in.model.decode(batch.trajectory.x0_BCFHW);
+    finite_B = at::logical_and(finite_B, finite_rows(frames));
+    batch.not_finite = count_false(finite_B);
   }
   if (in.rewards) {
     PhaseClock::Scope scope(in.clock, "reward");
     batch.rewards = score(in, batch, frames);
+    if (batch.not_finite > 0) mask(batch.rewards, finite_B);
   }
   if (in.rewards && in.picture_statistics) {
     PhaseClock::Scope scope(in.clock, "monitor");
@@ -134,6 +158,12 @@ ImageStatistics pictures_of(const std::vector<MicroBatch>& batches) {
   std::vector<ImageStatistics> parts;
   for (const auto& batch : batches) parts.push_back(batch.pictures);
   return concatenate(parts);
+}
+
+int64_t not_finite(const std::vector<MicroBatch>& batches) {
+  int64_t count = 0;
+  for (const auto& batch : batches) count += batch.not_finite;
+  return count;
 }
 
 at::Tensor frames_of(const std::vector<MicroBatch>& batches) {

@@ -25,7 +25,8 @@ struct MicroBatch {
   Conditioning conditioning;
   Trajectory trajectory;
   at::Tensor frames_BF3HW;   // undefined unless kept
-  RewardBatch rewards;       // raw; no columns without rewards
+  RewardBatch rewards;       // raw; no columns without rewards. What is not finite is scored by none
+  int64_t not_finite = 0;    // samples whose latents or frames are not
   ImageStatistics pictures;  // of what was scored; undefined without rewards or where they are not wanted
 
   std::vector<int64_t> slot_B() const;
@@ -65,6 +66,9 @@ RewardBatch rewards_of(const std::vector<MicroBatch>& batches);
 
 /// Statistics of all scored pictures in row order.
 ImageStatistics pictures_of(const std::vector<MicroBatch>& batches);
+
+/// Samples of all micro-batches that are not finite.
+int64_t not_finite(const std::vector<MicroBatch>& batches);
 
 /// Kept frames of all micro-batches in row order.
 at::Tensor frames_of(const std::vector<MicroBatch>& batches);

@@ -7,6 +7,7 @@
 #include "engine/core/error.h"
 #include "engine/core/statistics.h"
 #include "pipelines/stages/evaluation.h"
+#include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/training/measures.h"
 
@@ -35,6 +36,8 @@ Scores score(Training& t, const std::vector<MicroBatch>& batches, Metrics& metri
     metrics.emplace_back("reward_" + raw.names_K[static_cast<size_t>(k)],
                          masked_mean(raw.values_BK.select(1, k), raw.valid_BK.select(1, k)));
   if (auto event = note_failures(t.observer, "rollout", raw, total.valid_B)) t.events.add(std::move(*event));
+  // Some may overflow in 16 bit, and are masked; where all do, nothing is left to train.
+  if (const auto bad = not_finite(batches); bad == raw.batch()) require_finite_samples("rollout", bad, bad);
   if (!total.valid_B.any().item<bool>())
     throw Error("/rewards", "not one sample of the rollout was scored" + failure_reasons(raw.failures));
   add_measures(raw, pictures_of(batches), scores.group_B, metrics);

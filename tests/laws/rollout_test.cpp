@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <set>
 
 #include "samplers/kernels/flow_sde.h"
@@ -153,6 +154,16 @@ TEST_F(Rollout, CountsProgress) {
   EXPECT_EQ(progress_.size(), 4u);
   EXPECT_TRUE(std::is_sorted(progress_.begin(), progress_.end()));
   EXPECT_EQ(progress_.back(), 7);
+}
+
+TEST_F(Rollout, CountsWhatIsNotFinite) {
+  auto start = normal_noise(77, Purpose::data, {0, 1, 2, 3, 4, 5, 6}, 0, {2, 1, 3, 3});
+  EXPECT_EQ(not_finite(drawn(2, 3, 0, start)), 0);
+  start[1][0][0][0][0] = std::numeric_limits<double>::quiet_NaN();
+  start[6].fill_(std::numeric_limits<double>::infinity());
+  const auto batches = drawn(2, 3, 0, start);
+  EXPECT_EQ(not_finite(batches), 2);
+  EXPECT_EQ(batches[0].not_finite, 1);
 }
 
 TEST_F(Rollout, LatentsCarryNoGraph) {

@@ -8,6 +8,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
+#include "pipelines/stages/not_finite.h"
 #include "tests/run/fake_job.h"
 
 namespace thalweg {
@@ -56,6 +57,16 @@ TEST_F(RunJob, WhatTheMachineRefusesFails) {
       },
       Kind::failed, "/disk/a", "permission denied");
   expect_ends([]() -> Json { throw std::bad_alloc(); }, Kind::failed, "", "no memory is left");
+}
+
+TEST_F(RunJob, SamplesThatAreNotFiniteNeverSucceed) {
+  expect_ends(
+      []() -> Json {
+        require_finite_samples("sample", 0, 64);
+        require_finite_samples("sample", 3, 64);
+        return {};
+      },
+      Kind::failed, "", "sample: 3 of 64 samples are not finite");
 }
 
 TEST_F(RunJob, FaultsOfTheProgramFailWithAResult) {
