@@ -54,18 +54,22 @@ GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& v
   result.values_B = at::zeros({reward.size(0)}, at::kDouble);
   result.used_B = at::zeros({reward.size(0)}, at::kBool);
   if (all.empty()) return result;
+  // One sample has no spread: it says nothing of its group's.
   std::map<int64_t, Moments> by_group;
-  for (const auto& [group, values] : scored) {
-    by_group[group] = moments_of(values);
-    result.zero_std_ratio += by_group[group].std < 1e-12 ? 1.0 / static_cast<double>(scored.size()) : 0.0;
-    result.reward_std_mean += by_group[group].std / static_cast<double>(scored.size());
+  for (const auto& [group, values] : scored)
+    if (values.size() > 1) by_group[group] = moments_of(values);
+  const auto groups = static_cast<double>(by_group.size());
+  for (const auto& [group, moments] : by_group) {
+    result.zero_std_ratio += moments.std < 1e-12 ? 1.0 / groups : 0.0;
+    result.reward_std_mean += moments.std / groups;
   }
   const double batch_std = moments_of(all).std;
   auto* values = result.values_B.mutable_data_ptr<double>();
   auto* used = result.used_B.mutable_data_ptr<bool>();
   for (size_t i = 0; i < group_B.size(); ++i) {
-    if (!ok[i] || scored[group_B[i]].size() < 2) continue;
-    const auto& group = by_group[group_B[i]];
+    const auto found = by_group.find(group_B[i]);
+    if (!ok[i] || found == by_group.end()) continue;
+    const auto& group = found->second;
     const double std = deviation == DeviationOver::group ? group.std : batch_std;
     values[i] = std::clamp((r[i] - group.mean) / (std + kEps), -clip, clip);
     used[i] = true;

@@ -11,10 +11,11 @@ namespace thalweg {
 enum class DeviationOver { group, batch };
 
 struct GroupAdvantages {
-  at::Tensor values_B;           // float64, 0 where masked
-  at::Tensor used_B;             // bool: a scored sample of a group with at least two scored samples
-  double zero_std_ratio = 0.0;   // share of groups whose rewards are all the same
-  double reward_std_mean = 0.0;  // mean over groups of the group's deviation
+  at::Tensor values_B;  // float64, 0 where masked
+  at::Tensor used_B;    // bool: a scored sample of a group with at least two scored samples
+  double zero_std_ratio =
+      0.0;  // share of groups of two or more scored samples whose rewards are all the same
+  double reward_std_mean = 0.0;  // mean over those groups of the group's deviation
 };
 
 /// Asserts what the losses rely on: every advantage is a finite number, what is not used has advantage 0, and

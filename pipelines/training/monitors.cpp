@@ -157,7 +157,7 @@ std::vector<Event> Monitors::observe(const Json& row) {
     const double threshold = section_.*monitor.threshold;
     if (threshold == 0.0 || (kind != monitor.kind && std::string("any") != monitor.kind)) continue;
     const auto reading = monitor.read(history_, threshold);
-    if (!reading || !std::isfinite(reading->severity)) continue;
+    if (!reading || std::isnan(reading->severity)) continue;
     const auto raised = std::find_if(alarms_.begin(), alarms_.end(),
                                      [&](const Alarm& a) { return a.type == monitor.type && a.until < 0; });
     if (raised == alarms_.end() && reading->severity >= 1.0) {

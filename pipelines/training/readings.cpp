@@ -11,11 +11,17 @@
 namespace thalweg {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN(),
+                 kInfinity = std::numeric_limits<double>::infinity();
 
 double number(const Json& row, const std::string& key) {
   const auto found = row.find(key);
   return found != row.end() && found->is_number() ? found->get<double>() : kNan;
+}
+
+// Whether the row has the key, and no finite number there: in a file NaN and infinity are null.
+bool diverged(const Json& row, const std::string& key) {
+  return row.contains(key) && !std::isfinite(number(row, key));
 }
 
 std::string shown(double value) {
@@ -178,6 +184,9 @@ std::optional<Reading> read_constant_images(const MonitorHistory& h, double thre
 
 std::optional<Reading> read_gradient_explosion(const MonitorHistory& h, double threshold) {
   constexpr size_t kBefore = 5;
+  if (!h.train.empty() && diverged(h.train.back(), "grad_norm"))
+    return Reading{kInfinity, kNan, kInfinity, "grad_norm",
+                   "The gradient is not finite: its update was skipped."};
   if (h.train.size() <= kBefore) return std::nullopt;
   std::vector<double> before;
   for (size_t i = 0; i + 1 < h.train.size(); ++i)
@@ -208,6 +217,8 @@ std::optional<Reading> read_clip_fraction(const MonitorHistory& h, double thresh
 }
 
 std::optional<Reading> read_approx_kl(const MonitorHistory& h, double threshold) {
+  if (!h.train.empty() && h.clip_range > 0.0 && diverged(h.train.back(), "approx_kl"))
+    return Reading{kInfinity, h.clip_range, kInfinity, "approx_kl", "The log-ratio is not finite."};
   const auto kl = recent_mean(h, "approx_kl");
   if (!kl || !(h.clip_range > 0.0)) return std::nullopt;
   const double root = std::sqrt(std::max(2.0 * *kl, 0.0));  // approx_kl is half the mean square

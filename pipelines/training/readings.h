@@ -11,7 +11,8 @@
 
 namespace thalweg {
 
-/// What a monitor saw: `severity` is 0 at the baseline and 1 at the threshold.
+/// What a monitor saw: `severity` is 0 at the baseline and 1 at the threshold, infinite beyond all measure;
+/// NaN: nothing can be said.
 struct Reading {
   double severity = 0.0, baseline = 0.0, now = 0.0;
   std::string metric;  // of metrics.jsonl

@@ -114,5 +114,17 @@ TEST(GroupAdvantages, TakeAnyLayoutAndFloat32) {
   EXPECT_THROW(group_advantages(column, mask({1, 1}), {0}, DeviationOver::group, 5.0), c10::Error);
 }
 
+// Groups {1,3}, {5} and {9, 9}: the one sample says nothing of its group's spread.
+TEST(GroupAdvantages, OneSampleIsNoGroup) {
+  const auto a = group_advantages(rewards({1, 3, 5, 9, 9}), mask({1, 1, 1, 1, 1}), {0, 0, 1, 2, 2},
+                                  DeviationOver::group, 5.0);
+  EXPECT_EQ(listed(a.used_B), (std::vector<double>{1, 1, 0, 1, 1}));
+  EXPECT_NEAR(a.zero_std_ratio, 0.5, 1e-12);
+  EXPECT_NEAR(a.reward_std_mean, 0.5, 1e-12);
+  const auto none = group_advantages(rewards({1, 3}), mask({1, 1}), {0, 1}, DeviationOver::group, 5.0);
+  EXPECT_EQ(none.zero_std_ratio, 0.0);
+  EXPECT_EQ(listed(none.used_B), (std::vector<double>{0, 0}));
+}
+
 }  // namespace
 }  // namespace thalweg

@@ -135,6 +135,28 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"clip_fraction", &S::clip_fraction, train_row(9, {{"clipfrac", 0.99}}), 3},
         Case{"approx_kl", &S::approx_kl, train_row(9, {{"approx_kl", 1e-3}}), 3}));
 
+// Infinite and NaN norms are beyond every threshold, whether the row comes from the run or was read back
+// (null), and however few came before.
+TEST(Monitors, SeeAGradientThatIsNotFinite) {
+  for (const Json& norm : {Json(HUGE_VAL), Json(std::nan("")), Json(nullptr)})
+    for (const int64_t before : {0, 8}) {
+      auto m = monitors();
+      std::vector<Json> rows;
+      for (int64_t i = 0; i < before; ++i) rows.push_back(train_row(i));
+      rows.push_back(train_row(before, {{"grad_norm", norm}}));
+      EXPECT_EQ(types(m, rows), Types{"gradient_explosion"}) << norm << " after " << before;
+      ASSERT_EQ(m.alarms().size(), 1u);
+      EXPECT_NE(m.alarms()[0].text.find("not finite"), std::string::npos);
+      for (int64_t i = 0; i < 6; ++i) rows.push_back(train_row(before + 1 + i));
+      auto again = monitors();
+      EXPECT_EQ(types(again, rows), (Types{"gradient_explosion", "alarm_cleared"}));
+    }
+  auto m = monitors();
+  std::vector<Json> rows;
+  for (int64_t i = 0; i < 4; ++i) rows.push_back(train_row(i, {{"approx_kl", nullptr}}));
+  EXPECT_EQ(types(m, rows), Types{"approx_kl"});
+}
+
 TEST(Monitors, AMultipleIsAboveOne) {
   MonitorSection section;
   EXPECT_NO_THROW(check_monitors(section));
