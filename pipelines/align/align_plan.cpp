@@ -1,10 +1,7 @@
 #include "pipelines/align/align_plan.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,6 +12,7 @@
 #include "pipelines/align/context.h"
 #include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
+#include "pipelines/plan/scratch.h"
 
 namespace thalweg {
 namespace {
@@ -106,10 +104,10 @@ class AlignRehearsal {
   }
 
   void add_checkpoints(const AlignContext& c) {
-    const auto path = std::filesystem::temp_directory_path() / ("thalweg-plan-" + std::to_string(getpid()));
-    auto phase = timed("checkpoint", [&] { write_safetensors(path, c.training.policy.parameters()); });
-    std::error_code ec;
-    std::filesystem::remove(path, ec);
+    const ScratchFolder scratch;
+    auto phase = timed("checkpoint", [&] {
+      write_safetensors(scratch.path() / "policy.safetensors", c.training.policy.parameters());
+    });
     const double times = parameter_sets(load_) * std::ceil(static_cast<double>(o_.iterations) /
                                                            static_cast<double>(o_.checkpoint.every));
     phases_.push_back({phase.name, times * phase.wall_s, times * phase.cpu_s});
