@@ -22,9 +22,9 @@ void describe(Fields& f, EvaluateSection& e) {
   f.integer({"every", "iterations between evaluations"}, e.every, 1, 1000000);
   f.integer({"steps", "ODE steps"}, e.steps, 1, 1000);
   f.number({"guidance_scale", "of the policy, before and after"}, e.guidance_scale, 0.0, 100.0);
-  f.list({"baselines", "the model as loaded at other guidance scales, in the final table"},
-         e.base_guidance_scales, [](Fields& b, double& scale) {
-           b.number({"guidance_scale", "of the base model", true}, scale, 0.0, 100.0);
+  f.list({"baselines", "the reference at other guidance scales, in the final table"}, e.base_guidance_scales,
+         [](Fields& b, double& scale) {
+           b.number({"guidance_scale", "of the reference", true}, scale, 0.0, 100.0);
          });
   f.text({"metric", "reward that chooses the checkpoint, \"plugin/dimension\"; absent: the combined reward"},
          e.metric);
@@ -51,7 +51,14 @@ void describe(Fields& f, AlignOptions& o) {
   f.number(
       {"ema_decay", "average of the parameters that is evaluated and saved; 0: the parameters themselves"},
       o.ema_decay, 0.0, 1.0);
-  f.integer({"iterations", "rollouts"}, o.iterations, 1, 10000000);
+  f.choice({"reference",
+            "what gains, baselines, KL terms and alarms are measured against: the model as loaded, with the "
+            "LoRA of /model/lora/path; or that model without it"},
+           o.reference, {"loaded", "base"});
+  f.integer(
+      {"iterations",
+       "rollouts; where the learning rate's schedule is constant, a run may be given more of them later"},
+      o.iterations, 1, 10000000);
   f.object({"evaluate", "held-out evaluation"}, [&](Fields& e) { describe(e, o.evaluate); });
   f.object({"monitors", "what raises an alarm (events.jsonl, report); 0 turns one off"},
            [&](Fields& m) { describe(m, o.monitors); });

@@ -45,6 +45,10 @@ std::string metric_name(const AlignOptions& o) {
   return o.evaluate.metric.empty() ? "reward" : o.evaluate.metric;
 }
 
+const char* reference_name(const AlignOptions& o) {
+  return o.reference == "base" ? "the base model, without a LoRA" : "the model as loaded";
+}
+
 AlignSummary summarize(AlignContext& c, const RunProgress& progress) {
   const auto& o = c.options;
   auto& t = c.training;

@@ -1,4 +1,4 @@
-// The end of an `align` run: base against aligned model on the reported prompts, result and report.html.
+// The end of an `align` run: reference against aligned model on the reported prompts, result and report.html.
 #pragma once
 
 #include <filesystem>
@@ -17,8 +17,8 @@ struct BaselineScore {
 
 struct AlignSummary {
   std::vector<std::string> names;                   // "reward", then each "plugin/dimension"
-  std::vector<PairedDifference> differences;        // aligned - base, same prompts, noise and sampler
-  std::vector<BaselineScore> baselines;             // base at the scales asked for, its own among them
+  std::vector<PairedDifference> differences;        // aligned - reference, same prompts, noise, sampler
+  std::vector<BaselineScore> baselines;             // the reference at the scales asked for
   std::vector<double> after_means;                  // per name
   std::vector<std::string> prompts;                 // of the pictures
   at::Tensor before_BF3HW, after_BF3HW;             // pictures of the first prompts
@@ -30,12 +30,15 @@ struct AlignSummary {
   bool has_held_out = false;             // a reward that is scored and not trained
 };
 
-/// Evaluates base and aligned parameters on the prompts of /prompts/eval.
+/// Evaluates reference and aligned parameters on the prompts of /prompts/eval.
 AlignSummary summarize(AlignContext& context, const RunProgress& progress);
 
 /// Column of rewards.names_K that `metric` names, or -1 for the combined reward. Throws Error at
 /// /evaluate/metric.
 int64_t metric_column(const RewardSet& rewards, const std::string& metric);
+
+/// What the aligned model is held against, in words.
+const char* reference_name(const AlignOptions& options);
 
 /// The metric's name; "reward": the combined one.
 std::string metric_name(const AlignOptions& options);

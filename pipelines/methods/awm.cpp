@@ -1,7 +1,7 @@
 // AWM, Advantage Weighted Matching (Xue et al. 2025, arXiv 2509.25050): rollout with any sampler, clean
 // latents only -> score -> group advantages -> forward noising -> policy gradient, whose log-probability of a
 // sample is its own flow-matching loss: log p = -w(t, l), l = |v - (e - x_0)|^2 (mean over latent elements).
-// Beside it the squared velocity difference to the model as loaded, and to an average of the policy (EMA-KL).
+// Beside it the squared velocity difference to the reference, and to an average of the policy (EMA-KL).
 //
 // Of the authors' code it differs in one thing: each sample has noise levels of its own, not each
 // micro-batch, so that the numbers do not depend on how the work is cut.
@@ -202,8 +202,7 @@ class Awm final : public Cloneable<Awm, Method> {
               "what the ratio compares with: the policy itself (1, so nothing is clipped), or its average"},
              o_.log_prob_old, {"policy", "ema"});
     f.number({"clip_range", "PPO clip of the ratio"}, o_.clip_range, 1e-9, 10.0);
-    f.number({"kl_beta", "weight of the squared velocity difference to the model as loaded"}, o_.kl_beta, 0.0,
-             1e3);
+    f.number({"kl_beta", "weight of the squared velocity difference to the reference"}, o_.kl_beta, 0.0, 1e3);
     f.number({"ema_kl_beta", "weight of the squared velocity difference to the policy's average"},
              o_.ema_kl_beta, 0.0, 1e3);
     f.object({"ema", "decay = min(rate (iteration + 1), maximum): how slowly that average follows"},

@@ -166,8 +166,7 @@ class DiffusionNft final : public Cloneable<DiffusionNft, Method> {
     f.integer({"times_per_sample", "sigmas of the schedule a sample is trained at"}, o_.times_per_sample, 1,
               1000);
     f.number({"beta", "guidance strength b of v+ and v-"}, o_.beta, 1e-3, 10.0);
-    f.number({"kl_beta", "weight of the squared velocity difference to the model as loaded"}, o_.kl_beta, 0.0,
-             1e3);
+    f.number({"kl_beta", "weight of the squared velocity difference to the reference"}, o_.kl_beta, 0.0, 1e3);
     f.object({"old_policy",
               "decay = min(rate (iteration - start), maximum): how slowly the rollout policy follows"},
              [&](Fields& d) {

@@ -183,7 +183,7 @@ class FlowGrpo final : public Cloneable<FlowGrpo, Method> {
     thalweg::describe(f, o_.advantages);
     f.number({"clip_range", "PPO clip of the ratio; small because log-probs are means over latent elements"},
              o_.clip_range, 1e-9, 10.0);
-    f.number({"kl_beta", "weight of the KL term against the model as loaded"}, o_.kl_beta, 0.0, 1e3);
+    f.number({"kl_beta", "weight of the KL term against the reference"}, o_.kl_beta, 0.0, 1e3);
     f.choice({"kl_scale",
               "divide the squared mean difference by 2 g^2 (diffusion, Flow-GRPO) or by 2 std^2 (std, the "
               "true KL)"},

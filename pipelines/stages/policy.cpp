@@ -9,7 +9,8 @@
 
 namespace thalweg {
 
-PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, uint64_t seed)
+PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, uint64_t seed,
+                         ReferenceModel reference)
     : model_(model), section_(section), lora_(section.has_lora) {
   if (lora_) {
     require_lora_layers(model.lora_names());
@@ -21,6 +22,9 @@ PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, ui
     lora_scale_ = adapter.scale;
     // Drawn on the CPU, so that a start does not depend on the device.
     start_ = leaves(moved(adapter.tensors, model.device()));
+    // A copy: training changes the start in place.
+    if (!lora.path.empty() && reference == ReferenceModel::loaded)
+      reference_ = {cast(cloned(start_), compute_dtype()), lora_scale_};
     return;
   }
   auto masters = model.master_backbone();
@@ -52,8 +56,12 @@ void PolicySpace::start_from_file(Adapter& adapter) {
   lora_file_.tensors.clear();
 }
 
+at::ScalarType PolicySpace::compute_dtype() const {
+  return model_.latent_dtype() == at::kDouble ? at::kDouble : dtype_named(section_.dtype);
+}
+
 Velocity PolicySpace::bind(const TensorMap& parameters) const {
-  const auto dtype = model_.latent_dtype() == at::kDouble ? at::kDouble : dtype_named(section_.dtype);
+  const auto dtype = compute_dtype();
   if (lora_) {
     const Adapter adapter{cast(parameters, dtype), lora_scale_};
     return model_.bind(model_.backbone(), &adapter);
@@ -64,7 +72,7 @@ Velocity PolicySpace::bind(const TensorMap& parameters) const {
 }
 
 Velocity PolicySpace::reference() const {
-  return model_.bind(model_.backbone(), nullptr);
+  return model_.bind(model_.backbone(), reference_.tensors.empty() ? nullptr : &reference_);
 }
 
 TensorMap PolicySpace::backbone_with(const TensorMap& parameters) const {

@@ -7,16 +7,21 @@
 
 namespace thalweg {
 
+/// What a trained policy is held against: the model as the job loads it, the LoRA that it starts from
+/// included, or that model without the LoRA.
+enum class ReferenceModel { loaded, base };
+
 class PolicySpace {
  public:
   /// Throws Error at /model/lora/... for targets that match nothing or a file that does not fit.
-  PolicySpace(const FlowModel& model, const ModelSection& section, uint64_t seed);
+  PolicySpace(const FlowModel& model, const ModelSection& section, uint64_t seed,
+              ReferenceModel reference = ReferenceModel::loaded);
 
   /// Where training starts: float32 leaves that require gradients.
   const TensorMap& start() const { return start_; }
   /// A role with these parameters; gradients flow into those that require them.
   Velocity bind(const TensorMap& parameters) const;
-  /// The model as it was loaded.
+  /// What gains, KL terms and alarms are measured against; it never changes.
   Velocity reference() const;
 
   bool is_lora() const { return lora_; }
@@ -31,6 +36,7 @@ class PolicySpace {
 
  private:
   void start_from_file(Adapter& adapter);
+  at::ScalarType compute_dtype() const;
 
   const FlowModel& model_;
   ModelSection section_;
@@ -39,7 +45,8 @@ class PolicySpace {
   LoraFile lora_file_;
   std::vector<std::string> modules_;  // adapted layers
   TensorMap start_;
-  TensorMap fixed_;  // tensors that are never trained, in compute dtype
+  TensorMap fixed_;    // tensors that are never trained, in compute dtype
+  Adapter reference_;  // of the reference, in compute dtype; empty: the backbone alone
 };
 
 }  // namespace thalweg

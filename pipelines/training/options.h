@@ -21,7 +21,8 @@ struct TrainingOptions {
   ModelSection model;
   SamplerSection sampler;  // of the rollouts
   OptimizerSection optimizer;
-  double ema_decay = 0.0;  // of the policy's average; 0: none
+  std::string reference = "loaded";  // or "base": see ReferenceModel
+  double ema_decay = 0.0;            // of the policy's average; 0: none
   int64_t iterations = 100;
   ParallelSection parallel;
   int64_t seed = 0;

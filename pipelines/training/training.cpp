@@ -17,7 +17,8 @@ Training::Training(const TrainingOptions& o, const Observer& observer, Workers& 
       unconditional(on_device(parts.unconditional, model->device())),
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),
-      space(*model, o.model, static_cast<uint64_t>(o.seed)),
+      space(*model, o.model, static_cast<uint64_t>(o.seed),
+            o.reference == "base" ? ReferenceModel::base : ReferenceModel::loaded),
       rewards(parts.rewards()),
       policy(roles.add("policy", space, space.start(), Learning{o.optimizer, o.ema_decay})),
       clock(model->device()) {}
