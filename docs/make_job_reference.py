@@ -31,6 +31,10 @@ its files and plugins exist, without loading a model; `thalweg schema` prints it
 - A key that may be left out has the default shown. A section that may be left out has the defaults of its keys, unless
   its meaning says what its absence does.
 - Every run begins by writing `job.json` to its output folder: the job with every default spelt out.
+- An output folder with the results of another job, or with checkpoints of one, is refused; the same job goes on there, or
+  begins anew, without its old pictures.
+- A job of which nothing came fails with exit code 2, once it has written what there is: not one sample was scored, or not one
+  value for its steering.
 - Exit codes: 0 done; 2 the job or its inputs are wrong; 3 stopped by SIGINT or SIGTERM; 1 anything else, samples that are not finite
   numbers among them. Every job keeps what is done when it is stopped, and now and then before, and goes on from there when the same
   command is run again, after a kill too. A second signal ends it at once.
@@ -126,9 +130,16 @@ NOTES = {
                   "A reward with `\"use\": \"watch\"` (or weight 0) is scored at every rollout and evaluation and not trained: the alarm "
                   "`reward_hacking` watches it. Alarms are lines of `events.jsonl` with what was seen, the threshold "
                   "and advice, stand in `result.json` and head the report; each is raised once until it clears.",
-                  "An output folder with a checkpoint is resumed when every setting but `/name`, `/output`, `/monitors`, "
-                  "`/parallel/workers` and `/model/prompt_cache` is the same, and so is what prompts, model, LoRA and plugins "
-                  "hold; else the job is refused, naming what differs (decision 0009)."],
+                  "At least one reward is trained: of `use` `train`, with a weight that is not 0.",
+                  "Step 0, before, baselines, KL terms and alarms are of the model as loaded, with the LoRA that training starts from; "
+                  "`/reference` `base`: of the model without it (decision 0029).",
+                  "Prompts of `/prompts/eval` or `/prompts/select` that the run has seen elsewhere are named at the start, in "
+                  "`result.json` and in the report. A metric without a value at step 0 ends the run.",
+                  "An output folder with a checkpoint is resumed when what decides its numbers is the same, and so is what prompts, model, "
+                  "LoRA and plugins hold, wherever they lie; else the job is refused, naming what differs. Free are `/name`, `/output`, "
+                  "`/monitors`, `/checkpoint`, `/parallel/workers`, `/model/prompt_cache`, `/evaluate/pictures`, `/evaluate/baselines`, "
+                  "and with a constant learning rate `/iterations`, which extends a run (decision 0028).",
+                  "`thalweg export RUN` writes the weights of a run that was stopped or goes on into `RUN/export-ITERATION`."],
         "writes": ["`pytorch_lora_weights.safetensors` with a LoRA, else the whole folder `model/`",
                    "`metrics.jsonl` and TensorBoard events: one row an iteration and an evaluation", EVENTS,
                    "`samples/step-N/`, `samples/before/`, `samples/after/`: pictures of the first held-out prompts",
@@ -143,7 +154,9 @@ NOTES = {
                   "and `scheduler`, with the keys of diffusers' `config.json`. Vocabularies, token limits and the "
                   "VAE's scale and shift are filled in.",
                   "The VAE is trained first, as a run of its own in `OUTPUT/vae`. Both stages resume from their last "
-                  "checkpoint when every setting is the same."],
+                  "checkpoint when every setting but `/checkpoint` is the same.",
+                  "An update whose gradient is not finite is skipped, counted in `result.json` (`skipped_updates`) and an event; a stage "
+                  "in which all were fails."],
         "writes": ["`model/`: the pipeline in the diffusers layout", "`checkpoint-N/`", "`vae/`: the autoencoder's own run",
                    "`metrics.jsonl`, `events.jsonl`, TensorBoard events", "`result.json`"],
         "shipped": "assets/jobs/pretrain_tiny_sd3.json",

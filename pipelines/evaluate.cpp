@@ -152,7 +152,7 @@ Evaluation evaluated(const EvaluationInput& in, const Velocity& velocity, int64_
 Json EvaluateJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return evaluate_identity(o_); }, o_.checkpoint_s);
-  auto events = store.load();
+  auto events = store.load([](const Drawn&) { return true; }, observer);
   const auto device = o_.device.open(observer);
   Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
@@ -186,6 +186,7 @@ Json EvaluateJob::run(const Observer& observer) {
   if (const auto there = store.sorted().size(); there > 0)
     observer.message("resuming: " + std::to_string(there) + " micro-batches were drawn before");
   int64_t not_finite = 0;
+  bool scored = false;
   for (size_t i = 0; i < scales.size(); ++i) {
     input.guidance_scale = scales[i];
     const auto evaluation = evaluated(input, velocity, static_cast<int64_t>(i), store);
@@ -193,6 +194,7 @@ Json EvaluateJob::run(const Observer& observer) {
     const auto phase = "guidance " + Json(scales[i]).dump();
     if (auto event = failure_event(phase, evaluation.rewards, evaluation.total.valid_B))
       events.push_back(std::move(*event));
+    scored = scored || any_scored(evaluation.rewards, evaluation.total.valid_B);
     Json row = {{"guidance_scale", scales[i]}, {"reward", evaluation.mean_total()}};
     std::string line = phase + ":";
     for (int64_t k = 0; k < evaluation.rewards.dimensions(); ++k) {
@@ -209,6 +211,10 @@ Json EvaluateJob::run(const Observer& observer) {
   write_events(o_.output, events, result, observer);
   require_finite_samples("evaluate", not_finite, static_cast<int64_t>(scales.size()) * prompts.size());
   result["time_phases"] = phases_json(clock);
+  if (!scored) {
+    clean_up();  // when it is run again, the rewards are asked again
+    throw NothingAchieved("/rewards", "not one sample was scored; events.jsonl says why", std::move(result));
+  }
   return result;
 }
 

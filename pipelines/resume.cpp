@@ -1,6 +1,7 @@
 #include "pipelines/resume.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -20,39 +21,104 @@ std::string shown(const Json& json, const Json::json_pointer& pointer) {
   return text.size() > 80 ? text.substr(0, 80) + "..." : text;
 }
 
+// Of one operation of Json::diff(): the list where it appends to one.
+Json::json_pointer place_of(const Json& change) {
+  const Json::json_pointer at(change.at("path").get<std::string>());
+  return !at.empty() && at.back() == "-" ? at.parent_pointer() : at;
+}
+
+// Keys on which no number depends: names, folders, how often something is saved and how much is shown.
+// Iterations are one of them only where no step knows how many there will be.
+constexpr const char* kFree[] = {"/name",
+                                 "/output",
+                                 "/monitors",
+                                 "/checkpoint",
+                                 "/parallel/workers",
+                                 "/model/prompt_cache",
+                                 "/evaluate/pictures",
+                                 "/evaluate/baselines",
+                                 "/save_images",
+                                 "/save_latents",
+                                 "/save_frames"};
+
+void erase(Json& json, const Json::json_pointer& at) {
+  if (json.contains(at) && !at.empty()) json.at(at.parent_pointer()).erase(at.back());
+}
+
+bool is_constant(const Json& job) {
+  const Json::json_pointer schedule("/optimizer/schedule");
+  return job.contains(schedule) && job.at(schedule) == "constant";
+}
+
+std::string why(const std::string& pointer) {
+  if (pointer != "/iterations") return "";
+  return "; the learning rate's /optimizer/schedule runs to the last iteration, so that the steps that were "
+         "done would "
+         "have been others. To train on from here, start a new run at this one's weights (/model/lora/path, "
+         "or "
+         "/model/path)";
+}
+
 void require_same_job(const std::string& place, const Json& there, const Json& here) {
   const auto changes = Json::diff(there, here);
   if (changes.empty()) return;
-  const auto pointer = changes[0].at("path").get<std::string>();
-  const Json::json_pointer at(pointer);
-  throw Error("/output", place + " belongs to another job: " + pointer + " is " + shown(there, at) +
-                             " there and " + shown(here, at) + " here" + kElse);
+  throw Error("/output", place + " belongs to another job: " + first_difference(there, here) +
+                             why(place_of(changes[0]).to_string()) + kElse);
 }
 
-using Hashes = std::map<std::pair<std::string, std::string>, std::string>;
+/// Where the job names an input, and the file's own name or its place in the folder.
+using Key = std::pair<std::string, std::string>;
 
-Hashes hashes_of(const Json& inputs) {
-  Hashes hashes;
+struct Fingerprint {
+  std::string path, sha256;
+};
+
+using Fingerprints = std::map<Key, Fingerprint>;
+
+Fingerprints fingerprints_of(const Json& inputs) {
+  Fingerprints all;
   for (const auto& input : inputs)
-    hashes[{input.at("pointer").get<std::string>(), input.at("path").get<std::string>()}] =
-        input.at("sha256").get<std::string>();
-  return hashes;
+    all[{input.at("pointer").get<std::string>(), input.at("name").get<std::string>()}] = {
+        input.at("path").get<std::string>(), input.at("sha256").get<std::string>()};
+  return all;
 }
 
-void require_same_inputs(const std::string& place, const Json& there, const Json& here) {
-  auto before = hashes_of(there);
-  const auto refuse = [&](const auto& key, const std::string& what) {
-    throw Error(key.first, key.second + " " + what + " since " + place +
-                               " was written; going on would not be the same run. Put back what it was, or "
-                               "choose another output folder");
+void require_same(const std::string& place, Fingerprints before, const Fingerprints& now) {
+  const auto refuse = [&](const auto& entry, const std::string& what) {
+    throw Error(entry.first.first, entry.second.path + " " + what + " since " + place +
+                                       " was written; going on would not be the same run. Put back what it "
+                                       "was, or choose another output folder");
   };
-  for (const auto& [key, hash] : hashes_of(here)) {
-    const auto it = before.find(key);
-    if (it == before.end()) refuse(key, "was added");
-    if (it->second != hash) refuse(key, "has changed");
+  for (const auto& entry : now) {
+    const auto it = before.find(entry.first);
+    if (it == before.end()) refuse(entry, "was added");
+    if (it->second.sha256 != entry.second.sha256) refuse(entry, "has changed");
     before.erase(it);
   }
-  if (!before.empty()) refuse(before.begin()->first, "was removed");
+  if (!before.empty()) refuse(*before.begin(), "was removed");
+}
+
+Json fingerprints(const std::vector<InputFile>& inputs) {
+  Json list = Json::array();
+  for (const auto& input : inputs)
+    for (const auto& file : files_of_input(input.path)) {
+      const bool is_folder = file != input.path;
+      const auto name = is_folder ? file.lexically_relative(input.path) : file.filename();
+      list.push_back({{"pointer", input.pointer},
+                      {"path", file.string()},
+                      {"name", name.generic_string()},
+                      {"sha256", fingerprint(file)}});
+    }
+  return list;
+}
+
+/// What decides the numbers, and in place of the paths of inputs their hashes: those are compared instead.
+Json deciding_part_of(const Json& identity) {
+  auto job = deciding_part(identity.at("job"));
+  for (const auto& input : identity.at("inputs"))
+    if (const Json::json_pointer at(input.at("pointer").get<std::string>()); job.contains(at))
+      job.at(at) = "an input";
+  return job;
 }
 
 // The processor itself only warns (find_resumable): it names too much.
@@ -71,14 +137,33 @@ void require_same_machine(const std::string& place, const Json& there, const Jso
   }
 }
 
-// A reward's config is its own; every text in it that is the path of something is taken for an input.
-void collect_paths(const Json& config, const std::string& pointer, std::vector<InputFile>& inputs) {
+void require_iterations(const std::string& place, int64_t done, const Json& job) {
+  const auto iterations = job.value("iterations", done);
+  if (iterations < done)
+    throw Error("/iterations", "is " + std::to_string(iterations) + ", and " + place + " has done " +
+                                   std::to_string(done) +
+                                   "; ask for no fewer, or choose another output folder");
+}
+
+bool is_meant_as_path(const std::string& key, const std::filesystem::path& path) {
+  static const std::set<std::string> kKeys = {"path",    "file",      "folder",    "model",
+                                              "weights", "processor", "tokenizer", "checkpoint"};
+  std::error_code ec;
+  return path.has_parent_path() || kKeys.contains(key) ||
+         (path.has_extension() && std::filesystem::is_regular_file(path, ec));
+}
+
+// A reward's config is its own; a text in it that is the path of something, and looks it, is an input. A
+// word that happens to be the name of a folder here ("out", ".") is none.
+void collect_paths(const Json& config, const std::string& key, const std::string& pointer,
+                   std::vector<InputFile>& inputs) {
   if (config.is_structured()) {
-    for (const auto& [key, value] : config.items()) collect_paths(value, pointer + "/" + key, inputs);
+    for (const auto& [name, value] : config.items())
+      collect_paths(value, config.is_object() ? name : key, pointer + "/" + name, inputs);
   } else if (config.is_string() && !config.get_ref<const std::string&>().empty()) {
     std::error_code ec;
     const std::filesystem::path path = config.get<std::string>();
-    if (std::filesystem::exists(path, ec)) inputs.push_back({pointer, path});
+    if (std::filesystem::exists(path, ec) && is_meant_as_path(key, path)) inputs.push_back({pointer, path});
   }
 }
 
@@ -88,27 +173,25 @@ void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& r
   for (const auto& reward : rewards) {
     const auto plugin = find_plugin(reward.plugin, installed_plugin_dirs(), reward.isolation, reward.pointer);
     inputs.push_back({reward.pointer + "/plugin", plugin.path});
-    collect_paths(reward.config, reward.pointer + "/config", inputs);
+    collect_paths(reward.config, "", reward.pointer + "/config", inputs);
   }
 }
 
 Json deciding_part(Json job) {
-  job.erase("name");
-  job.erase("output");
-  if (job.contains("model")) job["model"].erase("prompt_cache");
-  job.erase("monitors");  // they judge the numbers and do not change them
-  if (job.contains("parallel")) job["parallel"].erase("workers");
+  for (const auto* key : kFree) erase(job, Json::json_pointer(key));
+  if (is_constant(job)) job.erase("iterations");
   return job;
 }
 
+std::string first_difference(const Json& there, const Json& here) {
+  const auto changes = Json::diff(there, here);
+  if (changes.empty()) return "";
+  const auto at = place_of(changes[0]);
+  return at.to_string() + " is " + shown(there, at) + " there and " + shown(here, at) + " here";
+}
+
 Json run_identity(const Fields::Describe& job, const std::vector<InputFile>& inputs) {
-  Json identity = {
-      {"job", deciding_part(write_fields(job))}, {"inputs", Json::array()}, {"machine", machine_identity()}};
-  for (const auto& input : inputs)
-    for (const auto& file : files_of_input(input.path))
-      identity["inputs"].push_back(
-          {{"pointer", input.pointer}, {"path", file.string()}, {"sha256", fingerprint(file)}});
-  return identity;
+  return {{"job", write_fields(job)}, {"inputs", fingerprints(inputs)}, {"machine", machine_identity()}};
 }
 
 void require_own_checkpoints(const std::filesystem::path& folder, const std::function<Json()>& identity) {
@@ -125,13 +208,44 @@ void require_own_checkpoints(const std::filesystem::path& folder, const std::fun
       throw Error("/output", place + " was written by another version of this program" + kElse);
     if (here.is_null()) here = identity();
     try {
-      require_same_job(place, manifest.run.at("job"), here.at("job"));
-      require_same_inputs(place, manifest.run.at("inputs"), here.at("inputs"));
+      require_same_job(place, deciding_part_of(manifest.run), deciding_part_of(here));
+      require_same(place, fingerprints_of(manifest.run.at("inputs")), fingerprints_of(here.at("inputs")));
       require_same_machine(place, manifest.run.at("machine"), here.at("machine"));
+      require_iterations(place, manifest.step, here.at("job"));
     } catch (const Json::exception&) {
       throw Error("/output", place + " belongs to another job" + kElse);
     }
   }
+}
+
+void require_same_inputs(const std::filesystem::path& checkpoint, const std::vector<InputFile>& inputs) {
+  std::set<std::string> pointers;
+  for (const auto& input : inputs) pointers.insert(input.pointer);
+  Fingerprints before;
+  try {
+    before = fingerprints_of(read_manifest(checkpoint).run.at("inputs"));
+  } catch (const Json::exception&) {
+    throw Error(checkpoint.string(), "does not say what it was computed from");
+  }
+  std::erase_if(before, [&](const auto& entry) { return !pointers.contains(entry.first.first); });
+  require_same(checkpoint.string(), std::move(before), fingerprints_of(fingerprints(inputs)));
+}
+
+std::string changed_settings(const std::filesystem::path& checkpoint, const Json& identity) {
+  constexpr size_t kMost = 16;
+  auto there = read_manifest(checkpoint).run.at("job"), here = identity.at("job");
+  for (auto* job : {&there, &here}) job->erase("output");
+  std::string line;
+  std::set<std::string> said;
+  for (const auto& change : Json::diff(there, here)) {
+    const auto at = place_of(change);
+    const auto pointer = at.to_string();
+    if (!said.insert(pointer).second) continue;
+    if (said.size() > kMost) return line + ", ...";
+    line += (line.empty() ? "settings have changed since " + checkpoint.filename().string() + ": " : ", ") +
+            pointer + " from " + shown(there, at) + " to " + shown(here, at);
+  }
+  return line;
 }
 
 Event damaged_checkpoint(const std::filesystem::path& checkpoint, const std::string& problem) {
@@ -153,7 +267,8 @@ std::optional<Event> other_processor(const std::filesystem::path& checkpoint) {
                {{"before", there}, {"now", here}}};
 }
 
-Resumable find_resumable(const std::filesystem::path& folder, const Observer& observer) {
+Resumable find_resumable(const std::filesystem::path& folder, const Json& identity,
+                         const Observer& observer) {
   Resumable found;
   remove_abandoned(folder);
   auto checkpoints = list_checkpoints(folder);
@@ -168,6 +283,8 @@ Resumable find_resumable(const std::filesystem::path& folder, const Observer& ob
   if (!checkpoints.empty()) {
     found.checkpoint = checkpoints.back();
     if (auto event = other_processor(*found.checkpoint)) found.events.push_back(std::move(*event));
+    if (const auto line = changed_settings(*found.checkpoint, identity); !line.empty())
+      observer.message(line);
   }
   for (const auto& event : found.events) observer.message(event.message);
   return found;

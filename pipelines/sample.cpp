@@ -46,6 +46,7 @@ class SampleJob final : public Job {
   void clean_up() const override { DrawnStore::remove(o_.output); }
   std::string output() const override { return o_.output; }
   bool resumes() const override { return true; }
+  bool goes_on() const override { return DrawnStore::is_there(o_.output); }
   Plan plan(const PlanRequest& request) const override;
 
  private:
@@ -92,8 +93,9 @@ at::Tensor noise_of(const at::Tensor& noise_NCFHW, const std::vector<SampleRow>&
 
 Json SampleJob::run(const Observer& observer) {
   DrawnStore store(
-      o_.output, [this] { return sample_identity(o_); }, o_.checkpoint_s);
-  const auto events = store.load();
+      o_.output, [this] { return sample_identity(o_); }, o_.checkpoint_s,
+      [this](const std::vector<const Drawn*>& drawn) { sync_pictures(o_, drawn); });
+  const auto events = store.load([this](const Drawn& drawn) { return is_kept(o_, drawn); }, observer);
   const auto device = o_.device.open(observer);
   Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
@@ -116,11 +118,17 @@ Json SampleJob::run(const Observer& observer) {
   auto run = scored(all, prompts.list);
   run.events.insert(run.events.begin(), events.begin(), events.end());
   if (run.sections.contains("steering")) observer.message(steering_line(run.sections["steering"]));
-  auto result = write_scores(o_.output, run, rewards.get(), clock, observer);
   int64_t not_finite = 0;
   for (const auto& drawn : all) not_finite += drawn.not_finite;
-  require_finite_samples("sample", not_finite, static_cast<int64_t>(run.prompts.size()));
-  return result;
+  try {
+    auto result = write_scores(o_.output, run, rewards.get(), clock, observer);
+    require_finite_samples("sample", not_finite, static_cast<int64_t>(run.prompts.size()));
+    return result;
+  } catch (const NothingAchieved&) {
+    require_finite_samples("sample", not_finite, static_cast<int64_t>(run.prompts.size()));  // is why
+    clean_up();  // when it is run again, the rewards are asked again
+    throw;
+  }
 }
 
 GivenNoise SampleJob::initial_noise(const FlowModel& model, const PromptSet& prompts) const {
@@ -191,6 +199,7 @@ ScoredRun SampleJob::scored(const std::vector<Drawn>& all, const PromptList& pro
   if (o_.steering.empty()) return run;
   run.sections["steering"] = steering_summary(records, asked, cost);
   if (auto event = steering_failures(cost)) run.events.push_back(std::move(*event));
+  run.came_to_nothing = came_to_nothing(cost);
   return run;
 }
 

@@ -107,7 +107,7 @@ at::Tensor read_frames(const std::string& path) {
 Json ScoreJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return score_identity(o_); }, o_.checkpoint_s);
-  const auto events = store.load();
+  const auto events = store.load([](const Drawn&) { return true; }, observer);
   const auto prompts = o_.prompts.read();
   const auto files = o_.images.empty() ? std::vector<fs::path>{} : png_files(o_.images);
   const auto frames = o_.frames.empty() ? at::Tensor() : read_frames(o_.frames);
@@ -158,7 +158,12 @@ Json ScoreJob::run(const Observer& observer) {
   for (auto& scored : store.sorted()) parts.push_back(std::move(scored.rewards));
   ScoredRun run{"score", prompts.prompts, concatenate_samples(parts)};
   run.events = events;
-  return write_scores(o_.output, run, rewards.get(), clock, observer);
+  try {
+    return write_scores(o_.output, run, rewards.get(), clock, observer);
+  } catch (const NothingAchieved&) {
+    clean_up();  // when it is run again, the rewards are asked again
+    throw;
+  }
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 #include <cstdio>
 
 #include "engine/core/error.h"
+#include "engine/core/file.h"
 #include "engine/core/statistics.h"
+#include "pipelines/job.h"
 #include "pipelines/stages/evaluation.h"
 #include "pipelines/stages/reward_failures.h"
 
@@ -103,7 +105,7 @@ void write_events(const std::filesystem::path& folder, const std::vector<Event>&
     lines += rows.back().dump() + "\n";
     observer.message(event.message);
   }
-  write_file(folder / "events.jsonl", lines);
+  write_synced(folder / "events.jsonl", lines);
   result["reward_failures"] = failure_summary(rows);
 }
 
@@ -111,10 +113,11 @@ Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, con
                   const PhaseClock& clock, const Observer& observer) {
   Json result = {{"job", run.job}, {"samples", run.prompts.size()}};
   auto events = run.events;
+  bool came_to_something = true;
   if (rewards && run.scores) {
     const auto& scores = *run.scores;
     const auto total = combined(*rewards, scores);
-    write_file(folder / "scores.jsonl", score_lines(run.prompts, scores, total));
+    write_synced(folder / "scores.jsonl", score_lines(run.prompts, scores, total));
     result["rewards"]["reward"] = mean_of(total.total_B, total.valid_B);
     for (int64_t k = 0; k < scores.dimensions(); ++k) {
       const auto& name = scores.names_K[static_cast<size_t>(k)];
@@ -124,11 +127,17 @@ Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, con
       const auto mean = entry.at("mean");
       observer.message(name + "  " + (mean.is_null() ? "not scored" : mean.dump().substr(0, 8)));
     }
+    came_to_something = any_scored(scores, total.valid_B);
     if (auto event = failure_event("score", scores, total.valid_B)) events.push_back(std::move(*event));
   }
   if (!events.empty() || run.scores) write_events(folder, events, result, observer);
   result.update(run.sections);
   result["time_phases"] = phases_json(clock);
+  if (!came_to_something)
+    throw NothingAchieved("/rewards", "not one sample was scored" + failure_reasons(run.scores->failures),
+                          std::move(result));
+  if (!run.came_to_nothing.empty())
+    throw NothingAchieved("/steering", run.came_to_nothing, std::move(result));
   return result;
 }
 

@@ -45,11 +45,13 @@ struct ScoredRun {
   std::optional<RewardBatch> scores = {};  // of each sample
   Json sections = Json::object();          // of result.json
   std::vector<Event> events = {};          // before the scores
+  std::string came_to_nothing = {};        // by its steering: why; empty: it did not
 };
 
 /// Writes scores.jsonl (a line a sample) when there are scores, and events.jsonl. Returns the job's result:
 /// mean of each reward over the scored samples, how many were not scored and why, the run's own sections,
-/// time by phase.
+/// time by phase. All of that is written before NothingAchieved is thrown, at /rewards when not one sample
+/// has a reward, at /steering when the run says so.
 Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, const RewardSet* rewards,
                   const PhaseClock& clock, const Observer& observer);
 

@@ -17,16 +17,24 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kPart = uint64_t{16} << 10;
 
+constexpr std::string_view kIndex = "model_index.json";
+
+// Weights, configs, tables of tokenizers; no notes, no README.
 bool decides(const fs::path& path) {
-  constexpr std::array<std::string_view, 4> kSuffixes = {".json", ".safetensors", ".txt", ".model"};
-  return std::find(kSuffixes.begin(), kSuffixes.end(), path.extension().string()) != kSuffixes.end();
+  constexpr std::array<std::string_view, 3> kEndings = {".json", ".safetensors", ".model"};
+  constexpr std::array<std::string_view, 2> kTables = {"merges.txt", "vocab.txt"};
+  return std::find(kEndings.begin(), kEndings.end(), path.extension().string()) != kEndings.end() ||
+         std::find(kTables.begin(), kTables.end(), path.filename().string()) != kTables.end();
 }
 
 void collect(const fs::path& folder, bool deeper, std::vector<fs::path>& files) {
   std::error_code ec, ignored;
+  const bool is_pipeline = deeper && fs::is_regular_file(folder / kIndex, ignored);
   for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec)) {
-    if (it->is_regular_file(ignored) && decides(it->path())) files.push_back(it->path());
-    if (deeper && it->is_directory(ignored)) collect(it->path(), false, files);
+    const auto name = it->path().filename().string();
+    const bool is_read = is_pipeline ? name == kIndex : decides(it->path());
+    if (is_read && it->is_regular_file(ignored)) files.push_back(it->path());
+    if (deeper && !name.starts_with(".") && it->is_directory(ignored)) collect(it->path(), false, files);
   }
   if (ec) throw_io_error(folder, "cannot be listed", ec.value());
 }

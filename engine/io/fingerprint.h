@@ -16,8 +16,9 @@ inline constexpr uint64_t kWholeFingerprint = uint64_t{64} << 20;
 /// Error naming the path.
 std::string fingerprint(const std::filesystem::path& path);
 
-/// Files of a model folder that decide what it computes: .json, .safetensors, .txt and .model in it and in
-/// its subfolders of one level, sorted. A file is itself; what is not there is nothing.
+/// Files of a model folder that decide what it computes, sorted: .json, .safetensors, .model, merges.txt and
+/// vocab.txt in it and in its subfolders of one level; beside a model_index.json that file alone. A file is
+/// itself; what is not there is nothing.
 std::vector<std::filesystem::path> files_of_input(const std::filesystem::path& path);
 
 }  // namespace thalweg

@@ -108,9 +108,10 @@ void write_png(const std::filesystem::path& path, const at::Tensor& rgb_3HW) {
   write_file(path, encode_png(rgb_3HW));
 }
 
-void write_pictures(const std::filesystem::path& folder, const at::Tensor& frames_NF3HW, int64_t first) {
-  const int64_t count = frames_NF3HW.size(0), frames = frames_NF3HW.size(1);
-  for (int64_t i = 0; i < count; ++i) {
+std::vector<std::filesystem::path> picture_files(const std::filesystem::path& folder, int64_t count,
+                                                 int64_t frames, int64_t first) {
+  std::vector<std::filesystem::path> files;
+  for (int64_t i = 0; i < count; ++i)
     for (int64_t f = 0; f < frames; ++f) {
       char name[48];
       if (frames == 1)
@@ -118,8 +119,17 @@ void write_pictures(const std::filesystem::path& folder, const at::Tensor& frame
       else
         std::snprintf(name, sizeof name, "%05d_frame%04d.png", static_cast<int>(first + i),
                       static_cast<int>(f));
-      write_png(folder / name, frames_NF3HW[i][f]);
+      files.push_back(folder / name);
     }
+  return files;
+}
+
+void write_pictures(const std::filesystem::path& folder, const at::Tensor& frames_NF3HW, int64_t first) {
+  const int64_t frames = frames_NF3HW.size(1);
+  const auto files = picture_files(folder, frames_NF3HW.size(0), frames, first);
+  for (size_t n = 0; n < files.size(); ++n) {
+    const auto at = static_cast<int64_t>(n);
+    write_png(files[n], frames_NF3HW[at / frames][at % frames]);
   }
 }
 

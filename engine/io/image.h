@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace thalweg {
 
@@ -22,8 +23,12 @@ std::string encode_png(const at::Tensor& rgb_3HW);
 /// Writes encode_png(rgb_3HW) through a temporary file. Throws Error naming the path.
 void write_png(const std::filesystem::path& path, const at::Tensor& rgb_3HW);
 
-/// Every frame as a file of its own: 00007.png, or 00007_frame0003.png where samples have several frames. The
-/// first sample is number `first`.
+/// The files of `count` samples of so many frames, the first of which is number `first`: 00007.png, or
+/// 00007_frame0003.png where samples have several frames.
+std::vector<std::filesystem::path> picture_files(const std::filesystem::path& folder, int64_t count,
+                                                 int64_t frames, int64_t first);
+
+/// Every frame as a file of its own, see picture_files().
 void write_pictures(const std::filesystem::path& folder, const at::Tensor& frames_NF3HW, int64_t first = 0);
 
 /// Decodes PNG bytes (any colour type and depth; alpha is dropped; of an animation the first picture) to

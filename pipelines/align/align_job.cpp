@@ -1,16 +1,16 @@
 // The `align` job: base evaluation, iterations of a method, checkpoints, final evaluation, report.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "engine/core/clock.h"
 #include "engine/core/device.h"
 #include "engine/core/error.h"
-#include "engine/core/file.h"
 #include "engine/io/checkpoint.h"
-#include "engine/weights/lora_file.h"
 #include "pipelines/align/align_plan.h"
-#include "pipelines/align/lora_metadata.h"
+#include "pipelines/align/export.h"
 #include "pipelines/align/summary.h"
+#include "pipelines/align/trainee_state.h"
 #include "pipelines/job.h"
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
@@ -25,7 +25,10 @@ namespace fs = std::filesystem;
 class AlignTrainee final : public Trainee {
  public:
   explicit AlignTrainee(AlignContext& context)
-      : c_(context), column_(metric_column(*c_.training.rewards, c_.options.evaluate.metric)) {}
+      : c_(context),
+        column_(metric_column(*c_.training.rewards, c_.options.evaluate.metric)),
+        notes_{trained_rewards(*c_.training.rewards),
+               c_.training.space.is_lora() ? c_.training.space.lora().alpha : 1.0} {}
 
   Metrics iterate(int64_t iteration) override { return c_.method->iterate(iteration); }
 
@@ -39,6 +42,7 @@ class AlignTrainee final : public Trainee {
     c_.note_failures("held-out", evaluation);
     require_finite_samples("held-out evaluation of step " + std::to_string(step), evaluation.not_finite,
                            input.prompts.size());
+    require_value(step, evaluation);
     return {metric_value(evaluation, column_), metric_name(c_.options), evaluation_metrics(evaluation),
             evaluation.frames_BF3HW};
   }
@@ -48,14 +52,26 @@ class AlignTrainee final : public Trainee {
   void state(RunState& state) override {
     c_.training.roles.state(state);
     c_.method->state(state);
+    notes_.state(state);
   }
 
+  std::vector<Event> start_events() const override { return c_.start_events; }
   std::vector<Event> take_events() override { return c_.training.events.take(); }
   std::vector<PhaseTiming> timings() const override { return c_.timings(); }
 
  private:
+  // A run whose gain nobody will be able to tell ends before it has begun. Later one evaluation may fail.
+  void require_value(int64_t step, const Evaluation& evaluation) const {
+    if (std::isfinite(metric_value(evaluation, column_))) return;
+    const auto what = metric_name(c_.options) + " has no value on the prompts of /prompts/select" +
+                      failure_reasons(evaluation.rewards.failures);
+    if (step == 0) throw Error("/evaluate/metric", what + "; nothing would choose the checkpoint");
+    c_.observer.message("warn: " + what + "; this evaluation chooses no checkpoint");
+  }
+
   AlignContext& c_;
   int64_t column_;
+  TraineeNotes notes_;
 };
 
 RunPlan run_plan(const AlignOptions& o, at::Device device) {
@@ -82,6 +98,10 @@ class AlignRun {
 
   Json run() {
     run_.run();
+    if (c_.training.policy.steps() == 0)
+      throw Error("/method",
+                  "not one update was made: each was skipped, since its gradient was not finite or no "
+                  "group had two samples with a reward; events.jsonl and metrics.jsonl say more");
     auto summary = summarize(c_, run_.progress());
     summary.alarms = run_.monitors()->alarms();
     summary.has_held_out = run_.monitors()->has_held_out();
@@ -91,7 +111,7 @@ class AlignRun {
     record.pictures(o_.iterations, "before", summary.before_BF3HW);
     record.pictures(o_.iterations, "after", summary.after_BF3HW);
     const fs::path folder = o_.output;
-    write_weights(folder);
+    write_weights();
     write_report(folder, c_, summary);
     auto result = result_of(c_, summary, record.elapsed(), process_seconds());
     const auto at = std::find(summary.names.begin(), summary.names.end(), summary.metric);
@@ -100,27 +120,26 @@ class AlignRun {
     std::snprintf(line, sizeof line,
                   "%s on held-out prompts: %.3f -> %.3f (95 %% interval of the difference %+.3f to %+.3f)",
                   summary.metric.c_str(), d.mean_before, d.mean_after, d.low, d.high);
-    c_.observer.message(line);
+    if (d.n > 0) c_.observer.message(line);
     c_.observer.message("report: " + (folder / "report.html").string());
+    record.sync();
+    if (d.n == 0)
+      throw NothingAchieved("/evaluate/metric",
+                            summary.metric +
+                                " has no value on any prompt of /prompts/eval, before or after: the weights "
+                                "are written, and nothing says what they are worth",
+                            std::move(result));
     return result;
   }
 
  private:
-  void write_weights(const fs::path& folder) const {
+  void write_weights() const {
     const auto& t = c_.training;
     const auto& progress = run_.progress();
-    const auto& parameters = progress.best.empty() ? t.policy.shown() : progress.best;
-    if (t.space.is_lora()) {
-      const auto& lora = t.space.lora();
-      write_lora(folder / "pytorch_lora_weights.safetensors", parameters, lora.rank, lora.alpha, lora.targets,
-                 lora_metadata(c_, parameters, progress.best.empty() ? o_.iterations : progress.best_step));
-    } else {
-      const auto whole = folder / ".model.tmp";
-      remove_path(whole);
-      t.model->save(whole, t.space.backbone_with(parameters));
-      sync_tree(whole);
-      replace_folder(whole, folder / "model");
-    }
+    const bool has_best = !progress.best.empty();
+    thalweg::write_weights(o_.output, {o_, *t.model, t.space, trained_rewards(*t.rewards)},
+                           has_best ? progress.best : t.policy.shown(),
+                           has_best ? progress.best_step : o_.iterations);
   }
 
   const AlignOptions& o_;
@@ -128,6 +147,19 @@ class AlignRun {
   AlignTrainee trainee_;
   TrainingRun run_;
 };
+
+Json resolved(const AlignOptions& o) {
+  AlignOptions copy = o;
+  return write_fields([&](Fields& f) { describe(f, copy); });
+}
+
+// What the end of a run shows by settings that may change: with others it is shown anew.
+Json shown_by(const Json& job) {
+  Json shown;
+  for (const auto* key : {"/name", "/monitors", "/evaluate/pictures", "/evaluate/baselines"})
+    if (const Json::json_pointer at(key); job.contains(at)) shown.push_back(job.at(at));
+  return shown;
+}
 
 // Whether the folder holds all results of this job, so that nothing is left to do.
 bool is_finished(const AlignOptions& o) {
@@ -139,7 +171,8 @@ bool is_finished(const AlignOptions& o) {
   if (checkpoints.empty()) return false;
   try {
     return parse_json_file(folder / "result.json").value("status", "") == "succeeded" &&
-           read_manifest(checkpoints.back()).step == o.iterations;
+           read_manifest(checkpoints.back()).step == o.iterations &&
+           shown_by(parse_json_file(folder / "job.json")) == shown_by(resolved(o));
   } catch (const Error&) {
     return false;  // damaged: done again
   }
@@ -157,6 +190,10 @@ class AlignJob final : public Job {
     read_prompts(o_.eval_prompts, "/prompts/eval");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
     require_plugins(o_.rewards);
+    if (serving(o_.rewards, RewardUse::train).empty())
+      throw Error(
+          "/rewards",
+          "trains on nothing: all weights are 0 or of \"use\": \"watch\". Give one a weight that is not 0");
     check_monitors(o_.monitors);
     o_.method->check(o_);
     check_sampler(o_.sampler);
@@ -169,6 +206,7 @@ class AlignJob final : public Job {
   Json run(const Observer& observer) override { return AlignRun(o_, observer).run(); }
   std::string output() const override { return o_.output; }
   bool resumes() const override { return true; }
+  bool goes_on() const override { return !list_checkpoints(o_.output).empty(); }
   Plan plan(const PlanRequest& request) const override { return plan_align(o_, request); }
 
  private:

@@ -1,5 +1,8 @@
 #include "pipelines/align/context.h"
 
+#include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "engine/core/names.h"
@@ -35,17 +38,47 @@ struct AlignContext::Loaded {
 namespace {
 
 // What of the LoRA's file was left out.
-void note_lora(const PolicySpace& space, const Observer& observer, Events& events) {
+std::optional<Event> unmatched_lora(const PolicySpace& space) {
   const auto& file = space.lora_file();
   const auto line = lora_note(space.lora(), file);
-  if (line.empty()) return;
-  observer.message(line);
-  events.add({"warn",
-              "lora_unmatched",
-              line,
-              {{"matched", file.matched},
-               {"unmatched", file.unmatched.size()},
-               {"text_encoder_tensors", file.text_encoder.size()}}});
+  if (line.empty()) return std::nullopt;
+  return Event{"warn",
+               "lora_unmatched",
+               line,
+               {{"matched", file.matched},
+                {"unmatched", file.unmatched.size()},
+                {"text_encoder_tensors", file.text_encoder.size()}}};
+}
+
+int64_t shared(const PromptSet& held_out, const PromptSet& other) {
+  const std::set<std::string> known(other.list.prompts.begin(), other.list.prompts.end());
+  return std::count_if(held_out.list.prompts.begin(), held_out.list.prompts.end(),
+                       [&](const auto& prompt) { return known.contains(prompt); });
+}
+
+// Prompts that are called held out and are not.
+std::optional<Event> shared_prompts_of(const AlignContext& c) {
+  struct Pair {
+    const char *held_out, *other;
+    const PromptSet &those, &in;
+  };
+  const Pair pairs[] = {{"eval", "train", c.evaluation, c.training.prompts},
+                        {"eval", "select", c.evaluation, c.select},
+                        {"select", "train", c.select, c.training.prompts}};
+  Json counts = Json::object();
+  std::string line;
+  for (const auto& [held_out, other, those, in] : pairs) {
+    const auto count = shared(those, in);
+    if (count == 0) continue;
+    counts[std::string(held_out) + "_in_" + other] = count;
+    line += (line.empty() ? "" : ", ") + std::to_string(count) + " of the " + std::to_string(those.size()) +
+            " of /prompts/" + held_out + " are in /prompts/" + other;
+  }
+  if (line.empty()) return std::nullopt;
+  return Event{
+      "warn", "prompts_shared",
+      "prompts: " + line + "; what is reported of them is not of prompts that the run has never seen",
+      std::move(counts)};
 }
 
 void warn_of_nondeterminism(const RewardSet& rewards, const Observer& observer) {
@@ -71,7 +104,12 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& observer, Load
       evaluation_clock(loaded.parts.model->device()),
       training(o, observer, *workers, std::move(loaded.parts)),
       method(o.method->start(training)) {
-  note_lora(training.space, observer, training.events);
+  for (auto& event : {unmatched_lora(training.space), shared_prompts_of(*this)})
+    if (event) start_events.push_back(*event);
+  for (const auto& event : start_events) {
+    observer.message(event.message);
+    if (event.type == "prompts_shared") shared_prompts = event.message;
+  }
   warn_of_nondeterminism(*training.rewards, observer);
 }
 

@@ -20,6 +20,8 @@ class AlignContext {
   const Observer& observer;
   const std::unique_ptr<Workers> workers;
   const PromptSet select, evaluation;  // held out: they choose the checkpoint, and are reported
+  std::string shared_prompts;          // which of them are not, as a line; empty: all are
+  std::vector<Event> start_events;     // to be said when the run begins
   PhaseClock evaluation_clock;
   Training training;
   const std::unique_ptr<MethodRun> method;

@@ -4,17 +4,13 @@
 #include "pipelines/machine_paths.h"
 
 namespace thalweg {
-namespace {
 
-// Dimension -> weight, of those that count.
-std::string rewards_of(const RewardSet& rewards) {
+std::string trained_rewards(const RewardSet& rewards) {
   Json json = Json::object();
   for (size_t k = 0; k < rewards.names_K().size(); ++k)
     if (rewards.weights_K()[k] != 0.0) json[rewards.names_K()[k]] = rewards.weights_K()[k];
   return json.dump();
 }
-
-}  // namespace
 
 std::string modelspec_hash(const TensorMap& tensors) {
   Sha256 hash;
@@ -26,25 +22,25 @@ std::string job_name(const AlignOptions& o) {
   return o.name.empty() ? o.method.name() + " on " + last_component(o.model.path) : o.name;
 }
 
-Metadata lora_metadata(const AlignContext& c, const TensorMap& parameters, int64_t iteration) {
-  const auto& o = c.options;
+Metadata lora_metadata(const TrainedModel& trained, const TensorMap& parameters, int64_t iteration) {
+  const auto& [o, model, space, rewards] = trained;
   const auto& size = o.sampler.size;
   return {
       {"modelspec.sai_model_spec", "1.0.1"},
-      {"modelspec.architecture", c.training.model->architecture() + "/lora"},
+      {"modelspec.architecture", model.architecture() + "/lora"},
       {"modelspec.implementation", "diffusers"},
       {"modelspec.title", job_name(o)},
       {"modelspec.resolution", std::to_string(size.width) + "x" + std::to_string(size.height)},
       {"modelspec.hash_sha256", modelspec_hash(parameters)},
-      {"ss_network_dim", std::to_string(c.training.space.lora().rank)},
-      {"ss_network_alpha", Json(c.training.space.lora().alpha).dump()},
+      {"ss_network_dim", std::to_string(space.lora().rank)},
+      {"ss_network_alpha", Json(space.lora().alpha).dump()},
       {"thalweg.job_name", job_name(o)},
       {"thalweg.method", o.method.name()},
-      {"thalweg.rewards", rewards_of(*c.training.rewards)},
+      {"thalweg.rewards", rewards},
       {"thalweg.iteration", std::to_string(iteration)},
       {"thalweg.seed", std::to_string(o.seed)},
       {"thalweg.base_model", last_component(o.model.path)},
-      {"thalweg.base_sha256", sha256_files(c.training.model->backbone_files())},
+      {"thalweg.base_sha256", sha256_files(model.backbone_files())},
   };
 }
 

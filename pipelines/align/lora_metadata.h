@@ -3,14 +3,27 @@
 #pragma once
 
 #include "engine/weights/safetensors.h"
-#include "pipelines/align/context.h"
+#include "pipelines/align/options.h"
+#include "pipelines/stages/policy.h"
+#include "rewards/reward_set.h"
 
 namespace thalweg {
+
+/// A model in training, as far as what is exported says of it.
+struct TrainedModel {
+  const AlignOptions& options;
+  const FlowModel& model;
+  const PolicySpace& space;
+  std::string rewards;  // trained_rewards()
+};
+
+/// JSON of dimension and weight, of the rewards that count.
+std::string trained_rewards(const RewardSet& rewards);
 
 /// ModelSpec 1.0.1 (https://github.com/Stability-AI/ModelSpec) without its date, the two keys of sd-scripts
 /// that user interfaces show, and "thalweg.*". `parameters` are those that the file will hold, `iteration`
 /// made them. Reads the backbone's files for their hash.
-Metadata lora_metadata(const AlignContext& context, const TensorMap& parameters, int64_t iteration);
+Metadata lora_metadata(const TrainedModel& trained, const TensorMap& parameters, int64_t iteration);
 
 /// modelspec.hash_sha256 of a file of these tensors: of its data without the header.
 std::string modelspec_hash(const TensorMap& tensors);

@@ -43,10 +43,11 @@ at::Tensor side_by_side(const at::Tensor& frames_F3HW) {
   return frames_F3HW.size(0) == 1 ? frames_F3HW[0] : image_grid(frames_F3HW, frames_F3HW.size(0));
 }
 
-GridPair pictures_of(const AlignSummary& s) {
+GridPair pictures_of(const AlignOptions& o, const AlignSummary& s) {
   GridPair grid;
   grid.title = "Before and after";
-  grid.caption = "The same prompt and the same noise, drawn by the model as loaded and by the aligned model.";
+  grid.caption = std::string("The same prompt and the same noise, drawn by ") + reference_name(o) +
+                 " and by the aligned model.";
   grid.score_name = s.metric;
   const int64_t count = s.after_BF3HW.defined() ? s.after_BF3HW.size(0) : 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -64,12 +65,12 @@ GridPair pictures_of(const AlignSummary& s) {
 
 Table baselines_of(const AlignContext& c, const AlignSummary& s) {
   Table table;
-  table.title = "Against the model as loaded, at its best guidance";
+  table.title = std::string("Against ") + reference_name(c.options) + ", at its best guidance";
   table.header = {"model", "guidance scale"};
   for (const auto& name : s.names) table.header.push_back(name);
   for (const auto& b : s.baselines) {
-    std::vector<std::string> row = {"as loaded", format_number(b.guidance_scale),
-                                    format_number(b.mean_total)};
+    std::vector<std::string> row = {c.options.reference == "base" ? "base" : "as loaded",
+                                    format_number(b.guidance_scale), format_number(b.mean_total)};
     for (const double mean : b.mean_K) row.push_back(format_number(mean));
     table.rows.push_back(std::move(row));
   }
@@ -80,7 +81,7 @@ Table baselines_of(const AlignContext& c, const AlignSummary& s) {
   return table;
 }
 
-Table table_of(const AlignSummary& s) {
+Table table_of(const AlignContext& c, const AlignSummary& s) {
   Table table;
   table.title = "All rewards on held-out prompts";
   table.header = {"reward", "before", "after", "difference", "95 % low", "95 % high", "n"};
@@ -91,6 +92,7 @@ Table table_of(const AlignSummary& s) {
                           std::to_string(d.n)});
   }
   table.note = "Paired bootstrap over prompts: the same prompts, noise and sampler before and after.";
+  if (!c.shared_prompts.empty()) table.note += " Not held out: " + c.shared_prompts + ".";
   return table;
 }
 
@@ -144,8 +146,8 @@ Health health_of(const AlignSummary& s) {
   return health;
 }
 
-// Each number of held-out pictures as a multiple of the model as loaded.
-Chart picture_chart(const std::vector<Json>& rows) {
+// Each number of held-out pictures as a multiple of the reference's.
+Chart picture_chart(const AlignOptions& o, const std::vector<Json>& rows) {
   std::vector<Series> series;
   for (const auto& [key, name] : {std::pair{"edge_density", "edge density"},
                                   {"image_entropy", "entropy"},
@@ -157,7 +159,7 @@ Chart picture_chart(const std::vector<Json>& rows) {
     for (auto& point : s.points) point.second /= base;
     series.push_back(std::move(s));
   }
-  return chart_of("Held-out pictures", "multiple of the model as loaded", std::move(series),
+  return chart_of("Held-out pictures", std::string("multiple of ") + reference_name(o), std::move(series),
                   "Means over the prompts of /prompts/select; 1: as before.");
 }
 
@@ -208,14 +210,14 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
                                    {series_of(rows, "train", "diversity", "within groups"),
                                     series_of(rows, "eval", "diversity", "across held-out prompts")},
                                    "Of two pictures, as 8 x 8 thumbnails in [0, 1]; 0: all alike."));
-  report.charts.push_back(picture_chart(rows));
+  report.charts.push_back(picture_chart(o, rows));
   report.charts.push_back(
       chart_of("Reward within groups", "",
                {series_of(rows, "train", "reward_std_mean", "standard deviation"),
                 series_of(rows, "train", "zero_std_ratio", "share of groups without spread")},
                ""));
-  report.grids.push_back(pictures_of(s));
-  report.tables = {table_of(s)};
+  report.grids.push_back(pictures_of(o, s));
+  report.tables = {table_of(c, s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));
   if (!s.reward_failures.empty()) report.tables.push_back(failures_of(s));
   for (const auto& timing : c.timings()) report.timings.push_back({timing.phase, timing.wall, timing.cpu});

@@ -31,6 +31,7 @@ Json alarm_json(const Alarm& a) {
 Json result_of(const AlignContext& c, const AlignSummary& s, double wall_s, double cpu_s) {
   Json result = {{"job", "align"}, {"method", c.options.method.name()}};
   result["iterations"] = c.options.iterations;
+  result["reference"] = c.options.reference;
   result["checkpoint"] = {{"step", s.best_step}, {"chosen_by", s.metric}, {"on", c.options.select_prompts}};
   for (size_t i = 0; i < s.names.size(); ++i) result["eval"][s.names[i]] = difference_json(s.differences[i]);
   const auto metric =
@@ -53,6 +54,7 @@ Json result_of(const AlignContext& c, const AlignSummary& s, double wall_s, doub
                                {"aligned", s.after_means[metric]},
                                {"aligned_is_better", s.after_means[metric] > value(*best)}};
   }
+  if (!c.shared_prompts.empty()) result["prompts_shared"] = c.shared_prompts;
   result["reward_failures"] = s.reward_failures;
   result["alarms"] = Json::array();
   for (const auto& alarm : s.alarms) result["alarms"].push_back(alarm_json(alarm));

@@ -11,6 +11,7 @@
 
 #include "engine/core/error.h"
 #include "pipelines/cli/allocator.h"
+#include "pipelines/cli/export_command.h"
 #include "pipelines/cli/job_file.h"
 #include "pipelines/cli/lora_command.h"
 #include "pipelines/cli/output.h"
@@ -89,14 +90,13 @@ int run(const JobArguments& arguments) {
 }
 
 // As far as that needs no model, the output folder included.
-std::unique_ptr<Job> checked(const Json& json) {
-  auto job = checked_job(json);
-  job->check_folder();
-  return job;
+void check(const Json& json) {
+  const auto job = checked_job(json);
+  check_folder(*job, resolved_job(json));
 }
 
 int validate(const JobArguments& arguments) {
-  checked(load_job(arguments));
+  check(load_job(arguments));
   print(arguments.path + ": a valid job\n");
   return kDone;
 }
@@ -171,6 +171,16 @@ int run_program(int argc, char** argv) {
   lora_command->add_option("--model", lora.model,
                            "model folder: how many of its layers does the file match?");
   lora_command->add_option("--to", lora.to, "write it in the layout of diffusers (needs --model)");
+  ExportArguments exported;
+  auto* export_command =
+      app.add_subcommand("export", "write the LoRA or the model of a run that was stopped, or goes on");
+  export_command->add_option("run", exported.run, "output folder of an `align` job")->required();
+  export_command
+      ->add_option("--checkpoint", exported.checkpoint,
+                   "weights as they were then; without it those of the best held-out evaluation so far")
+      ->check(CLI::NonNegativeNumber);
+  export_command->add_option("--model", exported.model, "model folder, if it has moved since");
+  export_command->add_option("--to", exported.to, "new folder; without it RUN/export-ITERATION");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -191,6 +201,7 @@ int run_program(int argc, char** argv) {
       return print_trial(trial, as_json) ? kDone : kUserError;
     if (plugins_command->parsed()) print_plugins(as_json);
     if (lora_command->parsed()) show_lora(lora);
+    if (export_command->parsed()) export_weights(exported);
     return kDone;
   });
   take_stray_output();

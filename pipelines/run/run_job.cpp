@@ -10,9 +10,9 @@
 #include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "pipelines/jobs.h"
-#include "pipelines/resume.h"
 #include "pipelines/run/folder_lock.h"
 #include "pipelines/stages/not_finite.h"
+#include "pipelines/run/run_folder.h"
 
 namespace thalweg {
 namespace {
@@ -40,6 +40,10 @@ JobEnd end_of_exception() {
     throw;
   } catch (const Stopped&) {
     return {JobEnd::Kind::stopped, {{"status", "stopped"}}};
+  } catch (const NothingAchieved& e) {
+    auto end = error_end(JobEnd::Kind::wrong_job, e);
+    end.result.update(e.result());
+    return end;
   } catch (const IoError& e) {
     return error_end(JobEnd::Kind::failed, e);
   } catch (const NotFinite& e) {
@@ -68,34 +72,6 @@ void make_folder(const fs::path& folder) {
   fs::create_directories(folder, ec);
   if (!fs::is_directory(folder, ec))
     throw Error("/output", "\"" + folder.string() + "\" is not a folder and cannot be made one");
-}
-
-/// Whether a text of the job is the path of `file`.
-bool names(const Json& job, const fs::path& file) {
-  std::error_code ec;
-  if (job.is_string()) return fs::equivalent(job.get<std::string>(), file, ec);
-  if (job.is_structured())
-    for (const auto& value : job)
-      if (names(value, file)) return true;
-  return false;
-}
-
-bool is_of_another_job(const fs::path& job_file, const Json& resolved) {
-  if (!fs::exists(job_file)) return false;
-  try {
-    return deciding_part(parse_json_file(job_file)) != deciding_part(resolved);
-  } catch (const std::exception&) {
-    return true;  // it says nothing
-  }
-}
-
-/// What the folder says of an earlier run. Of another job all records go, but for what this job reads;
-/// pictures and weights say nothing of themselves and stay.
-void remove_records(const fs::path& folder, const Json& resolved) {
-  if (is_of_another_job(folder / "job.json", resolved))
-    for (const auto* name : {"scores.jsonl", "events.jsonl", "metrics.jsonl", "report.html"})
-      if (!names(resolved, folder / name)) remove_path(folder / name);
-  remove_path(folder / "result.json");
 }
 
 /// THE writer of result.json.
@@ -151,14 +127,22 @@ JobEnd or_refused(const std::function<JobEnd()>& life) {
 
 }  // namespace
 
+void check_folder(const Job& job, const Json& resolved) {
+  job.check_folder();
+  if (!job.goes_on() && !job.is_finished()) require_free(job.output(), resolved);
+}
+
 JobEnd run_job(Job& job, const Json& resolved, const Observer& observer) {
   return or_refused([&] {
     const fs::path folder = job.output();
     make_folder(folder);
     const FolderLock lock(folder);
-    job.check_folder();
+    check_folder(job, resolved);
     if (job.is_finished()) return finished(job, observer);
-    remove_records(folder, resolved);
+    if (job.goes_on())
+      remove_path(folder / "result.json");
+    else
+      remove_leftovers(folder, resolved);
     write_synced(folder / "job.json", resolved.dump(2) + "\n");
     return begun(job, observer);
   });

@@ -23,9 +23,13 @@ struct JobEnd {
   bool resumes = false;      // a job that was stopped goes on when it is run again
 };
 
+/// Throws Error when the output folder holds a finished run of another job, or one that could go on. To be
+/// asked under the folder's lock, or for a forecast.
+void check_folder(const Job& job, const Json& resolved);
+
 /// Reads, checks and runs a job; whatever is thrown becomes a JobEnd. The folder is locked from the last
 /// check to the end: of two runs in one folder the second is refused and writes nothing. Once the job has
-/// begun, the folder holds its job.json, nothing that an earlier job says of itself, and in the end its
+/// begun, the folder holds its job.json, nothing that an earlier job left of itself, and in the end its
 /// result.json.
 JobEnd run_job(const Json& job, const Observer& observer);
 

@@ -44,9 +44,7 @@ Json sample_identity(const SampleOptions& o) {
   if (o.model.has_lora) inputs.push_back({"/model/lora/path", o.model.lora.path});
   add_inputs(inputs, o.rewards);
   SampleOptions copy = o;
-  auto identity = run_identity([&](Fields& f) { describe(f, copy); }, inputs);
-  identity["job"].erase("checkpoint");  // when something is kept does not change it
-  return identity;
+  return run_identity([&](Fields& f) { describe(f, copy); }, inputs);
 }
 
 }  // namespace thalweg

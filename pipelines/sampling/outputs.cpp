@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "engine/core/file.h"
 #include "engine/io/image.h"
 #include "engine/weights/safetensors.h"
 
@@ -14,6 +15,12 @@ namespace {
 
 std::filesystem::path samples_folder(const SampleOptions& o) {
   return std::filesystem::path(o.output) / "samples";
+}
+
+// Of the micro-batch.
+std::vector<std::filesystem::path> pictures_of(const SampleOptions& o, const Drawn& drawn) {
+  const auto count = static_cast<int64_t>(drawn.prompts.size());
+  return picture_files(samples_folder(o), count, o.sampler.size.frames, drawn.first * (count / drawn.count));
 }
 
 }  // namespace
@@ -40,6 +47,24 @@ Drawn keep(const SampleOptions& o, MicroBatch& batch, int64_t first) {
   return drawn;
 }
 
+bool is_kept(const SampleOptions& o, const Drawn& drawn) {
+  if (o.save_latents && !drawn.latents.defined()) return false;
+  if (o.save_frames && !drawn.frames.defined()) return false;
+  if (!o.save_images) return true;
+  const auto pictures = pictures_of(o, drawn);
+  return std::all_of(pictures.begin(), pictures.end(), [](const auto& picture) {
+    std::error_code ec;
+    return std::filesystem::is_regular_file(picture, ec);
+  });
+}
+
+void sync_pictures(const SampleOptions& o, const std::vector<const Drawn*>& drawn) {
+  if (!o.save_images || drawn.empty()) return;
+  for (const auto* each : drawn)
+    for (const auto& picture : pictures_of(o, *each)) sync_path(picture);
+  sync_path(samples_folder(o));
+}
+
 void write_outputs(const SampleOptions& o, const std::vector<Drawn>& all, bool image_rank,
                    const Observer& observer) {
   const std::filesystem::path folder = o.output;
@@ -52,6 +77,9 @@ void write_outputs(const SampleOptions& o, const std::vector<Drawn>& all, bool i
   if (o.save_frames)
     write_safetensors(folder / "frames.safetensors", {{"frames", gathered(all, &Drawn::frames)}});
   if (!o.save_images) return;
+  std::vector<const Drawn*> drawn;
+  for (const auto& each : all) drawn.push_back(&each);
+  sync_pictures(o, drawn);
   write_png(folder / "grid.png", image_grid(gathered(all, &Drawn::grid_N3HW), 8));
   observer.message("pictures: " + samples_folder(o).string());
 }

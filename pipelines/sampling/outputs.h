@@ -14,6 +14,12 @@ inline constexpr int64_t kGridPictures = 64;  // of grid.png: the first
 /// pictures.
 Drawn keep(const SampleOptions& options, MicroBatch& batch, int64_t first);
 
+/// Whether an earlier run kept of the micro-batch all that these options ask for, its pictures among it.
+bool is_kept(const SampleOptions& options, const Drawn& drawn);
+
+/// Waits until the pictures of these are on the disk.
+void sync_pictures(const SampleOptions& options, const std::vector<const Drawn*>& drawn);
+
 /// latents.safetensors, frames.safetensors and grid.png, where asked for. `image_rank`: latents without a
 /// frame axis.
 void write_outputs(const SampleOptions& options, const std::vector<Drawn>& all, bool image_rank,

@@ -41,17 +41,23 @@ void describe_checkpoint(Fields& f, double& every_s) {
            });
 }
 
-DrawnStore::DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s)
+DrawnStore::DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s,
+                       std::function<void(const std::vector<const Drawn*>&)> sync)
     : folder_(parts_of(output)),
       ask_identity_(std::move(identity)),
       every_s_(every_s),
-      saved_at_(wall_seconds()) {}
+      saved_at_(wall_seconds()),
+      sync_(std::move(sync)) {}
 
 void DrawnStore::require_own(const std::filesystem::path& output, const std::function<Json()>& identity) {
   require_own_checkpoints(parts_of(output), identity);
 }
 
-std::vector<Event> DrawnStore::load() {
+bool DrawnStore::is_there(const std::filesystem::path& output) {
+  return !list_checkpoints(parts_of(output)).empty();
+}
+
+std::vector<Event> DrawnStore::load(const std::function<bool(const Drawn&)>& kept, const Observer& observer) {
   std::vector<Event> events;
   std::filesystem::path whole;
   remove_abandoned(folder_);
@@ -61,11 +67,14 @@ std::vector<Event> DrawnStore::load() {
       events.push_back(damaged_checkpoint(part, problem));
       continue;
     }
-    for (auto& drawn : read_part(part)) drawn_[drawn.first] = std::move(drawn);
+    for (auto& drawn : read_part(part))
+      if (kept(drawn)) drawn_[drawn.first] = std::move(drawn);
     whole = part;
   }
-  if (!whole.empty())
-    if (auto event = other_processor(whole)) events.push_back(std::move(*event));
+  if (whole.empty()) return events;
+  if (auto event = other_processor(whole)) events.push_back(std::move(*event));
+  identity_ = ask_identity_();
+  if (const auto line = changed_settings(whole, identity_); !line.empty()) observer.message(line);
   return events;
 }
 
@@ -85,6 +94,9 @@ void DrawnStore::save_pending() {
   if (pending_.empty()) return;
   if (identity_.is_null()) identity_ = ask_identity_();
   CheckpointWriter writer(folder_, next_part_);
+  std::vector<const Drawn*> pending;
+  for (const auto first : pending_) pending.push_back(&drawn_.at(first));
+  sync_(pending);
   TensorMap tensors;
   Json states = Json::array();
   for (const auto first : pending_) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/core/fields.h"
+#include "pipelines/observer.h"
 #include "pipelines/sampling/drawn.h"
 #include "pipelines/stages/event.h"
 
@@ -20,18 +21,23 @@ void describe_checkpoint(Fields& fields, double& every_s);
 
 class DrawnStore {
  public:
-  /// `identity` (run_identity()) is asked for when something is to be written.
-  DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s);
+  /// `identity` (run_identity()) is asked for when there are parts or something is to be written; `sync`
+  /// brings to the disk what a part says is there but does not hold itself: pictures.
+  DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s,
+             std::function<void(const std::vector<const Drawn*>&)> sync = [](const auto&) {});
 
   /// Throws Error when `output` holds parts of another run.
   static void require_own(const std::filesystem::path& output, const std::function<Json()>& identity);
 
+  /// Whether `output` holds parts.
+  static bool is_there(const std::filesystem::path& output);
+
   /// Removes the parts from the disk.
   static void remove(const std::filesystem::path& output);
 
-  /// Takes in the parts of an earlier run. Damaged ones are set aside, with an event each: their samples are
-  /// drawn again.
-  std::vector<Event> load();
+  /// Takes in what an earlier run has drawn, as far as it is `kept`; the rest, and that of damaged parts,
+  /// which are set aside, is drawn again. Events say what was found; the observer is told of other settings.
+  std::vector<Event> load(const std::function<bool(const Drawn&)>& kept, const Observer& observer);
 
   /// From any thread; saves when it is time.
   void add(Drawn drawn);
@@ -53,6 +59,7 @@ class DrawnStore {
   std::function<Json()> ask_identity_;
   Json identity_;
   double every_s_, saved_at_;
+  std::function<void(const std::vector<const Drawn*>&)> sync_;
   int64_t next_part_ = 0;
   mutable std::mutex mutex_;  // of what follows
   std::map<int64_t, Drawn> drawn_;

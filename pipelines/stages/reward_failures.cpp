@@ -22,6 +22,10 @@ std::optional<Event> failure_event(const std::string& phase, const RewardBatch& 
                 {"failures", failures_json(raw.failures)}}};
 }
 
+bool any_scored(const RewardBatch& raw, const at::Tensor& valid_B) {
+  return raw.valid_BK.any().item<bool>() && valid_B.any().item<bool>();
+}
+
 Json failures_json(const std::vector<RewardFailure>& failures) {
   Json list = Json::array();
   for (const auto& f : failures)

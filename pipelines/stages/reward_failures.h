@@ -16,6 +16,9 @@ namespace thalweg {
 std::optional<Event> failure_event(const std::string& phase, const RewardBatch& raw,
                                    const at::Tensor& valid_B);
 
+/// Whether any sample has what was asked for: a combined reward, or a value where none is combined.
+bool any_scored(const RewardBatch& raw, const at::Tensor& valid_B);
+
 /// {plugin, reason, samples, calls} of each.
 Json failures_json(const std::vector<RewardFailure>& failures);
 /// The same back; throws Json::exception for anything else.

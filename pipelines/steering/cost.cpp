@@ -40,6 +40,18 @@ void count_reward(const at::Tensor& x_BCFHW, SteeringCost& cost) {
   if (x_BCFHW.requires_grad()) cost.reward_gradients += x_BCFHW.size(0);
 }
 
+void count_scored(const at::Tensor& values_B, SteeringCost& cost) {
+  const auto values = values_B.detach().to(at::kCPU);
+  cost.rewards_not_scored += values.numel() - values.isfinite().sum().item<int64_t>();
+}
+
+std::string came_to_nothing(const SteeringCost& cost) {
+  if (cost.reward_calls == 0 || cost.rewards_not_scored < cost.reward_calls) return "";
+  return "not one of the " + std::to_string(cost.reward_calls) +
+         " values that it asked for was scored: these are samples of the model, not steered" +
+         failure_reasons(cost.failures);
+}
+
 Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock) {
   return [velocity = std::move(velocity), &cost, &clock](const at::Tensor& x_BCFHW, const Step& step,
                                                          const Conditioning& c) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace thalweg {
 /// Of one micro-batch, which one thread draws, or the sum of several.
 struct SteeringCost {
   int64_t network_evaluations = 0, network_gradients = 0;
-  int64_t reward_calls = 0, reward_gradients = 0;
+  int64_t reward_calls = 0, reward_gradients = 0, rewards_not_scored = 0;
   std::vector<RewardFailure> failures = {};
 
   void add(const SteeringCost& other);
@@ -30,13 +31,20 @@ inline constexpr std::pair<const char*, int64_t SteeringCost::*> kSteeringCounts
     {"network_evaluations", &SteeringCost::network_evaluations},
     {"network_gradients", &SteeringCost::network_gradients},
     {"reward_calls", &SteeringCost::reward_calls},
-    {"reward_gradients", &SteeringCost::reward_gradients}};
+    {"reward_gradients", &SteeringCost::reward_gradients},
+    {"rewards_not_scored", &SteeringCost::rewards_not_scored}};
 
 /// The event "reward_failed" of rewards that failed while they steered; none when none did.
 std::optional<Event> steering_failures(const SteeringCost& cost);
 
 /// Counts a call of the reward for these latents.
 void count_reward(const at::Tensor& x_BCFHW, SteeringCost& cost);
+
+/// Counts those of the values, on the CPU, that are not finite.
+void count_scored(const at::Tensor& values_B, SteeringCost& cost);
+
+/// Why the steering came to nothing: of all the values that it asked for not one was scored. Else empty.
+std::string came_to_nothing(const SteeringCost& cost);
 
 /// Counts the calls, and measures them as the phase "network", their backward passes as "gradient".
 Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock);

@@ -49,7 +49,9 @@ RewardValue reward_value(const RewardValueInput& in) {
         return in.rewards.value(input, in.use, in.failures);
       }));
     }
-    return values.size() == 1 ? values[0] : at::cat(values);
+    auto value_B = values.size() == 1 ? values[0] : at::cat(values);
+    count_scored(value_B, in.cost);
+    return value_B;
   };
 }
 

@@ -85,6 +85,7 @@ void RunRecord::append(int64_t step, const std::vector<Event>& events) {
 
 void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW) {
   if (!frames_BF3HW.defined()) return;
+  remove_path(folder_ / "samples" / name);  // there may have been more
   const auto folder = made(folder_ / "samples" / name);
   unsynced_.insert(folder);
   write_pictures(folder, frames_BF3HW);

@@ -27,7 +27,7 @@ TrainingRun::TrainingRun(RunPlan plan, Trainee& trainee, std::optional<Monitors>
 
 void TrainingRun::load() {
   require_own_checkpoints(plan_.folder, [&] { return plan_.identity; });
-  const auto found = find_resumable(plan_.folder, observer_);
+  const auto found = find_resumable(plan_.folder, plan_.identity, observer_);
   saved_ = found.checkpoint.has_value();
   if (saved_) {
     StateReader state(*found.checkpoint, plan_.device);
@@ -39,6 +39,7 @@ void TrainingRun::load() {
   }
   record_.emplace(plan_.folder, found.checkpoint, progress_.next, progress_.elapsed_s);
   record_->append(progress_.next, found.events);
+  if (!saved_) record_->append(0, trainee_.start_events());
   // What the checkpoint holds: its alarms stand in events.jsonl already.
   if (monitors_)
     for (const auto& row : MetricsLog::read_all(plan_.folder / "metrics.jsonl")) monitors_->observe(row);
@@ -49,7 +50,7 @@ void TrainingRun::run() {
     while (true) {
       if (evaluation_is_due()) evaluate(progress_.next);
       if (checkpoint_is_due()) save();
-      if (progress_.next == plan_.iterations) break;
+      if (progress_.next >= plan_.iterations) break;
       iterate();
     }
   } catch (const Stopped&) {

@@ -37,6 +37,8 @@ class Trainee {
   virtual TensorMap shown() const { return {}; }
   /// All that a resumed run needs but its progress.
   virtual void state(RunState& state) = 0;
+  /// What is to be said once, when the run begins: not when it goes on.
+  virtual std::vector<Event> start_events() const { return {}; }
   /// What happened since the last call.
   virtual std::vector<Event> take_events() { return {}; }
   /// Time so far, by phase.

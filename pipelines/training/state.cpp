@@ -34,6 +34,11 @@ void StateWriter::number(const std::string& name, double& value) {
   json_[name] = std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 
+void StateWriter::text(const std::string& name, std::string& value) {
+  TORCH_CHECK(!json_.contains(name), "two parts of a checkpoint are named ", name);
+  json_[name] = value;
+}
+
 StateReader::StateReader(std::filesystem::path checkpoint, at::Device device)
     : checkpoint_(std::move(checkpoint)), device_(device), json_(read_state(checkpoint_)) {}
 
@@ -60,6 +65,12 @@ void StateReader::number(const std::string& name, double& value) {
   if (json.is_null()) return;
   if (!json.is_number()) throw Error(checkpoint_.string(), "\"" + name + "\" is not a number");
   value = json.get<double>();
+}
+
+void StateReader::text(const std::string& name, std::string& value) {
+  const auto& json = part(name);
+  if (!json.is_string()) throw Error(checkpoint_.string(), "\"" + name + "\" is not a text");
+  value = json.get<std::string>();
 }
 
 }  // namespace thalweg

@@ -23,6 +23,7 @@ class RunState {
   virtual void integer(const std::string& name, int64_t& value) = 0;
   /// One that is not finite is written as null, and read as what `value` was before.
   virtual void number(const std::string& name, double& value) = 0;
+  virtual void text(const std::string& name, std::string& value) = 0;
 };
 
 /// Writes tensors at once, and collects the numbers for CheckpointWriter::commit(). Asserts that names are
@@ -35,6 +36,7 @@ class StateWriter final : public RunState {
   void tensors(const std::string& name, TensorMap& value) override;
   void integer(const std::string& name, int64_t& value) override;
   void number(const std::string& name, double& value) override;
+  void text(const std::string& name, std::string& value) override;
   const Json& json() const { return json_; }
 
  private:
@@ -52,6 +54,7 @@ class StateReader final : public RunState {
   void tensors(const std::string& name, TensorMap& value) override;
   void integer(const std::string& name, int64_t& value) override;
   void number(const std::string& name, double& value) override;
+  void text(const std::string& name, std::string& value) override;
 
  private:
   const Json& part(const std::string& name) const;

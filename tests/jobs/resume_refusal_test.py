@@ -77,7 +77,7 @@ def test_another_processor_is_said(halfway):
         content["run"]["machine"]["processor"] = "Abacus"
         manifest.write_text(json.dumps(content))
     assert "computed on another processor (Abacus there" in finish(folder, job)
-    assert [event["type"] for event in rows(folder / "events.jsonl")] == ["other_processor"]
+    assert [event["type"] for event in rows(folder / "events.jsonl")] == ["prompts_shared", "other_processor"]
 
 
 SPOILS = {"manifest cut": lambda c: (c / "manifest.json").write_text('{"version": 2, "st'),
@@ -94,7 +94,7 @@ def test_damaged_checkpoint_is_passed_over(spoil, halfway):
     SPOILS[spoil](last)
     said = finish(folder, job)
     assert "a checkpoint is damaged and passed over" in said and f"resuming at iteration {step}" in said
-    (event,) = rows(folder / "events.jsonl")
+    event = rows(folder / "events.jsonl")[-1]
     assert (event["level"], event["type"], event["step"]) == ("warn", "checkpoint_damaged", step)
     assert event["data"]["checkpoint"] == last.name
     assert (folder / f"{last.name}.damaged").is_dir()

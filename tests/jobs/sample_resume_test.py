@@ -130,7 +130,7 @@ def test_a_damaged_part_is_drawn_again(file, files, halfway):
 
 @pytest.mark.parametrize("change,pointer", [
     ({"seed": 6}, "/seed"), ({"images_per_prompt": 3}, "/images_per_prompt"),
-    ({"steering": [{"name": "best_of_n", "particles": 4}]}, "/steering"), ({"save_images": False}, "/save_images"),
+    ({"steering": [{"name": "best_of_n", "particles": 4}]}, "/steering"),
     ({"parallel": {"micro_batch": 4}}, "/parallel/micro_batch"),
 ])
 def test_parts_of_another_job_are_refused(change, pointer, halfway):
@@ -141,6 +141,30 @@ def test_parts_of_another_job_are_refused(change, pointer, halfway):
     assert process.returncode == 2
     assert "belongs to another job" in said and pointer in said and "choose another output folder" in said
     assert len(parts(folder)) >= 4 and (folder / "job.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"save_frames": True}, {"save_images": False}, {"save_latents": False}])
+def test_what_is_saved_may_change(change, files, halfway):
+    """What was drawn without it is drawn again."""
+    job, folder = halfway
+    key, value = next(iter(change.items()))
+    said = finish(folder, {**job, **change})
+    assert f"settings have changed since checkpoint-" in said and f"/{key} from" in said
+    assert ("samples were drawn before" in said) == (not value)
+    undisturbed = folder.parent / "undisturbed" / "run"
+    finish(undisturbed, {**job, **change})
+    for name in ("latents.safetensors", "frames.safetensors", "scores.jsonl"):
+        if (undisturbed / name).exists():
+            assert (folder / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
+def test_a_picture_that_is_not_there_is_drawn_again(files, halfway):
+    job, folder = halfway
+    first = json.loads((parts(folder)[0] / "state.json").read_text())["drawn"][0]["first"]
+    lost = folder / "samples" / f"{4 * first:05}.png"  # four particles a sample
+    lost.unlink()
+    finish(folder, job)
+    assert lost.is_file()
 
 
 def test_changed_inputs_are_refused(files, halfway, tmp_path):

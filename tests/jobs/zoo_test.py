@@ -35,7 +35,9 @@ def reward(name):
 
 
 def events(folder):
-    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    """All but that these jobs train and evaluate on the same prompts."""
+    found = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return [event for event in found if event["type"] != "prompts_shared"]
 
 
 def result(folder):

@@ -27,14 +27,50 @@ TEST_F(RunFolder, AnEarlierResultIsGoneWhileTheNextRunGoesOn) {
 
 TEST_F(RunFolder, RecordsOfAnotherJobGo) {
   put("job.json", R"({"job": "fake", "seed": 2})");
-  for (const auto* name : {"scores.jsonl", "events.jsonl", "metrics.jsonl", "report.html", "grid.png"})
-    put(name, "x");
+  const auto records = {"scores.jsonl", "events.jsonl", "metrics.jsonl",    "report.html",
+                        "grid.png",     "grid-1.png",   "samples/00000.png"};
+  const auto others = {"latents.safetensors", "grid.txt", "samples/mine.png"};
+  std::filesystem::create_directories(folder_ / "samples");
+  for (const auto* name : records) put(name, "x");
+  for (const auto* name : others) put(name, "x");
   run_that([&] {
-    for (const auto* name : {"scores.jsonl", "events.jsonl", "metrics.jsonl", "report.html"})
-      EXPECT_FALSE(has(name)) << name;
-    EXPECT_TRUE(has("grid.png"));
+    for (const auto* name : records) EXPECT_FALSE(has(name)) << name;
+    for (const auto* name : others) EXPECT_TRUE(has(name)) << name;
     return Json::object();
   });
+}
+
+TEST_F(RunFolder, ResultsOfAnotherJobAreNotReplaced) {
+  put("job.json", R"({"job": "fake", "seed": 2})");
+  put("result.json", R"({"status": "succeeded", "samples": 5})");
+  const auto end = run_that([]() -> Json { throw std::logic_error("is not run"); });
+  EXPECT_EQ(end.kind, Kind::wrong_job);
+  EXPECT_EQ(end.place, "/output");
+  EXPECT_NE(end.message.find("the results of another job: /seed is 2 there and 1 here"), std::string::npos)
+      << end.message;
+  EXPECT_EQ(written().at("samples"), 5);
+  EXPECT_EQ(parse_json_file(folder_ / "job.json").at("seed"), 2);
+  // Of one that failed nothing is lost.
+  put("result.json", R"({"status": "failed"})");
+  EXPECT_EQ(run_that([] { return Json::object(); }).kind, Kind::succeeded);
+}
+
+TEST_F(RunFolder, WhatAnotherJobGoesOnWithIsNotTouched) {
+  put("job.json", R"({"job": "fake", "seed": 2})");
+  std::filesystem::create_directories(folder_ / "checkpoint-3");
+  const auto end = run_that([] { return Json::object(); });
+  EXPECT_EQ(end.kind, Kind::wrong_job);
+  EXPECT_NE(end.message.find("what was done of another job"), std::string::npos) << end.message;
+}
+
+TEST_F(RunFolder, NothingAchievedFailsWithWhatThereIsToSay) {
+  const auto end = run_that([]() -> Json {
+    throw NothingAchieved("/rewards", "not one sample was scored", {{"job", "fake"}, {"samples", 3}});
+  });
+  EXPECT_EQ(end.kind, Kind::wrong_job);
+  EXPECT_EQ(written().at("status"), "failed");
+  EXPECT_EQ(written().at("error").at("param"), "/rewards");
+  EXPECT_EQ(written().at("samples"), 3);
 }
 
 TEST_F(RunFolder, RecordsOfTheSameJobStay) {

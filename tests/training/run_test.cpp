@@ -26,6 +26,7 @@ class Counter final : public Trainee {
   }
   TensorMap shown() const override { return {{"x", at::full({1}, x, at::kDouble)}}; }
   void state(RunState& state) override { state.number("x", x); }
+  std::vector<Event> start_events() const override { return {{"warn", "begun", "begun", Json::object()}}; }
   std::vector<Event> take_events() override { return std::exchange(events, {}); }
   void saved() override { ++saves; }
 
@@ -138,9 +139,68 @@ TEST_F(TrainingRunTest, WhatEndedItIsOnRecord) {
   TrainingRun run(plan(), counter, std::nullopt, observer_);
   EXPECT_THROW(run.run(), Error);
   const auto events = rows("events.jsonl");
-  ASSERT_EQ(events.size(), 1u);
-  EXPECT_EQ(events[0].at("step"), 3);
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[1].at("step"), 3);
   EXPECT_EQ(checkpoints(), (std::set<int64_t>{3, 4}));
+}
+
+// Wherever it is stopped: not lost before the first checkpoint, not repeated after one.
+TEST_F(TrainingRunTest, WhatIsSaidAtTheStartIsOnRecordOnce) {
+  for (int64_t stop = 0; stop < 6; ++stop) {
+    std::filesystem::remove_all(folder_);
+    Counter first, second;
+    Observer stopping = observer_;
+    stopping.stop_requested = [&] { return static_cast<int64_t>(first.iterations.size()) == stop; };
+    if (stop > 0) {
+      TrainingRun stopped(plan(), first, std::nullopt, stopping);
+      EXPECT_THROW(stopped.run(), Stopped);
+    } else {
+      const TrainingRun killed(plan(), first, std::nullopt, observer_);
+    }
+    TrainingRun(plan(), second, std::nullopt, observer_).run();
+    const auto events = rows("events.jsonl");
+    ASSERT_EQ(events.size(), 1u) << stop;
+    EXPECT_EQ(events[0].at("type"), "begun");
+    EXPECT_EQ(events[0].at("step"), 0);
+  }
+}
+
+// Ten iterations that were asked for at once, or three at first: the same run, evaluated once more.
+TEST_F(TrainingRunTest, MoreIterationsGoOn) {
+  Counter whole, first, second;
+  TrainingRun(plan(), whole, std::nullopt, observer_).run();
+  std::filesystem::remove_all(folder_);
+  TrainingRun(plan(3), first, std::nullopt, observer_).run();
+  TrainingRun more(plan(), second, std::nullopt, observer_);
+  EXPECT_EQ(more.progress().next, 3);
+  more.run();
+  EXPECT_EQ(second.x, whole.x);
+  EXPECT_EQ(steps_of("eval"), (std::vector<int64_t>{0, 3, 4, 8, 10}));
+}
+
+TEST_F(TrainingRunTest, FewerThanWereDoneAreRefused) {
+  Counter counter;
+  const auto asked = [](int64_t iterations) {
+    return Json{{"job", {{"iterations", iterations}, {"optimizer", {{"schedule", "constant"}}}}}};
+  };
+  TrainingRun(plan(4, asked(4)), counter, std::nullopt, observer_).run();
+  EXPECT_ERROR(TrainingRun(plan(3, asked(3)), counter, std::nullopt, observer_), "/iterations");
+  EXPECT_NO_THROW(TrainingRun(plan(5, asked(5)), counter, std::nullopt, observer_));
+}
+
+TEST_F(TrainingRunTest, SaysWhichSettingsHaveChanged) {
+  Counter counter;
+  const auto job = [](int64_t every) {
+    return Json{{"job", {{"a", 1}, {"checkpoint", {{"every", every}}}}}};
+  };
+  TrainingRun(plan(4, job(3)), counter, std::nullopt, observer_).run();
+  std::vector<std::string> said;
+  observer_.message = [&](const std::string& line) { said.push_back(line); };
+  TrainingRun(plan(4, job(5)), counter, std::nullopt, observer_);
+  ASSERT_EQ(said.size(), 2u);
+  EXPECT_EQ(said[0], "settings have changed since checkpoint-4: /checkpoint/every from 3 to 5");
+  TrainingRun(plan(4, job(3)), counter, std::nullopt, observer_);
+  EXPECT_EQ(said.size(), 3u);
 }
 
 TEST_F(TrainingRunTest, TellsOfEverySave) {
