@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "engine/io/checkpoint.h"
 #include "pipelines/job.h"
 #include "pipelines/pretraining/stages.h"
 #include "pipelines/resume.h"
@@ -25,12 +26,19 @@ class PretrainJob final : public Job {
     at::set_num_threads(static_cast<int>(options_.threads));
     const auto folder = std::filesystem::path(options_.output) / "model";
     const auto parts = write_architecture(options_, folder);
-    train_autoencoder(options_, parts, folder, observer);
-    train_flow(options_, parts, folder, observer);
-    return {{"job", "pretrain"}};
+    const auto vae = train_autoencoder(options_, parts, folder, observer);
+    const auto flow = train_flow(options_, parts, folder, observer);
+    if (vae + flow > 0)
+      observer.message("warn: " + std::to_string(vae + flow) +
+                       " updates were skipped, since their gradient was not finite (events.jsonl)");
+    return {{"job", "pretrain"}, {"skipped_updates", {{"vae", vae}, {"flow", flow}}}};
   }
   std::string output() const override { return options_.output; }
   bool resumes() const override { return true; }
+  bool goes_on() const override {
+    const std::filesystem::path folder = options_.output;
+    return !list_checkpoints(folder).empty() || !list_checkpoints(folder / "vae").empty();
+  }
 
  private:
   PretrainOptions options_;

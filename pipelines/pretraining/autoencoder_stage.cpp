@@ -5,10 +5,10 @@
 
 #include "engine/core/dtypes.h"
 #include "engine/core/rng.h"
-#include "engine/io/checkpoint.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/pretraining/skipped_updates.h"
 #include "pipelines/pretraining/stages.h"
 #include "pipelines/training/run.h"
 
@@ -69,19 +69,25 @@ class AutoencoderTrainee final : public Trainee {
     const auto loss = vae_loss(bound(cast(parameters_, dtype)), x, noise, kl, dtype);
     auto gradients = gradients_of(loss, parameters_);
     const double norm = clip_gradients(gradients, 1.0);
+    Metrics metrics = {{"loss", loss.item<double>()}, {"grad_norm", norm}};
+    if (skipped_.skips(norm, step, metrics)) return metrics;
     adamw_.step(parameters_, gradients,
                 o_.vae.learning_rate * learning_rate_factor(step, o_.vae.steps, 50, 0.5));
-    return {{"loss", loss.item<double>()}, {"grad_norm", norm}};
+    return metrics;
   }
 
   void state(RunState& state) override {
     state.tensors("parameters", parameters_);
     auto moments = adamw_.state();
     state.tensors("adamw", moments);
+    skipped_.state(state);
     if (!state.reads()) return;
     parameters_ = leaves(parameters_);
     adamw_.load_state(moments);
   }
+
+  std::vector<Event> take_events() override { return skipped_.take(); }
+  int64_t skipped() const { return skipped_.count(); }
 
   // Latents enter the flow with mean 0 and standard deviation 1.
   void write(const std::filesystem::path& folder) const {
@@ -110,19 +116,19 @@ class AutoencoderTrainee final : public Trainee {
   const AutoencoderKlConfig& config_;
   TensorMap parameters_;
   AdamW adamw_{{0.9, 0.99, 1e-8, 0.0}};
+  SkippedUpdates skipped_{"vae", "/vae/learning_rate"};
 };
 
 }  // namespace
 
-void train_autoencoder(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
-                       const Observer& observer) {
+int64_t train_autoencoder(const PretrainOptions& o, const Sd3Parts& parts,
+                          const std::filesystem::path& folder, const Observer& observer) {
   const auto run = std::filesystem::path(o.output) / "vae";
-  const auto checkpoints = list_checkpoints(run);
-  const bool trained = !checkpoints.empty() && checkpoint_number(checkpoints.back()) == o.vae.steps;
-  if (trained && std::filesystem::exists(folder / "vae" / "diffusion_pytorch_model.safetensors")) return;
   AutoencoderTrainee trainee(o, parts.vae);
   TrainingRun(stage_plan(o, "vae", run, o.vae.steps, "loss"), trainee, std::nullopt, observer).run();
+  require_some_update(trainee.skipped(), o.vae.steps, "/vae/learning_rate");
   trainee.write(folder / "vae");
+  return trainee.skipped();
 }
 
 }  // namespace thalweg

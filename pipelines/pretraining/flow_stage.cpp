@@ -14,6 +14,7 @@
 #include "engine/optim/gradients.h"
 #include "engine/optim/muon.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/pretraining/skipped_updates.h"
 #include "pipelines/pretraining/stages.h"
 #include "pipelines/training/run.h"
 
@@ -157,7 +158,7 @@ class FlowTrainee final : public Trainee {
     const double now = loss.item<double>();
     if (std::isfinite(now)) mean_loss_ = mean_loss_ == 0.0 ? now : 0.99 * mean_loss_ + 0.01 * now;
     Metrics metrics = {{"loss", now}, {"mean_loss", mean_loss_}, {"grad_norm", norm}};
-    if (!std::isfinite(norm)) metrics.emplace_back("skipped_updates", 1.0);
+    skipped_.skips(norm, step, metrics);
     return metrics;
   }
 
@@ -168,11 +169,15 @@ class FlowTrainee final : public Trainee {
     state.tensors("adamw", adamw);
     state.tensors("muon", muon);
     state.number("mean_loss", mean_loss_);
+    skipped_.state(state);
     if (!state.reads()) return;
     parameters_ = leaves(parameters_);
     adamw_.load_state(adamw);
     muon_.load_state(muon);
   }
+
+  std::vector<Event> take_events() override { return skipped_.take(); }
+  int64_t skipped() const { return skipped_.count(); }
 
   // Whoever looks before the end finds a model that can be used.
   void saved() override { write(); }
@@ -215,17 +220,20 @@ class FlowTrainee final : public Trainee {
   TensorMap parameters_, average_;
   AdamW adamw_{{0.9, 0.98, 1e-8, 0.0}};
   Muon muon_{{}};
+  SkippedUpdates skipped_{"flow", "/flow/learning_rate or /flow/muon_learning_rate"};
   double mean_loss_ = 0.0;  // of the last hundred or so updates, for the eye
 };
 
 }  // namespace
 
-void train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
-                const Observer& observer) {
+int64_t train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
+                   const Observer& observer) {
   FlowTrainee trainee(o, parts, folder, observer);
   TrainingRun(stage_plan(o, "flow", o.output, o.flow.steps, "mean_loss"), trainee, std::nullopt, observer)
       .run();
+  require_some_update(trainee.skipped(), o.flow.steps, "/flow/learning_rate");
   trainee.write();
+  return trainee.skipped();
 }
 
 }  // namespace thalweg

@@ -33,13 +33,15 @@ std::vector<std::string> training_captions(const PretrainOptions& options);
 RunPlan stage_plan(const PretrainOptions& options, const char* phase, const std::filesystem::path& folder,
                    int64_t steps, const char* shown_metric);
 
-/// Trains the VAE, writes its weights and the latents' scale and shift into `folder`/vae.
-void train_autoencoder(const PretrainOptions& options, const Sd3Parts& parts,
-                       const std::filesystem::path& folder, const Observer& observer);
+/// Trains the VAE, writes its weights and the latents' scale and shift into `folder`/vae. Returns how many
+/// updates were skipped; throws Error when all were.
+int64_t train_autoencoder(const PretrainOptions& options, const Sd3Parts& parts,
+                          const std::filesystem::path& folder, const Observer& observer);
 
 /// Trains text encoders and transformer on the cached latents; writes their averaged weights into `folder`.
-void train_flow(const PretrainOptions& options, const Sd3Parts& parts, const std::filesystem::path& folder,
-                const Observer& observer);
+/// Returns how many updates were skipped; throws Error when all were.
+int64_t train_flow(const PretrainOptions& options, const Sd3Parts& parts, const std::filesystem::path& folder,
+                   const Observer& observer);
 
 /// Learning-rate factor: linear warm-up, constant, linear decay to zero over the last `decay_fraction`.
 double learning_rate_factor(int64_t step, int64_t steps, int64_t warmup_steps, double decay_fraction);
