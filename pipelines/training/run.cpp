@@ -95,10 +95,24 @@ void TrainingRun::prune() const {
   prune_checkpoints(plan_.folder, plan_.checkpoint.keep, best);
 }
 
+// What went wrong is on record even when it ends the run.
+template <typename Work>
+auto TrainingRun::recorded(int64_t step, const Work& work) {
+  try {
+    return work();
+  } catch (const Stopped&) {
+    trainee_.take_events();  // it is done again
+    throw;
+  } catch (...) {
+    record_->append(step, trainee_.take_events());
+    throw;
+  }
+}
+
 void TrainingRun::iterate() {
   const auto timings_before = trainee_.timings();
   const double wall_before = wall_seconds(), cpu_before = process_seconds();
-  const auto metrics = trained();
+  const auto metrics = recorded(progress_.next + 1, [&] { return trainee_.iterate(progress_.next); });
   const int64_t done = ++progress_.next;
   saved_ = false;
   auto timings = difference(timings_before, trainee_.timings());
@@ -114,19 +128,6 @@ void TrainingRun::iterate() {
   if (observer_.stop_requested()) throw Stopped{};
 }
 
-// What went wrong is on record even when it ends the run.
-Metrics TrainingRun::trained() {
-  try {
-    return trainee_.iterate(progress_.next);
-  } catch (const Stopped&) {
-    trainee_.take_events();  // the iteration is done again
-    throw;
-  } catch (...) {
-    record_->append(progress_.next + 1, trainee_.take_events());
-    throw;
-  }
-}
-
 void TrainingRun::monitor(int64_t step, const Json& row) {
   if (!monitors_) return;
   auto events = monitors_->observe(row);
@@ -136,7 +137,7 @@ void TrainingRun::monitor(int64_t step, const Json& row) {
 
 // Scores what chooses the checkpoint; the best parameters are kept.
 void TrainingRun::evaluate(int64_t step) {
-  const auto evaluation = trainee_.evaluate(step);
+  const auto evaluation = recorded(step, [&] { return trainee_.evaluate(step); });
   progress_.held_out = evaluation.value;
   progress_.evaluated = step;
   saved_ = false;

@@ -88,7 +88,8 @@ class TrainingRun {
   void load();
   void save();
   void iterate();
-  Metrics trained();
+  template <typename Work>
+  auto recorded(int64_t step, const Work& work);
   void evaluate(int64_t step);
   void monitor(int64_t step, const Json& row);
   bool evaluation_is_due() const;

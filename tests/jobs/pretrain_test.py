@@ -1,6 +1,7 @@
 """The `pretrain` job at toy size: it makes a folder that diffusers opens, and a stopped run goes on bit for bit."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -67,3 +68,20 @@ def test_refuses_another_jobs_folder(whole, tmp_path):
     run = thalweg("run", write_job(tmp_path / "other.json", job))
     assert run.returncode == 2
     assert "/output" in run.stderr
+
+
+def test_an_autoencoder_of_other_settings_is_not_taken(whole, tmp_path):
+    """Killed before the first checkpoint of the flow: the autoencoder's own run says what it was trained with."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    job = json.loads((whole.parent / "whole.json").read_text())
+    job["vae"]["learning_rate"] *= 2
+    run = thalweg("run", write_job(tmp_path / "other.json", {**job, "output": str(folder)}))
+    assert run.returncode == 2
+    assert "vae/checkpoint-" in run.stderr and "/vae/learning_rate is" in run.stderr
+
+
+def test_no_update_was_skipped(whole):
+    assert json.loads((whole / "result.json").read_text())["skipped_updates"] == {"vae": 0, "flow": 0}

@@ -24,7 +24,8 @@ def numbers_of_lora(folder):
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zoo")
     tiny_sd3.make_folder(folder / "model", seed=80)
-    (folder / "prompts.txt").write_text("a red circle\ntwo blue squares\n")
+    # Five: the first call of an evaluation is unlucky, and what remains has a reward.
+    (folder / "prompts.txt").write_text("a red circle\ntwo blue squares\na circle\na square\na triangle\n")
     torch.manual_seed(0)
     save_file({"frames": torch.rand(7, 1, 3, 8, 8)}, folder / "frames.safetensors")
     return folder
@@ -131,15 +132,16 @@ def test_failures_survive_a_kill(files, tmp_path):
     assert result(tmp_path / "killed")["reward_failures"] == result(whole)["reward_failures"]
 
 
-def test_a_rollout_without_a_score_ends_the_run(files, tmp_path):
+def test_a_reward_that_never_scores_ends_the_run(files, tmp_path):
+    """Before it has begun: nothing would choose its checkpoint. A rollout without a score: training/scores_test.cpp."""
     job = {**zoo_job(files, "error_always"), "output": str(tmp_path / "run")}
     done = thalweg("run", write_job(tmp_path / "job.json", job))
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("thalweg: /rewards: not one sample of the rollout was scored")
+    assert done.stderr.splitlines()[-1].startswith("thalweg: /evaluate/metric: reward has no value on the prompts of")
     assert "error_always: device failure: the lamp is out" in done.stderr
     error = result(tmp_path / "run")["error"]
-    assert error["param"] == "/rewards" and "the lamp is out" in error["message"]
-    assert [event["level"] for event in events(tmp_path / "run") if event["data"]["phase"] == "rollout"] == ["error"]
+    assert error["param"] == "/evaluate/metric" and "the lamp is out" in error["message"]
+    assert [(event["level"], event["data"]["phase"]) for event in events(tmp_path / "run")] == [("error", "held-out")]
 
 
 @pytest.mark.parametrize("kind", ["score", "evaluate", "sample"])

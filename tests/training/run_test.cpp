@@ -22,6 +22,10 @@ class Counter final : public Trainee {
   }
   HeldOut evaluate(int64_t step) override {
     evaluations.push_back(step);
+    if (step == no_value_at) {
+      events.push_back({"error", "no_value", "no value", Json::object()});
+      throw Error("/evaluate/metric", "has no value");
+    }
     return {score(step), "reward", {{"reward", score(step)}}, {}};
   }
   TensorMap shown() const override { return {{"x", at::full({1}, x, at::kDouble)}}; }
@@ -31,7 +35,7 @@ class Counter final : public Trainee {
   void saved() override { ++saves; }
 
   double x = 1.0;
-  int64_t fails_at = -1, event_at = -1, saves = 0;
+  int64_t fails_at = -1, no_value_at = -1, event_at = -1, saves = 0;
   std::function<double(int64_t)> score = [](int64_t step) { return static_cast<double>(step); };
   std::vector<int64_t> iterations, evaluations;
   std::vector<Event> events;
@@ -201,6 +205,13 @@ TEST_F(TrainingRunTest, SaysWhichSettingsHaveChanged) {
   EXPECT_EQ(said[0], "settings have changed since checkpoint-4: /checkpoint/every from 3 to 5");
   TrainingRun(plan(4, job(3)), counter, std::nullopt, observer_);
   EXPECT_EQ(said.size(), 3u);
+}
+
+TEST_F(TrainingRunTest, WhatEndedAnEvaluationIsOnRecord) {
+  Counter counter;
+  counter.no_value_at = 0;
+  EXPECT_THROW(TrainingRun(plan(), counter, std::nullopt, observer_).run(), Error);
+  EXPECT_EQ(rows("events.jsonl").back().at("type"), "no_value");
 }
 
 TEST_F(TrainingRunTest, TellsOfEverySave) {
