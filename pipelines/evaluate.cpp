@@ -7,6 +7,7 @@
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
+#include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
 #include "pipelines/job.h"
 #include "pipelines/models.h"
@@ -15,6 +16,7 @@
 #include "pipelines/resume.h"
 #include "pipelines/sampling/store.h"
 #include "pipelines/scoring.h"
+#include "pipelines/stages/decoration.h"
 #include "pipelines/stages/evaluation.h"
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
@@ -98,6 +100,8 @@ class EvaluateJob final : public Job {
   Plan plan(const PlanRequest& request) const override;
 
  private:
+  void write_sheet(const at::Tensor& frames_N3HW, size_t evaluation, const Observer& observer) const;
+
   EvaluateOptions o_;
 };
 
@@ -147,6 +151,15 @@ Evaluation evaluated(const EvaluationInput& in, const Velocity& velocity, int64_
   result.total = combined(in.rewards, result.rewards);
   if (!frames.empty()) result.frames_BF3HW = at::cat(frames);
   return result;
+}
+
+void EvaluateJob::write_sheet(const at::Tensor& frames_N3HW, size_t evaluation,
+                              const Observer& observer) const {
+  const auto name = "grid-" + std::to_string(evaluation) + ".png";
+  decorate(observer, name, [&] {
+    write_png(std::filesystem::path(o_.output) / name, contact_sheet(frames_N3HW));
+    return sheet_layout(frames_N3HW.size(0), frames_N3HW.size(2), frames_N3HW.size(3)).note();
+  });
 }
 
 Json EvaluateJob::run(const Observer& observer) {
@@ -203,10 +216,8 @@ Json EvaluateJob::run(const Observer& observer) {
       line += "  " + name + " " + row[name].dump().substr(0, 6);
     }
     result["evaluations"].push_back(std::move(row));
-    if (evaluation.frames_BF3HW.defined())
-      write_png(std::filesystem::path(o_.output) / ("grid-" + std::to_string(i) + ".png"),
-                image_grid(evaluation.frames_BF3HW.select(1, 0), 8));
     observer.message(line);
+    if (evaluation.frames_BF3HW.defined()) write_sheet(evaluation.frames_BF3HW.select(1, 0), i, observer);
   }
   write_events(o_.output, events, result, observer);
   require_finite_samples("evaluate", not_finite, static_cast<int64_t>(scales.size()) * prompts.size());

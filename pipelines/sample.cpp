@@ -150,7 +150,7 @@ void SampleJob::draw(const Loaded& in, const at::Tensor& noise_NCFHW, DrawnStore
   SteeredSampler sampler(o_, in.model, in.rewards, in.unconditional, in.clock);
   const auto finished = [&](MicroBatch& batch) {
     const auto first = rows[static_cast<size_t>(batch.begin)].slot;
-    auto drawn = keep(o_, batch, first);
+    auto drawn = keep(o_, batch, first, total);
     drawn.cost = sampler.take_cost(first);
     store.add(std::move(drawn));
   };

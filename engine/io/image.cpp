@@ -147,23 +147,4 @@ at::Tensor read_png(const std::filesystem::path& path) {
   return decode_png(read_file(path, kMaxPngBytes), path.string());
 }
 
-at::Tensor image_grid(const at::Tensor& frames_N3HW, int64_t columns, int64_t padding, int64_t scale) {
-  if (frames_N3HW.dim() != 4 || frames_N3HW.size(0) < 1 || frames_N3HW.size(1) != 3)
-    throw Error("", "a contact sheet needs frames [N,3,H,W] with N >= 1");
-  if (columns < 1 || padding < 0 || scale < 1 || scale > 64 || padding > 1024)
-    throw Error("", "a contact sheet needs columns >= 1, padding 0 to 1024 and scale 1 to 64");
-  const int64_t count = frames_N3HW.size(0);
-  columns = std::min(columns, count);
-  const int64_t rows = (count + columns - 1) / columns;
-  const auto large_N3HW =
-      frames_N3HW.detach().to(at::kCPU, at::kFloat).repeat_interleave(scale, 2).repeat_interleave(scale, 3);
-  const int64_t cell_height = large_N3HW.size(2) + padding, cell_width = large_N3HW.size(3) + padding;
-  auto sheet_3HW = at::ones({3, rows * cell_height + padding, columns * cell_width + padding}, at::kFloat);
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t top = padding + (i / columns) * cell_height, left = padding + (i % columns) * cell_width;
-    sheet_3HW.narrow(1, top, large_N3HW.size(2)).narrow(2, left, large_N3HW.size(3)).copy_(large_N3HW[i]);
-  }
-  return sheet_3HW;
-}
-
 }  // namespace thalweg

@@ -1,4 +1,4 @@
-// PNG in and out (stb), and contact sheets. Pictures are float32 tensors [3,H,W] in [0,1].
+// PNG in and out (stb). Pictures are float32 tensors [3,H,W] in [0,1].
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,7 +12,7 @@
 namespace thalweg {
 
 inline constexpr int64_t kMaxImageSide = 8192;
-inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;  // written: a contact sheet
+inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;  // written
 inline constexpr int64_t kMaxReadPixels = int64_t{16} << 20;   // read: memory stays below 0.5 GB
 
 /// 8-bit RGB PNG of rgb_3HW (any float type, any device). Values are clamped to [0,1] and rounded to the
@@ -39,9 +39,5 @@ at::Tensor decode_png(std::string_view bytes, const std::string& place);
 
 /// decode_png of a file. Throws Error naming the path.
 at::Tensor read_png(const std::filesystem::path& path);
-
-/// Contact sheet of frames_N3HW, row by row, on white: `columns` pictures wide, each enlarged `scale` times
-/// by repetition of pixels, `padding` pixels around and between them. Returns [3,H',W'].
-at::Tensor image_grid(const at::Tensor& frames_N3HW, int64_t columns, int64_t padding = 2, int64_t scale = 1);
 
 }  // namespace thalweg

@@ -12,6 +12,7 @@
 #include "pipelines/align/summary.h"
 #include "pipelines/align/trainee_state.h"
 #include "pipelines/job.h"
+#include "pipelines/stages/decoration.h"
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/training/measures.h"
@@ -108,11 +109,14 @@ class AlignRun {
     auto& record = run_.record();
     record.append(o_.iterations, c_.training.events.take());
     summary.reward_failures = failure_summary(record.event_rows());
-    record.pictures(o_.iterations, "before", summary.before_BF3HW);
-    record.pictures(o_.iterations, "after", summary.after_BF3HW);
+    record.pictures(o_.iterations, "before", summary.before_BF3HW, c_.observer);
+    record.pictures(o_.iterations, "after", summary.after_BF3HW, c_.observer);
     const fs::path folder = o_.output;
     write_weights();
-    write_report(folder, c_, summary);
+    const bool reported = decorate(c_.observer, "report.html", [&] {
+      write_report(folder, c_, summary);
+      return "";
+    });
     auto result = result_of(c_, summary, record.elapsed(), process_seconds());
     const auto at = std::find(summary.names.begin(), summary.names.end(), summary.metric);
     const auto& d = summary.differences[static_cast<size_t>(at - summary.names.begin())];
@@ -121,7 +125,7 @@ class AlignRun {
                   "%s on held-out prompts: %.3f -> %.3f (95 %% interval of the difference %+.3f to %+.3f)",
                   summary.metric.c_str(), d.mean_before, d.mean_after, d.low, d.high);
     if (d.n > 0) c_.observer.message(line);
-    c_.observer.message("report: " + (folder / "report.html").string());
+    if (reported) c_.observer.message("report: " + (folder / "report.html").string());
     record.sync();
     if (d.n == 0)
       throw NothingAchieved("/evaluate/metric",

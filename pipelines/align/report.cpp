@@ -4,10 +4,10 @@
 #include <cstdio>
 
 #include "engine/core/file.h"
-#include "engine/io/image.h"
 #include "engine/io/metrics.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/machine_paths.h"
+#include "pipelines/report/fitting.h"
 #include "pipelines/report/format.h"
 #include "pipelines/report/page.h"
 
@@ -38,24 +38,22 @@ Chart chart_of(const std::string& title, const std::string& y_label, std::vector
   return chart;
 }
 
-// A video as its frames in a row.
-at::Tensor side_by_side(const at::Tensor& frames_F3HW) {
-  return frames_F3HW.size(0) == 1 ? frames_F3HW[0] : image_grid(frames_F3HW, frames_F3HW.size(0));
-}
-
 GridPair pictures_of(const AlignOptions& o, const AlignSummary& s) {
   GridPair grid;
   grid.title = "Before and after";
   grid.caption = std::string("The same prompt and the same noise, drawn by ") + reference_name(o) +
                  " and by the aligned model.";
   grid.score_name = s.metric;
-  const int64_t count = s.after_BF3HW.defined() ? s.after_BF3HW.size(0) : 0;
-  for (int64_t i = 0; i < count; ++i) {
+  if (!s.after_BF3HW.defined()) return grid;
+  const auto sizes = s.after_BF3HW.sizes();
+  const auto shown = fitting(sizes[0], sizes[1], sizes[3], sizes[4]);
+  if (!shown.note.empty()) grid.caption += " " + shown.note;
+  for (int64_t i = 0; i < shown.pairs; ++i) {
     const auto at = static_cast<size_t>(i);
     PicturePair pair;
     pair.prompt = s.prompts[at];
-    pair.before_png = encode_png(side_by_side(s.before_BF3HW[i]));
-    pair.after_png = encode_png(side_by_side(s.after_BF3HW[i]));
+    pair.before_png = report_png(s.before_BF3HW[i], shown);
+    pair.after_png = report_png(s.after_BF3HW[i], shown);
     pair.before_score = s.before_scores[at];
     pair.after_score = s.after_scores[at];
     grid.pictures.push_back(std::move(pair));

@@ -20,29 +20,6 @@ bool is_finite(const std::pair<double, double>& point) {
   return std::isfinite(point.first) && std::isfinite(point.second);
 }
 
-// Long curves keep the extremes of each bucket, so that no spike is lost.
-std::vector<size_t> thinned(const Points& points) {
-  std::vector<size_t> kept;
-  const size_t count = points.size(), buckets = kMaxPoints / 2;
-  if (count <= kMaxPoints) {
-    for (size_t i = 0; i < count; ++i) kept.push_back(i);
-    return kept;
-  }
-  for (size_t bucket = 0; bucket < buckets; ++bucket) {
-    const size_t begin = bucket * count / buckets, end = (bucket + 1) * count / buckets;
-    size_t low = begin, high = begin;
-    for (size_t i = begin; i < end; ++i) {
-      if (!is_finite(points[i])) low = high = i;
-      if (points[i].second < points[low].second) low = i;
-      if (points[i].second > points[high].second) high = i;
-    }
-    kept.push_back(std::min(low, high));
-    if (low != high) kept.push_back(std::max(low, high));
-  }
-  if (kept.back() != count - 1) kept.push_back(count - 1);
-  return kept;
-}
-
 struct Frame {
   Axis x, y;
 
@@ -93,7 +70,7 @@ bool frame_of(const Chart& chart, Frame& frame) {
 std::string line_path(const Points& points, const Frame& frame) {
   std::string path;
   bool pen_down = false;
-  for (size_t i : thinned(points)) {
+  for (size_t i : thinned(points, kMaxPoints)) {
     const bool finite = is_finite(points[i]);
     if (finite) path += (pen_down ? "L" : "M") + frame.at(points[i].first, points[i].second);
     pen_down = finite;
@@ -117,7 +94,7 @@ std::string dots_path(const Points& points, const Frame& frame) {
 
 std::string band_path(const Series& series, const Frame& frame) {
   std::string there, back;
-  for (size_t i : thinned(series.points)) {
+  for (size_t i : thinned(series.points, kMaxPoints)) {
     if (!is_finite(series.points[i]) || !std::isfinite(series.low[i]) || !std::isfinite(series.high[i]))
       continue;
     there += (there.empty() ? "M" : "L") + frame.at(series.points[i].first, series.high[i]);
@@ -160,7 +137,7 @@ std::string data_of(const Chart& chart, const Frame& frame) {
   Json data = {{"x", chart.x_label}, {"low", frame.x.low}, {"high", frame.x.high}, {"series", Json::array()}};
   for (size_t i = 0; i < chart.series.size(); ++i) {
     Json points = Json::array();
-    for (size_t k : thinned(chart.series[i].points)) {
+    for (size_t k : thinned(chart.series[i].points, kMaxPoints)) {
       const auto& point = chart.series[i].points[k];
       if (is_finite(point)) points.push_back({point.first, point.second, format_number(point.second)});
     }
@@ -170,6 +147,28 @@ std::string data_of(const Chart& chart, const Frame& frame) {
 }
 
 }  // namespace
+
+std::vector<size_t> thinned(const Points& points, size_t most) {
+  std::vector<size_t> kept;
+  const size_t count = points.size(), buckets = most / 2;
+  if (count <= most) {
+    for (size_t i = 0; i < count; ++i) kept.push_back(i);
+    return kept;
+  }
+  for (size_t bucket = 0; bucket < buckets; ++bucket) {
+    const size_t begin = bucket * count / buckets, end = (bucket + 1) * count / buckets;
+    size_t low = begin, high = begin;
+    for (size_t i = begin; i < end; ++i) {
+      if (!is_finite(points[i])) low = high = i;
+      if (points[i].second < points[low].second) low = i;
+      if (points[i].second > points[high].second) high = i;
+    }
+    kept.push_back(std::min(low, high));
+    if (low != high) kept.push_back(std::max(low, high));
+  }
+  if (kept.back() != count - 1) kept.push_back(count - 1);
+  return kept;
+}
 
 Axis make_axis(double low, double high, int count, bool stretched) {
   if (!(high - low > 1e-12 * std::max(std::fabs(low), std::fabs(high)))) {

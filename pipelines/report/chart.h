@@ -20,6 +20,10 @@ struct Axis {
 /// `stretched` axes begin and end on a tick. A range of one value is widened around it.
 Axis make_axis(double low, double high, int count, bool stretched);
 
+/// Indices of at most `most` points (and the last), which keep the extremes of each stretch of a long curve,
+/// so that no spike is lost.
+std::vector<size_t> thinned(const std::vector<std::pair<double, double>>& points, size_t most);
+
 /// A <figure>; "" when no point is finite.
 std::string render_chart(const Chart& chart);
 

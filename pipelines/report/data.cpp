@@ -1,19 +1,16 @@
 #include <cmath>
 
 #include "engine/io/sha256.h"
+#include "pipelines/report/chart.h"
 #include "pipelines/report/sections.h"
 
 namespace thalweg {
 namespace {
 
+constexpr size_t kMaxPoints = 4000;  // of a curve; metrics.jsonl has them all
+
 Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
-
-Json numbers(const std::vector<double>& values) {
-  Json list = Json::array();
-  for (const double value : values) list.push_back(number(value));
-  return list;
 }
 
 template <typename Item, typename Describe>
@@ -36,12 +33,19 @@ Json comparison_data(const Comparison& c) {
           {"higher_is_better", c.higher_is_better}};
 }
 
+// All points of a curve up to kMaxPoints of them; a longer one says how many it has.
 Json series_data(const Series& s) {
+  const auto shown = thinned(s.points, kMaxPoints);
   Json points = Json::array();
-  for (const auto& [x, y] : s.points) points.push_back({number(x), number(y)});
+  for (const size_t i : shown) points.push_back({number(s.points[i].first), number(s.points[i].second)});
   Json data = {{"name", s.name}, {"points", std::move(points)}};
-  if (!s.low.empty()) data["low"] = numbers(s.low);
-  if (!s.high.empty()) data["high"] = numbers(s.high);
+  if (shown.size() < s.points.size()) data["thinned_from"] = s.points.size();
+  const auto put = [&](const char* name, const std::vector<double>& values) {
+    if (values.size() != s.points.size()) return;
+    for (const size_t i : shown) data[name].push_back(number(values[i]));
+  };
+  put("low", s.low);
+  put("high", s.high);
   return data;
 }
 

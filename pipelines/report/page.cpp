@@ -4,8 +4,9 @@
 #include "pipelines/report/sections.h"
 
 namespace thalweg {
+namespace {
 
-std::string render_report(const Report& report) {
+std::string page_of(const Report& report) {
   // The policy makes the promise checkable: nothing is fetched, whatever a prompt or a plugin's text holds.
   std::string out =
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -24,6 +25,42 @@ std::string render_report(const Report& report) {
       "sent.</p></footer>\n";
   out += page::data(report);
   return out + "<script>" + page::kScript + "</script>\n</body>\n</html>\n";
+}
+
+struct Part {
+  const char* name;
+  const char* place;  // where to find it instead
+  void (*leave_out)(Report&);
+};
+
+// In the order in which they go.
+constexpr Part kParts[] = {
+    {"pictures", "the folder samples/", [](Report& r) { r.grids.clear(); }},
+    {"settings", "job.json", [](Report& r) { r.job = nullptr; }},
+    {"tables", "result.json", [](Report& r) { r.tables.clear(); }},
+    {"curves", "metrics.jsonl", [](Report& r) { r.charts.clear(); }},
+};
+
+std::string megabytes(size_t bytes) {
+  return std::to_string((bytes >> 20) + 1) + " MB";
+}
+
+}  // namespace
+
+std::string render_report(const Report& report, size_t max_bytes) {
+  auto page = page_of(report);
+  if (page.size() <= max_bytes) return page;
+  auto smaller = report;
+  for (const auto& part : kParts) {
+    smaller.notes.push_back({Note::Level::warning, "The " + std::string(part.name) +
+                                                       " are left out: with them this page would be " +
+                                                       megabytes(page.size()) + ". They are in " +
+                                                       part.place + "."});
+    part.leave_out(smaller);
+    page = page_of(smaller);
+    if (page.size() <= max_bytes) break;
+  }
+  return page;
 }
 
 namespace page {

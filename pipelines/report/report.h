@@ -110,9 +110,9 @@ struct Report {
   std::vector<Note> notes;
 };
 
-/// The report for programs, which the page (page.h) carries in its script "report-data": numbers in full,
-/// pictures as the sha256 of their PNG. Only what is named time_* may differ between a run and its
-/// repetition.
+/// The report for programs, which the page (page.h) carries in its script "report-data": numbers in full
+/// (of a curve above 4000 points those that keep its extremes), pictures as the sha256 of their PNG. Only
+/// what is named time_* may differ between a run and its repetition.
 Json report_data(const Report& report);
 
 }  // namespace thalweg

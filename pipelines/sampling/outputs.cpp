@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "engine/core/file.h"
+#include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/stages/decoration.h"
 
 namespace thalweg {
 namespace {
@@ -23,9 +25,15 @@ std::vector<std::filesystem::path> pictures_of(const SampleOptions& o, const Dra
   return picture_files(samples_folder(o), count, o.sampler.size.frames, drawn.first * (count / drawn.count));
 }
 
+// Of the grid, when the job draws so many samples.
+SheetLayout grid_layout(const SampleOptions& o, int64_t samples) {
+  const auto& size = o.sampler.size;
+  return sheet_layout(std::min(samples, kGridPictures), size.height, size.width);
+}
+
 }  // namespace
 
-Drawn keep(const SampleOptions& o, MicroBatch& batch, int64_t first) {
+Drawn keep(const SampleOptions& o, MicroBatch& batch, int64_t first, int64_t total) {
   Drawn drawn;
   drawn.first = first;
   drawn.count = batch.end - batch.begin;
@@ -41,9 +49,11 @@ Drawn keep(const SampleOptions& o, MicroBatch& batch, int64_t first) {
   const int64_t each = static_cast<int64_t>(drawn.prompts.size()) / drawn.count, number = first * each;
   std::filesystem::create_directories(samples_folder(o));
   write_pictures(samples_folder(o), frames, number);
-  // A copy, so that the rest of the frames need not stay.
+  // A copy, as small as the grid shows it, so that the frames need not stay.
   if (number < kGridPictures)
-    drawn.grid_N3HW = frames.select(1, 0).slice(0, 0, kGridPictures - number).clone();
+    drawn.grid_N3HW =
+        shrunk(frames.select(1, 0).slice(0, 0, kGridPictures - number), grid_layout(o, total * each).shrink)
+            .clone();
   return drawn;
 }
 
@@ -80,7 +90,12 @@ void write_outputs(const SampleOptions& o, const std::vector<Drawn>& all, bool i
   std::vector<const Drawn*> drawn;
   for (const auto& each : all) drawn.push_back(&each);
   sync_pictures(o, drawn);
-  write_png(folder / "grid.png", image_grid(gathered(all, &Drawn::grid_N3HW), 8));
+  decorate(observer, "grid.png", [&] {
+    write_png(folder / "grid.png", contact_sheet(gathered(all, &Drawn::grid_N3HW)));
+    int64_t samples = 0;
+    for (const auto* each : drawn) samples += static_cast<int64_t>(each->prompts.size());
+    return grid_layout(o, samples).note();
+  });
   observer.message("pictures: " + samples_folder(o).string());
 }
 

@@ -10,9 +10,9 @@ namespace thalweg {
 
 inline constexpr int64_t kGridPictures = 64;  // of grid.png: the first
 
-/// What is kept of a micro-batch, the first of whose samples is number `first` of the job. Writes its
-/// pictures.
-Drawn keep(const SampleOptions& options, MicroBatch& batch, int64_t first);
+/// What is kept of a micro-batch, the first of whose samples is number `first` of the job's `total`. Writes
+/// its pictures.
+Drawn keep(const SampleOptions& options, MicroBatch& batch, int64_t first, int64_t total);
 
 /// Whether an earlier run kept of the micro-batch all that these options ask for, its pictures among it.
 bool is_kept(const SampleOptions& options, const Drawn& drawn);

@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 
 #include "engine/core/clock.h"
+#include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
+#include "pipelines/stages/decoration.h"
 
 namespace thalweg {
 namespace {
@@ -83,16 +85,21 @@ void RunRecord::append(int64_t step, const std::vector<Event>& events) {
   }
 }
 
-void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW) {
+void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW,
+                         const Observer& observer) {
   if (!frames_BF3HW.defined()) return;
   remove_path(folder_ / "samples" / name);  // there may have been more
   const auto folder = made(folder_ / "samples" / name);
   unsynced_.insert(folder);
   write_pictures(folder, frames_BF3HW);
-  const auto grid = image_grid(frames_BF3HW.select(1, 0), 8);
-  const auto png = encode_png(grid);
-  write_file(folder / "grid.png", png);
-  tensorboard_.image("samples/" + name, step, png, grid.size(2), grid.size(1));
+  decorate(observer, "samples/" + name + "/grid.png", [&] {
+    const auto first_B3HW = frames_BF3HW.select(1, 0);
+    const auto sheet = contact_sheet(first_B3HW);
+    const auto png = encode_png(sheet);
+    write_file(folder / "grid.png", png);
+    tensorboard_.image("samples/" + name, step, png, sheet.size(2), sheet.size(1));
+    return sheet_layout(first_B3HW.size(0), first_B3HW.size(2), first_B3HW.size(3)).note();
+  });
 }
 
 }  // namespace thalweg

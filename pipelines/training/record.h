@@ -8,6 +8,7 @@
 #include "engine/io/checkpoint.h"
 #include "engine/io/metrics.h"
 #include "engine/io/tensorboard.h"
+#include "pipelines/observer.h"
 #include "pipelines/stages/event.h"
 #include "pipelines/training/metrics.h"
 #include "pipelines/training/timings.h"
@@ -33,7 +34,8 @@ class RunRecord {
   std::vector<Json> event_rows() const { return MetricsLog::read_all(folder_ / "events.jsonl"); }
 
   /// Writes samples/NAME/NNNNN.png and samples/NAME/grid.png (first frames), and the grid as an event.
-  void pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW);
+  void pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW,
+                const Observer& observer);
 
   /// Waits until everything so far is on the disk: to be called before a checkpoint that presupposes it.
   void sync();

@@ -123,30 +123,5 @@ TEST(Image, StopsADeflateBomb) {
   EXPECT_EQ(decode_png(large, "large").size(1), 2048);  // the limit is lifted again
 }
 
-TEST(ImageGrid, LaysPicturesOutRowByRow) {
-  auto frames_N3HW = at::zeros({3, 3, 2, 2});
-  for (int64_t i = 0; i < 3; ++i) frames_N3HW[i].fill_(0.2 * static_cast<double>(i));
-  const auto sheet_3HW = image_grid(frames_N3HW, 2, 1, 3);
-  ASSERT_EQ(sheet_3HW.sizes(), (at::IntArrayRef{3, 1 + 7 + 7, 1 + 7 + 7}));
-  EXPECT_TRUE(sheet_3HW.select(1, 0).eq(1.0).all().item<bool>());
-  EXPECT_TRUE(sheet_3HW.slice(1, 1, 7).slice(2, 1, 7).eq(0.0).all().item<bool>());
-  EXPECT_TRUE(at::allclose(sheet_3HW.slice(1, 1, 7).slice(2, 8, 14), at::full({3, 6, 6}, 0.2)));
-  EXPECT_TRUE(at::allclose(sheet_3HW.slice(1, 8, 14).slice(2, 1, 7), at::full({3, 6, 6}, 0.4)));
-  EXPECT_TRUE(sheet_3HW.slice(1, 8, 14).slice(2, 8, 14).eq(1.0).all().item<bool>());  // no fourth picture
-}
-
-TEST(ImageGrid, EnlargesByRepeatingPixels) {
-  const auto frames_N3HW = ramp(2, 3).unsqueeze(0);
-  const auto sheet_3HW = image_grid(frames_N3HW, 5, 0, 2);
-  ASSERT_EQ(sheet_3HW.sizes(), (at::IntArrayRef{3, 4, 6}));
-  EXPECT_TRUE(at::equal(sheet_3HW.slice(1, 0, 4, 2).slice(2, 1, 6, 2), frames_N3HW[0]));
-}
-
-TEST(ImageGrid, RefusesNonsense) {
-  EXPECT_ERROR(image_grid(at::zeros({0, 3, 2, 2}), 1), "N >= 1");
-  EXPECT_ERROR(image_grid(at::zeros({1, 1, 2, 2}), 1), "[N,3,H,W]");
-  EXPECT_ERROR(image_grid(at::zeros({1, 3, 2, 2}), 0), "columns >= 1");
-}
-
 }  // namespace
 }  // namespace thalweg

@@ -39,12 +39,25 @@ def broken_run(folder, job, fault):
 @pytest.mark.parametrize("name,nth", [
     ("job.json", 1), ("metrics.jsonl", 2), ("events.out.tfevents", 5), ("samples/step-1/00001.png", 1),
     (".checkpoint-1.tmp/policy.safetensors", 2), (".checkpoint-2.tmp/manifest.json", 1),
-    ("pytorch_lora_weights.safetensors", 2), ("report.html", 1), ("result.json", 1)])
+    ("pytorch_lora_weights.safetensors", 2), ("result.json", 1)])
 def test_full_disk_is_named_and_survived(name, nth, files, whole, tmp_path):
     job, folder = short_job(files, "diffusion_nft", iterations=2, evaluate={"every": 1}), tmp_path / "run"
     code, said = broken_run(folder, job, ("write", nth, EVER, errno.ENOSPC, str(folder / name)))
     assert code == 1, said
     assert str(folder / name) in said and "the disk is full; free some space and run the job again" in said
+    finish(folder, job)
+    assert differences(whole, results(folder)) == []
+
+
+# What only shows the run: it is left out with a line that says so, and is there once the disk has room.
+@pytest.mark.parametrize("name", ["report.html", "samples/after/grid.png"])
+def test_full_disk_at_a_decoration_ends_nothing(name, files, whole, tmp_path):
+    job, folder = short_job(files, "diffusion_nft", iterations=2, evaluate={"every": 1}), tmp_path / "run"
+    code, said = broken_run(folder, job, ("write", 1, EVER, errno.ENOSPC, str(folder / name)))
+    assert code == 0, said
+    assert f"warn: {name} is left out: " in said and "the disk is full" in said and not (folder / name).exists()
+    assert json.loads((folder / "result.json").read_text())["status"] == "succeeded"
+    (folder / "result.json").unlink()
     finish(folder, job)
     assert differences(whole, results(folder)) == []
 
