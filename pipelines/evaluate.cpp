@@ -240,7 +240,7 @@ JobLoad evaluate_load(const EvaluateOptions& o) {
     load.draws.push_back(
         draw_load("rollout", prompts, ode_settings(o.steps, scale, schedule), o.parallel.micro_batch));
   load.prompts = load.encoded = prompts;
-  load.kept_pictures = std::min(static_cast<double>(o.pictures), prompts);
+  load.kept_pictures = kEightBit * std::min(static_cast<double>(o.pictures), prompts);
   load.stored_samples = prompts;
   load.stored_latents = 1.0;
   return load;

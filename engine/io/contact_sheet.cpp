@@ -55,7 +55,9 @@ SheetLayout sheet_layout(int64_t count, int64_t height, int64_t width, int64_t c
 }
 
 at::Tensor shrunk(const at::Tensor& frames_N3HW, int64_t factor) {
-  const auto shown = frames_N3HW.detach().to(at::kCPU, at::kFloat).nan_to_num(0.0).clamp(0.0, 1.0);
+  const bool levels = frames_N3HW.scalar_type() == at::kByte;
+  const auto values = frames_N3HW.detach().to(at::kCPU, at::kFloat);
+  const auto shown = levels ? values.div(255.0) : values.nan_to_num(0.0).clamp(0.0, 1.0);
   if (factor == 1) return shown;
   return at::avg_pool2d(shown, factor, factor, 0, /*ceil_mode=*/true, /*count_include_pad=*/false);
 }

@@ -26,13 +26,13 @@ struct SheetLayout {
 /// Of `count` >= 1 pictures of height x width.
 SheetLayout sheet_layout(int64_t count, int64_t height, int64_t width, int64_t columns = 8);
 
-/// frames_N3HW at 1 / `factor` of their size, rounded up: means over squares of pixels, clamped to [0,1], NaN
-/// as 0. Float32 on the CPU.
+/// frames_N3HW (floats or levels, see image.h) at 1 / `factor` of their size, rounded up: means over squares
+/// of pixels, clamped to [0,1], NaN as 0. Float32 on the CPU.
 at::Tensor shrunk(const at::Tensor& frames_N3HW, int64_t factor);
 
-/// frames_N3HW (any float type and device) row by row on white, as `layout` says; pictures that were shrunk
-/// before are laid out as they are. Returns [3,H',W'], no side above kMaxSheetSide. Throws Error for another
-/// shape, or none.
+/// frames_N3HW (floats or levels, any device) row by row on white, as `layout` says; pictures that were
+/// shrunk before are laid out as they are. Returns [3,H',W'], no side above kMaxSheetSide. Throws Error for
+/// another shape, or none.
 at::Tensor contact_sheet(const at::Tensor& frames_N3HW, int64_t columns = 8);
 
 }  // namespace thalweg

@@ -85,19 +85,23 @@ PngSize header_of(std::string_view bytes, const std::string& place) {
 
 }  // namespace
 
+at::Tensor eight_bit(const at::Tensor& frames) {
+  if (frames.scalar_type() == at::kByte) return frames.to(at::kCPU);
+  return frames.detach()
+      .to(at::kCPU, at::kFloat)
+      .nan_to_num(0.0)
+      .clamp_(0.0, 1.0)
+      .mul_(255.0)
+      .round_()
+      .to(at::kByte);
+}
+
 std::string encode_png(const at::Tensor& rgb_3HW) {
-  if (rgb_3HW.dim() != 3 || rgb_3HW.size(0) != 3 || !rgb_3HW.is_floating_point())
-    throw Error("", "a picture must be a float tensor [3,H,W]");
+  if (rgb_3HW.dim() != 3 || rgb_3HW.size(0) != 3 ||
+      !(rgb_3HW.is_floating_point() || rgb_3HW.scalar_type() == at::kByte))
+    throw Error("", "a picture must be a tensor [3,H,W] of floats or bytes");
   check_size(rgb_3HW.size(1), rgb_3HW.size(2), kMaxImagePixels, "");
-  const auto bytes_HW3 = rgb_3HW.detach()
-                             .to(at::kCPU, at::kFloat)
-                             .nan_to_num(0.0)
-                             .clamp(0.0, 1.0)
-                             .mul(255.0)
-                             .round()
-                             .to(at::kByte)
-                             .permute({1, 2, 0})
-                             .contiguous();
+  const auto bytes_HW3 = eight_bit(rgb_3HW).permute({1, 2, 0}).contiguous();
   std::string png = stb::encode_rgb(bytes_HW3.const_data_ptr<uint8_t>(), static_cast<int>(rgb_3HW.size(2)),
                                     static_cast<int>(rgb_3HW.size(1)));
   if (png.empty()) throw Error("", "the picture could not be encoded as PNG: out of memory");

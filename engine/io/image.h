@@ -1,4 +1,5 @@
-// PNG in and out (stb). Pictures are float32 tensors [3,H,W] in [0,1].
+// PNG in and out (stb). Pictures are float32 tensors [3,H,W] in [0,1]; what is written may
+// be levels of 8 bit instead, a quarter of the memory.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,9 +16,13 @@ inline constexpr int64_t kMaxImageSide = 8192;
 inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;  // written
 inline constexpr int64_t kMaxReadPixels = int64_t{16} << 20;   // read: memory stays below 0.5 GB
 
-/// 8-bit RGB PNG of rgb_3HW (any float type, any device). Values are clamped to [0,1] and rounded to the
-/// nearest of 255 steps, ties to even, as diffusers does; NaN becomes 0. Throws Error("", ...) for another
-/// shape or a picture above the limits.
+/// The levels 0 to 255 (uint8, on the CPU) of frames of any shape, float type and device: clamped to [0,1]
+/// and rounded to the nearest of 255 steps, ties to even, as diffusers does; NaN becomes 0. Levels stay as
+/// they are.
+at::Tensor eight_bit(const at::Tensor& frames);
+
+/// 8-bit RGB PNG of eight_bit(rgb_3HW). Throws Error("", ...) for another shape or a picture above the
+/// limits.
 std::string encode_png(const at::Tensor& rgb_3HW);
 
 /// Writes encode_png(rgb_3HW) through a temporary file. Throws Error naming the path.

@@ -100,7 +100,7 @@ JobLoad align_load(const AlignOptions& o) {
   const auto iterations = iterations_of(o, load.draws[0]);
   load.draws[0].cost.network_evaluations = iterations.network_evaluations;
   load.prompts = load.encoded = train + select + eval;
-  load.kept_pictures = 2.0 * std::min(static_cast<double>(o.evaluate.pictures), eval);
+  load.kept_pictures = 2.0 * kEightBit * std::min(static_cast<double>(o.evaluate.pictures), eval);
   load.stored_samples = load.trained_samples = samples;
   load.stored_latents = iterations.method.stored_latents;
   load.iterations = o.iterations;

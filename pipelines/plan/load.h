@@ -20,6 +20,8 @@ struct DrawLoad {
 };
 DrawLoad draw_load(std::string phase, double samples, DrawSettings settings, int64_t micro_batch);
 
+inline constexpr double kEightBit = 0.25;  // of a float32 frame, what an evaluation keeps
+
 struct JobLoad {
   ModelSection model;
   SizeSection size;
@@ -28,7 +30,7 @@ struct JobLoad {
   std::vector<DrawLoad> draws;
   double prompts = 0.0;         // held at the same time
   double encoded = 0.0;         // in all
-  double kept_pictures = 0.0;   // as frames
+  double kept_pictures = 0.0;   // as float32 frames; see kEightBit
   double kept_latents = 0.0;    // of samples, to be saved in the end
   double stored_samples = 0.0;  // of one rollout, with their conditioning
   double stored_latents = 0.0;  // for each of them

@@ -3,12 +3,25 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/io/contact_sheet.h"
 #include "pipelines/models.h"
 #include "pipelines/sampling/outputs.h"
 #include "rewards/open_reward.h"
 #include "rewards/plugin.h"
 
 namespace thalweg {
+namespace {
+
+// First frames, as small as the grid shows them, as a share of whole videos.
+double of_grid(const SampleOptions& o, double pictures) {
+  const auto& size = o.sampler.size;
+  const auto shown = static_cast<int64_t>(std::min(pictures, static_cast<double>(kGridPictures)));
+  const auto shrink =
+      static_cast<double>(sheet_layout(std::max<int64_t>(1, shown), size.height, size.width).shrink);
+  return static_cast<double>(shown) / (static_cast<double>(size.frames) * shrink * shrink);
+}
+
+}  // namespace
 
 JobLoad sample_load(const SampleOptions& o) {
   const auto prompts = static_cast<double>(o.prompts.read().prompts.size());
@@ -29,9 +42,7 @@ JobLoad sample_load(const SampleOptions& o) {
   load.parallel = o.parallel;
   load.draws = {std::move(draw)};
   load.prompts = load.encoded = prompts;
-  load.kept_pictures = o.save_frames   ? pictures
-                       : o.save_images ? std::min(pictures, static_cast<double>(kGridPictures))
-                                       : 0.0;
+  load.kept_pictures = o.save_frames ? pictures : o.save_images ? of_grid(o, pictures) : 0.0;
   load.kept_latents = o.save_latents ? pictures : 0.0;
   return load;
 }

@@ -2,6 +2,7 @@
 
 #include "engine/core/device.h"
 #include "engine/core/statistics.h"
+#include "engine/io/image.h"
 #include "samplers/guidance/cfg.h"
 #include "samplers/kernels/ode.h"
 #include "samplers/transitions.h"
@@ -34,6 +35,10 @@ RolloutInput evaluation_rollout(const EvaluationInput& in, const Velocity& veloc
       .keep_frames = in.keep_frames,
       .workers = in.workers,
       .clock = in.clock,
+      .finished =
+          [](MicroBatch& batch) {
+            if (batch.frames_BF3HW.defined()) batch.frames_BF3HW = eight_bit(batch.frames_BF3HW);
+          },
       .progress = in.progress,
       .stop_requested = in.stop_requested};
   for (int64_t i = 0; i < in.prompts.size(); ++i) rollout_in.rows.push_back({i, i, i});

@@ -27,7 +27,7 @@ struct EvaluationInput {
 struct Evaluation {
   RewardBatch rewards;       // one row a prompt
   CombinedReward total;      // transformed and combined
-  at::Tensor frames_BF3HW;   // of the first prompts
+  at::Tensor frames_BF3HW;   // of the first prompts, as levels of 8 bit: videos are large
   ImageStatistics pictures;  // of all, where asked for
   int64_t not_finite = 0;    // samples that are not; no reward scores them
 

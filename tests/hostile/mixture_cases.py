@@ -71,7 +71,7 @@ def shapes():
     for shape in [[1], [1, 1, 1]]:
         yield shape, '"shape" must be [channels, frames, height, width]'
     # Products above the limit, some of which are small numbers modulo 2^32.
-    for shape in [[1, 1, 4096, 4096], [3, 4096, 4096, 4096], [1, 4096, 4096, 256], [1, 1024, 2048, 2048]]:
+    for shape in [[1, 3, 4096, 4096], [3, 4096, 4096, 4096], [1, 4096, 4096, 256], [1, 1024, 2048, 2048]]:
         yield shape, '"shape" is too large'
 
 

@@ -44,6 +44,11 @@ TEST(ContactSheet, TakesMeansOverSquaresOfWhatAPngWouldShow) {
   EXPECT_FLOAT_EQ(small[0][1][0][1].item<float>(), 0.25f);  // 0.5 and NaN: the rest of the last square
 }
 
+TEST(ContactSheet, ShowsLevelsAndFloatsAlike) {
+  const auto levels = at::arange(2 * 3 * 5 * 4).remainder(256).view({2, 3, 5, 4}).to(at::kByte);
+  EXPECT_EQ(encode_png(contact_sheet(levels)), encode_png(contact_sheet(levels.to(at::kFloat).div(255.0))));
+}
+
 // Whatever number and size: a sheet is there, no side is too long, no smaller shrinking would have done.
 TEST(ContactSheet, OfAnySizeIsWithinTheLimit) {
   const int64_t sizes[] = {1, 2, 31, 32, 64, 100, 480, 512, 832, 1022, 1024, 2048, 4092, 4093, 8192};

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "engine/core/json.h"
@@ -74,9 +75,18 @@ TEST(Image, ReadsOtherDepthsAndDropsAlpha) {
   EXPECT_TRUE(at::equal(read_3HW, expected)) << read_3HW;
 }
 
+TEST(Image, TakesLevelsAsTheyAre) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto picture_3HW = at::cat({ramp(8, 5), at::full({3, 1, 5}, nan), at::full({3, 1, 5}, 1.5)}, 1);
+  const auto levels = eight_bit(picture_3HW);
+  EXPECT_EQ(levels.scalar_type(), at::kByte);
+  EXPECT_EQ(encode_png(levels), encode_png(picture_3HW));
+  EXPECT_TRUE(std::isnan(picture_3HW[0][8][0].item<float>()));  // what it was given is as it was
+}
+
 TEST(Image, RefusesOtherShapes) {
   EXPECT_ERROR(encode_png(at::zeros({1, 4, 4})), "[3,H,W]");
-  EXPECT_ERROR(encode_png(at::zeros({3, 4, 4}, at::kByte)), "[3,H,W]");
+  EXPECT_ERROR(encode_png(at::zeros({3, 4, 4}, at::kLong)), "[3,H,W]");
   EXPECT_ERROR(encode_png(at::zeros({3, 0, 4})), "1 to 8192");
   EXPECT_ERROR(encode_png(at::zeros({3, 1, 8193})), "8193");
 }

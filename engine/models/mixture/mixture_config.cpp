@@ -15,7 +15,8 @@ namespace {
 constexpr size_t kMaxComponents = 256, kMaxPrompts = 4096;
 constexpr size_t kShownKey = 80;  // of a key in a message, so that what is wrong with it is not cut off
 constexpr int64_t kMaxSide = 4096;
-constexpr int64_t kMaxNumbers = int64_t{1} << 24;  // elements of a sample times components
+// Elements of a sample times components: 81 frames of 480 x 832 in two of them, 0.5 GB as float64.
+constexpr int64_t kMaxNumbers = int64_t{1} << 26;
 constexpr double kLargest = 1e6, kSmallestWeight = 1e-12, kSmallestStd = 1e-6, kSumTolerance = 1e-6;
 
 void refuse_unknown(const Json& json, const std::vector<std::string>& known, const std::string& under,
