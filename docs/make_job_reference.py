@@ -41,7 +41,7 @@ its files and plugins exist, without loading a model; `thalweg schema` prints it
 """
 
 LORA_OF_A_FILE = "`/model/lora`, where given, needs its `path`; rank, alpha and layers are then those of the file."
-ONE_SOURCE = "`/prompts` has either `texts` or `path`."
+ONE_SOURCE = "`/prompts` has either `texts` or `path` ([prompts.md](prompts.md): what a file may hold)."
 WINDOWS = ("Windows and intervals (`begin`, `size`) lie within the steps of `/sampler/steps`; size 0 is to the end, so begin 0 "
            "with size 0 is every step.")
 EVENTS = ("`events.jsonl`: what went wrong without ending the run; `reward_failed` names the plugin, its reasons and how "
@@ -80,10 +80,11 @@ NOTES = {
             "version": 1, "job": "score", "images": "runs/sample/samples",
             "prompts": {"path": "assets/prompts/scenes/eval.txt", "limit": 4},
             "rewards": [{"plugin": "scene", "dimensions": {"soft": 0.5, "strict": 0.5}}], "output": "runs/score"}],
-        "rules": ["Either `/images` or `/frames`.", ONE_SOURCE,
-                  "As many prompts as pictures, in the same order: PNG files by name, `grid.png` left out.",
+        "rules": ["Either `/images` or `/frames` with `/prompts`, or `/manifest` ([prompts.md](prompts.md#pictures-to-score)).",
+                  ONE_SOURCE,
+                  "As many prompts as pictures, in the same order: PNG and JPEG files by the numbers in their names, `grid.png` left out.",
                   "All pictures of one job have the same size."],
-        "writes": ["`scores.jsonl`, `events.jsonl` and `result.json`, as `sample` does",
+        "writes": ["`scores.jsonl` (with each file's `file_name`), `events.jsonl` and `result.json`, as `sample` does",
                    "`parts/`, until it is done: what was scored so far, from which the same job goes on"],
     },
     "evaluate": {
@@ -145,7 +146,9 @@ NOTES = {
                    "`samples/step-N/`, `samples/before/`, `samples/after/`: pictures of the first held-out prompts",
                    "`checkpoint-N/`",
                    "`result.json`: before and after with 95 % intervals, baselines, `reward_failures`, time by phase",
-                   "`report.html`: one file that needs no network"],
+                   "`report.html`: one file that needs no network. Its pictures have 8 Mpx together: above that all are made "
+                   "smaller, to 64 pixels at the least, then the last ones left out; of a video it shows 8 frames. A page above 64 MB "
+                   "loses its pictures, then settings, tables and curves. The page says which"],
         "shipped": "assets/jobs/demo.json",
     },
     "pretrain": {

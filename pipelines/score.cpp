@@ -2,25 +2,21 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
-#include "engine/io/image.h"
-#include "engine/weights/safetensors.h"
 #include "pipelines/job.h"
 #include "pipelines/resume.h"
 #include "pipelines/sampling/store.h"
+#include "pipelines/score/pictures.h"
 #include "pipelines/scoring.h"
 
 namespace thalweg {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct ScoreOptions {
-  std::string images, frames, output;
+  std::string images, manifest, frames, output;
   DeviceSection device;
   PromptSection prompts;
   std::vector<RewardSpec> rewards;
@@ -30,9 +26,15 @@ struct ScoreOptions {
 };
 
 void describe_score(Fields& f, ScoreOptions& o) {
-  f.text({"images", "folder of PNG files, scored in the order of their names"}, o.images);
+  f.text({"images", "folder of PNG and JPEG files, scored in the order of the numbers in their names"},
+         o.images);
+  f.text(
+      {"manifest",
+       ".jsonl file with a picture a line: file_name, prompt, and reference and mask for rewards that take "
+       "them; names are relative to its own folder, or to images where that is given"},
+      o.manifest);
   f.text({"frames", "safetensors with `frames` [N,F,3,H,W] in [0,1], as `sample` saves them"}, o.frames);
-  f.object({"prompts", "one prompt a picture, in the same order", true},
+  f.object({"prompts", "one prompt a picture, in the same order; a manifest has them itself"},
            [&](Fields& p) { describe(p, o.prompts); });
   f.list({"rewards", "what to score", true}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
@@ -47,6 +49,7 @@ void describe_score(Fields& f, ScoreOptions& o) {
 Json score_identity(const ScoreOptions& o) {
   std::vector<InputFile> inputs;
   if (!o.images.empty()) inputs.push_back({"/images", o.images});
+  if (!o.manifest.empty()) inputs.push_back({"/manifest", o.manifest});
   if (!o.frames.empty()) inputs.push_back({"/frames", o.frames});
   if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
   add_inputs(inputs, o.rewards);
@@ -62,10 +65,18 @@ class ScoreJob final : public Job {
 
   void check() override {
     o_.device.require();
-    if (o_.images.empty() == o_.frames.empty()) throw Error("/images", "give either images or frames");
+    const bool named = !o_.images.empty() || !o_.manifest.empty();
+    if (named == !o_.frames.empty()) throw Error("/images", "give either images or frames, or a manifest");
     if (!o_.images.empty()) require_file(o_.images, "/images");
     if (!o_.frames.empty()) require_file(o_.frames, "/frames");
-    o_.prompts.require();
+    if (o_.manifest.empty()) {
+      o_.prompts.require();
+    } else {
+      require_file(o_.manifest, "/manifest");
+      if (!o_.prompts.texts.empty() || !o_.prompts.path.empty())
+        throw Error("/prompts", "the manifest has the prompts; leave this key out");
+      pictures_of_manifest(o_.manifest, o_.images);
+    }
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward");
     require_plugins(o_.rewards);
   }
@@ -80,46 +91,25 @@ class ScoreJob final : public Job {
   bool resumes() const override { return true; }
 
  private:
+  ScoredPictures pictures() const;
+
   ScoreOptions o_;
 };
 
-std::vector<fs::path> png_files(const std::string& folder) {
-  std::error_code ec;
-  if (!fs::is_directory(folder, ec)) throw Error("/images", "\"" + folder + "\" is not a folder");
-  std::vector<fs::path> files;
-  for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec))
-    if (it->path().extension() == ".png" && it->path().filename() != "grid.png") files.push_back(it->path());
-  if (ec) throw Error("/images", "\"" + folder + "\" cannot be read: " + ec.message());
-  std::sort(files.begin(), files.end());
-  if (files.empty()) throw Error("/images", "\"" + folder + "\" holds no PNG file");
-  return files;
-}
-
-at::Tensor read_frames(const std::string& path) {
-  const auto file = read_safetensors(path);
-  const auto it = file.tensors.find("frames");
-  if (it == file.tensors.end() || it->second.dim() != 5 || it->second.size(2) != 3 || it->second.numel() == 0)
-    throw Error(path, "must hold a tensor frames [N,F,3,H,W], none of them 0");
-  require_finite(file.tensors, path);
-  return it->second.to(at::kFloat);
+ScoredPictures ScoreJob::pictures() const {
+  if (!o_.manifest.empty()) return pictures_of_manifest(o_.manifest, o_.images);
+  if (!o_.frames.empty()) return saved_frames(o_.frames, o_.prompts.read());
+  return pictures_in(o_.images, o_.prompts.read());
 }
 
 Json ScoreJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return score_identity(o_); }, o_.checkpoint_s);
   const auto events = store.load([](const Drawn&) { return true; }, observer);
-  const auto prompts = o_.prompts.read();
-  const auto files = o_.images.empty() ? std::vector<fs::path>{} : png_files(o_.images);
-  const auto frames = o_.frames.empty() ? at::Tensor() : read_frames(o_.frames);
-  const auto total = frames.defined() ? frames.size(0) : static_cast<int64_t>(files.size());
-  if (total != static_cast<int64_t>(prompts.prompts.size()))
-    throw Error("/prompts", std::to_string(prompts.prompts.size()) + " prompts for " + std::to_string(total) +
-                                " pictures");
-  SizeSection size;
-  const auto first = frames.defined() ? frames[0] : read_png(files[0]).unsqueeze(0);
-  size.frames = first.size(0);
-  size.height = first.size(2);
-  size.width = first.size(3);
+  const auto all = pictures();
+  const auto total = all.size();
+  const auto sizes = all.input(0, 1).frames_BF3HW.sizes().vec();
+  const SizeSection size{.height = sizes[3], .width = sizes[4], .frames = sizes[1]};
   const auto rewards = make_rewards(o_.rewards, size, o_.batch_size, o_.seed, o_.device.open(observer));
   PhaseClock clock;
   const auto missing = store.missing(total, o_.batch_size);
@@ -127,17 +117,11 @@ Json ScoreJob::run(const Observer& observer) {
   if (there > 0) observer.message("resuming: " + std::to_string(there) + " batches were scored before");
   for (const auto begin : missing) {
     const auto end = std::min(begin + o_.batch_size, total);
-    ScoreInput input;
-    std::vector<at::Tensor> pictures;
-    for (int64_t i = begin; i < end && !frames.defined(); ++i) {
-      pictures.push_back(read_png(files[static_cast<size_t>(i)]).unsqueeze(0));
-      if (pictures.back().sizes() != first.sizes())
-        throw Error(files[static_cast<size_t>(i)].string(), "has another size than the first picture");
-    }
-    input.frames_BF3HW = frames.defined() ? frames.slice(0, begin, end) : at::stack(pictures);
+    auto input = all.input(begin, end);
+    if (input.frames_BF3HW.sizes().slice(1) != at::IntArrayRef(sizes).slice(1))
+      throw Error(all.files[static_cast<size_t>(begin)].path.string(),
+                  "has another size than the first picture");
     for (int64_t i = begin; i < end; ++i) {
-      input.prompts.push_back(prompts.prompts[static_cast<size_t>(i)]);
-      input.metadata_json.push_back(prompts.metadata_json[static_cast<size_t>(i)]);
       input.sample_ids.push_back(static_cast<uint64_t>(i));
       input.seeds.push_back(static_cast<uint64_t>(o_.seed) + static_cast<uint64_t>(i));
     }
@@ -156,8 +140,11 @@ Json ScoreJob::run(const Observer& observer) {
   }
   std::vector<RewardBatch> parts;
   for (auto& scored : store.sorted()) parts.push_back(std::move(scored.rewards));
-  ScoredRun run{"score", prompts.prompts, concatenate_samples(parts)};
-  run.events = events;
+  const ScoredRun run{.job = "score",
+                      .prompts = all.prompts.prompts,
+                      .files = all.names(),
+                      .scores = concatenate_samples(parts),
+                      .events = events};
   try {
     return write_scores(o_.output, run, rewards.get(), clock, observer);
   } catch (const NothingAchieved&) {

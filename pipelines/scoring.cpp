@@ -19,9 +19,8 @@ Json number_or_null(double value, bool valid) {
   return valid ? Json(value) : Json(nullptr);
 }
 
-// One line a sample: prompt, every dimension (null: not scored), the combined reward.
-std::string score_lines(const std::vector<std::string>& prompts, const RewardBatch& raw,
-                        const CombinedReward& total) {
+// One line a sample: prompt, file, every dimension (null: not scored), the combined reward.
+std::string score_lines(const ScoredRun& run, const RewardBatch& raw, const CombinedReward& total) {
   const auto values = raw.values_BK.accessor<double, 2>();
   const auto valid = raw.valid_BK.accessor<bool, 2>();
   const auto sums = total.total_B.accessor<double, 1>();
@@ -29,8 +28,9 @@ std::string score_lines(const std::vector<std::string>& prompts, const RewardBat
   std::string lines;
   for (int64_t i = 0; i < raw.batch(); ++i) {
     Json row = {{"index", i},
-                {"prompt", prompts[static_cast<size_t>(i)]},
+                {"prompt", run.prompts[static_cast<size_t>(i)]},
                 {"reward", number_or_null(sums[i], summed[i])}};
+    if (!run.files.empty()) row["file_name"] = run.files[static_cast<size_t>(i)];
     for (int64_t k = 0; k < raw.dimensions(); ++k)
       row[raw.names_K[static_cast<size_t>(k)]] = number_or_null(values[i][k], valid[i][k]);
     lines += row.dump() + "\n";
@@ -117,7 +117,7 @@ Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, con
   if (rewards && run.scores) {
     const auto& scores = *run.scores;
     const auto total = combined(*rewards, scores);
-    write_synced(folder / "scores.jsonl", score_lines(run.prompts, scores, total));
+    write_synced(folder / "scores.jsonl", score_lines(run, scores, total));
     result["rewards"]["reward"] = mean_of(total.total_B, total.valid_B);
     for (int64_t k = 0; k < scores.dimensions(); ++k) {
       const auto& name = scores.names_K[static_cast<size_t>(k)];

@@ -20,6 +20,8 @@ struct PromptSection {
   /// Throws Error at /prompts unless exactly one is given and the file exists.
   void require() const;
   PromptList read() const;
+  /// The file, or the key of the texts: for messages.
+  std::string place() const { return path.empty() ? "/prompts/texts" : path; }
   /// Leaves out all but the first `count`.
   void keep_first(int64_t count);
 };
@@ -42,6 +44,7 @@ void write_events(const std::filesystem::path& folder, const std::vector<Event>&
 struct ScoredRun {
   std::string job;
   std::vector<std::string> prompts = {};   // of each sample
+  std::vector<std::string> files = {};     // of each sample; none: they have no names
   std::optional<RewardBatch> scores = {};  // of each sample
   Json sections = Json::object();          // of result.json
   std::vector<Event> events = {};          // before the scores

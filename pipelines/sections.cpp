@@ -2,20 +2,16 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 #include <thread>
+#include <utility>
 
 #include "engine/core/device.h"
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
+#include "pipelines/prompt_file.h"
 #include "rewards/plugin.h"
 
 namespace thalweg {
-namespace {
-
-constexpr size_t kMaxPrompts = 1'000'000;
-
-}  // namespace
 
 ModelOptions ModelSection::options(at::Device device) const {
   return {dtype_named(dtype), dtype_named(vae_dtype), max_sequence_length, device, activation_checkpointing};
@@ -105,38 +101,11 @@ void describe(Fields& f, CombineSection& c) {
 
 PromptList read_prompts(const std::string& path, const std::string& pointer, int64_t limit) {
   require_file(path, pointer);
-  const bool jsonl = path.ends_with(".jsonl");
   PromptList list;
-  const auto text = read_file(path);
-  if (text.starts_with("\xEF\xBB\xBF"))
-    throw Error(path, "starts with a byte order mark; save it as UTF-8 without one");
-  std::istringstream lines(text);
-  int64_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (line.empty()) continue;
-    const auto place = path + " line " + std::to_string(number);
-    if (!is_valid_utf8(line)) throw Error(place, "is not valid UTF-8; save the prompts as UTF-8");
-    if (line.find('\0') != std::string::npos) throw Error(place, "holds a NUL byte: this is no text file");
-    if (!jsonl) {
-      list.prompts.push_back(line);
-      list.metadata_json.emplace_back("{}");
-    } else {
-      const auto json = parse_json(line, place);
-      const auto prompt = json.is_object() ? json.find("prompt") : json.end();
-      if (prompt == json.end() || !prompt->is_string())
-        throw Error(place, "must be an object with a text \"prompt\"");
-      list.prompts.push_back(prompt->get<std::string>());
-      if (list.prompts.back().find('\0') != std::string::npos)
-        throw Error(place, "\"prompt\" holds a NUL character");
-      list.metadata_json.push_back(line);
-    }
-    if (limit > 0 && static_cast<int64_t>(list.prompts.size()) == limit) break;
-    if (list.prompts.size() == kMaxPrompts)
-      throw Error(path, "holds more than " + std::to_string(kMaxPrompts) + " prompts; use several files");
+  for (auto& line : read_prompt_lines(path, pointer, limit)) {
+    list.prompts.push_back(std::move(line.prompt));
+    list.metadata_json.push_back(std::move(line.metadata_json));
   }
-  if (list.prompts.empty()) throw Error(pointer, path + " holds no prompt");
   return list;
 }
 

@@ -28,6 +28,8 @@ LIBRARIES = {
     "boost/dll": ("rewards",),
     "unicode/": ("engine/models",),
     "stb": ("engine/io",),
+    "jpeglib.h": ("engine/io", "plugins/jpeg"),
+    "jerror.h": ("engine/io",),
 }
 
 

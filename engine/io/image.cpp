@@ -14,21 +14,10 @@
 namespace thalweg {
 namespace {
 
-// 16 Mpx of 16-bit RGBA that do not compress, and some room for other chunks.
-constexpr size_t kMaxPngBytes = size_t{144} << 20;
-
 struct PngSize {
   int64_t width = 0;
   int64_t height = 0;
 };
-
-void check_size(int64_t height, int64_t width, int64_t max_pixels, const std::string& place) {
-  if (height < 1 || width < 1 || height > kMaxImageSide || width > kMaxImageSide ||
-      height * width > max_pixels)
-    throw Error(place, "the picture is " + std::to_string(width) + " x " + std::to_string(height) +
-                           "; each side must be 1 to " + std::to_string(kMaxImageSide) +
-                           " pixels and the area at most " + std::to_string(max_pixels >> 20) + " Mpx");
-}
 
 /// Length, type, data and checksum of every chunk up to IEND (PNG specification 5.3). The decoder looks at
 /// neither the checksums nor at what is missing behind the last pixel.
@@ -75,7 +64,7 @@ PngSize header_of(std::string_view bytes, const std::string& place) {
   if (bytes.size() < 33 || bytes.substr(12, 4) != "IHDR")
     throw Error(place, "is a damaged PNG file: no header");
   const PngSize size{big_endian<uint32_t>(bytes.substr(16)), big_endian<uint32_t>(bytes.substr(20))};
-  check_size(size.height, size.width, kMaxReadPixels, place);
+  check_picture_size(size.height, size.width, kMaxReadPixels, place);
   if (!is_known_form(bytes))
     throw Error(place,
                 "is a damaged PNG file: its header names a depth, colour type or method that PNG lacks");
@@ -84,6 +73,14 @@ PngSize header_of(std::string_view bytes, const std::string& place) {
 }
 
 }  // namespace
+
+void check_picture_size(int64_t height, int64_t width, int64_t max_pixels, const std::string& place) {
+  if (height < 1 || width < 1 || height > kMaxImageSide || width > kMaxImageSide ||
+      height * width > max_pixels)
+    throw Error(place, "the picture is " + std::to_string(width) + " x " + std::to_string(height) +
+                           "; each side must be 1 to " + std::to_string(kMaxImageSide) +
+                           " pixels and the area at most " + std::to_string(max_pixels >> 20) + " Mpx");
+}
 
 at::Tensor eight_bit(const at::Tensor& frames) {
   if (frames.scalar_type() == at::kByte) return frames.to(at::kCPU);
@@ -100,7 +97,7 @@ std::string encode_png(const at::Tensor& rgb_3HW) {
   if (rgb_3HW.dim() != 3 || rgb_3HW.size(0) != 3 ||
       !(rgb_3HW.is_floating_point() || rgb_3HW.scalar_type() == at::kByte))
     throw Error("", "a picture must be a tensor [3,H,W] of floats or bytes");
-  check_size(rgb_3HW.size(1), rgb_3HW.size(2), kMaxImagePixels, "");
+  check_picture_size(rgb_3HW.size(1), rgb_3HW.size(2), kMaxImagePixels, "");
   const auto bytes_HW3 = eight_bit(rgb_3HW).permute({1, 2, 0}).contiguous();
   std::string png = stb::encode_rgb(bytes_HW3.const_data_ptr<uint8_t>(), static_cast<int>(rgb_3HW.size(2)),
                                     static_cast<int>(rgb_3HW.size(1)));
@@ -148,7 +145,7 @@ at::Tensor decode_png(std::string_view bytes, const std::string& place) {
 }
 
 at::Tensor read_png(const std::filesystem::path& path) {
-  return decode_png(read_file(path, kMaxPngBytes), path.string());
+  return decode_png(read_file(path, kMaxPictureBytes), path.string());
 }
 
 }  // namespace thalweg

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -15,6 +16,12 @@ namespace thalweg {
 inline constexpr int64_t kMaxImageSide = 8192;
 inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;  // written
 inline constexpr int64_t kMaxReadPixels = int64_t{16} << 20;   // read: memory stays below 0.5 GB
+
+/// Of a file that is read: 16 Mpx of 16-bit RGBA that do not compress, and some room.
+inline constexpr size_t kMaxPictureBytes = size_t{144} << 20;
+
+/// Throws Error(place, ...) for a side outside of 1 to kMaxImageSide, or more pixels.
+void check_picture_size(int64_t height, int64_t width, int64_t max_pixels, const std::string& place);
 
 /// The levels 0 to 255 (uint8, on the CPU) of frames of any shape, float type and device: clamped to [0,1]
 /// and rounded to the nearest of 255 steps, ties to even, as diffusers does; NaN becomes 0. Levels stay as

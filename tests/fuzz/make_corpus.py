@@ -3,6 +3,7 @@
     python3 tests/fuzz/make_corpus.py     # after a change of a format; files named found-* are kept
 """
 
+import io
 import json
 import pathlib
 import struct
@@ -156,6 +157,25 @@ def png_seeds():
     yield "colour-key", png(1, 1, 8, 2, b"\0\1\2\3", before=[chunk(b"tRNS", b"\0\1\0\2\0\3")])
 
 
+def jpeg_seeds():
+    from PIL import Image  # of the tests' environment: JPEG is no format to write by hand
+
+    def saved(image, **options):
+        file = io.BytesIO()
+        image.save(file, format="JPEG", **options)
+        return file.getvalue()
+
+    colours = Image.frombytes("RGB", (12, 9), bytes(i * 37 % 256 for i in range(12 * 9 * 3)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    yield "baseline", saved(colours, quality=60)
+    yield "444", saved(colours, quality=90, subsampling=0)
+    yield "progressive", saved(colours, quality=60, progressive=True)
+    yield "grey", saved(colours.convert("L"))
+    yield "turned", saved(colours, quality=30, exif=exif)
+    yield "restarts", saved(colours, quality=60, restart_marker_blocks=1)
+
+
 def config_seeds():
     for letter, part in [("t", "transformer"), ("v", "vae"), ("c", "text_encoder"), ("c", "text_encoder_2")]:
         yield part, letter.encode() + (MODEL / part / "config.json").read_bytes()
@@ -169,7 +189,7 @@ def config_seeds():
 
 def main():
     for name, seeds in [("safetensors", safetensors_seeds()), ("job", (*job_seeds(), *whole_job_seeds())), ("tokenizer", tokenizer_seeds()),
-                        ("png", png_seeds()), ("config", config_seeds())]:
+                        ("png", png_seeds()), ("jpeg", jpeg_seeds()), ("config", config_seeds())]:
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():

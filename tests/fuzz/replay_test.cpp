@@ -27,6 +27,7 @@ const Target kTargets[] = {
     {"job", fuzz::job, 20000, "assets/jobs"},
     {"tokenizer", fuzz::tokenizer, 10000, nullptr},
     {"png", fuzz::png, 20000, nullptr},
+    {"jpeg", fuzz::jpeg, 10000, nullptr},
     {"config", fuzz::config, 50000, nullptr},
 };
 

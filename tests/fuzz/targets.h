@@ -21,6 +21,8 @@ void job(std::string_view input);
 void tokenizer(std::string_view input);
 /// Also with every checksum put right, which no fuzzer finds by itself.
 void png(std::string_view input);
+/// What decode_picture() takes for JPEG, or PNG.
+void jpeg(std::string_view input);
 /// A component's config.json after one character that picks the component.
 void config(std::string_view input);
 

@@ -157,7 +157,7 @@ def test_pictures_that_are_none(files):
     job = changed(job_of("score", files), "/images", str(files / "pictures"))
     del job["frames"]
     (files / "pictures").mkdir()
-    refuse(files, job, "/images: ", "holds no PNG file")
+    refuse(files, job, "/images: ", "holds no PNG or JPEG file")
     (files / "pictures" / "a.png").write_text("not a picture")
     (files / "pictures" / "b.png").write_text("not a picture")
     refuse(files, job, f"{files / 'pictures' / 'a.png'}", "")

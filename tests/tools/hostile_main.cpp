@@ -15,6 +15,7 @@
 #include <string>
 
 #include "engine/io/image.h"
+#include "engine/io/picture.h"
 #include "engine/models/text/clip_tokenizer.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/cli/job_file.cpp"  // the program's own files are in no library
@@ -37,6 +38,7 @@ const std::map<std::string, Reader>& readers() {
       {"safetensors", [](const std::string& path) { read_safetensors(path); }},
       {"weights", [](const std::string& path) { read_weights(path, "model"); }},
       {"png", [](const std::string& path) { read_png(path); }},
+      {"picture", [](const std::string& path) { read_picture(path); }},
       {"job", read_job_file},
       {"model",
        [](const std::string& path) {

@@ -11,6 +11,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
+#include "engine/io/picture.h"
 #include "engine/models/sd3/sd3_schedule.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
@@ -126,11 +127,20 @@ TensorMap sd3_transformer(const path& folder, const TensorMap& inputs) {
           {"position_table", sd3_position_table(config)}};
 }
 
+/// Every file of the folder, by its name.
+TensorMap pictures(const path& folder, const TensorMap&) {
+  TensorMap pictures;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    pictures[entry.path().filename().string()] = read_picture(entry.path());
+  return pictures;
+}
+
 const std::map<std::string, Component>& components() {
   static const std::map<std::string, Component> table{
       {"clip", clip},
       {"clip-text", clip_text},
       {"image-processor", image_processor},
+      {"pictures", pictures},
       {"schedules", schedules},
       {"t5", t5},
       {"transformer", sd3_transformer},

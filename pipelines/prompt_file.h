@@ -1,0 +1,27 @@
+// Files of prompts, line by line (docs/prompts.md).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/core/json.h"
+
+namespace thalweg {
+
+struct PromptLine {
+  std::string place;  // "FILE line N", for messages
+  std::string prompt;
+  std::string metadata_json;  // the line of a .jsonl file as it is; "{}" of a text file
+};
+
+/// Of a .txt file (one prompt a line) or .jsonl file (an object with a text "prompt" a line), by its ending
+/// in any case; blank lines are passed over. Throws Error at `pointer` for another ending or a file without
+/// prompts, and in the file with the line's number. At most `limit` prompts (0: all).
+std::vector<PromptLine> read_prompt_lines(const std::string& path, const std::string& pointer,
+                                          int64_t limit = 0);
+
+/// Throws Error at `pointer` unless it is .jsonl.
+void require_json_lines(const std::string& path, const std::string& pointer);
+
+}  // namespace thalweg
