@@ -45,10 +45,11 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
   f.object({"size", "of the pictures"}, [&](Fields& s) { describe(s, o.size); });
   f.integer({"steps", "ODE steps"}, o.steps, 1, 1000);
   f.object({"schedule", "noise levels of the steps"}, [&](Fields& s) { describe(s, o.schedule); });
-  f.list({"guidance", "one evaluation each; absent: guidance_scale 1"}, o.guidance_scales,
-         [](Fields& g, double& scale) {
-           g.number({"guidance_scale", "classifier-free guidance", true}, scale, 0.0, 100.0);
-         });
+  f.list(
+      {"guidance", "one evaluation each; absent: guidance_scale 1"}, o.guidance_scales,
+      [](Fields& g, double& scale) {
+        g.number({"guidance_scale", "classifier-free guidance; 1 and below: none", true}, scale, 0.0, 100.0);
+      });
   f.list({"rewards", "what to score", true}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
@@ -174,7 +175,7 @@ Json EvaluateJob::run(const Observer& observer) {
   Conditioning unconditional;
   {
     const PromptEncoder encoder(*model, o_.model.prompt_cache, workers, observer);
-    prompts = encoder.encode(o_.prompts.read());
+    prompts = encoder.encode(o_.prompts.read(), o_.prompts.place());
     unconditional = encoder.conditioning({""});
   }
   const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed, device);

@@ -108,7 +108,8 @@ Json SampleJob::run(const Observer& observer) {
   Conditioning negative;
   {
     const PromptEncoder encoder(*model, o_.model.prompt_cache, workers, observer);
-    prompts = encoder.encode(o_.prompts.read());
+    prompts = encoder.encode(o_.prompts.read(), o_.prompts.place());
+    encoder.tell_cut({o_.negative_prompt}, "/negative_prompt");
     negative = on_device(encoder.conditioning({o_.negative_prompt}), device);
   }
   const auto noise = initial_noise(*model, prompts);

@@ -17,7 +17,9 @@ namespace {
 
 void describe_common(Fields& f, SamplerSection& s) {
   f.integer({"steps", "network steps"}, s.steps, 1, 1000);
-  f.number({"guidance_scale", "classifier-free guidance; 1 is none"}, s.guidance_scale, 0.0, 100.0);
+  f.number({"guidance_scale",
+            "classifier-free guidance; 1 and below (0, as some models are told): none, as in diffusers"},
+           s.guidance_scale, 0.0, 100.0);
   f.object(
       {"guidance_interval",
        "guided steps, by index; the others cost half: conditional alone. heun's second velocity counts as "

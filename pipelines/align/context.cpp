@@ -24,9 +24,9 @@ struct AlignContext::Loaded {
     checked_latent_shape(*parts.model, o.sampler.size, "/sampler");  // before prompts are encoded
     {
       const PromptEncoder encoder(*parts.model, o.model.prompt_cache, *workers, observer);
-      parts.prompts = encoder.encode(read_prompts(o.train_prompts, "/prompts/train"));
-      select = encoder.encode(read_prompts(o.select_prompts, "/prompts/select"));
-      evaluation = encoder.encode(read_prompts(o.eval_prompts, "/prompts/eval"));
+      parts.prompts = encoder.encode(read_prompts(o.train_prompts, "/prompts/train"), o.train_prompts);
+      select = encoder.encode(read_prompts(o.select_prompts, "/prompts/select"), o.select_prompts);
+      evaluation = encoder.encode(read_prompts(o.eval_prompts, "/prompts/eval"), o.eval_prompts);
       parts.unconditional = encoder.conditioning({""});
     }
     parts.rewards = [&o, device] {

@@ -21,7 +21,8 @@ std::vector<InputFile> inputs_of(const AlignOptions& o) {
 void describe(Fields& f, EvaluateSection& e) {
   f.integer({"every", "iterations between evaluations"}, e.every, 1, 1000000);
   f.integer({"steps", "ODE steps"}, e.steps, 1, 1000);
-  f.number({"guidance_scale", "of the policy, before and after"}, e.guidance_scale, 0.0, 100.0);
+  f.number({"guidance_scale", "of the policy, before and after; 1 and below: none"}, e.guidance_scale, 0.0,
+           100.0);
   f.list({"baselines", "the reference at other guidance scales, in the final table"}, e.base_guidance_scales,
          [](Fields& b, double& scale) {
            b.number({"guidance_scale", "of the reference", true}, scale, 0.0, 100.0);

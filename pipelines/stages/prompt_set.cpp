@@ -10,6 +10,7 @@
 
 #include "engine/core/device.h"
 #include "engine/core/rng.h"
+#include "engine/models/text_length.h"
 
 // jemalloc's, in a program that links it.
 extern "C" __attribute__((weak)) int mallctl(const char* name, void* old_value, size_t* old_size,
@@ -81,7 +82,25 @@ Conditioning PromptEncoder::conditioning(const std::vector<std::string>& prompts
   return encoded;
 }
 
-PromptSet PromptEncoder::encode(PromptList list) const {
+void PromptEncoder::tell_cut(const std::vector<std::string>& prompts, const std::string& place) const {
+  const auto* limited = dynamic_cast<const LimitedText*>(&model_);
+  if (!limited) return;
+  std::string first;
+  int64_t others = -1;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto cuts = limited->cuts(prompts[i]);
+    if (cuts.empty() || ++others > 0) continue;
+    first = place + (prompts.size() == 1 ? "" : ", prompt " + std::to_string(i + 1)) + ": is cut:";
+    for (const auto& cut : cuts)
+      first += std::string(&cut == &cuts.front() ? " " : ", ") + cut.encoder + " reads " +
+               std::to_string(cut.read) + " of its " + std::to_string(cut.tokens) + " tokens";
+  }
+  if (others < 0) return;
+  observer_.message("warn: " + first + (others == 0 ? "" : "; so are " + std::to_string(others) + " more"));
+}
+
+PromptSet PromptEncoder::encode(PromptList list, const std::string& place) const {
+  tell_cut(list.prompts, place);
   auto encoded = conditioning(list.prompts);
   encoded.metadata_json = list.metadata_json;
   return {std::move(list), std::move(encoded)};

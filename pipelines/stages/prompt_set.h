@@ -30,8 +30,11 @@ class PromptEncoder {
   PromptEncoder(const PromptEncoder&) = delete;
   PromptEncoder& operator=(const PromptEncoder&) = delete;
 
-  PromptSet encode(PromptList list) const;
+  /// Tells the observer of prompts that are cut, as those of `place` (a file, a JSON pointer).
+  PromptSet encode(PromptList list, const std::string& place = "/prompts") const;
   Conditioning conditioning(const std::vector<std::string>& prompts) const;
+  /// One line: the first prompt that a text encoder does not read to its end, and how many others there are.
+  void tell_cut(const std::vector<std::string>& prompts, const std::string& place) const;
 
  private:
   Conditioning fresh(const std::vector<std::string>& prompts) const;

@@ -27,7 +27,7 @@ at::Tensor rescaled(const at::Tensor& v, const at::Tensor& like, double phi) {
 
 Guidance cfg(const CfgOptions& o, Conditioning unconditional) {
   return [o, unconditional = std::move(unconditional)](Velocity velocity) -> Velocity {
-    if (o.scale == 1.0) return velocity;
+    if (o.scale <= 1.0) return velocity;
     return [=](const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
       const bool guided =
           step.index < 0 || StepWindow::of(o.interval_begin, o.interval_size).contains(step.index);

@@ -16,8 +16,8 @@ struct CfgOptions {
   double rescale = 0.0;
 };
 
-/// `unconditional` holds one row (the empty or negative prompt), repeated over the batch. Scale 1 returns the
-/// velocity untouched: the identity, bit for bit.
+/// `unconditional` holds one row (the empty or negative prompt), repeated over the batch. Scale 1 and
+/// below, 0 among them, is no guidance, as in diffusers: the velocity untouched, bit for bit.
 Guidance cfg(const CfgOptions& options, Conditioning unconditional);
 
 /// In all steps, without rescaling.

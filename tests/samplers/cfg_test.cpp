@@ -33,8 +33,18 @@ TEST_F(Cfg, ScaleOneIsTheIdentityBitForBit) {
   EXPECT_EQ(calls, 1);
 }
 
+// StableDiffusion3Pipeline.do_classifier_free_guidance: guidance_scale > 1.
+TEST_F(Cfg, ScaleOneAndBelowIsNoneAsInDiffusers) {
+  for (const double scale : {0.0, 0.3, 0.999, 1.0}) {
+    EXPECT_TRUE(at::equal(at_scale(scale), conditional())) << scale;
+    EXPECT_TRUE(at::equal(
+        cfg({.scale = scale, .rescale = 0.7}, empty_)(analytic_velocity)(x_, step_, prompts_), conditional()))
+        << scale;
+  }
+  EXPECT_FALSE(at::allclose(at_scale(1.001), conditional(), 0.0, 1e-9));
+}
+
 TEST_F(Cfg, MixesBothVelocities) {
-  EXPECT_TRUE(at::allclose(at_scale(0.0), unconditional(), 0.0, 1e-14));
   const auto expected = unconditional() + (conditional() - unconditional()) * 4.5;
   EXPECT_TRUE(at::allclose(at_scale(4.5), expected, 0.0, 1e-13));
   EXPECT_FALSE(at::allclose(at_scale(4.5), conditional(), 0.0, 1e-2));

@@ -32,7 +32,7 @@ Scheduler read_scheduler(const ModelFolder& folder) {
           config_integer(config, "num_train_timesteps", 1000, 1, 1000000, path)};
 }
 
-class Sd3Model final : public FlowModel {
+class Sd3Model final : public FlowModel, public LimitedText {
  public:
   Sd3Model(const std::filesystem::path& path, const ModelOptions& options)
       : folder_(open_model_folder(path)),
@@ -73,6 +73,7 @@ class Sd3Model final : public FlowModel {
   }
   TextSource text_source() const override { return text_.source(); }
   void release_text_encoders() override { text_.release(); }
+  std::vector<TextCut> cuts(const std::string& prompt) const override { return text_.cuts(prompt); }
 
   Schedule schedule(int64_t steps) const override {
     return sd3_schedule(steps, scheduler_.shift, scheduler_.num_train_timesteps);

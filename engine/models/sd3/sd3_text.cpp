@@ -155,6 +155,25 @@ TextSource Sd3Text::source() const {
   return source;
 }
 
+std::vector<TextCut> Sd3Text::cuts(const std::string& prompt) const {
+  std::vector<TextCut> cuts;
+  // A token is a byte at least, beside the marks of beginning and end (T5 has a blank before the text).
+  // Letters beyond ASCII may become more in normalization.
+  const bool ascii =
+      std::all_of(prompt.begin(), prompt.end(), [](char c) { return static_cast<signed char>(c) >= 0; });
+  const auto add = [&](const char* encoder, int64_t read, const auto& length) {
+    if (ascii && static_cast<int64_t>(prompt.size()) + 2 <= read) return;
+    if (const int64_t tokens = length(); tokens > read) cuts.push_back({encoder, tokens, read});
+  };
+  add("text_encoder", first_tokenizer_.max_length(), [&] { return first_tokenizer_.whole_length(prompt); });
+  add("text_encoder_2", second_tokenizer_.max_length(),
+      [&] { return second_tokenizer_.whole_length(prompt); });
+  if (t5_tokenizer_)
+    add("text_encoder_3", t5_tokens_,
+        [&] { return static_cast<int64_t>(t5_tokenizer_->encode_whole(prompt).size()); });
+  return cuts;
+}
+
 void Sd3Text::release() {
   const std::lock_guard lock(mutex_);
   encoders_.reset();

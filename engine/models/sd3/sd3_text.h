@@ -11,6 +11,7 @@
 #include "engine/models/text/clip_tokenizer.h"
 #include "engine/models/text/t5_encoder.h"
 #include "engine/models/text/t5_tokenizer.h"
+#include "engine/models/text_length.h"
 #include "engine/weights/folder.h"
 
 namespace thalweg {
@@ -36,6 +37,8 @@ class Sd3Text {
   TensorMap encode(const std::vector<std::string>& prompts) const;
   TextSource source() const;
   void release();
+  /// See LimitedText.
+  std::vector<TextCut> cuts(const std::string& prompt) const;
 
  private:
   struct Encoders {

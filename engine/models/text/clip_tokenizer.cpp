@@ -130,7 +130,7 @@ ClipTokenizer ClipTokenizer::from_files(TokenizerFiles files) {
   return ClipTokenizer(std::make_shared<const State>(std::move(files)));
 }
 
-std::vector<int64_t> ClipTokenizer::encode_unpadded(std::string_view utf8) const {
+std::vector<int64_t> ClipTokenizer::begun(std::string_view utf8) const {
   if (utf8.size() > kMaxTextBytes) throw Error("prompt", "is longer than 16 MiB; shorten it");
   if (!is_valid_utf8(utf8)) throw Error("prompt", "is not valid UTF-8; save the prompts as UTF-8");
   std::vector<int64_t> ids = {state_->bos};
@@ -148,9 +148,18 @@ std::vector<int64_t> ClipTokenizer::encode_unpadded(std::string_view utf8) const
       }
     }
   }
+  return ids;
+}
+
+std::vector<int64_t> ClipTokenizer::encode_unpadded(std::string_view utf8) const {
+  auto ids = begun(utf8);
   ids.resize(std::min(ids.size(), static_cast<size_t>(state_->max_length) - 1));
   ids.push_back(state_->eos);
   return ids;
+}
+
+int64_t ClipTokenizer::whole_length(std::string_view utf8) const {
+  return static_cast<int64_t>(begun(utf8).size()) + 1;
 }
 
 std::vector<int64_t> ClipTokenizer::encode(std::string_view utf8) const {

@@ -27,6 +27,9 @@ class ClipTokenizer {
   /// The same without the padding: 2 to max_length() ids.
   std::vector<int64_t> encode_unpadded(std::string_view utf8) const;
 
+  /// bos, all of the text and eos: what encode() cuts above max_length().
+  int64_t whole_length(std::string_view utf8) const;
+
   /// model_max_length of the folder; CLIP's 77 where it sets none.
   int64_t max_length() const;
   int64_t bos() const;
@@ -36,6 +39,9 @@ class ClipTokenizer {
   int64_t vocab_size() const;
 
  private:
+  /// bos and the text.
+  std::vector<int64_t> begun(std::string_view utf8) const;
+
   struct State;
   explicit ClipTokenizer(std::shared_ptr<const State> state);
 
