@@ -203,6 +203,7 @@ Json EvaluateJob::run(const Observer& observer) {
   bool scored = false;
   for (size_t i = 0; i < scales.size(); ++i) {
     input.guidance_scale = scales[i];
+    input.occasion.round = static_cast<int64_t>(i);
     const auto evaluation = evaluated(input, velocity, static_cast<int64_t>(i), store);
     not_finite += evaluation.not_finite;
     const auto phase = "guidance " + Json(scales[i]).dump();

@@ -121,9 +121,9 @@ Json ScoreJob::run(const Observer& observer) {
     if (input.frames_BF3HW.sizes().slice(1) != at::IntArrayRef(sizes).slice(1))
       throw Error(all.files[static_cast<size_t>(begin)].path.string(),
                   "has another size than the first picture");
+    input.occasion.phase = ScorePhase::score;
     for (int64_t i = begin; i < end; ++i) {
-      input.sample_ids.push_back(static_cast<uint64_t>(i));
-      input.seeds.push_back(static_cast<uint64_t>(o_.seed) + static_cast<uint64_t>(i));
+      input.name_next(static_cast<uint64_t>(o_.seed), i);
     }
     Drawn scored;
     scored.first = begin;

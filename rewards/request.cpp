@@ -88,6 +88,8 @@ Request::Request(const ScoreInput& input, const thalweg_reward_descriptor& descr
   raw_.step_index = input.step_index;
   raw_.num_steps = input.num_steps;
   raw_.fps = input.fps;
+  raw_.phase = static_cast<uint32_t>(input.occasion.phase);
+  raw_.iteration = input.occasion.iteration;
 }
 
 void Request::set_arrays(const ScoreInput& input) {

@@ -1,9 +1,12 @@
 #include "rewards/score_input.h"
 
 #include "engine/core/device.h"
+#include "engine/core/rng.h"
 
 namespace thalweg {
 namespace {
+
+constexpr int kNumberBits = 36, kRoundBits = 24;
 
 at::Tensor rows(const at::Tensor& x, int64_t begin, int64_t end) {
   return x.defined() ? x.narrow(0, begin, end - begin) : x;
@@ -16,6 +19,14 @@ std::vector<T> rows(const std::vector<T>& values, int64_t begin, int64_t end) {
 }
 
 }  // namespace
+
+void ScoreInput::name_next(uint64_t run_seed, int64_t number, int64_t round) {
+  const auto phase = static_cast<uint64_t>(occasion.phase);
+  const uint64_t id = (phase << (kNumberBits + kRoundBits)) | (static_cast<uint64_t>(round) << kNumberBits) |
+                      static_cast<uint64_t>(number);
+  sample_ids.push_back(id);
+  seeds.push_back(random_bits(run_seed, Purpose::reward, id, 0));
+}
 
 int64_t ScoreInput::batch() const {
   for (const auto& x : {frames_BF3HW, latents_BCFHW, reference_BF3HW})

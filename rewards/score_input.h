@@ -9,6 +9,15 @@
 
 namespace thalweg {
 
+/// What samples are scored for: THALWEG_PHASE_*.
+enum class ScorePhase : uint32_t { unknown, rollout, held_out, final, steering, score };
+
+struct ScoreOccasion {
+  ScorePhase phase = ScorePhase::unknown;
+  int64_t iteration = 0;  // of a training run; in evaluations those that came before; else 0
+  int64_t round = 0;      // tells apart samples of the same number in one phase; below 2^24
+};
+
 /// Undefined tensors and empty vectors are absent. Tensors may be of any floating type, device and stride;
 /// they cross to a plugin as dense float32 where it takes them, without a copy where they already are.
 /// Vectors have one entry a sample or none.
@@ -26,6 +35,12 @@ struct ScoreInput {
   int step_index = -1;                     // of the sampling step; -1: the finished sample
   int num_steps = 0;
   double fps = 0;  // of a video
+  ScoreOccasion occasion = {};
+
+  /// Appends the id of sample `number`, below 2^36, of this occasion, which no other sample of the run has,
+  /// and the seed that goes with it.
+  void name_next(uint64_t run_seed, int64_t number) { name_next(run_seed, number, occasion.round); }
+  void name_next(uint64_t run_seed, int64_t number, int64_t round);
 
   /// B, from the first tensor that is there; 0 without any.
   int64_t batch() const;

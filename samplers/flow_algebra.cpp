@@ -37,4 +37,10 @@ Step clean_step(const Step& step) {
   return clean;
 }
 
+Step finished_step(const Step& last) {
+  Step finished = clean_step(last);
+  finished.index = -1;
+  return finished;
+}
+
 }  // namespace thalweg

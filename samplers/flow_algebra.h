@@ -28,4 +28,7 @@ Step below_one(const Step& step);
 /// `step` as a place where clean latents are scored: the same samples at noise level 0.
 Step clean_step(const Step& step);
 
+/// The same of finished samples, which stand behind all steps: index -1.
+Step finished_step(const Step& last);
+
 }  // namespace thalweg

@@ -36,6 +36,7 @@ class AlignTrainee final : public Trainee {
   HeldOut evaluate(int64_t step) override {
     auto& t = c_.training;
     auto input = c_.evaluation_input(c_.select, c_.options.evaluate.pictures);
+    input.occasion = {ScorePhase::held_out, step, step};
     input.picture_statistics = true;
     input.progress = [&](int64_t done) { c_.observer.progress("held-out", done, input.prompts.size(), {}); };
     const auto evaluation =

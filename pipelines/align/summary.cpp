@@ -54,11 +54,13 @@ AlignSummary summarize(AlignContext& c, const RunProgress& progress) {
   auto& t = c.training;
   const auto& prompts = c.evaluation;
   auto input = c.evaluation_input(prompts, o.evaluate.pictures);
+  input.occasion = {ScorePhase::final, o.iterations};
   const auto scales = static_cast<int64_t>(o.evaluate.base_guidance_scales.size());
   AlignSummary summary;
   int64_t done = 0;
   const auto run = [&](const Velocity& velocity) {
     auto evaluation = evaluate(input, velocity);
+    ++input.occasion.round;
     c.note_failures("final", evaluation);
     c.observer.progress("final evaluation", ++done, scales + 2, {});
     return evaluation;

@@ -25,9 +25,10 @@ Trajectory SteeredSampler::operator()(SamplerInput in) {
   }
   SteeringCost cost;
   const auto failures = std::make_shared<FailureSink>();
+  std::map<int64_t, int64_t> times_scored;
   const auto reward_for = [&](RewardUse use) {
-    return reward_value(
-        {model_, *rewards_, use, in.seed, o.sampler.steps, o.parallel.micro_batch, cost, clock_, failures});
+    return reward_value({model_, *rewards_, use, in.seed, o.sampler.steps, o.parallel.micro_batch, cost,
+                         clock_, failures, times_scored});
   };
   const auto steering = make_steering(o.steering, o.sampler, window_, in.schedule, reward_for, in.seed);
   in.velocity = steering.guidance(

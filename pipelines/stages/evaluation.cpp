@@ -28,6 +28,7 @@ RolloutInput evaluation_rollout(const EvaluationInput& in, const Velocity& veloc
       .sampler = [](const SamplerInput& s) { return sample_transitions(s, ode()); },
       .seed = in.seed,
       .noise = Purpose::evaluation,
+      .occasion = in.occasion,
       .initial_noise_NCFHW = {},
       .rewards = &in.rewards,
       .picture_statistics = in.picture_statistics,

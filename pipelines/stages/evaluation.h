@@ -14,6 +14,7 @@ struct EvaluationInput {
   double guidance_scale = 1.0;
   const Conditioning& unconditional;
   uint64_t seed = 0;
+  ScoreOccasion occasion = {ScorePhase::held_out};
   RewardSet& rewards;
   int64_t micro_batch = 16;
   int64_t keep_frames = 0;

@@ -19,12 +19,12 @@ RewardBatch score(const RolloutInput& in, const MicroBatch& batch, const at::Ten
   input.latents_BCFHW = batch.trajectory.x0_BCFHW;
   input.sigmas_B = at::zeros({frames_BF3HW.size(0)}, at::kDouble);
   input.num_steps = static_cast<int>(in.schedule.steps());
+  input.occasion = in.occasion;
   for (const auto& row : batch.rows) {
     const auto prompt = static_cast<size_t>(row.prompt);
     input.prompts.push_back(in.prompts.list.prompts[prompt]);
     input.metadata_json.push_back(in.prompts.list.metadata_json[prompt]);
-    input.sample_ids.push_back(static_cast<uint64_t>(row.slot));
-    input.seeds.push_back(random_bits(in.seed, Purpose::reward, static_cast<uint64_t>(row.slot), 0));
+    input.name_next(in.seed, row.slot);
     input.group_ids.push_back(row.group);
   }
   return in.rewards->score(input);

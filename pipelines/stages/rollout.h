@@ -43,7 +43,8 @@ struct RolloutInput {
   std::function<Trajectory(const SamplerInput&)> sampler;
   uint64_t seed = 0;
   Purpose noise = Purpose::initial_noise;
-  at::Tensor initial_noise_NCFHW;  // of all particles of all rows; undefined: drawn
+  ScoreOccasion occasion = {ScorePhase::score};  // what the samples are scored for
+  at::Tensor initial_noise_NCFHW;                // of all particles of all rows; undefined: drawn
   RewardSet* rewards = nullptr;
   bool picture_statistics = true;  // of what is scored
   int64_t micro_batch = 16;

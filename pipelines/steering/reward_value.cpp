@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "engine/core/rng.h"
 #include "pipelines/stages/backward_phase.h"
 
 namespace thalweg {
@@ -21,10 +20,10 @@ ScoreInput score_input(const RewardValueInput& in, const at::Tensor& x_BCFHW, co
   input.prompts.assign(c.prompts.begin() + begin, c.prompts.begin() + end);
   if (!c.metadata_json.empty())
     input.metadata_json.assign(c.metadata_json.begin() + begin, c.metadata_json.begin() + end);
+  input.occasion.phase = ScorePhase::steering;
   for (int64_t i = begin; i < end; ++i) {
-    const auto slot = static_cast<uint64_t>(step.slot_B.at(static_cast<size_t>(i)));
-    input.sample_ids.push_back(slot);
-    input.seeds.push_back(random_bits(in.seed, Purpose::reward, slot, 0));
+    const auto slot = step.slot_B.at(static_cast<size_t>(i));
+    input.name_next(in.seed, slot, in.times_scored[slot]++);
   }
   return input;
 }

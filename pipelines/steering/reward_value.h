@@ -2,6 +2,7 @@
 // which know no latents.
 #pragma once
 
+#include <map>
 #include <memory>
 
 #include "engine/models/flow_model.h"
@@ -21,6 +22,8 @@ struct RewardValueInput {
   PhaseClock& clock;
   /// Takes failures of plugins, also of backward passes; they mask their samples (NaN) or leave a gradient 0.
   std::shared_ptr<FailureSink> failures;
+  /// How often the sample of a slot was scored so far, by whatever steers it: each time has its own id.
+  std::map<int64_t, int64_t>& times_scored;
 };
 
 /// What the job's steering follows (RewardSet::value). Latents are decoded where a reward takes frames;

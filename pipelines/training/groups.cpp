@@ -29,6 +29,7 @@ std::vector<MicroBatch> draw_groups(Training& t, int64_t iteration, const GroupP
                      .sampler = sampler,
                      .seed = t.seed(),
                      .noise = Purpose::initial_noise,
+                     .occasion = {ScorePhase::rollout, iteration, iteration},
                      .initial_noise_NCFHW = {},
                      .rewards = t.rewards.get(),
                      .micro_batch = t.options.parallel.micro_batch,

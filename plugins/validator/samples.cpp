@@ -145,6 +145,7 @@ Samples::Samples(const std::vector<int64_t>& numbers, uint64_t inputs, const Sha
   request_.step_index = -1;
   request_.num_steps = 10;
   request_.fps = s.frames > 1 ? 8.0 : 0.0;
+  request_.phase = THALWEG_PHASE_SCORE;
 }
 
 std::string Samples::changed(const Samples& before) const {

@@ -66,7 +66,7 @@ Lookahead CandidateSource::looked_at(const at::Tensor& x, const Step& step, cons
   auto& conditioning = conditioning_[copies];
   if (conditioning.prompts.empty()) conditioning = tiled(in_.conditioning, copies);
   if (step.index + 1 == in_.schedule.steps())
-    return {{}, x, reward_(x, tiled(clean_step(step), copies), conditioning), {}};
+    return {{}, x, reward_(x, tiled(finished_step(step), copies), conditioning), {}};
   const auto there = step_of(kernel_, in_.schedule, step.index + 1, in_.slot_B, x.device());
   return look(x, tiled(there, copies), conditioning, slots(first, first + copies));
 }

@@ -203,7 +203,7 @@ Trajectory DoobSampler::finished(const at::Tensor& x) {
   trajectory.schedule = in_.schedule;
   trajectory.x0_BCFHW = x;
   if (auto& best = best_; best.x0_BCFHW.defined()) {
-    const auto end = clean_step(step_at(in_.schedule, in_.schedule.steps() - 1, in_.slot_B, x.device()));
+    const auto end = finished_step(step_at(in_.schedule, in_.schedule.steps() - 1, in_.slot_B, x.device()));
     const auto reward_B = context_.reward(x, end, in_.conditioning);
     best.offer(x, at::where(reward_B.isfinite(), reward_B, -INFINITY));
     // Of samples without any score the final one stays.

@@ -35,7 +35,7 @@ const std::vector<std::string>& outlook_names() {
 at::Tensor final_rewards(const RewardValue& reward, const at::Tensor& x0, const Step& last,
                          const Conditioning& c) {
   const c10::NoGradGuard no_grad;
-  return reward(x0, clean_step(last), c);
+  return reward(x0, finished_step(last), c);
 }
 
 }  // namespace thalweg

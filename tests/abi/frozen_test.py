@@ -107,6 +107,23 @@ def test_the_canary_sings(name, tmp_path):
         assert done.returncode == 2 and [clause["clause"] for clause in broken] == ["abi.major"]
 
 
+def test_the_glue_of_a_later_version_runs_in_this_host(tmp_path):
+    """It asks for what the first version had, not for the size of its own structs."""
+    include = tmp_path / "include"
+    subprocess.run(["cp", "-r", str(LIVE), str(include)], check=True)
+    header = include / "thalweg/request.h"
+    text = header.read_text()
+    for struct in sorted(MAY_GROW):
+        assert f"}} {struct};" in text
+        text = text.replace(f"}} {struct};", f"  uint64_t of_tomorrow;\n}} {struct};")
+    header.write_text(text)
+    plugin = tmp_path / "color.so"
+    subprocess.run(["c++", "-std=c++17", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{include}",
+                    str(ROOT / "plugins/color/color.cpp"), "-o", str(plugin)], check=True)
+    done = thalweg("plugins", "--validate", plugin)
+    assert done.returncode == 0 and " 0 FAILED" in done.stdout, done.stdout
+
+
 def test_a_moved_member_is_found(tmp_path):
     """The checks above see what they are for."""
     moved = tmp_path / "moved"

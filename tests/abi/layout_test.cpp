@@ -50,7 +50,7 @@ AT(thalweg_activation, seed, 32);
 AT(thalweg_activation, config_json, 40);
 AT(thalweg_activation, assets_dir, 48);
 
-SIZE(thalweg_score_request, 112);
+SIZE(thalweg_score_request, 128);
 AT(thalweg_score_request, size, 0);
 AT(thalweg_score_request, batch, 4);
 AT(thalweg_score_request, stream, 8);
@@ -67,6 +67,10 @@ AT(thalweg_score_request, metadata_json, 88);
 AT(thalweg_score_request, step_index, 96);
 AT(thalweg_score_request, num_steps, 100);
 AT(thalweg_score_request, fps, 104);
+AT(thalweg_score_request, phase, 112);
+AT(thalweg_score_request, iteration, 120);
+static_assert(THALWEG_ACTIVATION_SIZE_0_1 == 56);
+static_assert(THALWEG_SCORE_REQUEST_SIZE_0_1 == 112);
 
 SIZE(thalweg_reward, 80);
 AT(thalweg_reward, plugin_data, 8);
@@ -111,7 +115,8 @@ TEST(AbiLayout, NumbersAreThoseOfDlpackAndOfThePublishedHeaders) {
   EXPECT_EQ(THALWEG_DTYPE_FLOAT, static_cast<int>(kDLFloat));
   EXPECT_EQ(THALWEG_DTYPE_BFLOAT, static_cast<int>(kDLBfloat));
   EXPECT_EQ(THALWEG_ABI_MAJOR, 0);
-  EXPECT_EQ(THALWEG_ABI_MINOR, 1);
+  EXPECT_EQ(THALWEG_ABI_MINOR, 2);
+  EXPECT_EQ(THALWEG_PHASE_SCORE, 5);
   EXPECT_STREQ(THALWEG_ENTRY_SYMBOL, "thalweg_entry");
   EXPECT_STREQ(THALWEG_REWARD_FACTORY_ID, "thalweg.reward-factory/1");
   EXPECT_STREQ(THALWEG_EXT_GRADIENT, "thalweg.gradient/1");

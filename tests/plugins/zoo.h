@@ -8,8 +8,8 @@
 #include <thalweg/ext/log.h>
 #include <thalweg/reward.h>
 
-// Every third sample, whatever the batch.
-#define UNLUCKY(b) (request->sample_ids[b] % 3 == 0)
+// Every third sample, whatever the batch: the lower bits of an id count.
+#define UNLUCKY(b) ((request->sample_ids[b] & ((UINT64_C(1) << 36) - 1)) % 3 == 0)
 
 #ifndef ZOO_ABI
 #define ZOO_ABI THALWEG_ABI_VERSION_INIT
@@ -47,6 +47,15 @@
 #ifndef ZOO_DESTROY
 #define ZOO_DESTROY free(self)
 #endif
+#ifndef ZOO_INPUTS
+#define ZOO_INPUTS THALWEG_INPUT_FRAMES
+#endif
+#ifdef ZOO_HELPERS  // functions that the other hooks call
+ZOO_HELPERS
+#endif
+#ifndef ZOO_MEMBERS  // of `self`
+#define ZOO_MEMBERS
+#endif
 #ifndef ZOO_DIMENSIONS
 #define ZOO_DIMENSIONS 1
 #endif
@@ -64,6 +73,7 @@ typedef struct zoo {
   thalweg_reward reward;
   const thalweg_host* host;
   uint64_t calls;
+  ZOO_MEMBERS
 } zoo;
 
 static const char* const kDimensions[] = {"square"};
@@ -76,7 +86,7 @@ static const thalweg_reward_descriptor kDescriptor = {ZOO_ABI,
                                                       "Misbehaves, for tests",
                                                       "",
                                                       ZOO_FEATURES,
-                                                      THALWEG_INPUT_FRAMES,
+                                                      ZOO_INPUTS,
                                                       0,
                                                       THALWEG_ON_CPU,
                                                       1,

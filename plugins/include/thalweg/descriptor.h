@@ -7,7 +7,8 @@
 extern "C" {
 #endif
 
-// Bits of required_inputs and optional_inputs. sample_ids, seeds, group_ids, step_index, num_steps and
+// Bits of required_inputs and optional_inputs. A host refuses a reward that requires one that it does not
+// know, and ignores an optional one. sample_ids, seeds, group_ids, step_index, num_steps and
 // fps come with every request and need no bit.
 #define THALWEG_INPUT_FRAMES UINT64_C(1)
 #define THALWEG_INPUT_LATENTS UINT64_C(2)  // brings sigmas too; declared by a process reward
@@ -24,7 +25,8 @@ extern "C" {
 #define THALWEG_FEATURE_NONDETERMINISTIC "nondeterministic"
 #define THALWEG_FEATURE_REMOTE "remote"
 
-// Constant data of the plugin, valid until the entry's deinit. Strings are UTF-8 and never NULL.
+// Constant data of the plugin, valid until the entry's deinit. Strings are UTF-8 and never NULL. It never
+// grows within a major: what a later version has to say comes with an extension.
 typedef struct thalweg_reward_descriptor {
   thalweg_abi_version abi;
   const char* id;  // unique and lasting, reverse domain: "org.example.sharpness"

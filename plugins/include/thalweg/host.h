@@ -25,7 +25,8 @@ typedef struct thalweg_host {
   const void* (*get_extension)(const struct thalweg_host* host, const char* extension_id);
 
   // Says why a call is about to fail, in UTF-8, for the user. Call it before the failing status is
-  // returned; the last text counts. The text is copied during the call. [any]
+  // returned; the last text counts. Newlines may be in it and are shown as spaces. The text is copied during
+  // the call. [any]
   void (*set_error)(const struct thalweg_host* host, thalweg_status status, const char* message);
 } thalweg_host;
 

@@ -55,7 +55,7 @@ struct Instance {
   static thalweg_status activate(const thalweg_reward* r, const thalweg_activation* a) noexcept {
     Instance& self = of(r);
     return guarded(self.host, [&] {
-      if (a == nullptr || a->size < sizeof(thalweg_activation))
+      if (a == nullptr || a->size < THALWEG_ACTIVATION_SIZE_0_1)
         throw std::invalid_argument("the host is older than this plugin");
       Activation activation{a->device,    a->max_batch, a->max_frames, a->max_height,
                             a->max_width, a->seed,      a->assets_dir};

@@ -75,8 +75,8 @@ struct Activation {
 class Request {
  public:
   explicit Request(const thalweg_score_request* raw) : raw_(raw) {
-    // The fields of ABI 0.1 are the least that a host may send.
-    if (raw == nullptr || raw->size < sizeof(thalweg_score_request))
+    // Not the size of the newest struct: a host of 0.1 has all that most rewards need.
+    if (raw == nullptr || raw->size < THALWEG_SCORE_REQUEST_SIZE_0_1)
       throw std::invalid_argument("the request is older than this plugin");
   }
 
@@ -101,8 +101,17 @@ class Request {
   int step_index() const { return raw_->step_index; }
   int num_steps() const { return raw_->num_steps; }
   double fps() const { return raw_->fps; }
+  /// THALWEG_PHASE_*; 0 from a host that does not say.
+  std::uint32_t phase() const {
+    return covers(offsetof(thalweg_score_request, phase) + sizeof raw_->phase) ? raw_->phase : 0;
+  }
+  std::int64_t iteration() const {
+    return covers(offsetof(thalweg_score_request, iteration) + sizeof raw_->iteration) ? raw_->iteration : 0;
+  }
 
  private:
+  bool covers(std::size_t end_of_field) const { return end_of_field <= raw_->size; }
+
   const thalweg_score_request* raw_;
 };
 

@@ -22,7 +22,8 @@ enum {
 };
 
 typedef struct thalweg_host_log {
-  // One line in UTF-8, without a newline; copied during the call. [any]
+  // One line in UTF-8, without a newline; copied during the call. Lines of severity INFO and above are shown
+  // to the user and kept with the run: the same line once, and of many different ones the first. [any]
   void (*log)(const thalweg_host* host, thalweg_log_severity severity, const char* message);
 } thalweg_host_log;
 
