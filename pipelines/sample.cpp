@@ -65,7 +65,7 @@ class SampleJob final : public Job {
   /// Into the store.
   void draw(const Loaded& loaded, const at::Tensor& noise_NCFHW, DrawnStore& store,
             const Observer& observer) const;
-  ScoredRun scored(const std::vector<Drawn>& all, const PromptList& prompts) const;
+  ScoredRun scored(const std::vector<Drawn>& all, const SteeringCost& cost, const PromptList& prompts) const;
 
   SampleOptions o_;
 };
@@ -116,7 +116,9 @@ Json SampleJob::run(const Observer& observer) {
   draw({*model, prompts, negative, rewards.get(), workers, clock}, noise.noise_NCFHW, store, observer);
   const auto all = store.sorted();
   write_outputs(o_, all, noise.image_rank, observer);
-  auto run = scored(all, prompts.list);
+  SteeringCost cost;
+  for (const auto& drawn : all) cost.add(drawn.cost);
+  auto run = scored(all, cost, prompts.list);
   run.events.insert(run.events.begin(), events.begin(), events.end());
   if (run.sections.contains("steering")) observer.message(steering_line(run.sections["steering"]));
   int64_t not_finite = 0;
@@ -182,11 +184,11 @@ void SampleJob::draw(const Loaded& in, const at::Tensor& noise_NCFHW, DrawnStore
   }
 }
 
-ScoredRun SampleJob::scored(const std::vector<Drawn>& all, const PromptList& prompts) const {
+ScoredRun SampleJob::scored(const std::vector<Drawn>& all, const SteeringCost& cost,
+                            const PromptList& prompts) const {
   ScoredRun run{.job = "sample"};
   std::vector<RewardBatch> rewards;
   std::vector<ParticleRecord> records;
-  SteeringCost cost;
   int64_t asked = 0;
   for (const auto& drawn : all) {
     asked += drawn.count;
@@ -194,7 +196,6 @@ ScoredRun SampleJob::scored(const std::vector<Drawn>& all, const PromptList& pro
       run.prompts.push_back(prompts.prompts[static_cast<size_t>(prompt)]);
     rewards.push_back(drawn.rewards);
     if (drawn.particles) records.push_back(*drawn.particles);
-    cost.add(drawn.cost);
   }
   if (!o_.rewards.empty()) run.scores = concatenate_samples(rewards);
   if (o_.steering.empty()) return run;

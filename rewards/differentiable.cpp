@@ -15,25 +15,41 @@ using torch::autograd::variable_list;
 /// What backward needs beside the tensors that autograd itself keeps.
 struct Call : torch::CustomClassHolder {
   Call(std::shared_ptr<Reward> r, ScoreInput i, FailureReport f)
-      : reward(std::move(r)), input(std::move(i)), report(std::move(f)) {}
+      : reward(std::move(r)), input(std::move(i)), report(std::move(f)) {
+    const auto of = reward->info().gradient_of;
+    if (includes_frames(of)) frames = std::exchange(input.frames_BF3HW, {});
+    if (includes_latents(of)) latents = std::exchange(input.latents_BCFHW, {});
+    of_frames = frames.defined();
+    of_latents = latents.defined();
+    if (!of_frames && !of_latents) throw Error("", "the input that the reward differentiates is absent");
+  }
+
+  /// The input with what autograd hands over.
+  ScoreInput with(const at::Tensor& x_frames, const at::Tensor& x_latents) const {
+    auto whole = input;
+    if (of_frames) whole.frames_BF3HW = x_frames;
+    if (of_latents) whole.latents_BCFHW = x_latents;
+    return whole;
+  }
+  /// Takes out what is differentiated: kept here it would make a cycle. An input of the node must be a
+  /// tensor, so there is an empty one where it is not differentiated.
+  at::Tensor take_frames() { return of_frames ? std::exchange(frames, {}) : at::empty({0}); }
+  at::Tensor take_latents() { return of_latents ? std::exchange(latents, {}) : at::empty({0}); }
 
   std::shared_ptr<Reward> reward;
-  ScoreInput input;  // without the differentiated tensor, which would make a cycle
+  ScoreInput input;  // without what is differentiated
   FailureReport report;
+  at::Tensor frames, latents;
+  bool of_frames = false, of_latents = false;
 };
 
-at::Tensor& differentiated(const Reward& reward, ScoreInput& input) {
-  return reward.info().gradient_of == GradientOf::latents ? input.latents_BCFHW : input.frames_BF3HW;
-}
-
 struct RewardFunction : torch::autograd::Function<RewardFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const c10::intrusive_ptr<Call>& call) {
-    ScoreInput input = call->input;
-    differentiated(*call->reward, input) = x;
-    const auto scored = call->reward->score(input);
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& frames, const at::Tensor& latents,
+                            const c10::intrusive_ptr<Call>& call) {
+    const auto scored = call->reward->score(call->with(frames, latents));
     if (!scored.failures.empty()) call->report(scored.failures);
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
-    ctx->save_for_backward({x, scored.values_BK.isfinite()});
+    ctx->save_for_backward({frames, latents, scored.values_BK.isfinite()});
     return scored.values_BK;
   }
 
@@ -42,12 +58,14 @@ struct RewardFunction : torch::autograd::Function<RewardFunction> {
       throw Error("", "a reward has first derivatives only: do not differentiate its gradient");
     const auto saved = ctx->get_saved_variables();
     const auto call = c10::static_intrusive_pointer_cast<Call>(ctx->saved_data["call"].toCapsule());
-    ScoreInput input = call->input;
-    differentiated(*call->reward, input) = saved[0];
-    const auto cotangent_BK = at::where(saved[1], gradients[0], at::zeros_like(gradients[0]));
-    const auto result = call->reward->gradient(input, cotangent_BK);
+    const auto cotangent_BK = at::where(saved[2], gradients[0], at::zeros_like(gradients[0]));
+    const auto result = call->reward->gradient(call->with(saved[0], saved[1]), cotangent_BK);
     if (!result.failures.empty()) call->report(result.failures);
-    return {result.gradient.nan_to_num(0.0).to(saved[0].options()), at::Tensor()};
+    const auto back = [](bool wanted, const at::Tensor& gradient, const at::Tensor& x) {
+      return wanted ? gradient.to(x.options()) : at::Tensor();
+    };
+    return {back(call->of_frames, result.frames_BF3HW, saved[0]),
+            back(call->of_latents, result.latents_BCFHW, saved[1]), at::Tensor()};
   }
 };
 
@@ -57,11 +75,9 @@ at::Tensor differentiable_score(const std::shared_ptr<Reward>& reward, const Sco
                                 const FailureReport& report) {
   if (reward->info().gradient_of == GradientOf::none)
     throw Error("", "this reward has no gradient; use one that has, or a method that needs none");
-  ScoreInput rest = input;
-  const at::Tensor x = differentiated(*reward, rest);
-  if (!x.defined()) throw Error("", "the input that the reward differentiates is absent");
-  differentiated(*reward, rest) = at::Tensor();
-  return RewardFunction::apply(x, c10::make_intrusive<Call>(reward, std::move(rest), report));
+  const auto call = c10::make_intrusive<Call>(reward, input, report);
+  const auto frames = call->take_frames(), latents = call->take_latents();
+  return RewardFunction::apply(frames, latents, call);
 }
 
 }  // namespace thalweg

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -49,16 +50,48 @@ void find_failures(const at::Tensor& values_BK, int64_t k, const std::string& na
   if (infinite > 0) failures.push_back({"wrote an infinite value for \"" + name + "\"", infinite, k});
 }
 
-/// Every sample with an entry that is not finite becomes NaN throughout, one whose cotangents are all 0
-/// becomes 0: the gradient is linear in them, even for a sample that cannot be scored. Returns the number of
-/// the former.
-int64_t void_unusable_samples(at::Tensor& gradient, const at::Tensor& zero_B) {
-  const auto flat = gradient.view({gradient.size(0), -1});
-  const auto unusable_B = flat.isfinite().all(1).logical_or(zero_B).logical_not();
-  const auto unusable = unusable_B.sum().item<int64_t>();
-  if (unusable > 0) flat.masked_fill_(unusable_B.unsqueeze(1), std::numeric_limits<float>::quiet_NaN());
-  flat.masked_fill_(zero_B.unsqueeze(1), 0.0);
-  return unusable;
+/// One call for the gradient of each input that is differentiated, and of them what can be used: a sample
+/// whose cotangents are all 0 has gradient 0, since it is linear in them, even one that cannot be scored;
+/// another needs finite numbers in all of them, else it is NaN throughout.
+class GradientCalls {
+ public:
+  GradientCalls(const at::Tensor& zero_B, std::vector<CallFailure>& failures)
+      : zero_B_(zero_B), usable_B_(at::ones_like(zero_B)), failures_(failures) {}
+
+  /// `vjp` writes into the tensor that it is handed, and returns what went wrong.
+  at::Tensor call(at::IntArrayRef shape, const std::function<std::string(at::Tensor&)>& vjp) {
+    auto gradient = nan_filled(shape);
+    if (void_) return gradient;  // another input's call has failed: no sample has a gradient
+    const auto wrong = vjp(gradient);
+    if (!wrong.empty()) gradient = nan_filled(shape);
+    const auto written_B = gradient.flatten(1).isfinite().all(1).logical_or(zero_B_);
+    const auto unusable = usable_B_.logical_and(written_B.logical_not()).sum().item<int64_t>();
+    if (!wrong.empty())
+      failures_.push_back({"its gradient failed: " + wrong, unusable});
+    else if (unusable > 0)
+      failures_.push_back({"left a gradient unwritten or not finite", unusable});
+    void_ = !wrong.empty();
+    usable_B_ = usable_B_.logical_and(written_B);
+    return gradient;
+  }
+
+  void mask(at::Tensor& gradient) const {
+    const auto flat = gradient.view({gradient.size(0), -1});
+    flat.masked_fill_(usable_B_.logical_not().unsqueeze(1), std::numeric_limits<float>::quiet_NaN());
+    flat.masked_fill_(zero_B_.unsqueeze(1), 0.0);
+  }
+
+ private:
+  at::Tensor zero_B_, usable_B_;
+  std::vector<CallFailure>& failures_;
+  bool void_ = false;
+};
+
+at::Tensor joined(const std::vector<ScoreGradient>& parts, at::Tensor ScoreGradient::*half) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& part : parts)
+    if ((part.*half).defined()) tensors.push_back(part.*half);
+  return tensors.size() > 1 ? at::cat(tensors) : tensors.empty() ? at::Tensor() : tensors.front();
 }
 
 RewardInputs inputs_of(uint64_t bits) {
@@ -109,9 +142,10 @@ PluginReward::PluginReward(const std::filesystem::path& path, const Json& config
   gradient_ = instance_->gradient();
   if (gradient_ == nullptr) return;
   const auto inputs = inputs_of(instance_->gradient_inputs(*gradient_));
-  info_.gradient_of = inputs.frames    ? GradientOf::frames
-                      : inputs.latents ? GradientOf::latents
-                                       : GradientOf::none;
+  info_.gradient_of = inputs.frames && inputs.latents ? GradientOf::both
+                      : inputs.frames                 ? GradientOf::frames
+                      : inputs.latents                ? GradientOf::latents
+                                                      : GradientOf::none;
 }
 
 PluginReward::~PluginReward() = default;
@@ -126,12 +160,10 @@ void PluginReward::check_sizes(const ScoreInput& input) const {
 }
 
 template <class Part>
-at::Tensor PluginReward::in_parts(int64_t batch, Part&& part) const {
-  const int64_t most = activation_.max_batch;
-  if (most == 0 || batch <= most) return part(0, batch);
-  std::vector<at::Tensor> parts;
-  for (int64_t b = 0; b < batch; b += most) parts.push_back(part(b, std::min(b + most, batch)));
-  return at::cat(parts);
+void PluginReward::for_parts(int64_t batch, Part&& part) const {
+  const int64_t most = activation_.max_batch == 0 ? std::max<int64_t>(batch, 1) : activation_.max_batch;
+  // An empty batch is a part, too: it is refused there.
+  for (int64_t b = 0; b == 0 || b < batch; b += most) part(b, std::min(b + most, batch));
 }
 
 Scored PluginReward::score(const ScoreInput& input) {
@@ -141,9 +173,11 @@ Scored PluginReward::score(const ScoreInput& input) {
   check_sizes(input);
   const int64_t batch = input.batch();
   Scored scored;
-  scored.values_BK = in_parts(batch, [&](int64_t begin, int64_t end) {
-    return score_part(end - begin == batch ? input : input.slice(begin, end), scored.failures);
+  std::vector<at::Tensor> parts;
+  for_parts(batch, [&](int64_t begin, int64_t end) {
+    parts.push_back(score_part(end - begin == batch ? input : input.slice(begin, end), scored.failures));
   });
+  scored.values_BK = parts.size() == 1 ? parts.front() : at::cat(parts);
   if (watch.printed()) scored.failures.push_back({"printed to standard output"});
   return scored;
 }
@@ -176,37 +210,46 @@ ScoreGradient PluginReward::gradient(const ScoreInput& input, const at::Tensor& 
       cotangent_BK.size(1) != static_cast<int64_t>(info_.dimensions_K.size()))
     throw Error(instance_->place(), "the cotangent must be [batch, dimensions]");
   ScoreGradient result;
-  result.gradient = in_parts(batch, [&](int64_t begin, int64_t end) {
-    return gradient_part(end - begin == batch ? input : input.slice(begin, end),
-                         cotangent_BK.narrow(0, begin, end - begin), result.failures);
+  std::vector<ScoreGradient> parts;
+  for_parts(batch, [&](int64_t begin, int64_t end) {
+    parts.push_back(gradient_part(end - begin == batch ? input : input.slice(begin, end),
+                                  cotangent_BK.narrow(0, begin, end - begin)));
+    const auto& failures = parts.back().failures;
+    result.failures.insert(result.failures.end(), failures.begin(), failures.end());
   });
+  result.frames_BF3HW = joined(parts, &ScoreGradient::frames_BF3HW);
+  result.latents_BCFHW = joined(parts, &ScoreGradient::latents_BCFHW);
   if (watch.printed()) result.failures.push_back({"printed to standard output"});
   return result;
 }
 
-at::Tensor PluginReward::gradient_part(const ScoreInput& part, const at::Tensor& cotangent_BK,
-                                       std::vector<CallFailure>& failures) {
+ScoreGradient PluginReward::gradient_part(const ScoreInput& part, const at::Tensor& cotangent_BK) {
   const Request request(part, instance_->descriptor(), instance_->place(), info_.inputs_on);
-  const bool of_latents = info_.gradient_of == GradientOf::latents;
-  const auto& x = of_latents ? part.latents_BCFHW : part.frames_BF3HW;
-  if (!x.defined())
+  const bool of_frames = includes_frames(info_.gradient_of) && part.frames_BF3HW.defined(),
+             of_latents = includes_latents(info_.gradient_of) && part.latents_BCFHW.defined();
+  if (!of_frames && !of_latents)
     throw Error(instance_->place(), "this reward's gradient is of an input that the job does not give");
   const BorrowedTensor cotangent(cotangent_BK, info_.inputs_on);
   const auto zero_B = on_host(cotangent.tensor().eq(0).all(1));
-  if (zero_B.all().item<bool>()) return at::zeros(x.sizes(), at::TensorOptions(at::kFloat));
-  const BorrowedTensor out(nan_filled(x.sizes()), info_.inputs_on);
+  const bool nothing_asked = zero_B.all().item<bool>();
+  ScoreGradient result;
+  GradientCalls calls(zero_B, result.failures);
   const auto* table = instance_->table();
-  const auto wrong = instance_->failure_of([&] {
-    return gradient_->vjp(table, request.raw(), of_latents ? THALWEG_INPUT_LATENTS : THALWEG_INPUT_FRAMES,
-                          cotangent.view(), out.view());
-  });
-  auto gradient = wrong.empty() ? on_host(out.tensor()) : nan_filled(x.sizes());
-  const auto unusable = void_unusable_samples(gradient, zero_B);
-  if (!wrong.empty())
-    failures.push_back({"its gradient failed: " + wrong, unusable});
-  else if (unusable > 0)
-    failures.push_back({"left a gradient unwritten or not finite", unusable});
-  return gradient;
+  const auto gradient = [&](const at::Tensor& x, uint64_t input) {
+    if (nothing_asked) return at::zeros(x.sizes(), at::TensorOptions(at::kFloat));
+    return calls.call(x.sizes(), [&](at::Tensor& written) {
+      const BorrowedTensor out(written, info_.inputs_on);
+      auto wrong = instance_->failure_of(
+          [&] { return gradient_->vjp(table, request.raw(), input, cotangent.view(), out.view()); });
+      written = on_host(out.tensor());
+      return wrong;
+    });
+  };
+  if (of_frames) result.frames_BF3HW = gradient(part.frames_BF3HW, THALWEG_INPUT_FRAMES);
+  if (of_latents) result.latents_BCFHW = gradient(part.latents_BCFHW, THALWEG_INPUT_LATENTS);
+  for (auto* half : {&result.frames_BF3HW, &result.latents_BCFHW})
+    if (half->defined()) calls.mask(*half);
+  return result;
 }
 
 RewardInfo plugin_reward_info(const std::filesystem::path& path, const std::string& id,

@@ -36,12 +36,11 @@ class PluginReward final : public Reward {
 
  private:
   at::Tensor score_part(const ScoreInput& part, std::vector<CallFailure>& failures);
-  at::Tensor gradient_part(const ScoreInput& part, const at::Tensor& cotangent_BK,
-                           std::vector<CallFailure>& failures);
+  ScoreGradient gradient_part(const ScoreInput& part, const at::Tensor& cotangent_BK);
   void check_sizes(const ScoreInput& input) const;
   /// f(begin, end) of the parts, none above the largest batch, one after the other.
   template <class Part>
-  at::Tensor in_parts(int64_t batch, Part&& part) const;
+  void for_parts(int64_t batch, Part&& part) const;
 
   Activation activation_;
   std::unique_ptr<PluginInstance> instance_;

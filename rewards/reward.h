@@ -17,7 +17,14 @@ struct RewardInputs {
   bool reference = false, mask = false, metadata = false;
 };
 
-enum class GradientOf { none, frames, latents };
+/// The inputs that a reward differentiates.
+enum class GradientOf { none, frames, latents, both };
+constexpr bool includes_frames(GradientOf of) {
+  return of == GradientOf::frames || of == GradientOf::both;
+}
+constexpr bool includes_latents(GradientOf of) {
+  return of == GradientOf::latents || of == GradientOf::both;
+}
 
 struct RewardInfo {
   std::string name;                       // "scene": in the names of its columns and in what is said of it
@@ -43,8 +50,10 @@ struct Scored {
   std::vector<CallFailure> failures;
 };
 
+/// Of each input that the reward differentiates and that was given; the other is undefined. Float32 on the
+/// CPU, in the shape of the input; NaN throughout, in both, for a sample without a gradient.
 struct ScoreGradient {
-  at::Tensor gradient;  // float32 on the CPU, in the shape of the input; NaN throughout a sample without one
+  at::Tensor frames_BF3HW, latents_BCFHW;
   std::vector<CallFailure> failures;
 };
 
@@ -58,8 +67,9 @@ class Reward {
   virtual const RewardInfo& info() const = 0;
   virtual Scored score(const ScoreInput& input) = 0;
 
-  /// sum over k of cotangent_BK[b,k] d values[b,k] / d input[b], the input being info().gradient_of. A sample
-  /// whose cotangents are all 0 has gradient 0. Throws Error where there is none.
+  /// sum over k of cotangent_BK[b,k] d values[b,k] / d input[b], for the inputs of info().gradient_of as if
+  /// they were independent. A sample whose cotangents are all 0 has gradient 0. Throws Error where there is
+  /// none.
   virtual ScoreGradient gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) = 0;
 };
 

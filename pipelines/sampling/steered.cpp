@@ -32,9 +32,9 @@ Trajectory SteeredSampler::operator()(SamplerInput in) {
   };
   const auto steering = make_steering(o.steering, o.sampler, window_, in.schedule, reward_for, in.seed);
   in.velocity = steering.guidance(
-      in_parts(guided(counted(std::move(in.velocity), cost, clock_)), o.parallel.micro_batch));
+      watched(in_parts(guided(counted(std::move(in.velocity), cost, clock_)), o.parallel.micro_batch), cost));
   auto trajectory = steering.sample ? steering.sample(in) : draw_samples(in, o.sampler, window_);
-  cost.failures = failures->take();
+  add_failures(cost.failures, failures->take());
   const std::lock_guard lock(mutex_);
   costs_[in.slot_B.front() / steering.particles] = std::move(cost);
   return trajectory;

@@ -6,8 +6,16 @@
 
 #include "pipelines/stages/backward_phase.h"
 #include "pipelines/stages/reward_failures.h"
+#include "pipelines/steering/lost_gradients.h"
 
 namespace thalweg {
+namespace {
+
+bool none_led(const SteeringCost& cost) {
+  return cost.reward_gradients > 0 && cost.failed_gradients >= cost.reward_gradients;
+}
+
+}  // namespace
 
 void SteeringCost::add(const SteeringCost& other) {
   for (const auto& [name, count] : kSteeringCounts) this->*count += other.*count;
@@ -22,16 +30,21 @@ Json SteeringCost::counts() const {
 
 std::optional<Event> steering_failures(const SteeringCost& cost) {
   if (cost.failures.empty()) return std::nullopt;
-  int64_t masked = 0;  // and gradients taken as 0
+  int64_t masked = 0;  // values and gradients
   for (const auto& failure : cost.failures) masked += failure.samples;
-  return Event{"warn",
+  auto line = "steering: " + std::to_string(masked) + " of " + std::to_string(cost.reward_calls) +
+              " values were not scored and are masked, or left no gradient";
+  if (cost.failed_gradients > 0 && cost.reward_gradients > 0)
+    line += "; " + std::to_string(cost.failed_gradients) + " of " + std::to_string(cost.reward_gradients) +
+            " gradients could not be used and pull nowhere";
+  return Event{none_led(cost) ? "error" : "warn",
                "reward_failed",
-               "steering: " + std::to_string(masked) + " of " + std::to_string(cost.reward_calls) +
-                   " values were not scored and are masked, or left no gradient and pull nowhere" +
-                   failure_reasons(cost.failures),
+               line + failure_reasons(cost.failures),
                {{"phase", "steering"},
                 {"masked", masked},
                 {"samples", cost.reward_calls},
+                {"gradients", cost.reward_gradients},
+                {"failed_gradients", cost.failed_gradients},
                 {"failures", failures_json(cost.failures)}}};
 }
 
@@ -46,10 +59,14 @@ void count_scored(const at::Tensor& values_B, SteeringCost& cost) {
 }
 
 std::string came_to_nothing(const SteeringCost& cost) {
-  if (cost.reward_calls == 0 || cost.rewards_not_scored < cost.reward_calls) return "";
-  return "not one of the " + std::to_string(cost.reward_calls) +
-         " values that it asked for was scored: these are samples of the model, not steered" +
-         failure_reasons(cost.failures);
+  const auto line = [&](int64_t asked, const char* what) {
+    return "not one of the " + std::to_string(asked) + what +
+           ": these are samples of the model, not steered" + failure_reasons(cost.failures);
+  };
+  if (cost.reward_calls > 0 && cost.rewards_not_scored >= cost.reward_calls)
+    return line(cost.reward_calls, " values that it asked for was scored");
+  if (none_led(cost)) return line(cost.reward_gradients, " gradients that it asked for could be used");
+  return "";
 }
 
 Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock) {
@@ -61,6 +78,18 @@ Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock) {
       PhaseClock::Scope scope(clock, "network");
       return velocity(x, step, c);
     });
+  };
+}
+
+Velocity watched(Velocity velocity, SteeringCost& cost) {
+  return [velocity = std::move(velocity), &cost](const at::Tensor& x_BCFHW, const Step& step,
+                                                 const Conditioning& c) {
+    const auto lost = [&cost](int64_t samples) {
+      cost.failed_gradients += samples;
+      add_failures(cost.failures, {{"model", "the gradient through the network is not finite", samples, 1}});
+    };
+    return watching_gradients(
+        x_BCFHW, [&](const at::Tensor& x) { return velocity(x, step, c); }, lost);
   };
 }
 

@@ -19,6 +19,7 @@ namespace thalweg {
 struct SteeringCost {
   int64_t network_evaluations = 0, network_gradients = 0;
   int64_t reward_calls = 0, reward_gradients = 0, rewards_not_scored = 0;
+  int64_t failed_gradients = 0;  // those of reward_gradients that pull nowhere: no value, or no gradient
   std::vector<RewardFailure> failures = {};
 
   void add(const SteeringCost& other);
@@ -32,10 +33,15 @@ inline constexpr std::pair<const char*, int64_t SteeringCost::*> kSteeringCounts
     {"network_gradients", &SteeringCost::network_gradients},
     {"reward_calls", &SteeringCost::reward_calls},
     {"reward_gradients", &SteeringCost::reward_gradients},
-    {"rewards_not_scored", &SteeringCost::rewards_not_scored}};
+    {"rewards_not_scored", &SteeringCost::rewards_not_scored},
+    {"failed_gradients", &SteeringCost::failed_gradients}};
 
 /// The event "reward_failed" of rewards that failed while they steered; none when none did.
 std::optional<Event> steering_failures(const SteeringCost& cost);
+
+/// Why the steering came to nothing: of all the values or gradients that it asked for not one was scored, not one
+/// could be used. Else empty.
+std::string came_to_nothing(const SteeringCost& cost);
 
 /// Counts a call of the reward for these latents.
 void count_reward(const at::Tensor& x_BCFHW, SteeringCost& cost);
@@ -43,11 +49,11 @@ void count_reward(const at::Tensor& x_BCFHW, SteeringCost& cost);
 /// Counts those of the values, on the CPU, that are not finite.
 void count_scored(const at::Tensor& values_B, SteeringCost& cost);
 
-/// Why the steering came to nothing: of all the values that it asked for not one was scored. Else empty.
-std::string came_to_nothing(const SteeringCost& cost);
-
 /// Counts the calls, and measures them as the phase "network", their backward passes as "gradient".
 Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock);
+
+/// Counts samples whose gradient gets lost on its way through the velocity.
+Velocity watched(Velocity velocity, SteeringCost& cost);
 
 /// The same velocity, asked for at most `rows` samples at once.
 Velocity in_parts(Velocity velocity, int64_t rows);

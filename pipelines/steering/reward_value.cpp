@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pipelines/stages/backward_phase.h"
+#include "pipelines/steering/lost_gradients.h"
 
 namespace thalweg {
 namespace {
@@ -28,6 +29,24 @@ ScoreInput score_input(const RewardValueInput& in, const at::Tensor& x_BCFHW, co
   return input;
 }
 
+at::Tensor decoded_frames(const RewardValueInput& in, const at::Tensor& x) {
+  PhaseClock::Scope scope(in.clock, "decode");
+  const auto lost = [failures = in.failures](int64_t samples) {
+    failures->add({{"model", "the gradient through the decoder is not finite", samples, 1}});
+  };
+  return watching_gradients(
+      x, [&](const at::Tensor& latents) { return in.model.decode(latents); }, lost);
+}
+
+// Counts the samples that get no gradient, whoever failed.
+void count_failed_gradients(const at::Tensor& x, const at::Tensor& value_B, SteeringCost& cost) {
+  if (!x.requires_grad()) return;
+  x.register_hook([&cost, scored_B = value_B.detach().isfinite()](const at::Tensor& gradient) {
+    const auto used_B = finite_samples(gradient).logical_and(scored_B);
+    cost.failed_gradients += used_B.numel() - used_B.sum().item<int64_t>();
+  });
+}
+
 }  // namespace
 
 RewardValue reward_value(const RewardValueInput& in) {
@@ -40,12 +59,11 @@ RewardValue reward_value(const RewardValueInput& in) {
       const auto part = x_BCFHW.slice(0, begin, std::min(begin + in.micro_batch, batch));
       values.push_back(with_backward_phase(in.clock, "gradient", part, [&](const at::Tensor& x) {
         auto input = score_input(in, x, step, c, begin);
-        if (decoded) {
-          PhaseClock::Scope scope(in.clock, "decode");
-          input.frames_BF3HW = in.model.decode(x);
-        }
+        if (decoded) input.frames_BF3HW = decoded_frames(in, x);
         PhaseClock::Scope scope(in.clock, "reward");
-        return in.rewards.value(input, in.use, in.failures);
+        const auto value_B = in.rewards.value(input, in.use, in.failures);
+        count_failed_gradients(x, value_B, in.cost);
+        return value_B;
       }));
     }
     auto value_B = values.size() == 1 ? values[0] : at::cat(values);

@@ -20,7 +20,8 @@ struct RewardValueInput {
   int64_t micro_batch = 16;  // samples decoded and scored at once
   SteeringCost& cost;
   PhaseClock& clock;
-  /// Takes failures of plugins, also of backward passes; they mask their samples (NaN) or leave a gradient 0.
+  /// Takes failures of plugins, and of gradients on their way; they mask their samples: NaN for a value, and
+  /// for the whole gradient.
   std::shared_ptr<FailureSink> failures;
   /// How often the sample of a slot was scored so far, by whatever steers it: each time has its own id.
   std::map<int64_t, int64_t>& times_scored;

@@ -98,12 +98,3 @@ def test_a_reward_of_weight_nothing_is_not_asked_while_steering(tmp_path):
     x = latents(tmp_path / "with", [FK], [FRAMES, held_out])
     assert np.array_equal(x, latents(tmp_path / "without", [FK], [FRAMES]))
     assert result(tmp_path / "with")["steering"]["reward_calls"] == 200 * 4 * 5
-
-
-def test_a_gradient_that_fails_steers_nothing_and_is_said(tmp_path):
-    x = latents(tmp_path / "run", [{"name": "dps"}], [zoo("failing_gradient")])
-    assert np.array_equal(x, latents(tmp_path / "base", [], [FRAMES]))
-    steering = [row for row in result(tmp_path / "run")["reward_failures"] if row["phase"] == "steering"]
-    assert [row["plugin"] for row in steering] == ["failing_gradient"]
-    assert steering[0]["reason"] == "its gradient failed: unavailable: the slope is under repair"
-    assert steering[0]["samples"] == 200 * steering[0]["calls"] and steering[0]["calls"] == 20

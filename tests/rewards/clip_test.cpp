@@ -89,7 +89,7 @@ TEST(ClipReward, ASampleWithANanPixelIsNotScoredAndTheOthersAre) {
   const auto values = model.score(input_of(frames)).values_BK;
   EXPECT_EQ(values[0][0].item<double>(), before[0][0].item<double>());
   EXPECT_TRUE(std::isnan(values[1][0].item<double>()));
-  const auto gradient = model.gradient(input_of(frames), at::ones({2, 1})).gradient;
+  const auto gradient = model.gradient(input_of(frames), at::ones({2, 1})).frames_BF3HW;
   EXPECT_TRUE(gradient[0].isfinite().all().item<bool>());
   EXPECT_TRUE(gradient[1].isnan().all().item<bool>());
 }
@@ -102,7 +102,7 @@ TEST(ClipReward, GradientEqualsCentralDifferences) {
   ASSERT_NE(model.info().gradient_of, GradientOf::none);
   const auto frames = random_frames(1, 2, 20, 17, 7);
   const auto cotangent = at::tensor({1.0f, -2.0f, 0.5f}).view({1, 3});
-  const auto gradient = model.gradient(input_of(frames), cotangent).gradient;
+  const auto gradient = model.gradient(input_of(frames), cotangent).frames_BF3HW;
   // Along whole directions: one pixel alone moves a score by less than float32 resolves.
   for (uint64_t seed = 1; seed <= 3; ++seed) {
     const auto direction = random_frames(1, 2, 20, 17, 100 + seed) - 0.5;

@@ -67,7 +67,7 @@ TEST(ColorReward, GradientEqualsCentralDifferences) {
   ASSERT_EQ(model.info().gradient_of, GradientOf::frames);
   const auto frames = random_frames(2, 2, 3, 3);
   const auto cotangent = at::tensor({1.0f, -2.5f}).view({2, 1});
-  const auto gradient = model.gradient(frames_input(frames), cotangent).gradient;
+  const auto gradient = model.gradient(frames_input(frames), cotangent).frames_BF3HW;
   ASSERT_EQ(gradient.sizes(), frames.sizes());
   const float h = 0.25f;  // the reward is linear: a large step costs no accuracy
   for (const int64_t i : {0, 5, 17, 30, 53, 60, 107}) {

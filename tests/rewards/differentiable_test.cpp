@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "tests/rewards/fake_reward.h"
 #include "tests/rewards/fixtures.h"
 
 namespace thalweg::testing {
@@ -42,17 +43,77 @@ TEST(DifferentiableScore, ReachesLatentsAndKeepsTheirDtype) {
   EXPECT_TRUE(at::allclose(gradient, expected, 1e-6, 1e-6));
 }
 
-TEST(DifferentiableScore, ASampleWithoutAGradientGetsZero) {
+/// sum(frames) + sum(latents^2), in two halves.
+std::shared_ptr<FakeReward> of_both() {
+  auto reward = std::make_shared<FakeReward>("both");
+  reward->about.dimensions_K = {"both"};
+  reward->about.required.latents = true;
+  reward->about.gradient_of = GradientOf::both;
+  reward->scores = [](const ScoreInput& input) {
+    return Scored{(input.frames_BF3HW.flatten(1).sum(1) + input.latents_BCFHW.flatten(1).square().sum(1))
+                      .to(at::kFloat)
+                      .unsqueeze(1),
+                  {}};
+  };
+  reward->gradients = [](const ScoreInput& input, const at::Tensor& cotangent_BK) {
+    const auto c = cotangent_BK.view({-1, 1, 1, 1, 1});
+    return ScoreGradient{
+        c * at::ones_like(input.frames_BF3HW, at::kFloat), (2 * c * input.latents_BCFHW).to(at::kFloat), {}};
+  };
+  return reward;
+}
+
+TEST(DifferentiableScore, FramesThatAreDecodedLatentsAndTheLatentsAddUp) {
+  const auto latents = at::arange(24).to(at::kDouble).div(24).view({2, 3, 1, 2, 2}).set_requires_grad(true);
+  ScoreInput input;
+  input.latents_BCFHW = latents;
+  input.frames_BF3HW = latents.transpose(1, 2).pow(3);  // some decoder
+  input.sigmas_B = at::zeros({2});
+  const auto value = differentiable_score(of_both(), input, expect_no_failures);
+  const auto x = latents.detach();
+  const auto expected = 3 * x.square() + 2 * x;
+  EXPECT_TRUE(at::allclose(gradient_of(value.sum(), latents), expected, 1e-6, 1e-6));
+  // Where one of them is not there to be differentiated, the other half is all.
+  input.frames_BF3HW = input.frames_BF3HW.detach();
+  EXPECT_TRUE(
+      at::allclose(gradient_of(differentiable_score(of_both(), input, expect_no_failures).sum(), latents),
+                   2 * x, 1e-6, 1e-6));
+}
+
+TEST(PluginGradient, OfASampleThatLacksOneHalfIsNone) {
+  const auto library = std::filesystem::path(THALWEG_BUILD_DIR) / "tests/plugins/two_inputs.so";
+  auto input = frames_input(random_frames(3, 1, 2, 2));
+  input.latents_BCFHW = at::ones({3, 1, 1, 2, 2});
+  input.sigmas_B = at::zeros({3});
+  PluginReward whole(library, Json::object(), Activation{});
+  EXPECT_EQ(whole.info().gradient_of, GradientOf::both);
+  const auto good = whole.gradient(input, at::ones({3, 1}));
+  EXPECT_TRUE(good.failures.empty());
+  EXPECT_TRUE(at::allclose(good.frames_BF3HW, at::full({3, 1, 3, 2, 2}, 0.7 / 12)));
+  EXPECT_TRUE(at::allclose(good.latents_BCFHW, at::full({3, 1, 1, 2, 2}, 0.5 / 4)));
+  for (const char* half : {"frames", "latents"}) {
+    PluginReward muted(library, Json{{"mute", half}}, Activation{});
+    const auto none = muted.gradient(input, at::tensor({1.0f, 1.0f, 0.0f}).view({3, 1}));
+    EXPECT_EQ(only(none.failures), "its gradient failed: unavailable: this half is muted");
+    EXPECT_EQ(none.failures[0].samples, 2);  // the third was not asked for
+    for (const auto& gradient : {none.frames_BF3HW, none.latents_BCFHW}) {
+      EXPECT_TRUE(gradient.slice(0, 0, 2).isnan().all().item<bool>()) << half;
+      EXPECT_TRUE(gradient[2].eq(0).all().item<bool>()) << half;
+    }
+  }
+}
+
+TEST(DifferentiableScore, ASampleWithoutAGradientGetsNone) {
   const auto model = energy();
   ScoreInput input;
   input.latents_BCFHW = at::ones({3, 1, 1, 1, 2});
   input.latents_BCFHW[1].fill_(200);  // the fixture writes no gradient above 100
   input.latents_BCFHW.set_requires_grad(true);
   input.sigmas_B = at::zeros({3});
-  const auto raw = model->gradient(input, at::ones({3, 1})).gradient;
+  const auto raw = model->gradient(input, at::ones({3, 1})).latents_BCFHW;
   EXPECT_TRUE(raw[1].isnan().all().item<bool>());
   EXPECT_TRUE(raw[0].eq(-1).all().item<bool>());
-  EXPECT_TRUE(model->gradient(input, at::zeros({3, 1})).gradient.eq(0).all().item<bool>());
+  EXPECT_TRUE(model->gradient(input, at::zeros({3, 1})).latents_BCFHW.eq(0).all().item<bool>());
 
   std::vector<std::string> reasons;
   const auto report = [&](const std::vector<CallFailure>& failures) {
@@ -60,7 +121,7 @@ TEST(DifferentiableScore, ASampleWithoutAGradientGetsZero) {
   };
   const auto gradient = gradient_of(differentiable_score(model, input, report).sum(), input.latents_BCFHW);
   EXPECT_EQ(reasons, std::vector<std::string>{"left a gradient unwritten or not finite"});
-  EXPECT_TRUE(gradient[1].eq(0).all().item<bool>());
+  EXPECT_TRUE(gradient[1].isnan().all().item<bool>());
   EXPECT_TRUE(gradient[2].eq(-1).all().item<bool>());
 }
 

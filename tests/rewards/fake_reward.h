@@ -36,7 +36,7 @@ class FakeReward final : public Reward {
         const auto& x = input.frames_BF3HW;
         const auto weight = [&](int64_t k) { return cotangent_BK.select(1, k).view({-1, 1, 1, 1, 1}); };
         const auto n = static_cast<double>(x[0].numel());
-        return ScoreGradient{(weight(0) + 2 * weight(1) * x) / n, {}};
+        return ScoreGradient{(weight(0) + 2 * weight(1) * x) / n, {}, {}};
       };
   RewardInfo about;
 };

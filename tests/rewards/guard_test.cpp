@@ -19,7 +19,7 @@ TEST(Guard, AnExceptionOutOfACallIsAFailedCall) {
   EXPECT_EQ(only(scored.failures), "internal failure: let an exception out");
   PluginReward vjp(throwing_library("VJP_THROWS"), Json::object(), Activation{});
   const auto gradient = vjp.gradient(input, at::ones({2, 2}));
-  EXPECT_TRUE(gradient.gradient.isnan().all().item<bool>());
+  EXPECT_TRUE(gradient.frames_BF3HW.isnan().all().item<bool>());
   EXPECT_EQ(only(gradient.failures), "its gradient failed: internal failure: let an exception out");
   EXPECT_EQ(gradient.failures[0].samples, 2);
 }

@@ -176,8 +176,8 @@ TEST(PluginReward, ABatchAboveTheLargestIsScoredInPartsWithTheSameValues) {
   PluginReward color(color_library(), Json::object(), Activation{});
   PluginReward color_parts(color_library(), Json::object(), activation);
   const auto cotangent = at::arange(5).to(at::kFloat).view({5, 1});
-  EXPECT_TRUE(
-      at::equal(color.gradient(input, cotangent).gradient, color_parts.gradient(input, cotangent).gradient));
+  EXPECT_TRUE(at::equal(color.gradient(input, cotangent).frames_BF3HW,
+                        color_parts.gradient(input, cotangent).frames_BF3HW));
 }
 
 TEST(PluginReward, OneInstanceMayBeCalledFromManyThreads) {

@@ -35,7 +35,7 @@ void run(char** argv) {
   if (const auto cotangent = tensors.find("cotangent"); cotangent != tensors.end()) {
     const auto vjp = model.gradient(input, cotangent->second);
     refuse(vjp.failures);
-    results["gradient"] = vjp.gradient;
+    results["gradient"] = vjp.frames_BF3HW;
   }
   write_safetensors(argv[4], results);
 }

@@ -1,0 +1,19 @@
+// Gradients that get lost on their way back through the model: they would only show as samples that nothing
+// pulls.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+
+namespace thalweg {
+
+/// Whether all numbers of a sample are finite: bool [B] on the CPU.
+at::Tensor finite_samples(const at::Tensor& x);
+
+/// f(x). Where gradients flow, `lost` is told in the backward pass how many samples came in with a finite
+/// gradient of f(x) and leave without one of x; it is not told of none. `lost` lives as long as the graph.
+at::Tensor watching_gradients(const at::Tensor& x, const std::function<at::Tensor(const at::Tensor&)>& f,
+                              std::function<void(int64_t samples)> lost);
+
+}  // namespace thalweg
