@@ -34,12 +34,17 @@ std::string reason_of(int code) {
   }
 }
 
+// Never 0 to 2: where a plugin has closed one of them, what is printed would go into the file.
 int open_retrying(const fs::path& path, int flags) {
   int descriptor;
   do {
     descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
   } while (descriptor < 0 && errno == EINTR);
-  return descriptor;
+  if (descriptor < 0 || descriptor > STDERR_FILENO) return descriptor;
+  const int higher = ::fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), code = errno;
+  ::close(descriptor);
+  errno = code;
+  return higher;
 }
 
 // Some systems write at most 2 GiB at once.

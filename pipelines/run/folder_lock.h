@@ -6,7 +6,8 @@
 namespace thalweg {
 
 /// Holds the folder until destroyed, or until the process dies in whatever way. Throws Error at /output when
-/// another process holds it. File systems without locks are not guarded.
+/// another process holds it and does not let go in 1.5 s: one that was killed takes a while to be gone. File
+/// systems without locks are not guarded.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);

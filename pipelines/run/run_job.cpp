@@ -11,8 +11,8 @@
 #include "engine/core/file.h"
 #include "pipelines/jobs.h"
 #include "pipelines/run/folder_lock.h"
-#include "pipelines/stages/not_finite.h"
 #include "pipelines/run/run_folder.h"
+#include "pipelines/stages/not_finite.h"
 
 namespace thalweg {
 namespace {
@@ -88,10 +88,16 @@ void clean_up(const Job& job, const Observer& observer) {
   }
 }
 
-/// A job that has begun ends with a result.json.
-JobEnd begun(Job& job, const Observer& observer) {
+/// A job that has begun, which is before anything in its folder changes, ends with a result.json.
+JobEnd begun(Job& job, const Json& resolved, const Observer& observer) {
   try {
     observer.started();
+    const fs::path folder = job.output();
+    if (job.goes_on())
+      remove_path(folder / "result.json");
+    else
+      remove_leftovers(folder, resolved);
+    write_synced(folder / "job.json", resolved.dump(2) + "\n");
     Json result = {{"status", "succeeded"}};
     result.update(job.run(observer));
     write_result(job, result);
@@ -112,6 +118,17 @@ JobEnd begun(Job& job, const Observer& observer) {
 JobEnd finished(const Job& job, const Observer& observer) {
   observer.message("this job is finished: " + job.output() + " (to run it anew, remove the folder)");
   return {JobEnd::Kind::succeeded, parse_json_file(fs::path(job.output()) / "result.json")};
+}
+
+/// The output as an absolute path: what a plugin does to the working folder later moves no file. job.json
+/// keeps what the user wrote.
+Json with_absolute_output(Json json) {
+  if (!json.is_object() || !json.contains("output") || !json.at("output").is_string()) return json;
+  const auto& output = json.at("output").get_ref<const std::string&>();
+  std::error_code ec;
+  const auto absolute = fs::absolute(output, ec).string();
+  if (!output.empty() && !ec) json["output"] = absolute;
+  return json;
 }
 
 /// Whatever is thrown before the job has begun: it leaves no result.
@@ -139,18 +156,13 @@ JobEnd run_job(Job& job, const Json& resolved, const Observer& observer) {
     const FolderLock lock(folder);
     check_folder(job, resolved);
     if (job.is_finished()) return finished(job, observer);
-    if (job.goes_on())
-      remove_path(folder / "result.json");
-    else
-      remove_leftovers(folder, resolved);
-    write_synced(folder / "job.json", resolved.dump(2) + "\n");
-    return begun(job, observer);
+    return begun(job, resolved, observer);
   });
 }
 
 JobEnd run_job(const Json& json, const Observer& observer) {
   return or_refused([&] {
-    const auto job = checked_job(json);
+    const auto job = checked_job(with_absolute_output(json));
     return run_job(*job, resolved_job(json), observer);
   });
 }

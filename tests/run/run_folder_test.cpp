@@ -152,11 +152,20 @@ TEST_F(RunFolder, WhatAResumedRunNeedsStaysUntilTheResultIsThere) {
   EXPECT_FALSE(cleaned);
 }
 
-TEST_F(RunFolder, StartsOnceTheFolderIsItsOwn) {
+TEST_F(RunFolder, AJobJsonThatCannotBeWrittenIsAResult) {
+  std::filesystem::create_directories(folder_ / "job.json" / "in the way");
+  put("result.json", R"({"status": "succeeded"})");
+  const auto end = run_that([] { return Json::object(); });
+  EXPECT_EQ(end.kind, Kind::failed);
+  EXPECT_EQ(written().at("status"), "failed");
+}
+
+TEST_F(RunFolder, StartsOnceTheFolderIsItsOwnAndBeforeItChanges) {
+  put("result.json", R"({"status": "succeeded"})");
   int started = 0;
   observer_.started = [&] {
     ++started;
-    EXPECT_TRUE(has("job.json"));
+    EXPECT_TRUE(has("result.json"));
   };
   FakeJob refused(folder_);
   refused.folder_check = [] { throw Error("/output", "belongs to another job"); };
