@@ -1,18 +1,24 @@
 #include "rewards/guard.h"
 
+#include "rewards/kept_state.h"
+#include "rewards/running_calls.h"
 #include "rewards/text.h"
 
 namespace thalweg {
 
-std::string let_out(const std::function<void()>& call) {
+CallEnd call_library(const std::string& plugin, const char* function, const std::function<void()>& call) {
+  CallEnd end;
+  const KeptState state;
   try {
+    const ListedCall listed(plugin, function);
     call();
-    return "";
   } catch (const std::exception& e) {
-    return std::string("let an exception out: ") + clean_text(e.what());
+    end.wrong = std::string("let an exception out: ") + clean_text(e.what());
   } catch (...) {
-    return "let an exception out";
+    end.wrong = "let an exception out";
   }
+  end.put_back = state.put_back();
+  return end;
 }
 
 }  // namespace thalweg

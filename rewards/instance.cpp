@@ -57,10 +57,10 @@ PluginInstance::~PluginInstance() {
 
 void PluginInstance::tear_down() noexcept {
   // What comes out here is swallowed: the values are safe, and there is nobody left to tell.
-  if (active_) let_out([&] { reward_->deactivate(reward_); });
+  if (active_) call_library(plugin_, "deactivate", [&] { reward_->deactivate(reward_); });
   active_ = false;
   if (reward_ != nullptr) {
-    let_out([&] { reward_->destroy(reward_); });
+    call_library(plugin_, "destroy", [&] { reward_->destroy(reward_); });
     --library_.instances();
   }
   reward_ = nullptr;
@@ -77,7 +77,7 @@ void PluginInstance::create() {
     throw Error(place_, "the plugin made an instance with missing functions");
   reward_ = made;
   ++library_.instances();
-  if (const auto text = failure_of([&] { return reward_->init(reward_); }); !text.empty())
+  if (const auto text = failure_of("init", [&] { return reward_->init(reward_); }); !text.empty())
     throw Error(place_, "the plugin failed to start: " + text);
 }
 
@@ -99,7 +99,7 @@ void PluginInstance::activate(const Json& config, const Activation& activation, 
   a.assets_dir = activation.assets_dir.c_str();
 
   thalweg_status status = THALWEG_INTERNAL;  // of a call that lets an exception out
-  const auto wrong = failure_of([&] { return status = reward_->activate(reward_, &a); });
+  const auto wrong = failure_of("activate", [&] { return status = reward_->activate(reward_, &a); });
   active_ = wrong.empty();
   if (active_) return;
   if (status == THALWEG_INVALID_ARGUMENT) refuse_config(place_, host_.last_error());
@@ -137,13 +137,19 @@ uint64_t PluginInstance::gradient_inputs(const thalweg_plugin_gradient& gradient
   return called("gradient.inputs", [&] { return gradient.inputs(reward_); });
 }
 
-std::string PluginInstance::failure_of(const std::function<thalweg_status()>& call) {
+std::string PluginInstance::failure_of(const char* function, const std::function<thalweg_status()>& call) {
   host_.clear_error();
   thalweg_status status = THALWEG_INTERNAL;
-  auto text = let_out([&] { status = call(); });
+  auto end = call_library(plugin_, function, [&] { status = call(); });
+  changed_.insert(end.put_back.begin(), end.put_back.end());
   if (status == THALWEG_OK) return "";
+  auto text = std::move(end.wrong);
   if (text.empty()) text = host_.last_error();
   return status_name(status) + (text.empty() ? "" : ": " + text);
+}
+
+std::set<std::string> PluginInstance::take_changes() {
+  return std::exchange(changed_, {});
 }
 
 }  // namespace thalweg

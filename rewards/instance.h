@@ -4,6 +4,7 @@
 #include <thalweg/ext/gradient.h>
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,10 @@ class PluginInstance {
   /// The inputs that the gradient can be of, THALWEG_INPUT_*.
   uint64_t gradient_inputs(const thalweg_plugin_gradient& gradient);
 
-  /// "" when the call returned OK, else its status and text.
-  std::string failure_of(const std::function<thalweg_status()>& call);
+  /// "" when the call returned OK, else its status and text. `function` is its name, "score".
+  std::string failure_of(const char* function, const std::function<thalweg_status()>& call);
+  /// What calls of failure_of changed in the process since the last time; it is as it was.
+  std::set<std::string> take_changes();
 
   const thalweg_reward* table() const { return reward_; }
   const thalweg_reward_descriptor& descriptor() const { return descriptor_; }
@@ -56,6 +59,7 @@ class PluginInstance {
   PluginHost host_;
   const thalweg_reward* reward_ = nullptr;
   bool active_ = false;
+  std::set<std::string> changed_;
 };
 
 }  // namespace thalweg

@@ -96,13 +96,16 @@ PluginLibrary::PluginLibrary(const std::filesystem::path& path) : path_(path) {
 
   namespace dll = boost::dll;
   auto mapping = std::make_unique<Mapping>();
-  try {
-    mapping->library.load(path, dll::load_mode::rtld_now | dll::load_mode::rtld_local);
-  } catch (const std::exception& e) {
-    throw Error(place, std::string("cannot be loaded: ") + clean_text(e.what()));
-  } catch (...) {
-    throw Error(place, "cannot be loaded: it let an exception out");
-  }
+  std::string failure;  // the loader's own; what the library's constructors throw is another
+  const auto end = call_library(path.stem().string(), "loading", [&] {
+    try {
+      mapping->library.load(path, dll::load_mode::rtld_now | dll::load_mode::rtld_local);
+    } catch (const dll::fs::system_error& e) {
+      failure = e.what();
+    }
+  });
+  if (!failure.empty()) throw Error(place, "cannot be loaded: " + clean_text(failure.c_str()));
+  if (!end.wrong.empty()) throw Error(place, "cannot be loaded: it " + end.wrong);
   mapping_ = std::move(mapping);
 }
 
@@ -163,7 +166,8 @@ const thalweg_reward_descriptor& PluginLibrary::descriptor(const std::string& id
 }
 
 void PluginLibrary::deinit() noexcept {
-  if (initialised_) let_out([&] { entry_->deinit(); });  // the program ends: there is nobody left to tell
+  // The program ends: there is nobody left to tell.
+  if (initialised_) call_library(path_.stem().string(), "deinit", [&] { entry_->deinit(); });
   initialised_ = false;
 }
 

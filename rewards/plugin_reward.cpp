@@ -178,8 +178,14 @@ Scored PluginReward::score(const ScoreInput& input) {
     parts.push_back(score_part(end - begin == batch ? input : input.slice(begin, end), scored.failures));
   });
   scored.values_BK = parts.size() == 1 ? parts.front() : at::cat(parts);
-  if (watch.printed()) scored.failures.push_back({"printed to standard output"});
+  note_manners(watch, scored.failures);
   return scored;
+}
+
+void PluginReward::note_manners(StrayOutputWatch& watch, std::vector<CallFailure>& failures) const {
+  if (watch.printed()) failures.push_back({"printed to standard output"});
+  for (const auto& changed : instance_->take_changes())
+    failures.push_back({"changed " + changed + ", which was put back"});
 }
 
 at::Tensor PluginReward::score_part(const ScoreInput& part, std::vector<CallFailure>& failures) {
@@ -188,7 +194,7 @@ at::Tensor PluginReward::score_part(const ScoreInput& part, std::vector<CallFail
   const BorrowedTensor values_BK(unwritten({part.batch(), K}), info_.inputs_on);
   const auto* table = instance_->table();
   const auto wrong =
-      instance_->failure_of([&] { return table->score(table, request.raw(), values_BK.view()); });
+      instance_->failure_of("score", [&] { return table->score(table, request.raw(), values_BK.view()); });
   if (!wrong.empty()) {
     failures.push_back({wrong, part.batch()});
     return nan_filled({part.batch(), K});
@@ -219,7 +225,7 @@ ScoreGradient PluginReward::gradient(const ScoreInput& input, const at::Tensor& 
   });
   result.frames_BF3HW = joined(parts, &ScoreGradient::frames_BF3HW);
   result.latents_BCFHW = joined(parts, &ScoreGradient::latents_BCFHW);
-  if (watch.printed()) result.failures.push_back({"printed to standard output"});
+  note_manners(watch, result.failures);
   return result;
 }
 
@@ -240,7 +246,7 @@ ScoreGradient PluginReward::gradient_part(const ScoreInput& part, const at::Tens
     return calls.call(x.sizes(), [&](at::Tensor& written) {
       const BorrowedTensor out(written, info_.inputs_on);
       auto wrong = instance_->failure_of(
-          [&] { return gradient_->vjp(table, request.raw(), input, cotangent.view(), out.view()); });
+          "vjp", [&] { return gradient_->vjp(table, request.raw(), input, cotangent.view(), out.view()); });
       written = on_host(out.tensor());
       return wrong;
     });

@@ -16,6 +16,7 @@ namespace thalweg {
 
 class PluginInstance;
 class PluginLibrary;
+class StrayOutputWatch;
 
 /// Calls of one instance wait for each other. The instance is torn down with the object, its library stays
 /// mapped until the program ends.
@@ -38,6 +39,8 @@ class PluginReward final : public Reward {
   at::Tensor score_part(const ScoreInput& part, std::vector<CallFailure>& failures);
   ScoreGradient gradient_part(const ScoreInput& part, const at::Tensor& cotangent_BK);
   void check_sizes(const ScoreInput& input) const;
+  /// What the calls did beside scoring: no sample is lost by it.
+  void note_manners(StrayOutputWatch& watch, std::vector<CallFailure>& failures) const;
   /// f(begin, end) of the parts, none above the largest batch, one after the other.
   template <class Part>
   void for_parts(int64_t batch, Part&& part) const;

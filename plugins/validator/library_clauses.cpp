@@ -182,8 +182,8 @@ const std::vector<Clause>& watched_clauses() {
       {"manners.returns", "reward.h", "returns from every call in time", nullptr, nullptr},
       {"manners.standard-output", "reward.h", "writes nothing to standard output", nullptr, nullptr},
       {"manners.random-state", "reward.h", "leaves the process's random numbers alone", nullptr, nullptr},
-      {"manners.environment", "reward.h", "leaves folder, locale, umask and environment alone", nullptr,
-       nullptr},
+      {"manners.environment", "reward.h",
+       "leaves folder, standard descriptors, locale, umask and environment alone", nullptr, nullptr},
       {"manners.signals", "reward.h", "leaves signal handlers and masks alone", nullptr, nullptr},
       {"manners.floating-point", "reward.h", "leaves the floating-point mode alone", nullptr, nullptr}};
   return all;

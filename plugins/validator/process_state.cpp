@@ -1,5 +1,6 @@
 #include "plugins/validator/process_state.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,6 +46,15 @@ unsigned creation_mask() {
   return mask;
 }
 
+/// All but LC_CTYPE, which an embedded interpreter sets.
+constexpr std::array kCategories = {LC_NUMERIC, LC_COLLATE, LC_TIME, LC_MONETARY, LC_MESSAGES};
+
+std::array<std::string, kCategories.size()> locale() {
+  std::array<std::string, kCategories.size()> names;
+  for (size_t i = 0; i < names.size(); ++i) names[i] = std::setlocale(kCategories[i], nullptr);
+  return names;
+}
+
 std::string current_folder() {
   std::error_code failure;
   return std::filesystem::current_path(failure).string();
@@ -82,6 +92,20 @@ int64_t heap_in_use() {
   return static_cast<int64_t>(heap.uordblks + heap.hblkhd);
 }
 
+/// Device, inode and kind of what a descriptor leads to; zeros when it is closed.
+std::array<uint64_t, 3> led_to(int descriptor) {
+  struct stat file {};
+  if (::fstat(descriptor, &file) != 0) return {};
+  return {file.st_dev, file.st_ino, file.st_mode};
+}
+
+/// Of 0 to 2, as they were at the first call.
+const std::array<int, 3>& standard_copies() {
+  static const std::array copies = {::fcntl(0, F_DUPFD_CLOEXEC, 3), ::fcntl(1, F_DUPFD_CLOEXEC, 3),
+                                    ::fcntl(2, F_DUPFD_CLOEXEC, 3)};
+  return copies;
+}
+
 bool same_handler(const struct sigaction& a, const struct sigaction& b) {
   return a.sa_flags == b.sa_flags &&
          ((a.sa_flags & SA_SIGINFO) != 0 ? a.sa_sigaction == b.sa_sigaction : a.sa_handler == b.sa_handler);
@@ -92,7 +116,9 @@ bool same_handler(const struct sigaction& a, const struct sigaction& b) {
 ProcessState ProcessState::now() {
   ProcessState state;
   state.folder_ = current_folder();
-  state.locale_ = std::setlocale(LC_ALL, nullptr);
+  standard_copies();
+  for (int i = 0; i < 3; ++i) state.standard_[static_cast<size_t>(i)] = led_to(i);
+  state.locale_ = locale();
   state.environment_ = environment();
   for (int number = 1; number < 65; ++number)
     ::sigaction(number, nullptr, &state.handlers_[static_cast<size_t>(number)]);
@@ -110,9 +136,16 @@ std::vector<std::pair<std::string, std::string>> ProcessState::changes() const {
     found.emplace_back("manners.environment", "the working folder was changed");
     if (::chdir(folder_.c_str()) != 0) found.back().second += " for good";
   }
-  if (locale_ != std::setlocale(LC_ALL, nullptr)) {
+  for (int i = 0; i < 3; ++i) {
+    const auto at = static_cast<size_t>(i);
+    if (led_to(i) == standard_[at]) continue;
+    found.emplace_back("manners.environment",
+                       "the standard descriptor " + std::to_string(i) + " was closed or replaced");
+    ::dup2(standard_copies()[at], i);
+  }
+  if (locale_ != locale()) {
     found.emplace_back("manners.environment", "the locale was changed");
-    std::setlocale(LC_ALL, locale_.c_str());
+    for (size_t i = 0; i < locale_.size(); ++i) std::setlocale(kCategories[i], locale_[i].c_str());
   }
   if (environment() != environment_)
     found.emplace_back("manners.environment", "an environment variable was changed");

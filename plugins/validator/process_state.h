@@ -1,10 +1,11 @@
-// What a call must leave as it was in the process: working folder, locale, environment, signals,
-// floating-point mode, the C library's random numbers.
+// What a call must leave as it was in the process: working folder, standard descriptors, locale, environment,
+// signals, floating-point mode, the C library's random numbers.
 #pragma once
 
 #include <signal.h>
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +21,9 @@ class ProcessState {
   std::vector<std::pair<std::string, std::string>> changes() const;
 
  private:
-  std::string folder_, locale_;
+  std::string folder_;
+  std::array<std::string, 5> locale_;                  // of all categories but that of characters
+  std::array<std::array<uint64_t, 3>, 3> standard_{};  // what 0, 1 and 2 lead to
   std::vector<std::string> environment_;
   std::array<struct sigaction, 65> handlers_{};
   sigset_t blocked_{};

@@ -44,6 +44,12 @@
 #ifndef ZOO_AFTER  // in score
 #define ZOO_AFTER
 #endif
+#ifndef ZOO_DEACTIVATE
+#define ZOO_DEACTIVATE
+#endif
+#ifndef ZOO_END  // in entry.deinit
+#define ZOO_END
+#endif
 #ifndef ZOO_DESTROY
 #define ZOO_DESTROY free(self)
 #endif
@@ -119,6 +125,7 @@ static thalweg_status activate(const thalweg_reward* reward, const thalweg_activ
 
 static void deactivate(const thalweg_reward* reward) {
   (void)reward;
+  ZOO_DEACTIVATE;
 }
 
 static uint32_t dimension_count(const thalweg_reward* reward) {
@@ -214,7 +221,9 @@ static thalweg_status entry_init(const char* path) {
   return THALWEG_OK;
 }
 
-static void entry_deinit(void) {}
+static void entry_deinit(void) {
+  ZOO_END;
+}
 
 static const void* get_factory(const char* id) {
   return strcmp(id, THALWEG_REWARD_FACTORY_ID) == 0 ? &kFactory : NULL;

@@ -62,6 +62,15 @@ TEST(Guard, ALibraryThatIsRefusedAfterItStartedStaysMapped) {
   EXPECT_NE(mapped.find("/NO_REWARDS.so"), std::string::npos);
 }
 
+TEST(Guard, ALibraryThatIsRefusedIsToldThatItEndsIfItHadStarted) {
+  const auto was_told = [](const char* fault) {
+    error_of([&] { faulty(fault); });
+    return std::filesystem::exists(faulty_library(fault).string() + ".deinit");
+  };
+  EXPECT_TRUE(was_told("NO_REWARDS"));
+  EXPECT_FALSE(was_told("INIT_FAILS"));
+}
+
 TEST(GuardDeathTest, AnExceptionWhenTheProgramEndsIsSwallowed) {
   ::testing::GTEST_FLAG(death_test_style) = "fast";
   const auto library = throwing_library("DEINIT_THROWS");

@@ -4,8 +4,10 @@
 // An image is a video of one frame. B samples, F frames, C channels, K dimensions (columns) of the reward.
 //
 // Manners: nothing goes to standard output, nothing ends the process, no exception leaves the library, no
-// global random state is touched, and a changed CUDA device is put back. The same request and seeds give
-// the same values, in any batch and order, unless the descriptor lists the feature "nondeterministic".
+// global random state is touched, and a changed CUDA device is put back. So are, before a call returns, the
+// working folder, umask, locale (LC_CTYPE apart), environment, signal handlers and masks, the rounding,
+// denormal and trap mode, and descriptors 0 to 2. The same request and seeds give the same values, in any
+// batch and order, unless the descriptor lists the feature "nondeterministic".
 #pragma once
 
 #include "descriptor.h"
