@@ -5,12 +5,14 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
 
 #include "engine/core/error.h"
 #include "pipelines/cli/allocator.h"
+#include "pipelines/cli/exit_codes.h"
 #include "pipelines/cli/export_command.h"
 #include "pipelines/cli/job_file.h"
 #include "pipelines/cli/lora_command.h"
@@ -20,14 +22,14 @@
 #include "pipelines/cli/plugin_trial.h"
 #include "pipelines/cli/progress.h"
 #include "pipelines/cli/signals.h"
+#include "pipelines/cli/watch.h"
 #include "pipelines/jobs.h"
 #include "pipelines/run/run_job.h"
+#include "rewards/kept_state.h"
 #include "rewards/stray_output.h"
 
 namespace thalweg::cli {
 namespace {
-
-enum Exit { kDone = 0, kFailed = 1, kUserError = 2, kStopped = 3 };
 
 Observer observer_of(Progress& progress) {
   Observer observer;
@@ -35,16 +37,17 @@ Observer observer_of(Progress& progress) {
     progress.update(phase, done, total, values);
   };
   observer.message = [&progress](const std::string& line) { progress.message(line); };
-  observer.stop_requested = stop_requested;
+  observer.stop_requested = [] { return stop_requested() || stop_was_asked(); };
   return observer;
 }
 
-// A plugin that calls exit() would otherwise end the run with its own code, 0 perhaps, and no result.
+// A plugin that calls exit() must not run what waits for the end of the program: other threads are at work.
 std::atomic<bool> running{false};
 
-void refuse_to_exit() {
+void refuse_to_exit(int code, void*) {
   if (!running) return;
   take_stray_output();
+  if (is_watched()) ::_exit(code);  // who watches says what happened
   std::cerr << "thalweg: a plugin ended the program in the middle of the run\n";
   ::_exit(kFailed);
 }
@@ -52,19 +55,26 @@ void refuse_to_exit() {
 struct Running {
   Running() {
     running = true;
-    std::atexit(refuse_to_exit);
+    ::on_exit(refuse_to_exit, nullptr);
   }
   ~Running() { running = false; }
 };
+
+std::filesystem::path output_of(const Json& job) {
+  if (!job.is_object() || !job.contains("output") || !job.at("output").is_string()) return {};
+  std::error_code ec;
+  return std::filesystem::absolute(job.at("output").get<std::string>(), ec);
+}
 
 // Signals and exits are caught from when the job has begun: until then nothing is to be kept.
 JobEnd run_shown(const Json& job) {
   Progress progress(Progress::Output::detect(standard_output()));
   std::optional<Running> until_done;
   auto observer = observer_of(progress);
-  observer.started = [&] {
+  observer.started = [&, folder = output_of(job)] {
     watch_signals();
     until_done.emplace();
+    tell_begun(folder);
   };
   auto end = run_job(job, observer);
   if (end.kind == JobEnd::Kind::stopped)
@@ -135,6 +145,7 @@ int guarded(const std::function<int()>& command) {
 }  // namespace
 
 int run_program(int argc, char** argv) {
+  open_standard_descriptors();
   keep_freed_memory();
   CLI::App app{"Thalweg aligns flow-matching image and video models with rewards of your own."};
   app.set_version_flag("--version", std::string(THALWEG_VERSION));
@@ -186,8 +197,7 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? kDone : kUserError;
   }
-  standard_output();  // before anything is loaded that might print
-  const int code = guarded([&]() -> int {
+  const auto command = [&]() -> int {
     if (run_command->parsed()) return run(arguments);
     if (validate_command->parsed()) return validate(arguments);
     if (plan_command->parsed())
@@ -203,9 +213,18 @@ int run_program(int argc, char** argv) {
     if (lora_command->parsed()) show_lora(lora);
     if (export_command->parsed()) export_weights(exported);
     return kDone;
-  });
-  take_stray_output();
-  return code;
+  };
+  const auto work = [&] {
+    standard_output();  // before anything is loaded that might print
+    keep_process_state();
+    const int code = guarded(command);
+    take_stray_output();
+    return code;
+  };
+  // The validator tries plugins in processes of its own.
+  const bool calls_plugins = run_command->parsed() || validate_command->parsed() || plan_command->parsed() ||
+                             (plugins_command->parsed() && trial.file.empty());
+  return guarded([&] { return calls_plugins && wants_watcher() ? watched(work) : work(); });
 }
 
 }  // namespace thalweg::cli

@@ -1,5 +1,6 @@
 #include "pipelines/cli/output.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -7,6 +8,12 @@
 #include "rewards/stray_output.h"
 
 namespace thalweg::cli {
+
+void open_standard_descriptors() {
+  for (int i = STDIN_FILENO; i <= STDERR_FILENO; ++i)
+    if (::fcntl(i, F_GETFD) < 0) [[maybe_unused]]
+      const int lowest = ::open("/dev/null", O_RDWR);
+}
 
 int standard_output() {
   static const int descriptor = keep_standard_output();

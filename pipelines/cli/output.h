@@ -5,6 +5,10 @@
 
 namespace thalweg::cli {
 
+/// Those of 0 to 2 that are closed lead to /dev/null: no file that is opened later gets their number. First
+/// of all.
+void open_standard_descriptors();
+
 /// A descriptor of the true standard output, for `print` and the progress bar.
 int standard_output();
 

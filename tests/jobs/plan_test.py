@@ -67,7 +67,7 @@ def shipped(name):
 def peak_of_run(path, output):
     """VmHWM of the run in bytes. (The usage that wait4 tells would begin with this process's own peak.)"""
     process = subprocess.Popen([PROGRAM, "run", path, "--output", output], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, cwd=ROOT, env=ENVIRONMENT)
+                               stderr=subprocess.DEVNULL, cwd=ROOT, env={**ENVIRONMENT, "THALWEG_UNWATCHED": "1"})
     peak = 0
     while process.poll() is None:
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()

@@ -2,12 +2,13 @@
 
 import json
 import signal
+import subprocess
 
 import pytest
 import tiny_sd3
 import torch
 from parity_tool import BUILD
-from program import run_job, thalweg, write_job
+from program import ENVIRONMENT, PROGRAM, run_job, thalweg, write_job
 from safetensors.torch import save_file
 from workers_test import METHODS, align_job, lora, rows, stop_after
 
@@ -196,17 +197,51 @@ def test_what_is_no_plugin_is_refused_at_its_place(files, tmp_path, name):
     assert error["param"].startswith("/rewards/0") and REFUSED[name] in error["message"]
 
 
-def test_a_crash_ends_the_run(files, tmp_path):
-    """In the program's own process nothing can be done about it; `isolation` says so beforehand."""
-    job = score_job(files, reward("crashes"), output=str(tmp_path / "run"))
-    assert thalweg("run", write_job(tmp_path / "job.json", job)).returncode == -signal.SIGSEGV
+CARELESS = ["the handler of SIGINT", "the locale", "the rounding, denormal or trap mode", "the umask", "the working folder"]
 
 
-def test_a_plugin_that_exits_does_not_pass_for_a_finished_run(files, tmp_path):
-    job = score_job(files, reward("exits"), output=str(tmp_path / "run"))
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_plugin_changes_in_the_process_is_put_back_and_said(files, tmp_path, workers):
+    """The numbers are those of the proper plugin, whatever thread it is called on."""
+    good, careless = (run_job(tmp_path / plugin, zoo_job(files, plugin, parallel__workers=workers))
+                      for plugin in ("good", "careless"))
+    assert numbers_of_lora(careless) == numbers_of_lora(good)
+    said = {entry["reason"]: entry["samples"] for entry in result(careless)["reward_failures"]}
+    assert said == {f"changed {what}, which was put back": 0 for what in CARELESS}
+
+
+def test_a_relative_output_stays_together(files, tmp_path):
+    """Whatever folder the plugin goes to, in whatever thread pictures are written."""
+    job = {"job": "sample", "model": {"path": str(files / "model"), "max_sequence_length": 1},
+           "prompts": {"texts": list("abcdefgh")}, "sampler": {"steps": 2, "height": 16, "width": 16},
+           "rewards": [reward("careless")], "parallel": {"workers": 2, "micro_batch": 1}, "output": "run"}
+    path = write_job(tmp_path / "job.json", job)
+    done = subprocess.run([PROGRAM, "run", path], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 8
+    assert result(tmp_path / "run")["status"] == "succeeded"
+    assert json.loads((tmp_path / "run" / "job.json").read_text())["output"] == "run"  # as the user wrote it
+
+
+def test_closed_standard_descriptors_take_no_file(files, tmp_path):
+    """No text of the program gets into a file of the run."""
+    folder = run_job(tmp_path / "run", zoo_job(files, "closes"))
+    good = run_job(tmp_path / "good", zoo_job(files, "good"))
+    assert numbers_of_lora(folder) == numbers_of_lora(good)
+    assert [row["kind"] for row in rows(folder)] == [row["kind"] for row in rows(good)]
+    said = {entry["reason"] for entry in result(folder)["reward_failures"]}
+    assert said == {f"changed standard {name}, which was put back" for name in ("input", "output", "error")}
+
+
+@pytest.mark.parametrize("plugin,words", [("crashes", "died of SIGSEGV"), ("aborts", "died of SIGABRT"),
+                                          ("exits", "(exit code 0)"), ("quits", "(exit code 0)")])
+def test_a_plugin_that_ends_the_program_is_named(files, tmp_path, plugin, words):
+    """And does not pass for a finished run. More of it in truth_test.py."""
+    job = score_job(files, reward(plugin), output=str(tmp_path / "run"))
     done = thalweg("run", write_job(tmp_path / "job.json", job))
     assert done.returncode == 1
-    assert "a plugin ended the program in the middle of the run" in done.stderr
+    assert words in done.stderr and f'while the reward "{plugin}" was in score' in done.stderr
+    assert result(tmp_path / "run")["status"] == "failed"
 
 
 def test_every_method_is_tried():
