@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from guidance_test import FRAMES, HIDDEN, SDE, latents, run
+from mixtures import saved_latents
 from parity_tool import BUILD
 
 
@@ -70,7 +71,10 @@ def test_particles_without_a_reward_are_masked_and_said(tmp_path, method):
 @pytest.mark.parametrize("method", [FK, {"name": "svdd", "candidates": 4}, {"name": "doob", "candidates": 4}],
                          ids=lambda m: m["name"])
 def test_where_no_particle_has_a_reward_the_samples_are_the_samplers_own(tmp_path, method):
-    x = latents(tmp_path / "run", [method], [zoo("error_always")])
+    """Which is no steering: they are written, and the run fails."""
+    done = run(tmp_path / "run", [method], [zoo("error_always")])
+    assert done.returncode == 2 and "not one sample was scored" in done.stderr
+    x = saved_latents(tmp_path / "run")["latents"]
     assert np.isfinite(x).all()
     if "candidates" in method:
         assert np.array_equal(x, latents(tmp_path / "base", [], [FRAMES]))
