@@ -35,7 +35,7 @@ RewardGradient clean_gradient_below_one(RewardValue reward) {
                                                         const Step& step, const Conditioning& c) {
     if (step.index != 0) return gradient(velocity, x, step, c);
     const auto v = velocity(x, step, c);
-    auto ahead = gradient(velocity, x, below_one(step), c);
+    auto ahead = gradient(velocity, x.detach(), below_one(step), c);  // the pull is a constant outside
     ahead.v_BCFHW = v;
     return ahead;
   };

@@ -84,19 +84,21 @@ TEST(DrawCost, GradientsKeepTheirWholeBatch) {
 TEST(DrawCost, GradientsOfTheCleanEstimateAloneKeepNoNetwork) {
   const auto cost = draw_cost(settings("flow_ode", {read_entry({{"name", "mpgd"}})}), 4, 4);
   EXPECT_EQ(cost.network_gradients, 0);
-  EXPECT_EQ(cost.reward_gradients, kSteps - 1);  // not at t = 1
+  EXPECT_EQ(cost.reward_gradients, kSteps);
   EXPECT_EQ(cost.kept_network_rows, 0);
   EXPECT_EQ(cost.kept_reward_rows, 4);
 }
 
-// The outer gradient goes through the inner one's network, which then is asked once for both.
+// The outer gradient goes through the inner one's network, which then is asked once for both; but in the
+// first step, where both take theirs below t = 1: the inner one's velocity and gradient are asked for each of
+// the outer's two, four in all.
 TEST(DrawCost, GuidanceWithinGuidanceIsCountedAsItRuns) {
   const auto cost =
       draw_cost(settings("flow_ode", {read_entry({{"name", "dps"}}), read_entry({{"name", "dps"}})}), 4, 4);
-  EXPECT_EQ(cost.network_evaluations, kSteps);
-  EXPECT_EQ(cost.network_gradients, kSteps - 1);
-  EXPECT_EQ(cost.reward_gradients, 2 * (kSteps - 1));
-  EXPECT_EQ(cost.kept_network_rows, 4);
+  EXPECT_EQ(cost.network_evaluations, kSteps - 1 + 4);
+  EXPECT_EQ(cost.network_gradients, kSteps - 1 + 3);
+  EXPECT_EQ(cost.reward_gradients, 2 * (kSteps - 1) + 3);
+  EXPECT_EQ(cost.kept_network_rows, 8);  // there, for both
 }
 
 }  // namespace
