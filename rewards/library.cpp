@@ -3,6 +3,7 @@
 #ifndef BOOST_DLL_USE_STD_FS
 #define BOOST_DLL_USE_STD_FS
 #endif
+#include <bit>
 #include <boost/dll/shared_library.hpp>
 #include <cstdlib>
 #include <map>
@@ -26,6 +27,8 @@ namespace {
 /// More is a damaged table, not a plugin.
 constexpr uint32_t kMaxRewards = 1024;
 constexpr uint32_t kMaxDimensions = 65536;
+constexpr uint64_t kKnownInputs = THALWEG_INPUT_FRAMES | THALWEG_INPUT_LATENTS | THALWEG_INPUT_PROMPTS |
+                                  THALWEG_INPUT_REFERENCE | THALWEG_INPUT_MASK | THALWEG_INPUT_METADATA;
 
 /// All open libraries. Never freed: an instance that is destroyed late still refers to its library.
 struct OpenLibraries {
@@ -57,6 +60,11 @@ std::string defect(const thalweg_reward_descriptor* d) {
   if (*d->id == '\0') return "lists a reward without an id";
   const std::string id = d->id;
   if (d->abi.major != THALWEG_ABI_MAJOR) return "lists \"" + id + "\" with another ABI version";
+  for (uint64_t bit = 1; bit != 0; bit <<= 1)
+    if (d->required_inputs & ~kKnownInputs & bit)
+      return "lists \"" + id + "\", which requires an input that this program does not know (bit " +
+             std::to_string(std::countr_zero(bit)) +
+             " of required_inputs): it was built for a later version of the plugin ABI";
   if ((d->devices & (THALWEG_ON_CPU | THALWEG_ON_CUDA)) == 0) return "lists \"" + id + "\" without a device";
   if (d->num_dimensions > kMaxDimensions || (d->num_dimensions > 0 && d->dimension_names == nullptr))
     return "lists \"" + id + "\" with damaged dimensions";

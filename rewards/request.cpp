@@ -1,5 +1,6 @@
 #include "rewards/request.h"
 
+#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -45,6 +46,17 @@ void BorrowedTensor::set(const at::Tensor& x, at::Device device) {
   view_.byte_offset = 0;
 }
 
+void BorrowedTensor::set_copy(const at::Tensor& x, at::Device device) {
+  set(x, device);
+  if (!tensor_.is_alias_of(x)) return;
+  const auto copy = at::empty_like(tensor_, at::MemoryFormat::Contiguous);
+  if (device.is_cpu())  // LibTorch's copy wakes other threads for this, and waits for them
+    std::memcpy(copy.mutable_data_ptr(), tensor_.const_data_ptr(), copy.nbytes());
+  else
+    copy.copy_(tensor_);
+  set(copy, device);
+}
+
 Request::Request(const ScoreInput& input, const thalweg_reward_descriptor& descriptor,
                  const std::string& place, at::Device device)
     : place_(place), batch_(input.batch()) {
@@ -64,7 +76,7 @@ Request::Request(const ScoreInput& input, const thalweg_reward_descriptor& descr
       for (const int64_t n : x.sizes()) shape += (shape.empty() ? "" : ",") + std::to_string(n);
       throw Error(place_, what + " cannot be scored in the shape [" + shape + "]");
     }
-    to.set(x, device);
+    to.set_copy(x, device);
   };
   lend(frames_, input.frames_BF3HW, THALWEG_INPUT_FRAMES, 5, 3, "frames");
   lend(latents_, input.latents_BCFHW, THALWEG_INPUT_LATENTS, 5, 0, "latents");

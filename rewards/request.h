@@ -21,6 +21,8 @@ class BorrowedTensor {
 
   /// Detached, and copied only when it is not dense float32 on `device` yet.
   void set(const at::Tensor& x, at::Device device);
+  /// The same, always copied.
+  void set_copy(const at::Tensor& x, at::Device device);
   const at::Tensor& tensor() const { return tensor_; }
   /// NULL when nothing is set.
   const thalweg_tensor* view() const { return tensor_.defined() ? &view_ : nullptr; }
@@ -31,7 +33,8 @@ class BorrowedTensor {
   thalweg_tensor view_{};
 };
 
-/// The request for `input`, with those of its tensors that the descriptor declares, on `device`.
+/// The request for `input`, with those of its tensors that the descriptor declares, on `device`. They are
+/// copies: a plugin that works in place would change what other rewards see and what is kept.
 class Request {
  public:
   /// Throws Error at `place` when an input that the reward requires is absent, or has the wrong shape.
