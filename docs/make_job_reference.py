@@ -49,7 +49,7 @@ ONE_SOURCE = "`/prompts` has either `texts` or `path` ([prompts.md](prompts.md):
 WINDOWS = ("Windows and intervals (`begin`, `size`) lie within the steps of `/sampler/steps`; size 0 is to the end, so begin 0 "
            "with size 0 is every step.")
 EVENTS = ("`events.jsonl`: what went wrong without ending the run; `reward_failed` names the plugin, its reasons and how "
-          "many samples each masked")
+          "many samples each masked; `reward_log` is a line that a plugin logged")
 SIZES = ("Height, width and frames must suit the model. SD3: one frame; sides that are multiples of the VAE's factor "
          "times the patch size, up to what the position table holds.")
 
@@ -74,7 +74,8 @@ NOTES = {
                    "dimension; null where not scored",
                    "`events.jsonl` and `result.json`: means, how many were scored, `reward_failures`, time by phase",
                    "`steering` in `result.json`, where there is steering: `network_evaluations` (2 a step under guidance), those of them "
-                   "with a gradient (`network_gradients`), `reward_calls`, `reward_gradients`; and of methods with particles or "
+                   "with a gradient (`network_gradients`), `reward_calls`, `reward_gradients`, those of them that pulled nowhere "
+                   "(`failed_gradients`; when it is all of them the run fails); and of methods with particles or "
                    "candidates, as means over groups, a number a step: `ess` (effective sample size), `survivors` (the share that had "
                    "offspring: the acceptance), `unscored` (left out by the reward); of particles at the end: `unique_ancestors` (how many of "
                    "the first have offspring), `log_evidence` (of log E e^{lambda r}: the log of the mean over groups), `weighted_reward` (the tilted law's mean reward)"],

@@ -20,6 +20,7 @@
 #include "pipelines/stages/evaluation.h"
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
+#include "pipelines/stages/reward_lines.h"
 
 namespace thalweg {
 namespace {
@@ -178,23 +179,28 @@ Json EvaluateJob::run(const Observer& observer) {
     prompts = encoder.encode(o_.prompts.read(), o_.prompts.place());
     unconditional = encoder.conditioning({""});
   }
-  const auto rewards = make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed, device);
+  RewardLines lines(observer);
+  const auto rewards =
+      make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed, device, lines.log());
   const auto velocity = bound_with_lora(*model, o_.model, observer);
-  EvaluationInput input{
-      .model = *model,
-      .prompts = prompts,
-      .shape = checked_latent_shape(*model, o_.size, "/size"),
-      .schedule = schedule_of(o_.schedule, *model, o_.steps, o_.size),
-      .guidance_scale = 1.0,
-      .unconditional = unconditional,
-      .seed = static_cast<uint64_t>(o_.seed),
-      .rewards = *rewards,
-      .micro_batch = o_.parallel.micro_batch,
-      .keep_frames = o_.pictures,
-      .workers = workers,
-      .clock = clock,
-      .progress = [&](int64_t done) { observer.progress("evaluate", done, prompts.size(), {}); },
-      .stop_requested = observer.stop_requested};
+  EvaluationInput input{.model = *model,
+                        .prompts = prompts,
+                        .shape = checked_latent_shape(*model, o_.size, "/size"),
+                        .schedule = schedule_of(o_.schedule, *model, o_.steps, o_.size),
+                        .guidance_scale = 1.0,
+                        .unconditional = unconditional,
+                        .seed = static_cast<uint64_t>(o_.seed),
+                        .rewards = *rewards,
+                        .micro_batch = o_.parallel.micro_batch,
+                        .keep_frames = o_.pictures,
+                        .workers = workers,
+                        .clock = clock,
+                        .progress =
+                            [&](int64_t done) {
+                              lines.show();
+                              observer.progress("evaluate", done, prompts.size(), {});
+                            },
+                        .stop_requested = observer.stop_requested};
   const auto scales = scales_of(o_);
   Json result = {{"job", "evaluate"}, {"samples", prompts.size()}, {"evaluations", Json::array()}};
   if (const auto there = store.sorted().size(); there > 0)
@@ -221,6 +227,8 @@ Json EvaluateJob::run(const Observer& observer) {
     observer.message(line);
     if (evaluation.frames_BF3HW.defined()) write_sheet(evaluation.frames_BF3HW.select(1, 0), i, observer);
   }
+  const auto said = lines.take();
+  events.insert(events.begin(), said.begin(), said.end());
   write_events(o_.output, events, result, observer);
   require_finite_samples("evaluate", not_finite, static_cast<int64_t>(scales.size()) * prompts.size());
   result["time_phases"] = phases_json(clock);

@@ -17,6 +17,7 @@
 #include "pipelines/sampling/store.h"
 #include "pipelines/stages/latents_file.h"
 #include "pipelines/stages/not_finite.h"
+#include "pipelines/stages/reward_lines.h"
 #include "pipelines/steering/soft_value.h"
 #include "pipelines/steering/summary.h"
 
@@ -56,6 +57,7 @@ class SampleJob final : public Job {
     const Conditioning& unconditional;
     RewardSet* rewards;
     Workers& workers;
+    RewardLines& lines;
     PhaseClock& clock;
   };
   /// Of all particles of all samples; undefined where the job names no file. Latents are written with its
@@ -95,13 +97,14 @@ Json SampleJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return sample_identity(o_); }, o_.checkpoint_s,
       [this](const std::vector<const Drawn*>& drawn) { sync_pictures(o_, drawn); });
-  const auto events = store.load([this](const Drawn& drawn) { return is_kept(o_, drawn); }, observer);
+  auto events = store.load([this](const Drawn& drawn) { return is_kept(o_, drawn); }, observer);
   const auto device = o_.device.open(observer);
   Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
+  RewardLines lines(observer);
   const auto rewards = o_.rewards.empty() ? nullptr
                                           : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,
-                                                         o_.seed, device);
+                                                         o_.seed, device, lines.log());
   if (rewards) require_abilities(o_.steering, *rewards);
   const auto model = load_model(o_.model.path, o_.model.options(device));
   PromptSet prompts;
@@ -113,12 +116,14 @@ Json SampleJob::run(const Observer& observer) {
     negative = on_device(encoder.conditioning({o_.negative_prompt}), device);
   }
   const auto noise = initial_noise(*model, prompts);
-  draw({*model, prompts, negative, rewards.get(), workers, clock}, noise.noise_NCFHW, store, observer);
+  draw({*model, prompts, negative, rewards.get(), workers, lines, clock}, noise.noise_NCFHW, store, observer);
   const auto all = store.sorted();
   write_outputs(o_, all, noise.image_rank, observer);
   SteeringCost cost;
   for (const auto& drawn : all) cost.add(drawn.cost);
   auto run = scored(all, cost, prompts.list);
+  const auto said = lines.take();
+  events.insert(events.end(), said.begin(), said.end());
   run.events.insert(run.events.begin(), events.begin(), events.end());
   if (run.sections.contains("steering")) observer.message(steering_line(run.sections["steering"]));
   int64_t not_finite = 0;
@@ -176,7 +181,11 @@ void SampleJob::draw(const Loaded& in, const at::Tensor& noise_NCFHW, DrawnStore
              .workers = in.workers,
              .clock = in.clock,
              .finished = finished,
-             .progress = [&](int64_t done) { observer.progress("sample", there + done, total, {}); },
+             .progress =
+                 [&](int64_t done) {
+                   in.lines.show();
+                   observer.progress("sample", there + done, total, {});
+                 },
              .stop_requested = observer.stop_requested});
   } catch (const Stopped&) {
     store.save();

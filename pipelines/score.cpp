@@ -11,6 +11,7 @@
 #include "pipelines/sampling/store.h"
 #include "pipelines/score/pictures.h"
 #include "pipelines/scoring.h"
+#include "pipelines/stages/reward_lines.h"
 
 namespace thalweg {
 namespace {
@@ -105,12 +106,14 @@ ScoredPictures ScoreJob::pictures() const {
 Json ScoreJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return score_identity(o_); }, o_.checkpoint_s);
-  const auto events = store.load([](const Drawn&) { return true; }, observer);
+  auto events = store.load([](const Drawn&) { return true; }, observer);
   const auto all = pictures();
   const auto total = all.size();
   const auto sizes = all.input(0, 1).frames_BF3HW.sizes().vec();
   const SizeSection size{.height = sizes[3], .width = sizes[4], .frames = sizes[1]};
-  const auto rewards = make_rewards(o_.rewards, size, o_.batch_size, o_.seed, o_.device.open(observer));
+  RewardLines lines(observer);
+  const auto rewards =
+      make_rewards(o_.rewards, size, o_.batch_size, o_.seed, o_.device.open(observer), lines.log());
   PhaseClock clock;
   const auto missing = store.missing(total, o_.batch_size);
   const auto there = (total + o_.batch_size - 1) / o_.batch_size - static_cast<int64_t>(missing.size());
@@ -138,6 +141,8 @@ Json ScoreJob::run(const Observer& observer) {
     store.save();
     throw Stopped{};
   }
+  const auto said = lines.take();
+  events.insert(events.end(), said.begin(), said.end());
   std::vector<RewardBatch> parts;
   for (auto& scored : store.sorted()) parts.push_back(std::move(scored.rewards));
   const ScoredRun run{.job = "score",

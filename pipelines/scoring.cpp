@@ -11,6 +11,7 @@
 #include "pipelines/job.h"
 #include "pipelines/stages/evaluation.h"
 #include "pipelines/stages/reward_failures.h"
+#include "pipelines/stages/reward_lines.h"
 
 namespace thalweg {
 namespace {
@@ -103,7 +104,7 @@ void write_events(const std::filesystem::path& folder, const std::vector<Event>&
     row.update(event_row(event));
     rows.push_back(std::move(row));
     lines += rows.back().dump() + "\n";
-    observer.message(event.message);
+    if (event.type != RewardLines::kType) observer.message(event.message);  // those were shown as they came
   }
   write_synced(folder / "events.jsonl", lines);
   result["reward_failures"] = failure_summary(rows);

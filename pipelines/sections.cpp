@@ -151,8 +151,10 @@ std::string lora_note(const LoraSection& section, const LoraFile& lora) {
 }
 
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
-                                        int64_t max_batch, int64_t seed, at::Device device) {
+                                        int64_t max_batch, int64_t seed, at::Device device,
+                                        const RewardLog& log) {
   Activation activation;
+  activation.log = log;
   activation.device = device;
   activation.max_batch = max_batch;
   activation.frames = size.frames;

@@ -94,9 +94,10 @@ LoraFile read_model_lora(const LoraSection& section, const FlowModel& model);
 std::string lora_note(const LoraSection& section, const LoraFile& lora);
 
 /// Plugin folders of this installation; activates the rewards for pictures of the sampler's size. `device`:
-/// where networks of theirs run.
+/// where networks of theirs run. `log` takes what they say.
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
-                                        int64_t max_batch, int64_t seed, at::Device device);
+                                        int64_t max_batch, int64_t seed, at::Device device,
+                                        const RewardLog& log);
 
 /// Throws Error at /model/lora/path when a LoRA is asked for and no file is named.
 void require_lora_file(const ModelSection& model);

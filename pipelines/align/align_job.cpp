@@ -58,7 +58,7 @@ class AlignTrainee final : public Trainee {
   }
 
   std::vector<Event> start_events() const override { return c_.start_events; }
-  std::vector<Event> take_events() override { return c_.training.events.take(); }
+  std::vector<Event> take_events() override { return c_.take_events(); }
   std::vector<PhaseTiming> timings() const override { return c_.timings(); }
 
  private:
@@ -99,6 +99,7 @@ class AlignRun {
              observer) {}
 
   Json run() {
+    c_.lines->forget(run_.record().event_rows());
     run_.run();
     if (c_.training.policy.steps() == 0)
       throw Error("/method",
@@ -108,7 +109,7 @@ class AlignRun {
     summary.alarms = run_.monitors()->alarms();
     summary.has_held_out = run_.monitors()->has_held_out();
     auto& record = run_.record();
-    record.append(o_.iterations, c_.training.events.take());
+    record.append(o_.iterations, c_.take_events());
     summary.reward_failures = failure_summary(record.event_rows());
     record.pictures(o_.iterations, "before", summary.before_BF3HW, c_.observer);
     record.pictures(o_.iterations, "after", summary.after_BF3HW, c_.observer);

@@ -13,11 +13,12 @@
 namespace thalweg {
 
 struct AlignContext::Loaded {
+  std::unique_ptr<RewardLines> lines;
   std::unique_ptr<Workers> workers;
   TrainingParts parts;
   PromptSet select, evaluation;
 
-  Loaded(const AlignOptions& o, const Observer& observer) {
+  Loaded(const AlignOptions& o, const Observer& observer) : lines(std::make_unique<RewardLines>(observer)) {
     const auto device = o.device.open(observer);
     workers = std::make_unique<Workers>(o.parallel.worker_count(device), device);
     parts.model = load_model(o.model.path, o.model.options(device));
@@ -29,8 +30,8 @@ struct AlignContext::Loaded {
       evaluation = encoder.encode(read_prompts(o.eval_prompts, "/prompts/eval"), o.eval_prompts);
       parts.unconditional = encoder.conditioning({""});
     }
-    parts.rewards = [&o, device] {
-      return make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device);
+    parts.rewards = [&o, device, log = lines->log()] {
+      return make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);
     };
   }
 };
@@ -98,6 +99,7 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& observer)
 AlignContext::AlignContext(const AlignOptions& o, const Observer& observer, Loaded loaded)
     : options(o),
       observer(observer),
+      lines(std::move(loaded.lines)),
       workers(std::move(loaded.workers)),
       select(std::move(loaded.select)),
       evaluation(std::move(loaded.evaluation)),
@@ -135,6 +137,12 @@ std::vector<PhaseTiming> AlignContext::timings() const {
   auto timings = phase_timings(training.clock, workers->count());
   timings.push_back(whole_timing("evaluation", evaluation_clock, workers->count()));
   return timings;
+}
+
+std::vector<Event> AlignContext::take_events() {
+  auto events = lines->take();
+  for (auto& event : training.events.take()) events.push_back(std::move(event));
+  return events;
 }
 
 void AlignContext::note_failures(const std::string& phase, const Evaluation& evaluation) {

@@ -5,6 +5,7 @@
 
 #include "pipelines/align/options.h"
 #include "pipelines/stages/evaluation.h"
+#include "pipelines/stages/reward_lines.h"
 #include "pipelines/training/timings.h"
 #include "pipelines/training/training.h"
 
@@ -18,6 +19,7 @@ class AlignContext {
 
   const AlignOptions& options;
   const Observer& observer;
+  const std::unique_ptr<RewardLines> lines;
   const std::unique_ptr<Workers> workers;
   const PromptSet select, evaluation;  // held out: they choose the checkpoint, and are reported
   std::string shared_prompts;          // which of them are not, as a line; empty: all are
@@ -30,6 +32,8 @@ class AlignContext {
   EvaluationInput evaluation_input(const PromptSet& prompts, int64_t keep_frames);
   /// rollout, decode, reward, monitor, train, optimizer and evaluation, each where it took place.
   std::vector<PhaseTiming> timings() const;
+  /// What happened since the last call, lines of rewards' logs included.
+  std::vector<Event> take_events();
   /// Says which rewards failed in an evaluation (`phase`), if any did: a message, and an event of the
   /// training.
   void note_failures(const std::string& phase, const Evaluation& evaluation);
