@@ -89,6 +89,9 @@ void try_clauses(ChildTask task, int out, int output) {
   ::dup2(output, STDOUT_FILENO);
   Subject subject(task.file, task.options);
   subject.reward_id = task.results.front().reward;
+  subject.trying = [out](const std::string& what) {
+    write_line(out, {{"trying", clean_text(what.c_str())}});
+  };
   for (size_t i = task.first; i < clauses.size(); ++i) {
     write_line(out, {{"begin", i}});
     Verdict verdict;

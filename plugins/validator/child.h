@@ -17,8 +17,9 @@ struct ChildTask {
   size_t first = 0;
 };
 
-/// Lines to `out`: {"begin": i}, then {"end": i, "outcome", "detail", "observed": [[clause, text]]}, with
-/// "rewards" after factory.rewards. Standard output goes to the file in memory `output`.
+/// Lines to `out`: {"begin": i}, perhaps {"trying": text}, then {"end": i, "outcome", "detail", "observed":
+/// [[clause, text]]}, with "rewards" after factory.rewards. Standard output goes to the file in memory
+/// `output`.
 [[noreturn]] void try_clauses(ChildTask task, int out, int output);
 
 /// The start of what was written to a file in memory, in quotes, or ""; empties the file.

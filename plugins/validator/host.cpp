@@ -1,5 +1,6 @@
 #include "plugins/validator/host.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "rewards/text.h"
@@ -35,7 +36,10 @@ const void* Host::get_extension(const thalweg_host* host, const char* id) {
 
 void Host::set_error(const thalweg_host* host, thalweg_status status, const char* message) {
   auto& self = *static_cast<Host*>(host->host_data);
-  if (message == nullptr || *message == '\0' || !is_clean_text(message))
+  std::string text = message == nullptr ? "" : message;
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  if (text.empty() || !is_clean_text(text))
     self.observations_.add("errors.text", "set_error was given a text that is empty or not clean UTF-8");
   if (status >= THALWEG_OK || status < THALWEG_INTERNAL)
     self.observations_.add("errors.status", "set_error was given the status " + std::to_string(status));

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <regex>
 #include <set>
 
 #include "plugins/validator/clauses.h"
@@ -33,7 +34,17 @@ std::vector<T> read_table(std::ifstream& file, uint64_t offset, uint64_t bytes) 
   return table;
 }
 
-/// Names of the defined symbols that others can see. The dynamic linker has accepted the file by now.
+/// Parts of the C++ library that the compiler puts into whoever uses them, visible whatever the author says.
+/// They are the same in every library, so that it matters to nobody whose is taken.
+bool is_of_the_language(const std::string& name, const Elf64_Sym& symbol) {
+  static const std::regex standard("_Z(GV|T[ISTV])?Z?N?[VK]*[RO]?(St|S[absiod]|9__gnu_cxx)");
+  const auto binding = ELF64_ST_BIND(symbol.st_info);
+  return (binding == STB_WEAK || binding == STB_GNU_UNIQUE) &&
+         std::regex_search(name, standard, std::regex_constants::match_continuous);
+}
+
+/// Names of the library's own defined symbols that others can see. The dynamic linker has accepted the file
+/// by now.
 std::set<std::string> exported_symbols(const std::filesystem::path& path) {
   constexpr uint64_t kMostBytes = 64U << 20;
   std::ifstream file(path, std::ios::binary);
@@ -52,10 +63,13 @@ std::set<std::string> exported_symbols(const std::filesystem::path& path) {
     const auto symbols = read_table<Elf64_Sym>(file, section.sh_offset, section.sh_size);
     const auto strings = read_table<char>(file, text.sh_offset, text.sh_size);
     require(file.good() && !strings.empty() && strings.back() == '\0', "the list of symbols is damaged");
-    for (const auto& symbol : symbols)
-      if (symbol.st_shndx != SHN_UNDEF && symbol.st_name < strings.size() &&
-          ELF64_ST_BIND(symbol.st_info) != STB_LOCAL)
-        names.insert(clean_text(strings.data() + symbol.st_name));
+    for (const auto& symbol : symbols) {
+      if (symbol.st_shndx == SHN_UNDEF || symbol.st_name >= strings.size() ||
+          ELF64_ST_BIND(symbol.st_info) == STB_LOCAL)
+        continue;
+      const auto name = clean_text(strings.data() + symbol.st_name);
+      if (!is_of_the_language(name, symbol)) names.insert(name);
+    }
   }
   return names;
 }
@@ -68,7 +82,8 @@ void only_export(Subject& s) {
   for (const auto& name : names)
     if (shown.size() < 120) shown += (shown.empty() ? "" : ", ") + name;
   throw Breach(std::to_string(names.size()) + " symbols more are exported (" + shown +
-               "); hide them: -fvisibility=hidden, or the version script thalweg/exports.map");
+               "); compile with -fvisibility=hidden, or hide what a static library brings along by "
+               "-Wl,--version-script=.../thalweg/exports.map");
 }
 
 void abi_major(Subject& s) {

@@ -9,6 +9,7 @@
 #include <clocale>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -106,6 +107,12 @@ const std::array<int, 3>& standard_copies() {
   return copies;
 }
 
+int64_t mapped() {
+  int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * ::sysconf(_SC_PAGESIZE);
+}
+
 bool same_handler(const struct sigaction& a, const struct sigaction& b) {
   return a.sa_flags == b.sa_flags &&
          ((a.sa_flags & SA_SIGINFO) != 0 ? a.sa_sigaction == b.sa_sigaction : a.sa_handler == b.sa_handler);
@@ -177,7 +184,7 @@ std::vector<std::pair<std::string, std::string>> ProcessState::changes() const {
 }
 
 Resources Resources::now() {
-  return {entries("/proc/self/fd"), entries("/proc/self/task"), heap_in_use()};
+  return {entries("/proc/self/fd"), entries("/proc/self/task"), heap_in_use(), mapped()};
 }
 
 }  // namespace thalweg::validator

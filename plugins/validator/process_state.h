@@ -32,9 +32,9 @@ class ProcessState {
   unsigned modes_ = 0;
 };
 
-/// Entries of /proc/self/fd and /proc/self/task, and bytes in use on the heap.
+/// Entries of /proc/self/fd and /proc/self/task, bytes in use on the heap, and bytes of address space.
 struct Resources {
-  int64_t descriptors = 0, threads = 0, heap_bytes = 0;
+  int64_t descriptors = 0, threads = 0, heap_bytes = 0, mapped_bytes = 0;
   static Resources now();
 };
 

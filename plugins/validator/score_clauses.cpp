@@ -160,16 +160,23 @@ void larger_request(Subject& s) {
   require_same(s, instance, expected, out.values(), 0.0, "with this host's request", "with a later host's");
 }
 
-/// May be refused, with a text; must not be read beyond its size.
+/// As hosts send it that know no later field. May be refused, with a text; must not be read beyond its size.
 void smaller_request(Subject& s) {
+  constexpr std::pair<const char*, size_t> kLater[] = {
+      {"iteration", offsetof(thalweg_score_request, iteration)},
+      {"phase", offsetof(thalweg_score_request, phase)}};
+  static_assert(kLater[1].second == THALWEG_SCORE_REQUEST_SIZE_0_1);
   Instance instance(s);
   instance.activate();
   Samples samples(first_numbers(s.options.batch), s.inputs(), s.shape(), s.options);
   auto request = *samples.request();
-  request.size = offsetof(thalweg_score_request, step_index);
-  const AtPageEnd cut(&request, request.size);
-  const Guarded out({samples.batch(), static_cast<int64_t>(instance.dimensions().size())});
-  instance.try_score(static_cast<const thalweg_score_request*>(cut.data()), out);
+  for (const auto& [field, size] : kLater) {
+    s.trying("given a request whose size ends before `" + std::string(field) + "`");
+    request.size = static_cast<uint32_t>(size);
+    const AtPageEnd cut(&request, size);
+    const Guarded out({samples.batch(), static_cast<int64_t>(instance.dimensions().size())});
+    instance.try_score(static_cast<const thalweg_score_request*>(cut.data()), out);
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <thalweg/reward.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "plugins/validator/host.h"
@@ -20,6 +21,8 @@ class Subject {
   const Options& options;
   Observations observations;
   std::string reward_id;
+  /// Told what the clause is about to try, for the case that it does not come back.
+  std::function<void(const std::string&)> trying = [](const std::string&) {};
 
   /// Each loads what is before it; throws Breach.
   void* handle();

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
@@ -73,11 +74,17 @@ class Trial {
   std::map<std::string, std::vector<std::string>>& observed_;
   std::vector<ClauseResult> results_;
   std::vector<std::string> rewards_;
+  std::string trying_;  // what the child said last that it was about to do
 };
 
 void Trial::read_line(const std::string& line, size_t& current) {
   const auto json = Json::parse(line, nullptr, false);
   if (!json.is_object()) return;
+  if (json.contains("trying")) {
+    trying_ = json.at("trying").get<std::string>();
+    return;
+  }
+  trying_.clear();
   if (json.contains("begin")) {
     current = json.at("begin").get<size_t>();
     return;
@@ -108,6 +115,7 @@ void Trial::note_end(int status, bool timed_out, size_t current) {
     clause = "manners.no-exit";
     result.detail = "the process was ended with exit code " + std::to_string(WEXITSTATUS(status));
   }
+  if (!trying_.empty()) result.detail += ", " + std::exchange(trying_, "");
   observed_[clause].push_back(result.clause + ": " + result.detail);
 }
 

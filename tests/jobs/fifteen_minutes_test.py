@@ -55,10 +55,15 @@ def test_readme(tree):
 def test_template(tree):
     """In a copy of the folder, as its step 4 has it."""
     subprocess.run(["cp", "-r", str(ROOT / "plugins/template"), str(tree / "mine")], check=True)
-    build, validate = blocks(ROOT / "plugins/template/README.md", "# A reward in 15 minutes")
+    build, validate, build_cxx = blocks(ROOT / "plugins/template/README.md", "# A reward in 15 minutes")
     done = shell(build, tree / "mine", THALWEG_INCLUDE=str(ROOT / "plugins/include"))
     assert done.returncode == 0 and done.stderr == "", done.stderr
     done = shell(validate, tree / "mine", PATH=f"{PROGRAM.parent}:{ENVIRONMENT['PATH']}")
+    assert done.returncode == 0 and " 0 FAILED" in done.stdout, done.stdout
+    subprocess.run(["cp", str(ROOT / "plugins/color/color.cpp"), str(tree / "mine/my_reward.cpp")], check=True)
+    done = shell(build_cxx, tree / "mine", THALWEG_INCLUDE=str(ROOT / "plugins/include"))
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    done = shell(f"{PROGRAM} plugins --validate my_reward.so", tree / "mine")
     assert done.returncode == 0 and " 0 FAILED" in done.stdout, done.stdout
 
 

@@ -171,6 +171,50 @@ def test_what_a_plugin_prints_stays_off_standard_output(files, tmp_path):
     assert result(tmp_path / "run")["rewards"]["reward"]["not_scored"] == 0
 
 
+def test_what_a_plugin_writes_into_its_inputs_reaches_nobody(files, tmp_path):
+    """Not the rewards behind it, nor its own gradient, nor the pictures that are kept."""
+    def scored(*plugins):
+        job = score_job(files, None, rewards=[reward(plugin) for plugin in plugins])
+        folder = run_job(tmp_path / "-".join(plugins), job)
+        return [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+
+    alone, behind = scored("good"), scored("writes_inputs", "writes_inputs", "good")
+    assert [row["good/square"] for row in behind] == [row["good/square"] for row in alone]
+    for row in behind:
+        assert row["writes_inputs/square"] == row["writes_inputs/square#2"] != row["good/square"]
+
+
+def test_log_lines_are_shown_and_kept(files, tmp_path):
+    job = score_job(files, reward("talks"), output=str(tmp_path / "run"))
+    done = thalweg("run", write_job(tmp_path / "job.json", job))
+    assert done.returncode == 0, done.stderr
+    lines = ["talks: the judge is in the chair", "talks: the light is dim", *(f"talks: sample {i} is fine" for i in range(7))]
+    said = events(tmp_path / "run")
+    assert {event["type"] for event in said} == {"reward_log"} and sorted(lines) == sorted(e["message"] for e in said)
+    assert {e["message"]: e["level"] for e in said}["talks: the light is dim"] == "warn"
+    assert {"plugin": "talks", "text": "the judge is in the chair"} in [event["data"] for event in said]
+    for line in lines:
+        assert done.stdout.count(line) == 1, done.stdout
+    assert "nobody" not in done.stdout and "warn: talks: the light is dim" in done.stdout
+
+
+def test_log_lines_depend_neither_on_workers_nor_on_a_stop(files, tmp_path):
+    job = zoo_job(files, "talks", iterations=4, checkpoint={"every": 1, "keep": 2})
+    kept = []
+    for workers in (1, 2):
+        kept.append(events(run_job(tmp_path / f"run-{workers}", {**job, "parallel": {**job["parallel"], "workers": workers}})))
+    path, code, output = stop_after(tmp_path / "killed", job, 3, signal.SIGKILL)
+    assert code == -signal.SIGKILL, output
+    resumed = thalweg("run", path)
+    assert resumed.returncode == 0, resumed.stderr
+    kept.append(events(tmp_path / "killed"))
+    one, *others = [[(event["step"], event["message"]) for event in said] for said in kept]
+    assert len(one) == 65 and one.count((0, "talks: the judge is in the chair")) == 1
+    assert "talks: has written many lines; the rest is left out" in {message for _, message in one}
+    for other in others:
+        assert other == one
+
+
 def spoilt_files(folder):
     good = (ZOO / "good.so").read_bytes()
     spoilt = {"text": b"not a library\n", "truncated": good[:len(good) // 3], "narrow": good[:4] + b"\1" + good[5:],
@@ -183,7 +227,8 @@ def spoilt_files(folder):
 REFUSED = {"text": "is not an ELF shared library", "truncated": "is cut short", "narrow": "another processor",
            "foreign": "another processor", "wrong_major": "was built for version 1.0 of the plugin ABI",
            "missing_symbol": "exports no symbol thalweg_entry", "refuses_to_start": "refused to start",
-           "null_descriptor": "texts are not clean UTF-8", "missing_function": "missing functions"}
+           "null_descriptor": "texts are not clean UTF-8", "missing_function": "missing functions",
+           "requires_the_unknown": "requires an input that this program does not know (bit 40 of required_inputs)"}
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -73,11 +73,12 @@ INSTANTIATE_TEST_SUITE_P(
     Plugins, Zoo,
     ::testing::Values(
         Animal{"good", {}}, Animal{"newer_minor", {}}, Animal{"says_nondeterministic", {}},
-        Animal{"template", {}},
+        Animal{"template", {}}, Animal{"two_inputs", {}}, Animal{"talks", {}}, Animal{"notes_requests", {}},
         // The file and its entry.
         Animal{"missing_symbol", {"entry.symbol"}}, Animal{"wrong_major", {"abi.major"}},
         Animal{"refuses_to_start", {"entry.init"}}, Animal{"null_descriptor", {"descriptor.texts"}},
-        Animal{"missing_function", {"life.init"}}, Animal{"early_host_call", {"host.not-before-init"}},
+        Animal{"requires_the_unknown", {"descriptor.inputs"}}, Animal{"missing_function", {"life.init"}},
+        Animal{"early_host_call", {"host.not-before-init"}},
         // Failing, and saying so.
         Animal{"error_status", {"score.runs"}}, Animal{"error_always", {"score.runs"}},
         Animal{"silent_error", {"score.runs", "errors.status", "errors.text"}},
@@ -109,6 +110,7 @@ INSTANTIATE_TEST_SUITE_P(
                {"manners.environment", "manners.signals", "manners.floating-point", "score.determinism"}},
         Animal{"closes", {"manners.environment"}}, Animal{"leaks_files", {"life.nothing-left"}},
         Animal{"leaks_memory", {"life.nothing-left"}, true}, Animal{"leaks_threads", {"life.nothing-left"}},
+        Animal{"maps_memory", {"life.nothing-left"}, true},
         // The gradient.
         Animal{"wrong_gradient", {"gradient.finite-differences"}},
         Animal{"failing_gradient", {"gradient.runs", "gradient.finite-differences"}},
@@ -186,6 +188,38 @@ TEST_F(Files, MoreThanTheEntryIsExported) {
   const auto results = validator::validate(folder / "exports.so", options());
   EXPECT_EQ(failed(results), Clauses{"entry.only-export"});
   EXPECT_NE(detail(results, "entry.only-export").find("a_helper"), std::string::npos);
+}
+
+// What the C++ library brings into a plugin is not the plugin's; what is its own is.
+TEST_F(Files, APluginInCxxNeedsNoVersionScript) {
+  const auto source = source_dir() / "plugins/color/color.cpp", library = scratch_dir() / "cxx/color.so";
+  build_plugin(source, library);
+  EXPECT_EQ(failed(validator::validate(library, options())), Clauses{});
+  build_plugin(source, library, "-fvisibility=default");
+  const auto results = validator::validate(library, options());
+  EXPECT_EQ(failed(results), Clauses{"entry.only-export"});
+  EXPECT_NE(detail(results, "entry.only-export").find("thalweg6plugin"), std::string::npos) << table(results);
+}
+
+TEST_F(Files, ATextMayHaveLines) {
+  const auto folder = scratch_dir() / "lines";
+  write_text(
+      folder / "lines.c",
+      "#define ZOO_BEFORE do { self->host->set_error(self->host, THALWEG_UNAVAILABLE, \"two\\n\\tlines\"); "
+      "return THALWEG_UNAVAILABLE; } while (0)\n#include \"" +
+          (source_dir() / "tests/plugins/zoo.h").string() + "\"\n");
+  build_plugin(folder / "lines.c", folder / "lines.so", "-Wno-unused-variable -Wno-unreachable-code");
+  const auto results = validator::validate(folder / "lines.so", options());
+  EXPECT_EQ(failed(results), Clauses{"score.runs"}) << table(results);
+  EXPECT_NE(detail(results, "score.runs").find("two  lines"), std::string::npos) << table(results);
+}
+
+TEST(Growth, AFieldThatIsReadUnaskedIsNamed) {
+  if (kSanitized) GTEST_SKIP() << "not under a sanitizer";
+  const auto results = validator::validate(zoo("reads_past_size"), options());
+  const std::string seen = "the process died of SIGSEGV, given a request whose size ends before `iteration`";
+  EXPECT_EQ(detail(results, "request.size"), seen);
+  EXPECT_EQ(detail(results, "manners.no-crash"), "request.size: " + seen);
 }
 
 // One that must be told where its weights lie is tried up to its activation.
