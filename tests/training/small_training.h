@@ -15,7 +15,7 @@ namespace thalweg {
 /// for `dark`.
 class SmallReward final : public Reward {
  public:
-  explicit SmallReward(std::function<bool(uint64_t sample_id)> fails) : fails_(std::move(fails)) {
+  explicit SmallReward(std::function<bool(uint64_t number)> fails) : fails_(std::move(fails)) {
     info_.name = "small";
     info_.dimensions_K = {"bright", "dark"};
     info_.required.frames = true;
@@ -26,7 +26,7 @@ class SmallReward final : public Reward {
     const auto bright_B = input.frames_BF3HW.flatten(1).mean(1);
     Scored scored{at::stack({bright_B, 1.0 - bright_B}, 1).to(at::kFloat).contiguous(), {}};
     for (size_t i = 0; i < input.sample_ids.size(); ++i) {
-      if (!fails_(input.sample_ids[i])) continue;
+      if (!fails_(input.sample_ids[i] & kNumber)) continue;
       scored.values_BK[static_cast<int64_t>(i)][1] = std::numeric_limits<float>::quiet_NaN();
       scored.failures.push_back({"cannot see", 1, 1});
     }
@@ -37,6 +37,7 @@ class SmallReward final : public Reward {
   }
 
  private:
+  static constexpr uint64_t kNumber = (uint64_t{1} << 36) - 1;  // of a sample in its rollout: the lower bits
   RewardInfo info_;
   std::function<bool(uint64_t)> fails_;
 };
