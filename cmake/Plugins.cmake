@@ -28,15 +28,15 @@ function(thalweg_plugin name)
   set_target_properties(${target} PROPERTIES
     PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY "${output}" LINK_DEPENDS "${_exports}"
     C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
-  if(NOT arg_LINK)
-    set_target_properties(${target} PROPERTIES INSTALL_RPATH "")  # no LibTorch, so no way to it
-  endif()
   if(arg_TEST)
     target_link_libraries(${target} PRIVATE m)
     add_dependencies(test_plugins ${target})
   else()
     add_dependencies(plugins ${target})
     install(TARGETS ${target} LIBRARY DESTINATION lib/thalweg/plugins)
+    if(arg_LINK)
+      set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../torch/lib;$ORIGIN/..")
+    endif()
   endif()
 endfunction()
 

@@ -1,5 +1,4 @@
-# The program: build/<preset>/thalweg, and its installation.
-# An installed program finds its plugins and assets from its own place: ../lib/thalweg and ../share/thalweg.
+# The program: build/<preset>/thalweg.
 file(GLOB_RECURSE _sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/pipelines/cli/*.cpp")
 if(_sources)
   add_executable(thalweg ${_sources})
@@ -13,9 +12,4 @@ if(_sources)
   if(THALWEG_JEMALLOC AND NOT THALWEG_SANITIZE)
     target_link_libraries(thalweg PRIVATE -Wl,--no-as-needed "${THALWEG_JEMALLOC}" -Wl,--as-needed)
   endif()
-  install(TARGETS thalweg RUNTIME DESTINATION bin)
-endif()
-install(DIRECTORY "${PROJECT_SOURCE_DIR}/plugins/include/thalweg" DESTINATION include)
-if(EXISTS "${PROJECT_SOURCE_DIR}/assets")
-  install(DIRECTORY "${PROJECT_SOURCE_DIR}/assets" DESTINATION share/thalweg)
 endif()

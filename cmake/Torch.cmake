@@ -66,11 +66,9 @@ if(THALWEG_CUDA)
                                                 thalweg_libc10_cuda $<LINK_ONLY:CUDA::cudart>)
 endif()
 
-# Programs find LibTorch by its absolute path, in the build folder and after installation alike.
-set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
-set(CMAKE_INSTALL_RPATH "${THALWEG_TORCH_DIR}/lib")
+# In the build folder programs find LibTorch where it lies; an installation brings its own (Install.cmake).
 if(THALWEG_CUDA)
   # The CUDA runtime that came with LibTorch first, the toolkit's where there is none.
   file(GLOB _runtimes "${THALWEG_TORCH_DIR}/../nvidia/cu*/lib")
-  list(APPEND CMAKE_INSTALL_RPATH ${_runtimes} "${CUDAToolkit_LIBRARY_DIR}")
+  set(CMAKE_BUILD_RPATH "${THALWEG_TORCH_DIR}/lib" ${_runtimes} "${CUDAToolkit_LIBRARY_DIR}")
 endif()
