@@ -133,6 +133,12 @@ NOTES = {
                   "Evaluations take the ODE with `/evaluate/steps`. The parameters with the best metric on "
                   "`/prompts/select` are kept; `/prompts/eval` is scored once before and once after, from the same "
                   "noise, and is what is reported.",
+                  "What is exported is what is reported: `/export/dtype` rounds the weights before the final evaluation, and "
+                  "`evaluate` on the exported LoRA or folder gives the same numbers to the last digit. A folder holds, by "
+                  "name, what was read of the model's own; tensors that are never trained are the model's own, to the bit.",
+                  "Before training it is checked that the weights can be written after it: files that can be read, names that "
+                  "are free, and a disk with room for them and for the checkpoints. `/output` may not lie inside of the "
+                  "model's folder, in no kind of job.",
                   "A reward with `\"use\": \"watch\"` (or weight 0) is scored at every rollout and evaluation and not trained: the alarm "
                   "`reward_hacking` watches it. Alarms are lines of `events.jsonl` with what was seen, the threshold "
                   "and advice, stand in `result.json` and head the report; each is raised once until it clears.",

@@ -84,6 +84,7 @@ class EvaluateJob final : public Job {
   void check() override {
     o_.device.require();
     require_model(o_.model);
+    require_outside(o_.output, o_.model);
     require_lora_file(o_.model);
     o_.prompts.require();
     check_schedule(o_.schedule, o_.steps, o_.size, "/schedule");
@@ -172,6 +173,7 @@ Json EvaluateJob::run(const Observer& observer) {
   Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
   const auto model = load_model(o_.model.path, o_.model.options(device));
+  const auto schedule = schedule_of(o_.schedule, *model, o_.steps, o_.size);
   PromptSet prompts;
   Conditioning unconditional;
   {
@@ -186,7 +188,7 @@ Json EvaluateJob::run(const Observer& observer) {
   EvaluationInput input{.model = *model,
                         .prompts = prompts,
                         .shape = checked_latent_shape(*model, o_.size, "/size"),
-                        .schedule = schedule_of(o_.schedule, *model, o_.steps, o_.size),
+                        .schedule = schedule,
                         .guidance_scale = 1.0,
                         .unconditional = unconditional,
                         .seed = static_cast<uint64_t>(o_.seed),

@@ -31,6 +31,7 @@ class SampleJob final : public Job {
   void check() override {
     o_.device.require();
     require_model(o_.model);
+    require_outside(o_.output, o_.model);
     require_lora_file(o_.model);
     o_.prompts.require();
     if (!o_.latents.empty()) require_file(o_.latents, "/latents");
@@ -107,6 +108,7 @@ Json SampleJob::run(const Observer& observer) {
                                                          o_.seed, device, lines.log());
   if (rewards) require_abilities(o_.steering, *rewards);
   const auto model = load_model(o_.model.path, o_.model.options(device));
+  schedule_of(o_.sampler.schedule, *model, o_.sampler.steps, o_.sampler.size);  // before prompts are encoded
   PromptSet prompts;
   Conditioning negative;
   {

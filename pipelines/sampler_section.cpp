@@ -106,7 +106,7 @@ Schedule schedule_of(const ScheduleSection& s, const std::function<Schedule(int6
 Schedule schedule_of(const ScheduleSection& s, const FlowModel& model, int64_t steps,
                      const SizeSection& size) {
   return schedule_of(
-      s, [&](int64_t n) { return model.schedule(n); }, steps, size);
+      s, [&](int64_t n) { return model.schedule(n, size.height, size.width); }, steps, size);
 }
 
 void check_schedule(const ScheduleSection& s, int64_t steps, const SizeSection& size,

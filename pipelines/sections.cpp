@@ -14,7 +14,9 @@
 namespace thalweg {
 
 ModelOptions ModelSection::options(at::Device device) const {
-  return {dtype_named(dtype), dtype_named(vae_dtype), max_sequence_length, device, activation_checkpointing};
+  return {dtype_named(dtype),       dtype_named(vae_dtype),
+          max_sequence_length,      device,
+          activation_checkpointing, variant};
 }
 
 void describe(Fields& f, DeviceSection& d) {
@@ -45,6 +47,10 @@ at::Device DeviceSection::open(const Observer& observer) const {
 
 void describe(Fields& f, ModelSection& m) {
   f.text({"path", "folder in the diffusers layout", true}, m.path);
+  f.text({"variant",
+          "files of weights to read, as diffusers names them: \"fp16\" for *.fp16.safetensors; a "
+          "component without such gives its plain ones; empty: the plain ones"},
+         m.variant);
   f.choice({"dtype", "compute dtype of transformer and text encoders"}, m.dtype, {"float32", "bfloat16"});
   f.choice({"vae_dtype", "compute dtype of the VAE"}, m.vae_dtype, {"float32", "bfloat16"});
   f.integer({"max_sequence_length", "T5 tokens, or zero tokens in their place when the model has no T5"},
@@ -119,6 +125,20 @@ void require_model(const ModelSection& model) {
   require_file(model.path, "/model/path");
   require_file(model.path + "/model_index.json", "/model/path");
   if (model.has_lora && !model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
+}
+
+bool lies_inside(const std::filesystem::path& path, const std::filesystem::path& folder) {
+  std::error_code ec;
+  const auto inner = std::filesystem::weakly_canonical(path, ec);
+  const auto outer = std::filesystem::weakly_canonical(folder, ec);
+  return !ec && std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
+void require_outside(const std::string& output, const ModelSection& model) {
+  if (lies_inside(output, model.path))
+    throw Error("/output",
+                "\"" + output + "\" lies inside of the model's folder, " + model.path +
+                    ": what the run writes would become a part of the model. Choose one elsewhere");
 }
 
 void require_lora_layers(const LoraNames& names) {

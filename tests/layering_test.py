@@ -26,6 +26,7 @@ LIBRARIES = {
     "torch/nn": (),
     "CLI/": ("pipelines/cli",),
     "boost/dll": ("rewards",),
+    "boost/math": ("engine/models",),
     "unicode/": ("engine/models",),
     "stb": ("engine/io",),
     "jpeglib.h": ("engine/io", "plugins/jpeg"),

@@ -12,6 +12,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/file.h"
+#include "engine/core/lfs.h"
 
 namespace thalweg {
 namespace {
@@ -146,6 +147,7 @@ std::string read_file(const std::filesystem::path& path, size_t max_bytes) {
     if (got == 0) fail("became shorter while it was read");
     done += static_cast<size_t>(got);
   }
+  refuse_lfs_pointer(bytes, path);
   return bytes;
 }
 

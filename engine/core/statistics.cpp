@@ -20,6 +20,10 @@ double mean_of(const std::vector<double>& values) {
   return values.empty() ? kNan : sum / static_cast<double>(values.size());
 }
 
+double at_mean(const std::vector<double>& values) {
+  return values.empty() ? kNan : at::tensor(values, at::kDouble).mean().item<double>();
+}
+
 // Means of `resamples` draws with replacement. Four indices come from one Philox block; the counter is
 // (block, resample), so the result does not depend on the order of evaluation.
 std::vector<double> bootstrap_means(const std::vector<double>& values, uint64_t seed, int64_t resamples) {
@@ -96,8 +100,9 @@ PairedDifference paired_difference(const std::vector<double>& before, const std:
   PairedDifference result;
   result.n = static_cast<int64_t>(differences.size());
   result.dropped = static_cast<int64_t>(before.size()) - result.n;
-  result.mean_before = mean_of(kept_before);
-  result.mean_after = mean_of(kept_after);
+  // As an evaluation sums its scores: the same scores have the same mean, to the last bit.
+  result.mean_before = at_mean(kept_before);
+  result.mean_after = at_mean(kept_after);
   result.mean = mean_of(differences);
   result.low = result.high = kNan;
   if (result.n < 2) return result;

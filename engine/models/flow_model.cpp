@@ -28,6 +28,17 @@ std::string name_in_block(const std::string& module) {
 
 }  // namespace
 
+TensorMap FlowModel::as_saved(const TensorMap& parameters, at::ScalarType dtype) const {
+  return rounded(parameters, dtype);
+}
+
+TensorMap rounded(const TensorMap& tensors, at::ScalarType dtype) {
+  TensorMap result;
+  for (const auto& [name, tensor] : tensors)
+    result[name] = tensor.detach().to(dtype).to(tensor.scalar_type());
+  return result;
+}
+
 std::vector<std::string> linear_modules(const std::vector<ParameterSpec>& specs,
                                         const std::vector<std::string>& suffixes, const std::string& place) {
   std::vector<std::string> modules;

@@ -12,6 +12,7 @@
 #include "engine/core/values.h"
 #include "engine/models/binder.h"
 #include "engine/weights/lora_names.h"
+#include "engine/weights/model_copy.h"
 
 namespace thalweg {
 
@@ -26,6 +27,7 @@ struct ModelOptions {
   int64_t max_sequence_length = 256;  // T5 tokens, its zero tokens included when it is absent
   at::Device device = at::kCPU;
   bool activation_checkpointing = false;  // blocks run again in the backward pass: less memory, more time
+  std::string variant = {};               // of the files of weights, "fp16"; empty: the plain ones
 };
 
 /// What the results of encode() depend on beside the prompts, and what they look like: enough to keep them.
@@ -55,8 +57,9 @@ class FlowModel {
   virtual TextSource text_source() const { return {}; }
   /// Frees what encode() alone needs; a later encode() reads it again.
   virtual void release_text_encoders() {}
-  /// Noise levels of `steps` steps as this family's own pipeline takes them.
-  virtual Schedule schedule(int64_t steps) const = 0;
+  /// Noise levels of `steps` steps for pictures of `height` x `width` pixels, as this family's own pipeline
+  /// takes them. Throws Error naming the folder's file for a scheduler that is not had here.
+  virtual Schedule schedule(int64_t steps, int64_t height, int64_t width) const = 0;
   /// The backbone over `parameters` (names and shapes of specs()), with an adapter or none. The velocity
   /// holds the tensors; gradients flow into those that ask for them.
   virtual Velocity bind(const TensorMap& parameters, const Adapter* adapter) const = 0;
@@ -77,9 +80,19 @@ class FlowModel {
   /// Clean latents [B,C,F,H,W] to frames [B,F,3,H,W] in [0,1], float32 (analytic models: the latents as they
   /// are). Gradients flow into latents that ask for them.
   virtual at::Tensor decode(const at::Tensor& latents_BCFHW) const = 0;
-  /// Writes the whole pipeline folder with `parameters` as its backbone, without paths of this machine.
-  virtual void save(const std::filesystem::path& folder, const TensorMap& parameters) const = 0;
+  /// What save() copies from the model's own folder: all that is read of it but the backbone's weights.
+  virtual std::vector<ModelFile> files() const { return {}; }
+  /// Parameters of the backbone as whoever reads save()'s folder gets them, in latent_dtype(): rounded to
+  /// `dtype`. What is said of a model that is saved is to be measured on these.
+  virtual TensorMap as_saved(const TensorMap& parameters, at::ScalarType dtype) const;
+  /// Writes the whole pipeline folder, without paths of this machine: files(), and `parameters` as the
+  /// backbone, in `dtype`. Those that are absent are the model's own, as its folder has them.
+  virtual void save(const std::filesystem::path& folder, const TensorMap& parameters,
+                    at::ScalarType dtype) const = 0;
 };
+
+/// Tensors as a file of that dtype gives them back, each in its own dtype, without gradients.
+TensorMap rounded(const TensorMap& tensors, at::ScalarType dtype);
 
 /// Modules (names without ".weight") whose weight is a matrix and whose name ends with one of `suffixes`
 /// ("attn.to_q" matches "transformer_blocks.3.attn.to_q"). Throws Error at `place` for a suffix that matches

@@ -9,8 +9,6 @@
 namespace thalweg {
 namespace {
 
-constexpr const char* kIndexName = "model_index.json";
-
 /// Component names become folder names.
 bool is_component_name(const std::string& name) {
   const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
@@ -27,25 +25,16 @@ std::vector<std::string> components_of(const ModelFolder& folder) {
 
 /// The library that the index names for a component; throws where there is none.
 std::string library_of(const ModelFolder& folder, const std::string& name) {
-  const auto place = (folder.root / kIndexName).string();
+  const auto place = (folder.root / kModelIndex).string();
   if (!has_component(folder, name))
     throw Error(place, "lists no component \"" + name + "\"" + suggestion(name, components_of(folder)));
   const auto path = folder.root / name;
   std::error_code ec;
   if (!std::filesystem::is_directory(path, ec))
-    throw Error(path.string(), "no such folder, though " + std::string(kIndexName) +
+    throw Error(path.string(), "no such folder, though " + std::string(kModelIndex) +
                                    " lists the component; it should "
                                    "hold config.json and .safetensors files");
   return folder.index.at(name).at(0).get<std::string>();
-}
-
-/// What the component's library calls its files of weights.
-std::string weights_stem(const ModelFolder& folder, const std::string& name) {
-  const auto library = library_of(folder, name);
-  if (library == "diffusers") return "diffusion_pytorch_model";
-  if (library == "transformers") return "model";
-  throw Error((folder.root / kIndexName).string(), "component \"" + name + "\" is of library \"" + library +
-                                                       "\"; diffusers and transformers are read");
 }
 
 void check_entry(const std::string& key, const Json& value, const std::string& place) {
@@ -57,20 +46,70 @@ void check_entry(const std::string& key, const Json& value, const std::string& p
     throw Error(place, "component \"" + key + "\" must be [library, class] or [null, null]");
 }
 
+/// What a folder that is none of diffusers' may be instead.
+[[noreturn]] void refuse_without_index(const std::filesystem::path& path) {
+  std::error_code ec;
+  for (const auto& entry : std::filesystem::directory_iterator(path, ec))
+    if (entry.path().extension() == ".safetensors" || entry.path().extension() == ".ckpt")
+      throw Error(
+          path.string(),
+          "has no model_index.json; its " + printable(entry.path().filename().string(), 80) +
+              " may be a whole model in one file, which diffusers turns into a folder: python -c \"from "
+              "diffusers import StableDiffusion3Pipeline as P; P.from_single_file('FILE')"
+              ".save_pretrained('OUT')\"");
+  throw Error(path.string(), "has no model_index.json; save the model with pipe.save_pretrained(folder)");
+}
+
+/// The folder's variant where the component has weights of it.
+std::string variant_of(const ModelFolder& folder, const std::string& name) {
+  if (folder.variant.empty()) return {};
+  return has_variant(folder.root / name, weights_name(folder, name), folder.variant) ? folder.variant : "";
+}
+
+bool is_of_known_library(const ModelFolder& folder, const std::string& name) {
+  const auto& library = folder.index.at(name).at(0);
+  return library == "diffusers" || library == "transformers";
+}
+
+void require_variant(const ModelFolder& folder) {
+  const auto& variant = folder.variant;
+  const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
+  if (variant.size() > 32 || !std::all_of(variant.begin(), variant.end(), allowed))
+    throw Error(folder.root.string(), "variant \"" + printable(variant, 32) +
+                                          "\" may hold letters, digits and '_' only, as \"fp16\" does");
+  for (const auto& name : components_of(folder)) {
+    std::error_code ec;
+    if (is_of_known_library(folder, name) && std::filesystem::is_directory(folder.root / name, ec) &&
+        !variant_of(folder, name).empty())
+      return;
+  }
+  throw Error(folder.root.string(), "no component has weights of the variant \"" + variant + "\" (*." +
+                                        variant +
+                                        ".safetensors); leave the job's \"variant\" out for the plain ones");
+}
+
 }  // namespace
 
-ModelFolder open_model_folder(const std::filesystem::path& path) {
+std::string weights_name(const ModelFolder& folder, const std::string& name) {
+  const auto library = library_of(folder, name);
+  if (library == "diffusers") return "diffusion_pytorch_model";
+  if (library == "transformers") return "model";
+  throw Error((folder.root / kModelIndex).string(), "component \"" + name + "\" is of library \"" + library +
+                                                        "\"; diffusers and transformers are read");
+}
+
+ModelFolder open_model_folder(const std::filesystem::path& path, const std::string& variant) {
   std::error_code ec;
   if (!std::filesystem::is_directory(path, ec))
     throw Error(path.string(),
                 "no such folder; a model is a folder in the diffusers layout, with model_index.json");
-  const auto index_path = path / kIndexName;
-  if (!std::filesystem::is_regular_file(index_path, ec))
-    throw Error(path.string(), "has no model_index.json; save the model with pipe.save_pretrained(folder)");
-  ModelFolder folder{path, parse_json_file(index_path, kMaxConfigBytes), ""};
+  const auto index_path = path / kModelIndex;
+  if (!std::filesystem::is_regular_file(index_path, ec)) refuse_without_index(path);
+  ModelFolder folder{path, parse_json_file(index_path, kMaxConfigBytes), "", variant};
   folder.class_name = config_text(folder.index, "_class_name", "", index_path);
   if (folder.class_name.empty()) throw Error(index_path.string(), "\"_class_name\" is missing");
   for (const auto& [key, value] : folder.index.items()) check_entry(key, value, index_path.string());
+  if (!variant.empty()) require_variant(folder);
   return folder;
 }
 
@@ -88,34 +127,15 @@ Json component_config(const ModelFolder& folder, const std::string& name) {
 }
 
 TensorMap component_weights(const ModelFolder& folder, const std::string& name) {
-  auto tensors = read_weights(folder.root / name, weights_stem(folder, name));
+  auto tensors = read_weights(folder.root / name, weights_name(folder, name), variant_of(folder, name));
   std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with(".position_ids"); });
   return tensors;
 }
 
 std::vector<std::filesystem::path> component_files(const ModelFolder& folder, const std::string& name) {
-  auto files = weight_files(folder.root / name, weights_stem(folder, name));
+  auto files = weight_files(folder.root / name, weights_name(folder, name), variant_of(folder, name));
   files.push_back(folder.root / name / "config.json");
   return files;
-}
-
-void forget_machine_paths(const std::filesystem::path& folder) {
-  namespace fs = std::filesystem;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const auto name = entry.path().filename().string();
-    const bool config =
-        name == kIndexName || name == "special_tokens_map.json" || name.ends_with("config.json");
-    if (!config || !entry.is_regular_file()) continue;
-    auto json = parse_json_file(entry.path(), kMaxConfigBytes);
-    if (!json.is_object()) continue;
-    std::vector<std::string> keys;
-    for (const auto& [key, value] : json.items())
-      if (value.is_string() && value.get_ref<const std::string&>().size() > 1 &&
-          fs::path(value.get<std::string>()).is_absolute())
-        keys.push_back(key);
-    for (const auto& key : keys) json.erase(key);
-    if (!keys.empty()) write_file(entry.path(), json.dump(2) + "\n");
-  }
 }
 
 }  // namespace thalweg

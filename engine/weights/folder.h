@@ -12,17 +12,20 @@
 
 namespace thalweg {
 
+inline constexpr const char* kModelIndex = "model_index.json";
 inline constexpr size_t kMaxConfigBytes = size_t{1} << 20;  // of a JSON file of a model
 
 struct ModelFolder {
   std::filesystem::path root;
   Json index;              // model_index.json
   std::string class_name;  // of the pipeline
+  std::string variant;     // of the weights that are read, "fp16"; empty: the plain ones
 };
 
 /// Throws Error when `path` is no folder, or its model_index.json is absent, malformed or without
-/// "_class_name".
-ModelFolder open_model_folder(const std::filesystem::path& path);
+/// "_class_name", or no component has weights of the variant. As in diffusers, a component that has not gives
+/// its plain ones.
+ModelFolder open_model_folder(const std::filesystem::path& path, const std::string& variant = "");
 
 /// Whether the index lists the component (and not as [null, null]).
 bool has_component(const ModelFolder& folder, const std::string& name);
@@ -34,11 +37,10 @@ Json component_config(const ModelFolder& folder, const std::string& name);
 /// Buffers that old files of transformers hold and its present models derive (position_ids) are left out.
 TensorMap component_weights(const ModelFolder& folder, const std::string& name);
 
-/// The files that component_config() and component_weights() read.
-std::vector<std::filesystem::path> component_files(const ModelFolder& folder, const std::string& name);
+/// What the component's library calls its files of weights: "diffusion_pytorch_model" or "model".
+std::string weights_name(const ModelFolder& folder, const std::string& name);
 
-/// Removes absolute paths from the configs of a folder that was copied ("_name_or_path", "tokenizer_file"):
-/// they say where a model once lay, and nothing reads them.
-void forget_machine_paths(const std::filesystem::path& folder);
+/// The files that component_weights() and component_config() read, in this order.
+std::vector<std::filesystem::path> component_files(const ModelFolder& folder, const std::string& name);
 
 }  // namespace thalweg

@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "engine/core/error.h"
+#include "engine/core/lfs.h"
 
 namespace thalweg {
 namespace {
@@ -37,6 +39,7 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::filesystem::path& path) 
     void* data = ::mmap(nullptr, file->size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
     if (data == MAP_FAILED) fail(path, "cannot be mapped");
     file->data_ = static_cast<std::byte*>(data);
+    refuse_lfs_pointer({reinterpret_cast<const char*>(file->data_), std::min<size_t>(file->size_, 64)}, path);
   }
   return file;
 }

@@ -47,12 +47,18 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
 void stored_data(const TensorMap& tensors, const std::string& place,
                  const std::function<void(std::string_view)>& consume);
 
-/// Reads "<stem>.safetensors", or the shards that "<stem>.safetensors.index.json" names, in `folder`. `.bin`
-/// and
-/// `.pt` are refused with the way to convert them. Shard names are confined to the folder.
-TensorMap read_weights(const std::filesystem::path& folder, const std::string& stem);
+/// Reads "<stem>.safetensors", or the shards that "<stem>.safetensors.index.json" names, in `folder`; of a
+/// variant ("fp16") "<stem>.fp16.safetensors" or the shards of "<stem>.safetensors.index.fp16.json", as
+/// diffusers names them. Pickled files are refused with the way to convert them. Shard names are confined to
+/// the folder.
+TensorMap read_weights(const std::filesystem::path& folder, const std::string& stem,
+                       const std::string& variant = "");
 
 /// The files that read_weights() would read, the index included.
-std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder, const std::string& stem);
+std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder, const std::string& stem,
+                                                const std::string& variant = "");
+
+/// Whether the folder holds weights of that variant.
+bool has_variant(const std::filesystem::path& folder, const std::string& stem, const std::string& variant);
 
 }  // namespace thalweg

@@ -1,7 +1,6 @@
 #include "engine/weights/stored_size.h"
 
 #include "engine/weights/mapped_file.h"
-#include "engine/weights/safetensors.h"
 #include "engine/weights/safetensors_header.h"
 
 namespace thalweg {
@@ -23,10 +22,10 @@ StoredSize size_of_file(const std::filesystem::path& path) {
 
 }  // namespace
 
-StoredSize stored_size(const std::filesystem::path& folder, const std::string& stem) {
+StoredSize stored_size(const std::vector<std::filesystem::path>& weights) {
   StoredSize size;
-  for (const auto& file : weight_files(folder, stem)) {
-    if (file.extension() == ".json") continue;  // the index of shards
+  for (const auto& file : weights) {
+    if (file.extension() != ".safetensors") continue;  // the index of shards, a config
     const auto part = size_of_file(file);
     size.parameters += part.parameters;
     size.bytes += part.bytes;

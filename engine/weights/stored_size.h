@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <string>
+#include <vector>
 
 namespace thalweg {
 
@@ -12,8 +12,8 @@ struct StoredSize {
   int64_t bytes = 0;       // as stored
 };
 
-/// Of the files that weight_files() names. Reads headers only. Throws Error as weight_files() does, or naming
-/// the file whose header is malformed.
-StoredSize stored_size(const std::filesystem::path& folder, const std::string& stem);
+/// Of files as weight_files() names them, others than safetensors passed over. Reads headers only. Throws
+/// Error naming the file whose header is malformed.
+StoredSize stored_size(const std::vector<std::filesystem::path>& weights);
 
 }  // namespace thalweg

@@ -100,12 +100,14 @@ class AlignRun {
 
   Json run() {
     c_.lines->forget(run_.record().event_rows());
+    check_export(c_, run_.progress());
     run_.run();
     if (c_.training.policy.steps() == 0)
       throw Error("/method",
                   "not one update was made: each was skipped, since its gradient was not finite or no "
                   "group had two samples with a reward; events.jsonl and metrics.jsonl say more");
-    auto summary = summarize(c_, run_.progress());
+    const auto exported = exported_parameters();
+    auto summary = summarize(c_, run_.progress(), exported);
     summary.alarms = run_.monitors()->alarms();
     summary.has_held_out = run_.monitors()->has_held_out();
     auto& record = run_.record();
@@ -114,7 +116,7 @@ class AlignRun {
     record.pictures(o_.iterations, "before", summary.before_BF3HW, c_.observer);
     record.pictures(o_.iterations, "after", summary.after_BF3HW, c_.observer);
     const fs::path folder = o_.output;
-    write_weights();
+    write_weights(exported);
     const bool reported = decorate(c_.observer, "report.html", [&] {
       write_report(folder, c_, summary);
       return "";
@@ -139,13 +141,18 @@ class AlignRun {
   }
 
  private:
-  void write_weights() const {
+  // Of the best held-out evaluation, or without one the last.
+  TensorMap exported_parameters() const {
+    const auto& best = run_.progress().best;
+    return thalweg::exported_parameters(c_.training.space, best.empty() ? c_.training.policy.shown() : best,
+                                        o_.export_);
+  }
+
+  void write_weights(const TensorMap& exported) const {
     const auto& t = c_.training;
     const auto& progress = run_.progress();
-    const bool has_best = !progress.best.empty();
-    thalweg::write_weights(o_.output, {o_, *t.model, t.space, trained_rewards(*t.rewards)},
-                           has_best ? progress.best : t.policy.shown(),
-                           has_best ? progress.best_step : o_.iterations);
+    thalweg::write_weights(o_.output, {o_, *t.model, t.space, trained_rewards(*t.rewards)}, exported,
+                           progress.best.empty() ? o_.iterations : progress.best_step);
   }
 
   const AlignOptions& o_;
@@ -191,6 +198,10 @@ class AlignJob final : public Job {
   void check() override {
     o_.device.require();
     require_model(o_.model);
+    require_outside(o_.output, o_.model);
+    if (lies_inside(o_.model.path, fs::path(o_.output) / "model"))
+      throw Error("/model/path", "lies where this run writes its own model, " + o_.output +
+                                     "/model; choose another output folder");
     read_prompts(o_.train_prompts, "/prompts/train");
     read_prompts(o_.select_prompts, "/prompts/select");
     read_prompts(o_.eval_prompts, "/prompts/eval");

@@ -109,6 +109,7 @@ JobLoad align_load(const AlignOptions& o) {
   load.rows_with_gradient = iterations.method.rows_with_gradient;
   load.roles = iterations.method.roles;
   load.best = true;
+  load.export_dtype = o.export_.dtype;
   load.checkpoints = static_cast<double>(
       std::min(o.checkpoint.keep, (o.iterations + o.checkpoint.every - 1) / o.checkpoint.every));
   return load;

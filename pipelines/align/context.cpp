@@ -22,7 +22,9 @@ struct AlignContext::Loaded {
     const auto device = o.device.open(observer);
     workers = std::make_unique<Workers>(o.parallel.worker_count(device), device);
     parts.model = load_model(o.model.path, o.model.options(device));
-    checked_latent_shape(*parts.model, o.sampler.size, "/sampler");  // before prompts are encoded
+    // Before prompts are encoded.
+    checked_latent_shape(*parts.model, o.sampler.size, "/sampler");
+    schedule_of(o.sampler.schedule, *parts.model, o.sampler.steps, o.sampler.size);
     {
       const PromptEncoder encoder(*parts.model, o.model.prompt_cache, *workers, observer);
       parts.prompts = encoder.encode(read_prompts(o.train_prompts, "/prompts/train"), o.train_prompts);

@@ -1,110 +1,140 @@
 #include "pipelines/align/export.h"
 
-#include <utility>
+#include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cstdio>
+
+#include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "engine/io/checkpoint.h"
+#include "engine/optim/gradients.h"
 #include "engine/weights/lora_file.h"
-#include "pipelines/align/trainee_state.h"
-#include "pipelines/models.h"
-#include "pipelines/resume.h"
-#include "pipelines/training/roles.h"
-#include "pipelines/training/run.h"
 
 namespace thalweg {
 namespace {
 
 namespace fs = std::filesystem;
 
-// The newest whole one, or the one that is asked for.
-fs::path chosen_checkpoint(const ExportRequest& request) {
-  const auto all = list_checkpoints(request.run);
-  if (all.empty())
-    throw Error(request.run.string(),
-                "holds no checkpoint of a run; name the output folder of an `align` job");
-  std::string problem;
-  for (auto it = all.rbegin(); it != all.rend(); ++it) {
-    if (request.checkpoint && checkpoint_number(*it) != *request.checkpoint) continue;
-    problem = verify_checkpoint(*it);
-    if (problem.empty()) return *it;
-  }
-  if (problem.empty())
-    throw Error("--checkpoint", request.run.string() + " has no checkpoint-" +
-                                    std::to_string(*request.checkpoint) + "; the newest is " +
-                                    all.back().filename().string());
-  throw Error(request.run.string(), "holds no whole checkpoint: " + problem);
+constexpr const char* kLoraName = "pytorch_lora_weights.safetensors";
+constexpr const char* kModelName = "model";
+constexpr const char* kUnfinishedName = ".model.tmp";
+
+double bytes_of(const TensorMap& tensors) {
+  double bytes = 0.0;
+  for (const auto& [name, tensor] : tensors) bytes += static_cast<double>(tensor.nbytes());
+  return bytes;
 }
 
-AlignOptions options_of(const fs::path& checkpoint) {
-  const auto run = read_manifest(checkpoint).run;
-  const auto job = run.is_object() ? run.value("job", Json()) : Json();
-  if (!job.is_object() || !job.contains("method"))
-    throw Error(checkpoint.string(), "is not of an `align` job, which alone has weights to export");
-  AlignOptions options;
-  try {
-    read_fields(job, "", [&](Fields& f) { describe(f, options); });
-  } catch (const Error& e) {
-    throw Error(checkpoint.string(),
-                std::string("was written by another version of this program: ") + e.what());
-  }
-  return options;
-}
-
-void require_empty(const fs::path& folder) {
+double bytes_below(const fs::path& folder) {
+  double bytes = 0.0;
   std::error_code ec;
-  if (fs::exists(folder, ec) && !fs::is_empty(folder, ec))
-    throw Error("--to", folder.string() + " is there and not empty; name a new folder");
-  fs::create_directories(folder, ec);
-  if (ec) throw_io_error(folder, "cannot be created", ec.value());
+  for (const auto& entry : entries_below(folder))
+    if (const auto size = fs::file_size(entry, ec); !ec) bytes += static_cast<double>(size);
+  return bytes;
+}
+
+std::string gigabytes(double bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g GB", bytes / 1e9);
+  return text;
+}
+
+double export_bytes(const AlignContext& c) {
+  const auto& t = c.training;
+  const auto stored = static_cast<double>(c10::elementSize(dtype_named(c.options.export_.dtype)));
+  double bytes = bytes_of(t.policy.parameters()) * stored / static_cast<double>(sizeof(float));
+  if (!t.space.is_lora()) bytes += static_cast<double>(readable_bytes(t.model->files()));
+  return bytes;
+}
+
+double checkpoint_bytes(const Training& t) {
+  double bytes = bytes_of(t.policy.parameters());  // the best so far
+  for (const auto& role : t.roles.all())
+    bytes +=
+        bytes_of(role->parameters()) * (1.0 + (role->learns() ? 2.0 : 0.0) + (role->averaged() ? 1.0 : 0.0));
+  return bytes;
+}
+
+void require_room(const AlignContext& c, const RunProgress& progress) {
+  const auto& o = c.options;
+  const int64_t left = o.iterations - progress.next;
+  // Beside those that are kept: that of the best evaluation, and the newest before an older one goes.
+  const int64_t count =
+      left == 0 ? 0 : std::min(o.checkpoint.keep, (left + o.checkpoint.every - 1) / o.checkpoint.every) + 2;
+  const double each = checkpoint_bytes(c.training), weights = export_bytes(c);
+  double there = 0.0;
+  for (const auto& checkpoint : list_checkpoints(o.output)) there += bytes_below(checkpoint);
+  const double needed = std::max(0.0, static_cast<double>(count) * each - there) + weights;
+  std::error_code ec;
+  const auto room = fs::space(o.output, ec);
+  if (ec || static_cast<double>(room.available) >= needed) return;
+  throw Error("/output", "\"" + o.output + "\" has " + gigabytes(static_cast<double>(room.available)) +
+                             " of disk left, and this run needs " + gigabytes(needed) + " more: up to " +
+                             std::to_string(count) + " checkpoints of " + gigabytes(each) + " each and " +
+                             gigabytes(weights) +
+                             " of weights in the end. Make room, lower /checkpoint/keep, or choose a folder "
+                             "elsewhere");
+}
+
+/// Nothing but what an earlier run of this folder wrote may bear the name.
+void require_name(const fs::path& path, fs::file_type type) {
+  std::error_code ec;
+  const auto found = fs::symlink_status(path, ec).type();
+  if (found != type && found != fs::file_type::not_found)
+    throw Error("/output", "\"" + path.string() +
+                               "\" is in the way of the weights that this run is to write: " +
+                               (type == fs::file_type::directory ? "no folder" : "no file"));
 }
 
 }  // namespace
 
-void write_weights(const fs::path& folder, const TrainedModel& trained, const TensorMap& parameters,
-                   int64_t iteration) {
-  const auto& space = trained.space;
-  if (space.is_lora()) {
-    const auto& lora = space.lora();
-    write_lora(folder / "pytorch_lora_weights.safetensors", parameters, lora.rank, lora.alpha, lora.targets,
-               lora_metadata(trained, parameters, iteration));
-  } else {
-    const auto whole = folder / ".model.tmp";
-    remove_path(whole);
-    trained.model.save(whole, space.backbone_with(parameters));
-    sync_tree(whole);
-    replace_folder(whole, folder / "model");
-  }
+TensorMap exported_parameters(const PolicySpace& space, const TensorMap& parameters, const ExportSection& as) {
+  auto exported = space.exported(parameters, dtype_named(as.dtype));
+  for (const auto& [name, tensor] : exported)
+    if (!at::isfinite(tensor).all().item<bool>())
+      throw Error("/export/dtype", "parameter " + name + " does not fit into " + as.dtype +
+                                       "; write \"float32\" or \"bfloat16\"");
+  return exported;
 }
 
-Export export_run(const ExportRequest& request) {
-  Export done;
-  done.checkpoint = chosen_checkpoint(request);
-  auto o = options_of(done.checkpoint);
-  const auto model_path = request.model.empty() ? o.model.path : request.model;
-  require_same_inputs(done.checkpoint, {{"/model/path", model_path}});
-  const auto model = load_model(model_path, o.model.options(at::kCPU));
+void check_export(const AlignContext& c, const RunProgress& progress) {
+  const auto& t = c.training;
+  const fs::path folder = c.options.output;
+  if (t.model->latent_dtype() == at::kDouble && c.options.export_.dtype != "float32")
+    throw Error("/export/dtype",
+                "has no meaning for this model, whose parameters are written in float64; leave it out");
+  if (t.space.is_lora()) {
+    require_name(folder / kLoraName, fs::file_type::regular);
+  } else {
+    require_name(folder / kModelName, fs::file_type::directory);
+    remove_path(folder / kUnfinishedName);
+  }
+  require_room(c, progress);
+}
 
-  StateReader state(done.checkpoint, at::kCPU);
-  TraineeNotes notes;
-  notes.state(state);
-  // The checkpoint has the strength; the file that training started from need not be there any more.
-  o.model.lora.path.clear();
-  o.model.lora.alpha = notes.lora_alpha;
-  const PolicySpace space(*model, o.model, static_cast<uint64_t>(o.seed));
-  Role policy("policy", space, space.start(), Learning{o.optimizer, o.ema_decay});
-  policy.state(state);
-  RunProgress progress;
-  progress.state(state);
-
-  done.best = !request.checkpoint && !progress.best.empty();
-  done.value = progress.best_value;
-  done.iteration = done.best ? progress.best_step : progress.next;
-  done.to = request.to.empty() ? request.run / ("export-" + std::to_string(done.iteration)) : request.to;
-  require_empty(done.to);
-  write_weights(done.to, {o, *model, space, notes.rewards}, done.best ? progress.best : policy.shown(),
-                done.iteration);
-  return done;
+void write_weights(const fs::path& folder, const TrainedModel& trained, const TensorMap& exported,
+                   int64_t iteration) {
+  const auto dtype = dtype_named(trained.options.export_.dtype);
+  if (trained.space.is_lora()) {
+    const auto& lora = trained.space.lora();
+    const auto stored = cast(exported, dtype);
+    write_lora(folder / kLoraName, stored, lora.rank, lora.alpha, lora.targets,
+               lora_metadata(trained, stored, iteration));
+    return;
+  }
+  const auto whole = folder / kUnfinishedName;
+  remove_path(whole);
+  try {
+    trained.model.save(whole, exported, dtype);
+    sync_tree(whole);
+  } catch (...) {  // half a model helps nobody, and may be what fills the disk
+    std::error_code ec;
+    fs::remove_all(whole, ec);
+    throw;
+  }
+  replace_folder(whole, folder / kModelName);
 }
 
 }  // namespace thalweg

@@ -1,37 +1,25 @@
-// The weights that an `align` run leaves, at its end or from a checkpoint.
+// What an `align` run leaves to be loaded elsewhere: a LoRA, or a whole model. What is reported of the aligned model
+// is measured on what is written here.
 #pragma once
 
-#include <filesystem>
-#include <optional>
-#include <string>
-
+#include "pipelines/align/context.h"
 #include "pipelines/align/lora_metadata.h"
+#include "pipelines/training/run.h"
 
 namespace thalweg {
 
+/// `parameters` as whoever loads the exported file gets them. Throws Error at /export/dtype when they exceed its
+/// range.
+TensorMap exported_parameters(const PolicySpace& space, const TensorMap& parameters, const ExportSection& as);
+
+/// Before training: throws Error for what would keep the weights from being written after it, a file that
+/// cannot be read, a name that is taken, a disk without room for them and for the checkpoints that are to
+/// come.
+void check_export(const AlignContext& context, const RunProgress& progress);
+
 /// Writes FOLDER/pytorch_lora_weights.safetensors, or FOLDER/model when all weights were trained; each takes
-/// its name when it is whole. `parameters` are those of `iteration`.
-void write_weights(const std::filesystem::path& folder, const TrainedModel& trained,
-                   const TensorMap& parameters, int64_t iteration);
-
-struct ExportRequest {
-  std::filesystem::path run;          // the run's folder
-  std::optional<int64_t> checkpoint;  // its weights; none: the best of the newest checkpoint
-  std::string model;                  // where the model is now; empty: where the job found it
-  std::filesystem::path to;           // a folder; empty: RUN/export-ITERATION
-};
-
-struct Export {
-  std::filesystem::path checkpoint, to;
-  int64_t iteration = 0;
-  bool best = false;   // of the held-out evaluations so far
-  double value = 0.0;  // of that evaluation
-};
-
-/// Writes the weights of a run that was stopped, or goes on, as its end would: those of the best held-out
-/// evaluation so far, or, before the first one, of the newest checkpoint. The run is left as it is. Throws
-/// Error when the folder holds no whole checkpoint of an `align` run, when the model is another by now, or
-/// when `to` is not empty.
-Export export_run(const ExportRequest& request);
+/// its name when it is whole. `exported` are exported_parameters() of `iteration`.
+void write_weights(const std::filesystem::path& folder, const TrainedModel& trained, const TensorMap& exported,
+                   int64_t iteration);
 
 }  // namespace thalweg

@@ -32,6 +32,11 @@ void describe(Fields& f, EvaluateSection& e) {
   f.integer({"pictures", "held-out pictures shown in the report"}, e.pictures, 0, 1024);
 }
 
+void describe(Fields& f, ExportSection& e) {
+  f.choice({"dtype", "of the exported LoRA or model; the final evaluation is of the weights as exported"},
+           e.dtype, {"float32", "bfloat16", "float16"});
+}
+
 void describe(Fields& f, AlignOptions& o) {
   f.text({"name", "of the run, in its report and in the exported LoRA; empty: method and model"}, o.name);
   f.object({"model", "what is aligned", true}, [&](Fields& m) { describe(m, o.model); });
@@ -64,6 +69,8 @@ void describe(Fields& f, AlignOptions& o) {
   f.object({"monitors", "what raises an alarm (events.jsonl, report); 0 turns one off"},
            [&](Fields& m) { describe(m, o.monitors); });
   f.object({"checkpoint", "where a stopped run goes on"}, [&](Fields& c) { describe(c, o.checkpoint); });
+  f.object({"export", "weights that are left to be loaded elsewhere"},
+           [&](Fields& e) { describe(e, o.export_); });
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
   describe(f, o.device);
   f.integer({"seed", "of everything"}, o.seed, 0, INT64_MAX);

@@ -15,6 +15,12 @@ struct EvaluateSection {
 };
 void describe(Fields& fields, EvaluateSection& evaluate);
 
+/// Weights that are left to be loaded elsewhere.
+struct ExportSection {
+  std::string dtype = "float32";
+};
+void describe(Fields& fields, ExportSection& section);
+
 struct AlignOptions : TrainingOptions {
   std::string name;
   std::string train_prompts, select_prompts, eval_prompts;
@@ -25,6 +31,7 @@ struct AlignOptions : TrainingOptions {
   MonitorSection monitors;
   CheckpointSection checkpoint;
   DeviceSection device;
+  ExportSection export_;  // "export" is a word of C++
   std::string output;
 };
 void describe(Fields& fields, AlignOptions& options);

@@ -49,7 +49,7 @@ const char* reference_name(const AlignOptions& o) {
   return o.reference == "base" ? "the base model, without a LoRA" : "the model as loaded";
 }
 
-AlignSummary summarize(AlignContext& c, const RunProgress& progress) {
+AlignSummary summarize(AlignContext& c, const RunProgress& progress, const TensorMap& exported) {
   const auto& o = c.options;
   auto& t = c.training;
   const auto& prompts = c.evaluation;
@@ -66,7 +66,7 @@ AlignSummary summarize(AlignContext& c, const RunProgress& progress) {
     return evaluation;
   };
   const auto before = run(t.space.reference());
-  const auto after = run(t.space.bind(progress.best.empty() ? t.policy.shown() : progress.best));
+  const auto after = run(t.space.bind(exported));
   require_finite_samples("final evaluation", before.not_finite + after.not_finite, 2 * prompts.size());
   for (const double scale : o.evaluate.base_guidance_scales) {
     input.guidance_scale = scale;

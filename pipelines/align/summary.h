@@ -30,8 +30,8 @@ struct AlignSummary {
   bool has_held_out = false;             // a reward that is scored and not trained
 };
 
-/// Evaluates reference and aligned parameters on the prompts of /prompts/eval.
-AlignSummary summarize(AlignContext& context, const RunProgress& progress);
+/// Evaluates the reference and the `exported` parameters on the prompts of /prompts/eval.
+AlignSummary summarize(AlignContext& context, const RunProgress& progress, const TensorMap& exported);
 
 /// Column of rewards.names_K that `metric` names, or -1 for the combined reward. Throws Error at
 /// /evaluate/metric.

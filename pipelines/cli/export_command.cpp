@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "pipelines/align/export.h"
+#include "pipelines/align/export_run.h"
 #include "pipelines/cli/output.h"
 
 namespace thalweg::cli {

@@ -42,6 +42,7 @@ struct JobLoad {
   std::vector<RoleCount> roles;
   bool best = false;         // the best parameters so far are kept
   double checkpoints = 0.0;  // kept on disk
+  std::string export_dtype = "float32";
 
   /// The same load in micro-batches of another size.
   void cut(int64_t micro_batch);

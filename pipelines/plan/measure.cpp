@@ -11,11 +11,15 @@ namespace thalweg {
 namespace {
 
 double disk_bytes(const JobLoad& load, const ModelSize& size) {
+  if (load.iterations == 0) return 0.0;
   const double trainable = trainable_parameters(load, size);
-  return load.checkpoints * trainable * 4.0 * parameter_sets(load) +
-         (load.iterations == 0  ? 0.0
-          : load.model.has_lora ? trainable * 4.0
-                                : size.backbone.stored_bytes + size.vae.stored_bytes);
+  const auto stored = static_cast<double>(c10::elementSize(dtype_named(load.export_dtype)));
+  double weights = trainable * stored;
+  if (!load.model.has_lora) {
+    weights += size.vae.stored_bytes;
+    for (const auto& encoder : size.text_encoders) weights += encoder.stored_bytes;
+  }
+  return load.checkpoints * trainable * 4.0 * parameter_sets(load) + weights;
 }
 
 // Networks reach a larger share of the matrix product's speed in float32 than in 16 bit, which the shares of

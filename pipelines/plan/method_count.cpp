@@ -24,7 +24,7 @@ class CountingModel final : public FlowModel {
 
   LatentShape latent_shape(int64_t, int64_t, int64_t) const override { return {1, 1, 1, 1}; }
   Conditioning encode(const std::vector<std::string>& prompts) const override { return {prompts, {}}; }
-  Schedule schedule(int64_t steps) const override { return schedule_(steps); }
+  Schedule schedule(int64_t steps, int64_t, int64_t) const override { return schedule_(steps); }
   Velocity bind(const TensorMap& parameters, const Adapter*) const override {
     return
         [this, weight = parameters.at("weight")](const at::Tensor& x, const Step& step, const Conditioning&) {
@@ -51,7 +51,7 @@ class CountingModel final : public FlowModel {
     constexpr int64_t kSide = 8;
     return at::zeros({latents.size(0), 1, 3, kSide, kSide});
   }
-  void save(const std::filesystem::path&, const TensorMap&) const override {}
+  void save(const std::filesystem::path&, const TensorMap&, at::ScalarType) const override {}
 
  private:
   Calls& calls_;

@@ -19,7 +19,8 @@ PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, ui
     modules_ = linear_modules(model.specs(), lora.targets, "/model/lora/targets");
     auto adapter = make_adapter(model.specs(), modules_, lora.rank, lora.alpha, seed);
     if (!lora.path.empty()) start_from_file(adapter);
-    lora_scale_ = adapter.scale;
+    lora_scale_ =
+        lora.alpha / static_cast<double>(lora.rank);  // to the last bit what a reader of the export has
     // Drawn on the CPU, so that a start does not depend on the device.
     start_ = leaves(moved(adapter.tensors, model.device()));
     // A copy: training changes the start in place.
@@ -51,8 +52,7 @@ void PolicySpace::start_from_file(Adapter& adapter) {
     const int64_t ranks = name.ends_with(".lora_A.weight") ? 0 : 1;
     it->second.slice(ranks, 0, tensor.size(ranks)).copy_(tensor);
   }
-  adapter.scale = lora_file_.scale;
-  lora.alpha = adapter.scale * static_cast<double>(lora.rank);
+  lora.alpha = lora_file_.scale * static_cast<double>(lora.rank);
   lora_file_.tensors.clear();
 }
 
@@ -75,10 +75,8 @@ Velocity PolicySpace::reference() const {
   return model_.bind(model_.backbone(), reference_.tensors.empty() ? nullptr : &reference_);
 }
 
-TensorMap PolicySpace::backbone_with(const TensorMap& parameters) const {
-  TensorMap whole = parameters;
-  whole.insert(fixed_.begin(), fixed_.end());
-  return whole;
+TensorMap PolicySpace::exported(const TensorMap& parameters, at::ScalarType dtype) const {
+  return lora_ ? rounded(parameters, dtype) : model_.as_saved(parameters, dtype);
 }
 
 }  // namespace thalweg

@@ -31,8 +31,8 @@ class PolicySpace {
   /// The file that training starts from, without its tensors; empty without one.
   const LoraFile& lora_file() const { return lora_file_; }
   const FlowModel& model() const { return model_; }
-  /// The whole backbone with these parameters in place (full fine-tuning only).
-  TensorMap backbone_with(const TensorMap& parameters) const;
+  /// Parameters as whoever reads their exported file gets them: rounded to `dtype`.
+  TensorMap exported(const TensorMap& parameters, at::ScalarType dtype) const;
 
  private:
   void start_from_file(Adapter& adapter);

@@ -27,7 +27,7 @@ class GpuModel : public GpuTest {
   SamplerInput input(const FlowModel& model, const Velocity& velocity) const {
     const auto guided = cfg(3.0, model.encode({""}))(velocity);
     return {guided,
-            model.schedule(6),
+            model.schedule(6, 64, 64),
             model.encode(prompts_),
             normal_noise(1, Purpose::initial_noise, slots_, 0, model.latent_shape(64, 64, 1).sizes(),
                          at::kFloat, model.device()),

@@ -23,7 +23,7 @@ class GpuSync : public GpuTest {
     model_ = load_model("assets/models/tiny-sd3", options);
     const auto velocity = cfg(3.0, model_->encode({""}))(model_->bind(model_->backbone(), nullptr));
     input_ = {velocity,
-              model_->schedule(6),
+              model_->schedule(6, 64, 64),
               model_->encode({"a red circle", "a blue square"}),
               normal_noise(1, Purpose::initial_noise, {4, 9}, 0, model_->latent_shape(64, 64, 1).sizes(),
                            at::kFloat, gpu_),

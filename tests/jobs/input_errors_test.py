@@ -8,7 +8,7 @@ import tiny_sd3
 import torch
 from base_jobs import changed
 from job_errors_test import assert_refused
-from program import thalweg
+from program import run_job, thalweg
 from safetensors.torch import load_file, save_file
 
 
@@ -100,6 +100,8 @@ def without_tensor(path, name):
     save_file(tensors, path)
 
 
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
 # What is done to the model's folder, the start of the message below that folder, and its words.
 SPOILS = {
     "no_vae": (lambda m: shutil.rmtree(m / "vae"), "vae", "no such folder"),
@@ -115,10 +117,23 @@ SPOILS = {
         (m / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes()[:-4]), "transformer/", ""),
     "pickle_alone": (lambda m: (m / "vae" / "diffusion_pytorch_model.safetensors").rename(
         m / "vae" / "diffusion_pytorch_model.bin"), "vae: ", "has only diffusion_pytorch_model.bin"),
-    "dynamic_shift": (lambda m: edited(m / "scheduler" / "scheduler_config.json", use_dynamic_shifting=True),
-                      "scheduler/scheduler_config.json", "use_dynamic_shifting"),
-    "terminal_shift": (lambda m: edited(m / "scheduler" / "scheduler_config.json", shift_terminal=0.1),
-                       "scheduler/scheduler_config.json", "shift_terminal"),
+    "inverted": (lambda m: edited(m / "scheduler" / "scheduler_config.json", invert_sigmas=True),
+                 "scheduler/scheduler_config.json", '"invert_sigmas" is not supported'),
+    "stochastic": (lambda m: edited(m / "scheduler" / "scheduler_config.json", stochastic_sampling=True),
+                   "scheduler/scheduler_config.json", '"schedule": {"name": "sd3"'),
+    "two_spacings": (lambda m: edited(m / "scheduler" / "scheduler_config.json", use_karras_sigmas=True,
+                                      use_beta_sigmas=True), "scheduler/scheduler_config.json", "only one of"),
+    "heun": (lambda m: edited(m / "model_index.json", scheduler=["diffusers", "FlowMatchHeunDiscreteScheduler"]),
+             "model_index.json", '"sampler": {"name": "heun"}'),
+    "ddim": (lambda m: edited(m / "model_index.json", scheduler=["diffusers", "DDIMScheduler"]),
+             "model_index.json", '"schedule": {"name": "sd3"'),
+    "no_scheduler": (lambda m: edited(m / "model_index.json", scheduler=[None, None]), "model_index.json",
+                     "lists no scheduler"),
+    "lfs_weights": (lambda m: (m / "vae" / "diffusion_pytorch_model.safetensors").write_text(LFS),
+                    "vae/diffusion_pytorch_model.safetensors", "git lfs pull"),
+    "lfs_config": (lambda m: (m / "vae" / "config.json").write_text(LFS), "vae/config.json", "git lfs pull"),
+    "variant_alone": (lambda m: (m / "vae" / "diffusion_pytorch_model.safetensors").rename(
+        m / "vae" / "diffusion_pytorch_model.fp16.safetensors"), "vae: ", '"variant": "fp16" in the job\'s "model"'),
     "other_family": (lambda m: edited(m / "model_index.json", _class_name="StableDiffusion2Pipeline"),
                      "model_index.json", 'did you mean "StableDiffusion3Pipeline"?'),
     "no_family": (lambda m: (m / "model_index.json").write_text("{}"), "model_index.json", "_class_name"),
@@ -132,6 +147,21 @@ def test_model_folder(name, files):
     spoil, place, words = SPOILS[name]
     spoil(files / "model")
     refuse(files, job_of("sample", files), f"{files / 'model' / place}", words)
+
+
+@pytest.mark.parametrize("kind", ["sample", "evaluate"])
+def test_noise_levels_of_the_job_take_the_place_of_the_schedulers(kind, files):
+    """A scheduler that is not had here ends no job that names its own."""
+    edited(files / "model" / "model_index.json", scheduler=["diffusers", "UniPCMultistepScheduler"])
+    refuse(files, job_of(kind, files), str(files / "model" / "model_index.json"), "UniPCMultistepScheduler, is not had here")
+    pointer = {"sample": "/sampler/schedule", "evaluate": "/schedule"}[kind]
+    run_job(files / "drawn", changed(job_of(kind, files), pointer, {"name": "sd3", "shift": 3.0}))
+
+
+def test_a_variant_that_is_not_there(files):
+    refuse(files, changed(job_of("sample", files), "/model/variant", "bf16"), str(files / "model"),
+           'no component has weights of the variant "bf16"')
+    refuse(files, changed(job_of("sample", files), "/model/variant", "../x"), str(files / "model"), "letters, digits")
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 8, 8), (2, 3, 8, 8), (2, 4, 8), (2, 4, 1, 8, 9)])

@@ -30,7 +30,7 @@ class AnalyticModel final : public FlowModel {
     c.tensors["c"] = at::cat(rows);
     return c;
   }
-  Schedule schedule(int64_t steps) const override {
+  Schedule schedule(int64_t steps, int64_t, int64_t) const override {
     Schedule s;
     for (int64_t i = 0; i <= steps; ++i)
       s.sigmas.push_back(1.0 - static_cast<double>(i) / static_cast<double>(steps));
@@ -47,7 +47,7 @@ class AnalyticModel final : public FlowModel {
   at::Tensor decode(const at::Tensor& latents) const override {
     return latents.slice(1, 0, 1).permute({0, 2, 1, 3, 4}).expand({-1, -1, 3, -1, -1}).sigmoid();
   }
-  void save(const std::filesystem::path&, const TensorMap&) const override {}
+  void save(const std::filesystem::path&, const TensorMap&, at::ScalarType) const override {}
 
  private:
   std::vector<ParameterSpec> specs_;
@@ -70,7 +70,7 @@ class Rollout : public ::testing::Test {
                        .prompts = prompts_,
                        .rows = rows_,
                        .shape = model_.latent_shape(3, 3, 1),
-                       .schedule = model_.schedule(4),
+                       .schedule = model_.schedule(4, 1, 1),
                        .velocity = analytic_velocity,
                        .sampler =
                            [](const SamplerInput& in) {

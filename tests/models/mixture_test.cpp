@@ -109,7 +109,7 @@ TEST(MixtureModel, SavesWhatItWasGiven) {
   parameters["log_stds"].sub_(0.5);
   parameters["logits"].select(1, 0).add_(2.0);
   const auto folder = testing::scratch_dir() / "saved-mixture";
-  model->save(folder, parameters);
+  model->save(folder, parameters, at::kFloat);
   const auto again = load_mixture(folder, {});
   EXPECT_EQ(again->latent_shape(2, 3, 4).sizes(), (std::vector<int64_t>{1, 4, 2, 3}));
   const auto c = model->encode({"right", "left", "right"});
@@ -119,6 +119,9 @@ TEST(MixtureModel, SavesWhatItWasGiven) {
   const auto before = model->bind(parameters, nullptr)(x, at_level(0.3, 3), c);
   const auto after = again->bind(again->backbone(), nullptr)(x, at_level(0.3, 3), c);
   EXPECT_LT((after - before).abs().max().item<double>(), 1e-12);
+  // What a run reports is measured on what is read back, to the last bit.
+  for (const auto& [name, tensor] : model->as_saved(parameters, at::kFloat))
+    EXPECT_TRUE(at::equal(tensor, again->backbone().at(name))) << name;
   EXPECT_GT(
       (after - model->bind(model->backbone(), nullptr)(x, at_level(0.3, 3), c)).abs().max().item<double>(),
       0.1);
@@ -142,17 +145,18 @@ TEST(MixtureModel, FramesAreTheLatentsAsTheyAre) {
 
 TEST(MixtureModel, NoiseLevelsAreUniformOrShifted) {
   const auto folder = folder_with(kConfig);
-  EXPECT_EQ(load_mixture(folder, {})->schedule(4).sigmas, (std::vector<double>{1.0, 0.75, 0.5, 0.25, 0.0}));
+  EXPECT_EQ(load_mixture(folder, {})->schedule(4, 2, 3).sigmas,
+            (std::vector<double>{1.0, 0.75, 0.5, 0.25, 0.0}));
   fs::create_directories(folder / "scheduler");
   write_file(folder / "scheduler" / "scheduler_config.json", R"({"shift": 3.0})");
   write_file(folder / "model_index.json",
              R"({"_class_name": "GaussianMixturePipeline", "mixture": ["thalweg", "GaussianMixture"],
                  "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"]})");
-  EXPECT_EQ(load_mixture(folder, {})->schedule(2).sigmas, (std::vector<double>{1.0, 0.75, 0.0}));
+  EXPECT_EQ(load_mixture(folder, {})->schedule(2, 2, 3).sigmas, (std::vector<double>{1.0, 0.75, 0.0}));
   // Of a third of the shifts below a half, k 1 / (1 + (k-1) 1) is not 1.
   for (int k = 1; k < 500; k += 7) {
     write_file(folder / "scheduler" / "scheduler_config.json", "{\"shift\": " + std::to_string(k) + "e-3}");
-    const auto sigmas = load_mixture(folder, {})->schedule(1 + k % 5).sigmas;
+    const auto sigmas = load_mixture(folder, {})->schedule(1 + k % 5, 2, 3).sigmas;
     EXPECT_TRUE(sigmas.front() == 1.0 && sigmas.back() == 0.0) << k;
   }
 }

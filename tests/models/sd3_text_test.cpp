@@ -102,7 +102,7 @@ TEST_F(Sd3WithT5, SourceTellsWhatEncodingReadsAndGives) {
 TEST_F(Sd3WithT5, SavesTheTextEncodersAfterTheyAreReleased) {
   const auto model = load();
   model->release_text_encoders();
-  model->save(scratch_ / "saved", model->backbone());
+  model->save(scratch_ / "saved", model->backbone(), at::kFloat);
   for (const char* name : {"text_encoder/model.safetensors", "text_encoder_3/model.safetensors",
                            "text_encoder_3/config.json", "tokenizer_3/tokenizer.json"})
     EXPECT_EQ(read_file(scratch_ / "saved" / name, size_t{1} << 30),

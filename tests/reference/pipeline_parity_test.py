@@ -5,6 +5,9 @@ latents have a standard deviation between 0.3 and 5 (the differences seen are be
 black and white, where nothing is clipped. Both are checked.
 """
 
+import shutil
+
+import diffusers
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -147,6 +150,36 @@ def test_other_dtypes_on_disk(tmp_path):
     pipe = tiny_sd3.load(tmp_path / "model").to(torch.float32)
     noise = noise_for(pipe, call["size"], len(PROMPTS))
     assert_same(thalweg_pictures(tmp_path / "model", noise, call, tmp_path), diffusers_pictures(pipe, noise, call))
+
+
+@pytest.mark.parametrize("config", [dict(use_dynamic_shifting=True, max_shift=3.0, max_image_seq_len=300),
+                                    dict(shift=3.0, use_beta_sigmas=True, shift_terminal=0.1)], ids=["dynamic", "beta"])
+def test_other_noise_levels_of_the_scheduler(config, tmp_path):
+    name, folder_options, call = CASES[0]
+    pipe = tiny_sd3.make_folder(tmp_path / "model", **folder_options)
+    pipe.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(**config)
+    pipe.scheduler.save_pretrained(tmp_path / "model" / "scheduler")
+    call = {**call, "size": (16, 24)}
+    noise = noise_for(pipe, call["size"], len(PROMPTS))
+    assert_same(thalweg_pictures(tmp_path / "model", noise, call, tmp_path), diffusers_pictures(pipe, noise, call))
+
+
+@pytest.mark.parametrize("shards", ["10GB", "20KB"])
+def test_weights_of_a_variant(shards, tmp_path):
+    """A component without files of the variant gives its plain ones, here as in diffusers."""
+    name, folder_options, call = next(case for case in CASES if case[0] == "t5")
+    pipe = tiny_sd3.make_folder(tmp_path / "model", **folder_options)
+    plain = ["vae", "text_encoder_2"]
+    for component in ["transformer", "text_encoder", "text_encoder_3"]:
+        shutil.rmtree(tmp_path / "model" / component)
+        getattr(pipe, component).half().save_pretrained(tmp_path / "model" / component, variant="fp16",
+                                                        max_shard_size=shards)
+    assert all(not list((tmp_path / "model" / component).glob("*fp16*")) for component in plain)
+    pipe = diffusers.StableDiffusion3Pipeline.from_pretrained(tmp_path / "model", variant="fp16").to(torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    noise = noise_for(pipe, call["size"], len(PROMPTS))
+    ours = thalweg_pictures(tmp_path / "model", noise, call, tmp_path, model={"variant": "fp16"})
+    assert_same(ours, diffusers_pictures(pipe, noise, call))
 
 
 def test_other_number_of_training_steps(tmp_path):

@@ -28,7 +28,7 @@ class TextModel final : public FlowModel {
   void release_text_encoders() override { ++released; }
 
   LatentShape latent_shape(int64_t, int64_t, int64_t) const override { return {}; }
-  Schedule schedule(int64_t) const override { return {}; }
+  Schedule schedule(int64_t, int64_t, int64_t) const override { return {}; }
   Velocity bind(const TensorMap&, const Adapter*) const override { return {}; }
   const std::vector<ParameterSpec>& specs() const override { return specs_; }
   const TensorMap& backbone() const override { return backbone_; }
@@ -38,7 +38,7 @@ class TextModel final : public FlowModel {
   std::string architecture() const override { return "text"; }
   std::vector<std::filesystem::path> backbone_files() const override { return {}; }
   at::Tensor decode(const at::Tensor& latents) const override { return latents; }
-  void save(const std::filesystem::path&, const TensorMap&) const override {}
+  void save(const std::filesystem::path&, const TensorMap&, at::ScalarType) const override {}
 
   mutable int64_t encoded = 0;
   int64_t released = 0;

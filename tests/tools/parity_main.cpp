@@ -12,6 +12,7 @@
 #include "engine/core/error.h"
 #include "engine/core/json.h"
 #include "engine/io/picture.h"
+#include "engine/models/sd3/flow_match_euler.h"
 #include "engine/models/sd3/sd3_schedule.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
@@ -61,6 +62,20 @@ TensorMap schedules(const path&, const TensorMap& inputs) {
           {"sd3", sigmas(sd3_schedule(steps, n[1]))},
           {"flux", sigmas(flux_schedule(steps, static_cast<int64_t>(n[2])))},
           {"karras", sigmas(karras_schedule(steps, n[3], n[4]))}};
+}
+
+/// numbers: rows of steps, tokens -> the noise levels that scheduler_config.json asks for, by the row's
+/// number.
+TensorMap flow_match(const path& folder, const TensorMap& inputs) {
+  const auto numbers = input(inputs, "numbers").to(at::kLong).contiguous();
+  const auto* n = numbers.const_data_ptr<int64_t>();
+  const auto file = folder / "scheduler_config.json";
+  const auto scheduler = parse_flow_match_euler(parse_json_file(file), file);
+  TensorMap levels;
+  for (int64_t i = 0; i < numbers.size(0); ++i, n += 2)
+    levels[std::to_string(i)] =
+        at::tensor(flow_match_schedule(scheduler, n[0], n[1], file).sigmas, at::kDouble);
+  return levels;
 }
 
 /// z: raw latents -> pictures.
@@ -139,6 +154,7 @@ const std::map<std::string, Component>& components() {
   static const std::map<std::string, Component> table{
       {"clip", clip},
       {"clip-text", clip_text},
+      {"flow-match", flow_match},
       {"image-processor", image_processor},
       {"pictures", pictures},
       {"schedules", schedules},

@@ -20,7 +20,7 @@ class SmallModel final : public FlowModel {
   at::ScalarType latent_dtype() const override { return at::kDouble; }
   LatentShape latent_shape(int64_t, int64_t, int64_t) const override { return {1, 1, 2, 2}; }
   Conditioning encode(const std::vector<std::string>& prompts) const override { return {prompts, {}}; }
-  Schedule schedule(int64_t steps) const override { return linear_schedule(steps); }
+  Schedule schedule(int64_t steps, int64_t, int64_t) const override { return linear_schedule(steps); }
   Velocity bind(const TensorMap& p, const Adapter*) const override {
     ++binds;
     return [this, a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step& step, const Conditioning&) {
@@ -43,7 +43,7 @@ class SmallModel final : public FlowModel {
   at::Tensor decode(const at::Tensor& latents_BCFHW) const override {
     return latents_BCFHW.permute({0, 2, 1, 3, 4}).expand({-1, -1, 3, -1, -1}).sigmoid().to(at::kFloat);
   }
-  void save(const std::filesystem::path&, const TensorMap&) const override {}
+  void save(const std::filesystem::path&, const TensorMap&, at::ScalarType) const override {}
 
   mutable int64_t binds = 0;
   mutable std::vector<std::vector<double>> trained_sigmas;  // of each call with gradients; one worker alone

@@ -53,24 +53,6 @@ TEST(ModelFolder, KnowsTheFilesOfAComponent) {
                    root / "vae/m-2.safetensors", root / "vae/config.json"}));
 }
 
-TEST(ModelFolder, ForgetsWhereItLay) {
-  const Folder root;
-  const std::string vocabulary = R"({"/home":"/home/x"})";
-  root.write("vae/config.json",
-             R"({"_name_or_path":"/home/x/vae","act":"silu","slash":"/","list":["/a/b"]})");
-  root.write("tokenizer/tokenizer_config.json",
-             R"({"tokenizer_file":"/root/t.json","name_or_path":"openai/clip"})");
-  root.write("tokenizer/vocab.json", vocabulary);
-  root.write("unet/config.json", R"({"_name_or_path":"org/model"})");
-  forget_machine_paths(root.path());
-  EXPECT_EQ(parse_json_file(root / "vae/config.json").dump(),
-            R"({"act":"silu","slash":"/","list":["/a/b"]})");
-  EXPECT_EQ(parse_json_file(root / "tokenizer/tokenizer_config.json").dump(),
-            R"({"name_or_path":"openai/clip"})");
-  EXPECT_EQ(read_file(root / "tokenizer/vocab.json"), vocabulary);
-  EXPECT_EQ(read_file(root / "unet/config.json"), R"({"_name_or_path":"org/model"})");  // untouched
-}
-
 TEST(ModelFolder, SaysWhatIsMissing) {
   const Folder root;
   root.write("model_index.json", kIndex);
@@ -90,6 +72,33 @@ TEST(ModelFolder, SaysWhatIsMissing) {
   std::filesystem::create_directories(root / "safety");
   EXPECT_NE(complaint([&] { component_weights(folder, "safety"); }).find("of library \"custom\""),
             std::string::npos);
+}
+
+TEST(ModelFolder, KnowsVariants) {
+  const Folder root;
+  root.write("model_index.json", kIndex);
+  root.write("vae/config.json", "{}");
+  root.write("text_encoder/config.json", "{}");
+  write_safetensors(root / "vae/diffusion_pytorch_model.fp16.safetensors", {{"w", at::ones({2})}});
+  write_safetensors(root / "vae/diffusion_pytorch_model.safetensors", {{"w", at::ones({3})}});
+  write_safetensors(root / "text_encoder/model.safetensors", {{"w", at::ones({4})}});
+  const auto plain = open_model_folder(root.path()), half = open_model_folder(root.path(), "fp16");
+  EXPECT_EQ(component_weights(plain, "vae").at("w").numel(), 3);
+  EXPECT_EQ(component_weights(half, "vae").at("w").numel(), 2);
+  EXPECT_EQ(component_weights(half, "text_encoder").at("w").numel(), 4);  // it has none of that variant
+  EXPECT_EQ(component_files(half, "vae").front().filename(), "diffusion_pytorch_model.fp16.safetensors");
+  EXPECT_NE(complaint([&] { open_model_folder(root.path(), "bf16"); }).find("no component has weights of"),
+            std::string::npos);
+  EXPECT_NE(complaint([&] { open_model_folder(root.path(), "a/b"); }).find("letters, digits"),
+            std::string::npos);
+}
+
+TEST(ModelFolder, GuessesAWholeModelInOneFile) {
+  const Folder root;
+  root.write("sd3_medium.safetensors", "x");
+  const auto said = complaint([&] { open_model_folder(root.path()); });
+  EXPECT_NE(said.find("sd3_medium.safetensors"), std::string::npos);
+  EXPECT_NE(said.find("from_single_file"), std::string::npos);
 }
 
 TEST(ModelFolder, RefusesMalformedIndices) {

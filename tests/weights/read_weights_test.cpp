@@ -43,6 +43,26 @@ TEST(ReadWeights, Shards) {
   EXPECT_EQ(tensors.at("c").numel(), 3);
 }
 
+TEST(ReadWeights, Variants) {
+  const Folder folder;
+  write_safetensors(folder / "m.safetensors", {{"a", at::ones({2})}});
+  write_safetensors(folder / "m.bf16.safetensors", {{"a", at::ones({3})}});
+  write_safetensors(folder / "m.fp16-00001-of-00001.safetensors", {{"a", at::ones({4})}});
+  folder.write("m.safetensors.index.fp16.json", index_of(R"({"a":"m.fp16-00001-of-00001.safetensors"})"));
+  EXPECT_EQ(read_weights(folder.path(), "m").at("a").numel(), 2);
+  EXPECT_EQ(read_weights(folder.path(), "m", "bf16").at("a").numel(), 3);
+  EXPECT_EQ(read_weights(folder.path(), "m", "fp16").at("a").numel(), 4);
+  EXPECT_TRUE(has_variant(folder.path(), "m", "fp16"));
+  EXPECT_FALSE(has_variant(folder.path(), "m", "fp8"));
+}
+
+TEST(ReadWeights, PointersOfGitLfsAreRecognised) {
+  const Folder folder;
+  folder.write("m.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n");
+  expect_refusal(folder, "m.safetensors: is a git-lfs pointer");
+  expect_refusal(folder, "git lfs pull");
+}
+
 TEST(ReadWeights, ShardsStayInTheFolder) {
   const Folder folder;
   write_safetensors(folder / "outside.safetensors", {{"a", at::ones({1})}});
@@ -81,9 +101,21 @@ TEST(ReadWeights, SaysWhatIsThereInstead) {
   expect_refusal(folder, "has no m.safetensors and no m.safetensors.index.json");
   folder.write("pytorch_model.bin", "x");
   expect_refusal(folder, "has only pytorch_model.bin: pickled weights are never opened");
-  expect_refusal(folder, "safe_serialization=True");
+  expect_refusal(folder, "transformers.AutoModel.from_pretrained('" + folder.path().string() + "')");
+  folder.write("sub/diffusion_pytorch_model.fp16.bin", "x");
+  folder.write("model_index.json", "{}");
+  auto said = complaint([&] { read_weights(folder / "sub", "m"); });
+  EXPECT_NE(said.find("DiffusionPipeline.from_pretrained('" + folder.path().string() + "', variant='fp16')"),
+            std::string::npos)
+      << said;
+  folder.write("whole/a.ckpt", "x");
+  said = complaint([&] { read_weights(folder / "whole", "m"); });
+  EXPECT_NE(said.find("from_single_file('a.ckpt')"), std::string::npos) << said;
+  write_safetensors(folder / "other.safetensors", {});
+  expect_refusal(folder, "has other.safetensors but not m.safetensors");
   write_safetensors(folder / "m.fp16.safetensors", {});
-  expect_refusal(folder, "has m.fp16.safetensors but not m.safetensors");
+  expect_refusal(folder, "as the variant fp16 alone");
+  expect_refusal(folder, "\"variant\": \"fp16\" in the job's \"model\"");
   EXPECT_NE(complaint([&] { read_weights(folder / "none", "m"); }).find("no such folder"), std::string::npos);
 }
 

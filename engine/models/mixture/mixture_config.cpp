@@ -17,7 +17,7 @@ constexpr size_t kShownKey = 80;  // of a key in a message, so that what is wron
 constexpr int64_t kMaxSide = 4096;
 // Elements of a sample times components: 81 frames of 480 x 832 in two of them, 0.5 GB as float64.
 constexpr int64_t kMaxNumbers = int64_t{1} << 26;
-constexpr double kLargest = 1e6, kSmallestWeight = 1e-12, kSmallestStd = 1e-6, kSumTolerance = 1e-6;
+constexpr double kSumTolerance = 1e-6;
 
 void refuse_unknown(const Json& json, const std::vector<std::string>& known, const std::string& under,
                     const std::filesystem::path& path) {
@@ -30,10 +30,10 @@ void refuse_unknown(const Json& json, const std::vector<std::string>& known, con
 // `under` is what stands before the keys in messages.
 Mixture parse_mixture(const Json& json, const std::string& under, const std::filesystem::path& path) {
   const auto numbers = [&](const char* key, double low) {
-    return config_numbers(json, key, low, kLargest, kMaxComponents, path, under);
+    return config_numbers(json, key, low, kMixtureLargest, kMaxComponents, path, under);
   };
-  const Mixture m{numbers("weights", kSmallestWeight), numbers("means", -kLargest),
-                  numbers("stds", kSmallestStd)};
+  const Mixture m{numbers("weights", kMixtureSmallestWeight), numbers("means", -kMixtureLargest),
+                  numbers("stds", kMixtureSmallestStd)};
   for (const auto& [key, list] : {std::pair{"means", &m.means}, std::pair{"stds", &m.stds}})
     if (list->size() != m.weights.size())
       throw Error(path.string(), "\"" + under + key + "\" has " + std::to_string(list->size()) +

@@ -20,6 +20,9 @@ struct MixtureConfig {
   int64_t components() const { return mixtures.front().components(); }
 };
 
+/// Bounds of a config's numbers.
+inline constexpr double kMixtureLargest = 1e6, kMixtureSmallestWeight = 1e-12, kMixtureSmallestStd = 1e-6;
+
 /// Throws Error naming `path` and the key.
 MixtureConfig parse_mixture_config(const Json& json, const std::filesystem::path& path);
 

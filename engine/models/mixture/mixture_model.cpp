@@ -46,10 +46,25 @@ MixtureLaw law_of(const MixtureLaw& raw, const at::Tensor& row_B) {
   return {at::log_softmax(chosen(raw.log_weights), -1), chosen(raw.means), chosen(raw.stds).exp()};
 }
 
+fs::path scheduler_file(const ModelFolder& folder) {
+  return folder.root / "scheduler" / "scheduler_config.json";
+}
+
 double read_shift(const ModelFolder& folder) {
   if (!has_component(folder, "scheduler")) return 1.0;
-  const auto path = folder.root / "scheduler" / "scheduler_config.json";
-  return config_number(parse_json_file(path, kMaxConfigBytes), "shift", 1.0, 1e-3, 1e3, path);
+  if (const auto& name = folder.index.at("scheduler").at(1); name != "FlowMatchEulerDiscreteScheduler")
+    throw Error((folder.root / kModelIndex).string(),
+                "its scheduler, " + printable(name.get<std::string>(), 80) +
+                    ", is not had here: FlowMatchEulerDiscreteScheduler is, with its shift");
+  const auto path = scheduler_file(folder);
+  const auto config = parse_json_file(path, kMaxConfigBytes);
+  const double shift = config_number(config, "shift", 1.0, 1e-3, 1e3, path);
+  for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas",
+                          "use_beta_sigmas", "invert_sigmas", "stochastic_sampling", "shift_terminal"})
+    if (config.contains(key) && !config.at(key).is_null() && config.at(key) != false)
+      throw Error(path.string(),
+                  std::string("\"") + key + "\" is not read of a mixture's scheduler: shift is");
+  return shift;
 }
 
 std::vector<double> row(const at::Tensor& rows_PK, int64_t index) {
@@ -98,7 +113,9 @@ class MixtureModel final : public FlowModel {
     return {prompts, {{kMixtureComponent, row_B.to(device_)}}};
   }
 
-  Schedule schedule(int64_t steps) const override { return mixture_schedule(steps, shift_); }
+  Schedule schedule(int64_t steps, int64_t, int64_t) const override {
+    return mixture_schedule(steps, shift_);
+  }
 
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
     Binder binder(parameters, folder_.root.string(), adapter);
@@ -130,25 +147,45 @@ class MixtureModel final : public FlowModel {
     return latents_BCFHW.transpose(1, 2).expand({-1, -1, 3, -1, -1}).to(at::kFloat);
   }
 
-  void save(const fs::path& folder, const TensorMap& parameters) const override {
-    fs::create_directories(folder);
-    fs::copy(folder_.root, folder, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
-    forget_machine_paths(folder);
+  std::vector<ModelFile> files() const override {
+    std::vector<ModelFile> files = {
+        {folder_.root / kMixtureComponent / "config.json", fs::path(kMixtureComponent) / "config.json"}};
+    if (has_component(folder_, "scheduler"))
+      files.push_back({scheduler_file(folder_), "scheduler/scheduler_config.json"});
+    return files;
+  }
+
+  /// The config holds weights and standard deviations, whose logarithms are read back: not the last bit of
+  /// what they were.
+  TensorMap as_saved(const TensorMap& parameters, at::ScalarType) const override {
+    auto saved = parameters_of(config_with(parameters));
+    for (auto& [name, tensor] : saved) tensor = tensor.to(device_);
+    return saved;
+  }
+
+  void save(const fs::path& folder, const TensorMap& parameters, at::ScalarType) const override {
+    copy_model(folder_, files(), folder);
+    const auto json = with_mixtures(component_config(folder_, kMixtureComponent), config_with(parameters));
+    write_file(folder / kMixtureComponent / "config.json", json.dump(2) + "\n");
+  }
+
+ private:
+  /// Within the bounds of a config, so that it can be read: training knows none.
+  MixtureConfig config_with(const TensorMap& parameters) const {
     const auto on_cpu = [&](const char* name) {
       return parameters.at(name).detach().to(at::kCPU, at::kDouble);
     };
-    const auto means = on_cpu(kMeans), stds = on_cpu(kLogStds).exp(),
-               weights = at::softmax(on_cpu(kLogits), -1);
+    const auto means = on_cpu(kMeans).clamp(-kMixtureLargest, kMixtureLargest),
+               stds = on_cpu(kLogStds).exp().clamp(kMixtureSmallestStd, kMixtureLargest),
+               weights = at::softmax(on_cpu(kLogits), -1).clamp_min(kMixtureSmallestWeight);
     auto config = config_;
     for (size_t i = 0; i < config.mixtures.size(); ++i) {
       const auto p = static_cast<int64_t>(i);
       config.mixtures[i] = {row(weights, p), row(means, p), row(stds, p)};
     }
-    const auto json = with_mixtures(component_config(folder_, kMixtureComponent), config);
-    write_file(folder / kMixtureComponent / "config.json", json.dump(2) + "\n");
+    return config;
   }
 
- private:
   ModelFolder folder_;
   at::Device device_;
   MixtureConfig config_;
@@ -164,7 +201,7 @@ std::unique_ptr<FlowModel> load_mixture(const fs::path& folder, const ModelOptio
   return std::make_unique<MixtureModel>(folder, options);
 }
 
-Schedule read_mixture_schedule(const fs::path& folder, int64_t steps) {
+Schedule read_mixture_schedule(const fs::path& folder, int64_t steps, int64_t, int64_t) {
   return mixture_schedule(steps, read_shift(open_model_folder(folder)));
 }
 

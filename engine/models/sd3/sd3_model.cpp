@@ -6,7 +6,7 @@
 
 #include "engine/core/error.h"
 #include "engine/models/component.h"
-#include "engine/models/sd3/sd3_schedule.h"
+#include "engine/models/sd3/sd3_scheduler.h"
 #include "engine/models/sd3/sd3_text.h"
 #include "engine/models/vae/autoencoder_kl.h"
 #include "engine/weights/safetensors.h"
@@ -14,32 +14,24 @@
 namespace thalweg {
 namespace {
 
-struct Scheduler {
-  double shift = 1.0;
-  int64_t num_train_timesteps = 1000;
-};
+Sd3TransformerConfig transformer_config(const ModelFolder& folder) {
+  return parse_sd3_transformer_config(component_config(folder, "transformer"),
+                                      folder.root / "transformer" / "config.json");
+}
 
-Scheduler read_scheduler(const ModelFolder& folder) {
-  const auto path = folder.root / "scheduler" / "scheduler_config.json";
-  const auto config = parse_json_file(path, kMaxConfigBytes);
-  for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas",
-                          "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"})
-    if (config_bool(config, key, false, path))
-      throw Error(path.string(), std::string(key) + " is not supported for SD3; set it to false");
-  if (const auto terminal = config.find("shift_terminal"); terminal != config.end() && !terminal->is_null())
-    throw Error(path.string(), "shift_terminal is not supported for SD3; set it to null");
-  return {config_number(config, "shift", 1.0, 1e-3, 1e3, path),
-          config_integer(config, "num_train_timesteps", 1000, 1, 1000000, path)};
+/// Patches of a picture, as the scheduler counts its size.
+int64_t image_tokens(const AutoencoderKlConfig& vae, const Sd3TransformerConfig& transformer, int64_t height,
+                     int64_t width) {
+  return (height / vae.factor() / transformer.patch_size) * (width / vae.factor() / transformer.patch_size);
 }
 
 class Sd3Model final : public FlowModel, public LimitedText {
  public:
   Sd3Model(const std::filesystem::path& path, const ModelOptions& options)
-      : folder_(open_model_folder(path)),
+      : folder_(open_model_folder(path, options.variant)),
         options_(options),
-        scheduler_(read_scheduler(folder_)),
-        config_(parse_sd3_transformer_config(component_config(folder_, "transformer"),
-                                             folder_.root / "transformer" / "config.json")),
+        scheduler_(folder_),
+        config_(transformer_config(folder_)),
         vae_config_(parse_component<AutoencoderKl>(folder_, "vae")),
         vae_(bind_component<AutoencoderKl>(folder_, "vae", vae_config_, component_weights(folder_, "vae"),
                                            options.vae_dtype, options.device)),
@@ -75,8 +67,8 @@ class Sd3Model final : public FlowModel, public LimitedText {
   void release_text_encoders() override { text_.release(); }
   std::vector<TextCut> cuts(const std::string& prompt) const override { return text_.cuts(prompt); }
 
-  Schedule schedule(int64_t steps) const override {
-    return sd3_schedule(steps, scheduler_.shift, scheduler_.num_train_timesteps);
+  Schedule schedule(int64_t steps, int64_t height, int64_t width) const override {
+    return scheduler_.schedule(steps, image_tokens(vae_config_, config_, height, width));
   }
 
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
@@ -84,7 +76,7 @@ class Sd3Model final : public FlowModel, public LimitedText {
     auto transformer = Sd3Transformer::bind(config_, binder);
     binder.finish();
     if (options_.activation_checkpointing) transformer.checkpoint_blocks();
-    return sd3_velocity(std::move(transformer), scheduler_.num_train_timesteps);
+    return sd3_velocity(std::move(transformer), scheduler_.num_train_timesteps());
   }
 
   const std::vector<ParameterSpec>& specs() const override { return specs_; }
@@ -118,16 +110,23 @@ class Sd3Model final : public FlowModel, public LimitedText {
     return (parts.size() == 1 ? parts[0] : at::cat(parts)).unsqueeze(1);
   }
 
-  void save(const std::filesystem::path& folder, const TensorMap& parameters) const override {
-    namespace fs = std::filesystem;
-    fs::create_directories(folder);
-    fs::copy(folder_.root, folder, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
-    forget_machine_paths(folder);
-    TensorMap stored = parameters;
-    const auto original = component_weights(folder_, "transformer");
-    for (auto& [name, tensor] : stored) tensor = tensor.detach().to(original.at(name).scalar_type());
-    for (const auto& entry : fs::directory_iterator(folder / "transformer"))
-      if (entry.path().filename() != "config.json") fs::remove(entry.path());
+  std::vector<ModelFile> files() const override {
+    std::vector<ModelFile> files = {
+        {folder_.root / "transformer" / "config.json", "transformer/config.json"}};
+    const auto add = [&](std::vector<ModelFile> more) {
+      files.insert(files.end(), more.begin(), more.end());
+    };
+    if (scheduler_.has_file()) files.push_back({scheduler_.path(), "scheduler/scheduler_config.json"});
+    add(component_copy(folder_, "vae"));
+    add(text_.files());
+    return files;
+  }
+
+  void save(const std::filesystem::path& folder, const TensorMap& parameters,
+            at::ScalarType dtype) const override {
+    copy_model(folder_, files(), folder);
+    auto stored = component_weights(folder_, "transformer");
+    for (const auto& [name, tensor] : parameters) stored[name] = tensor.detach().to(dtype);
     write_safetensors(folder / "transformer" / "diffusion_pytorch_model.safetensors", stored,
                       {{"format", "pt"}});
   }
@@ -135,7 +134,7 @@ class Sd3Model final : public FlowModel, public LimitedText {
  private:
   ModelFolder folder_;
   ModelOptions options_;
-  Scheduler scheduler_;
+  Sd3Scheduler scheduler_;
   Sd3TransformerConfig config_;
   AutoencoderKlConfig vae_config_;
   AutoencoderKl vae_;
@@ -150,15 +149,14 @@ std::unique_ptr<FlowModel> load_sd3(const std::filesystem::path& folder, const M
   return std::make_unique<Sd3Model>(folder, options);
 }
 
-Schedule read_sd3_schedule(const std::filesystem::path& path, int64_t steps) {
-  const auto scheduler = read_scheduler(open_model_folder(path));
-  return sd3_schedule(steps, scheduler.shift, scheduler.num_train_timesteps);
+Schedule read_sd3_schedule(const std::filesystem::path& path, int64_t steps, int64_t height, int64_t width) {
+  const auto folder = open_model_folder(path);
+  return Sd3Scheduler(folder).schedule(steps, image_tokens(parse_component<AutoencoderKl>(folder, "vae"),
+                                                           transformer_config(folder), height, width));
 }
 
 LoraNames read_sd3_lora_names(const std::filesystem::path& path) {
-  const auto folder = open_model_folder(path);
-  return sd3_lora_names(parse_sd3_transformer_config(component_config(folder, "transformer"),
-                                                     folder.root / "transformer" / "config.json"));
+  return sd3_lora_names(transformer_config(open_model_folder(path)));
 }
 
 Velocity sd3_velocity(Sd3Transformer transformer, int64_t num_train_timesteps) {

@@ -22,8 +22,8 @@ constexpr double kSavedForInputPerToken = 12.0;
 constexpr double kDecodePerPixel = 4.0;       // of the widest feature map at full size
 constexpr int64_t kFusedAttentionFrom = 128;  // tokens from which attention keeps no probabilities
 
-ComponentSize component_size(const ModelFolder& folder, const std::string& name, const char* stem) {
-  const auto stored = stored_size(folder.root / name, stem);
+ComponentSize component_size(const ModelFolder& folder, const std::string& name) {
+  const auto stored = stored_size(component_files(folder, name));
   return {name, static_cast<double>(stored.parameters), static_cast<double>(stored.bytes)};
 }
 
@@ -106,7 +106,7 @@ void add_backbone(const Sd3TransformerConfig& c, double image, double text, Mode
 
 ModelSize sd3_size(const std::filesystem::path& path, const ModelOptions& options, int64_t height,
                    int64_t width) {
-  const auto folder = open_model_folder(path);
+  const auto folder = open_model_folder(path, options.variant);
   const auto config = parse_sd3_transformer_config(component_config(folder, "transformer"),
                                                    folder.root / "transformer" / "config.json");
   const auto vae = AutoencoderKl::parse(component_config(folder, "vae"), folder.root / "vae" / "config.json");
@@ -114,13 +114,13 @@ ModelSize sd3_size(const std::filesystem::path& path, const ModelOptions& option
   Binder declare;
   Sd3Transformer::bind(config, declare);
   size.specs = declare.specs();
-  size.backbone = component_size(folder, "transformer", "diffusion_pytorch_model");
-  size.vae = component_size(folder, "vae", "diffusion_pytorch_model");
+  size.backbone = component_size(folder, "transformer");
+  size.vae = component_size(folder, "vae");
   double clip_tokens = 0.0;
   for (const char* name : {"text_encoder", "text_encoder_2", "text_encoder_3"}) {
     if (!has_component(folder, name)) continue;
     const auto json = component_config(folder, name);
-    const auto encoder = component_size(folder, name, "model");
+    const auto encoder = component_size(folder, name);
     double tokens = static_cast<double>(options.max_sequence_length);
     if (std::string(name) != "text_encoder_3") {
       const auto clip = ClipTextEncoder::parse(json, folder.root / name / "config.json");

@@ -134,18 +134,19 @@ TensorMap Sd3Text::encode(const std::vector<std::string>& prompts) const {
                           token_ids(second_tokenizer_, prompts).to(device_), t5_features(*loaded, prompts));
 }
 
-TextSource Sd3Text::source() const {
-  TextSource source;
-  const auto add = [&](const std::string& component, const std::filesystem::path& file) {
-    source.files[component + "/" + file.filename().string()] = file;
-  };
+std::vector<ModelFile> Sd3Text::files() const {
+  std::vector<ModelFile> files;
   for (const std::string suffix : {"", "_2", "_3"}) {
     if (suffix == "_3" && !t5_config_) continue;
-    const auto encoder = "text_encoder" + suffix, tokenizer = "tokenizer" + suffix;
-    for (const auto& file : component_files(folder_, encoder)) add(encoder, file);
-    for (const auto& entry : std::filesystem::directory_iterator(folder_.root / tokenizer))
-      if (entry.is_regular_file()) add(tokenizer, entry.path());
+    for (auto& file : component_copy(folder_, "text_encoder" + suffix)) files.push_back(std::move(file));
+    for (auto& file : tokenizer_copy(folder_, "tokenizer" + suffix)) files.push_back(std::move(file));
   }
+  return files;
+}
+
+TextSource Sd3Text::source() const {
+  TextSource source;
+  for (const auto& file : files()) source.files[file.name.string()] = file.source;
   source.dtype = dtype_;
   source.shapes = {{"prompt_embeds", {first_tokenizer_.max_length() + t5_tokens_, width_}},
                    {"pooled_prompt_embeds", {pooled_width_}}};

@@ -12,7 +12,7 @@
 #include "engine/models/text/t5_encoder.h"
 #include "engine/models/text/t5_tokenizer.h"
 #include "engine/models/text_length.h"
-#include "engine/weights/folder.h"
+#include "engine/weights/model_copy.h"
 
 namespace thalweg {
 
@@ -36,6 +36,8 @@ class Sd3Text {
   /// "prompt_embeds" and "pooled_prompt_embeds", without gradients.
   TensorMap encode(const std::vector<std::string>& prompts) const;
   TextSource source() const;
+  /// Files of the text encoders and tokenizers.
+  std::vector<ModelFile> files() const;
   void release();
   /// See LimitedText.
   std::vector<TextCut> cuts(const std::string& prompt) const;

@@ -1,0 +1,37 @@
+// FlowMatchEulerDiscreteScheduler of diffusers: the noise levels that a folder's scheduler_config.json asks
+// for. Its step is Euler's method, which is a sampler's business here.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "engine/core/json.h"
+#include "engine/core/values.h"
+
+namespace thalweg {
+
+struct FlowMatchEuler {
+  enum class Spacing { uniform, karras, exponential, beta };
+
+  double shift = 1.0;
+  int64_t num_train_timesteps = 1000;
+  bool dynamic = false;  // the shift grows with the picture, `shift` counts for nothing
+  bool linear = false;   // and is mu itself, not e^mu
+  double base_shift = 0.5, max_shift = 1.15;
+  int64_t base_tokens = 256, max_tokens = 4096;
+  std::optional<double> shift_terminal;        // the last level before 0 that the levels are stretched to
+  Spacing spacing = Spacing::uniform;          // of the levels between the first and the last
+  std::optional<double> sigma_min, sigma_max;  // first and last, of another spacing than the uniform one
+};
+
+/// Of the keys that diffusers honours; keys that it does not know change nothing there and here. Throws Error
+/// naming `path` and the key for a value out of bounds, two spacings at once, and what is not had here
+/// (invert_sigmas, stochastic_sampling).
+FlowMatchEuler parse_flow_match_euler(const Json& config, const std::filesystem::path& path);
+
+/// steps + 1 levels that end in 0, for pictures of `tokens` patches (heeded by a dynamic shift alone). Throws
+/// Error naming `path` where the config gives no levels for these.
+Schedule flow_match_schedule(const FlowMatchEuler& scheduler, int64_t steps, int64_t tokens,
+                             const std::filesystem::path& path);
+
+}  // namespace thalweg

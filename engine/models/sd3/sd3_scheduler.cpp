@@ -1,0 +1,55 @@
+#include "engine/models/sd3/sd3_scheduler.h"
+
+#include "engine/core/error.h"
+#include "engine/models/sd3/flow_match_euler.h"
+#include "engine/weights/config.h"
+
+namespace thalweg {
+namespace {
+
+constexpr const char* kRead = "FlowMatchEulerDiscreteScheduler";
+
+/// The job's own words, which take the scheduler's place.
+std::string instead(const std::string& sampler) {
+  return ". To draw otherwise on purpose, name noise levels and sampler in the job: \"schedule\": {\"name\": "
+         "\"sd3\", \"shift\": 3.0} or another, beside \"sampler\": {\"name\": \"" +
+         sampler + "\"}";
+}
+
+/// The sampler of ours that steps as that scheduler does; its noise levels are its own all the same.
+std::string sampler_like(const std::string& scheduler) {
+  if (scheduler.find("Heun") != std::string::npos) return "heun";
+  if (scheduler == "DPMSolverMultistepScheduler") return "dpmpp_2m";
+  if (scheduler == "DPMSolverSinglestepScheduler") return "dpmpp_2s";
+  return "flow_ode";
+}
+
+}  // namespace
+
+Sd3Scheduler::Sd3Scheduler(const ModelFolder& folder)
+    : index_(folder.root / kModelIndex), path_(folder.root / "scheduler" / "scheduler_config.json") {
+  if (has_component(folder, "scheduler")) class_name_ = folder.index.at("scheduler").at(1).get<std::string>();
+  std::error_code ec;
+  if (!std::filesystem::exists(std::filesystem::symlink_status(path_, ec))) return;
+  config_ = parse_json_file(path_, kMaxConfigBytes);
+  num_train_timesteps_ =
+      config_integer(config_, "num_train_timesteps", num_train_timesteps_, 1, 1000000, path_);
+}
+
+Schedule Sd3Scheduler::schedule(int64_t steps, int64_t tokens) const {
+  if (class_name_.empty()) throw Error(index_.string(), "lists no scheduler" + instead("flow_ode"));
+  if (class_name_ != kRead)
+    throw Error(index_.string(), "its scheduler, " + printable(class_name_, 80) + ", is not had here: " +
+                                     kRead + " is" + instead(sampler_like(class_name_)));
+  if (!has_file()) throw Error(path_.string(), "no such file, though model_index.json lists the component");
+  const auto checked = [&] {
+    try {
+      return parse_flow_match_euler(config_, path_);
+    } catch (const Error& e) {
+      throw Error(e.place(), e.message() + instead("flow_ode"));
+    }
+  };
+  return flow_match_schedule(checked(), steps, tokens, path_);
+}
+
+}  // namespace thalweg

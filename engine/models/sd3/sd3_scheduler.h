@@ -1,0 +1,35 @@
+// The scheduler that the folder of an SD3 model names. It is read at once and judged when it is asked for
+// noise levels: a job that names its own needs none.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "engine/core/values.h"
+#include "engine/weights/folder.h"
+
+namespace thalweg {
+
+class Sd3Scheduler {
+ public:
+  /// Throws Error for a scheduler_config.json that is malformed.
+  explicit Sd3Scheduler(const ModelFolder& folder);
+
+  /// Noise levels for pictures of so many patches. Throws Error naming the folder's file, and the job's key
+  /// that takes its place, for another class than FlowMatchEulerDiscreteScheduler and for what of it is not
+  /// had here.
+  Schedule schedule(int64_t steps, int64_t tokens) const;
+  /// The network's time is sigma times this.
+  int64_t num_train_timesteps() const { return num_train_timesteps_; }
+
+  bool has_file() const { return !config_.is_null(); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path index_, path_;
+  std::string class_name_;  // as model_index.json has it; empty: it lists none
+  Json config_;
+  int64_t num_train_timesteps_ = 1000;
+};
+
+}  // namespace thalweg
