@@ -34,6 +34,8 @@ Sd3Scheduler::Sd3Scheduler(const ModelFolder& folder)
   config_ = parse_json_file(path_, kMaxConfigBytes);
   num_train_timesteps_ =
       config_integer(config_, "num_train_timesteps", num_train_timesteps_, 1, 1000000, path_);
+  // An index that says nothing of it leaves the word to the file; one that says null has none.
+  if (!folder.index.contains("scheduler")) class_name_ = config_text(config_, "_class_name", kRead, path_);
 }
 
 Schedule Sd3Scheduler::schedule(int64_t steps, int64_t tokens) const {

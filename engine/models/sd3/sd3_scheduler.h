@@ -27,7 +27,7 @@ class Sd3Scheduler {
 
  private:
   std::filesystem::path index_, path_;
-  std::string class_name_;  // as model_index.json has it; empty: it lists none
+  std::string class_name_;  // as model_index.json has it, or else the file; empty: none
   Json config_;
   int64_t num_train_timesteps_ = 1000;
 };
