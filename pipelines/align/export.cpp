@@ -70,12 +70,12 @@ void require_room(const AlignContext& c, const RunProgress& progress) {
   std::error_code ec;
   const auto room = fs::space(o.output, ec);
   if (ec || static_cast<double>(room.available) >= needed) return;
-  throw Error("/output", "\"" + o.output + "\" has " + gigabytes(static_cast<double>(room.available)) +
-                             " of disk left, and this run needs " + gigabytes(needed) + " more: up to " +
-                             std::to_string(count) + " checkpoints of " + gigabytes(each) + " each and " +
-                             gigabytes(weights) +
-                             " of weights in the end. Make room, lower /checkpoint/keep, or choose a folder "
-                             "elsewhere");
+  throw IoError(o.output, "the disk is full, or will be: it has " +
+                              gigabytes(static_cast<double>(room.available)) + " left, and this run needs " +
+                              gigabytes(needed) + " more: up to " + std::to_string(count) +
+                              " checkpoints of " + gigabytes(each) + " each and " + gigabytes(weights) +
+                              " of weights in the end. Make room, lower /checkpoint/keep, or choose a folder "
+                              "elsewhere");
 }
 
 /// Nothing but what an earlier run of this folder wrote may bear the name.

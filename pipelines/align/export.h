@@ -12,9 +12,9 @@ namespace thalweg {
 /// range.
 TensorMap exported_parameters(const PolicySpace& space, const TensorMap& parameters, const ExportSection& as);
 
-/// Before training: throws Error for what would keep the weights from being written after it, a file that
-/// cannot be read, a name that is taken, a disk without room for them and for the checkpoints that are to
-/// come.
+/// Before training: throws Error, or IoError for the disk, for what would keep the weights from being written
+/// after it, a file that cannot be read, a name that is taken, a disk without room for them and for the
+/// checkpoints that are to come.
 void check_export(const AlignContext& context, const RunProgress& progress);
 
 /// Writes FOLDER/pytorch_lora_weights.safetensors, or FOLDER/model when all weights were trained; each takes

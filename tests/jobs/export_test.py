@@ -178,9 +178,9 @@ def test_a_model_where_the_export_goes_is_refused(files, tmp_path):
     assert done.returncode == 2 and "/model/path: lies where this run writes its own model" in done.stderr
 
 
-def refused_before_training(files, tmp_path, job, *words):
+def refused_before_training(files, tmp_path, job, *words, code=2):
     done = thalweg("run", write_job(tmp_path / "job.json", {**job, "output": str(tmp_path / "run")}))
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == code, done.stderr
     for word in words:
         assert word in done.stderr, done.stderr
     assert not list((tmp_path / "run").glob("checkpoint-*"))
@@ -199,7 +199,8 @@ def test_names_that_are_taken(files, tmp_path):
 def test_a_disk_without_room(files, tmp_path):
     job = job_of(files, {"path": "assets/models/tiny-sd3"}, iterations=10_000_000, checkpoint={"every": 1, "keep": 100_000})
     job["sampler"] = {**job["sampler"], "height": 64, "width": 64}
-    refused_before_training(files, tmp_path, job, "/output: ", "of disk left, and this run needs", "/checkpoint/keep")
+    refused_before_training(files, tmp_path, job, str(tmp_path / "run"), "the disk is full, or will be",
+                            "/checkpoint/keep", code=1)
 
 
 def test_weights_of_no_meaning_for_a_mixture(tmp_path):
