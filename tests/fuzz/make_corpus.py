@@ -1,6 +1,6 @@
 """Writes the seeds of the fuzz targets: small whole files of every kind that the readers know.
 
-    python3 tests/fuzz/make_corpus.py     # after a change of a format; files named found-* are kept
+    .deps/venv/bin/python tests/fuzz/make_corpus.py     # after a change of a format; files named found-* are kept
 """
 
 import io

@@ -78,8 +78,8 @@ def edits():
     for values in [{"vocab_size": 0}, {"vocab_size": 2**40}, {"hidden_size": 7, "num_attention_heads": 2}, {"num_hidden_layers": -1}, {"hidden_act": "relu"},
                    {"layer_norm_eps": -1}, {"max_position_embeddings": 0}, {"model_type": "t5"}, {"eos_token_id": -1}]:
         yield "text_encoder/config.json", values, list(values)[0]
-    for values in [{"shift": 0}, {"shift": "3"}, {"num_train_timesteps": 0}, {"use_dynamic_shifting": True}, {"use_karras_sigmas": 1},
-                   {"shift_terminal": 0.1}]:
+    for values in [{"shift": 0}, {"shift": "3"}, {"num_train_timesteps": 0}, {"use_dynamic_shifting": 1}, {"use_karras_sigmas": 1},
+                   {"shift_terminal": 2}]:
         yield "scheduler/scheduler_config.json", values, list(values)[0]
     for values in [{"_class_name": "X\u001b[31m"}, {"vae": ["diffusers"]}, {"vae": [7, 7]}, {"vae": [None, "X"]}, {"../vae": ["diffusers", "X"]},
                    {"vae": ["flax", "X"]}, {"vae": [None, None]}]:

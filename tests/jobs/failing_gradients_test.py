@@ -76,11 +76,11 @@ def test_samples_without_a_gradient_are_the_samplers_own_and_counted(tmp_path):
     base = latents(tmp_path / "base", [], FRAMES, micro_batch=32)
     assert np.array_equal(x[:32], base[:32]) and (x[32:] != base[32:]).all()
     steering = result(tmp_path / "run")["steering"]
-    assert steering["reward_gradients"] == 64 * 7 and steering["failed_gradients"] == 32 * 7  # not at t = 1
+    assert steering["reward_gradients"] == 64 * 8 and steering["failed_gradients"] == 32 * 8
     event = steering_event(tmp_path / "run")
-    assert event["level"] == "warn" and "224 of 448 gradients could not be used" in event["message"]
+    assert event["level"] == "warn" and "256 of 512 gradients could not be used" in event["message"]
     (failure,) = result(tmp_path / "run")["reward_failures"]
-    assert failure["phase"] == "steering" and failure["samples"] == 224 and failure["calls"] == 7
+    assert failure["phase"] == "steering" and failure["samples"] == 256 and failure["calls"] == 8
     assert failure["reason"] == "its gradient failed: unavailable: the slope is under repair"
 
 

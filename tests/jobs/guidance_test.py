@@ -44,7 +44,7 @@ def test_weights_and_strengths_add_up(tmp_path):
     ({"name": "doob", "lookahead": "noisy_latents"}, FRAMES, SDE, "/steering/0/name", "noise level"),
     ({"name": "doob"}, HIDDEN, {"name": "flow_ode", "steps": 20, **SIZE}, "/sampler/name", "noise"),
     ({"name": "euphonium", "beta": 1.0}, SOFT, {"name": "flow_ode", "steps": 20, **SIZE}, "/sampler/name", "noise"),
-    *(({"name": name}, HIDDEN, {**SDE, "noise_level": 0}, "/sampler/noise_level", f"above 0: {name}")
+    *(({"name": name}, HIDDEN, {**SDE, "noise_level": 0}, "/sampler/noise_level", f"above 0, and more than rounding: {name} needs")
       for name in ("fk", "svdd", "das", "guided_smc", "doob")),
     ({"name": "fk"}, HIDDEN, {**SDE, "name": "memoryless", "noise_level": 0}, "/sampler/noise_level", "stay the same"),
     ({"name": "euphonium", "beta": 1.0}, SOFT, {**SDE, "noise_level": 0}, "/sampler/noise_level", "stay the same"),

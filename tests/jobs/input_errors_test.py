@@ -17,6 +17,8 @@ def original(tmp_path_factory):
     folder = tmp_path_factory.mktemp("original")
     tiny_sd3.make_folder(folder / "model", seed=90)
     (folder / "prompts.txt").write_text("a red circle\ntwo blue squares\n")
+    (folder / "select.txt").write_text("a green triangle\ntwo red squares\n")
+    (folder / "eval.txt").write_text("a big blue circle\nthree red squares\n")
     save_file({"frames": torch.zeros(2, 1, 3, 16, 16)}, folder / "frames.safetensors")
     return folder
 
@@ -40,7 +42,7 @@ def job_of(kind, files):
         del job["model"]
         return {**job, "frames": str(files / "frames.safetensors")}
     return {**job, "sampler": {**sampler, "name": "flow_sde", "steps": 3}, "method": {"name": "flow_grpo"},
-            "prompts": {"train": prompts, "select": prompts, "eval": prompts}, "iterations": 1,
+            "prompts": {"train": prompts, "select": str(files / "select.txt"), "eval": str(files / "eval.txt")}, "iterations": 1,
             "evaluate": {"steps": 2}}
 
 

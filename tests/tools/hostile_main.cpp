@@ -42,7 +42,9 @@ const std::map<std::string, Reader>& readers() {
       {"job", read_job_file},
       {"model",
        [](const std::string& path) {
-         load_model(path, {at::kFloat, at::kFloat, 1})->encode({"a"});  // text encoders come with the first
+         const auto model = load_model(path, {at::kFloat, at::kFloat, 1});
+         model->schedule(4, 64, 64);  // its scheduler's own, where no job names another
+         model->encode({"a"});        // text encoders come with the first
        }},
       {"tokenizer", [](const std::string& path) { ClipTokenizer::load(path); }},
   };
