@@ -23,9 +23,10 @@ def job(tmp_path):
 
 
 def start(tmp_path, job, **environment):
-    """The process, once it has begun."""
+    """The process, once it has begun. In a group of its own, which is no orphan: those are never suspended."""
     process = subprocess.Popen([PROGRAM, "run", write_job(tmp_path / "job.json", job)], stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, cwd=ROOT, env={**ENVIRONMENT, **environment})
+                               stderr=subprocess.STDOUT, text=True, cwd=ROOT, env={**ENVIRONMENT, **environment},
+                               process_group=0)
     wait_until(lambda: (tmp_path / "run" / "job.json").exists())
     return process
 

@@ -78,6 +78,7 @@ def thalweg_pictures(folder, noise, call, scratch, prompts=PROMPTS, model=None, 
            "latents": str(scratch / "noise.safetensors"),
            "save_latents": True, "save_frames": True, "save_images": False,
            "parallel": {"workers": 1}, **job}
+    shutil.rmtree(scratch / "out", ignore_errors=True)  # a job is refused where another one has its results
     out = run_job(scratch / "out", job)
     return (load_file(out / "latents.safetensors")["latents"],
             load_file(out / "frames.safetensors")["frames"][:, 0])
