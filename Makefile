@@ -43,7 +43,7 @@ test-build:
 
 test: test-build ## Build everything and run all tests, C++ and Python
 	ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
-	$(PYTEST) -m "not soak" tests
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not soak" tests
 	@echo; echo "PASSED: all C++ and Python tests"
 
 soak: test-build ## What is too long for test: KILLS (default 50) killed runs a method, and tests marked soak

@@ -136,12 +136,15 @@ def test_a_suspended_run_goes_on(job, tmp_path):
 
 
 def test_a_signal_before_the_job_begins_is_like_any_other(job, tmp_path):
-    process = subprocess.Popen([PROGRAM, "run", write_job(tmp_path / "job.json", job)], cwd=ROOT,
-                               env={**ENVIRONMENT, "THALWEG_DIES": "init:1:hang"})
-    wait_until(lambda: state(process.pid) == "S")
+    (tmp_path / "run").mkdir()
+    folder = os.open(tmp_path / "run", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)  # the job waits for it, and so has not begun
+    process = subprocess.Popen([PROGRAM, "run", write_job(tmp_path / "job.json", job)], cwd=ROOT, env=ENVIRONMENT)
+    wait_until(lambda: pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == -signal.SIGTERM
-    assert not (tmp_path / "run").exists()
+    os.close(folder)
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_it_can_be_left_out(job, tmp_path):
