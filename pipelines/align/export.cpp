@@ -90,7 +90,8 @@ void require_name(const fs::path& path, fs::file_type type) {
 
 }  // namespace
 
-TensorMap exported_parameters(const PolicySpace& space, const TensorMap& parameters, const ExportSection& as) {
+TensorMap exported_parameters(const PolicySpace& space, const TensorMap& parameters,
+                              const ExportSection& as) {
   auto exported = space.exported(parameters, dtype_named(as.dtype));
   for (const auto& [name, tensor] : exported)
     if (!at::isfinite(tensor).all().item<bool>())

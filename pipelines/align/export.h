@@ -1,5 +1,5 @@
-// What an `align` run leaves to be loaded elsewhere: a LoRA, or a whole model. What is reported of the aligned model
-// is measured on what is written here.
+// What an `align` run leaves to be loaded elsewhere: a LoRA, or a whole model. What is reported of the
+// aligned model is measured on what is written here.
 #pragma once
 
 #include "pipelines/align/context.h"
@@ -8,8 +8,8 @@
 
 namespace thalweg {
 
-/// `parameters` as whoever loads the exported file gets them. Throws Error at /export/dtype when they exceed its
-/// range.
+/// `parameters` as whoever loads the exported file gets them. Throws Error at /export/dtype when they exceed
+/// its range.
 TensorMap exported_parameters(const PolicySpace& space, const TensorMap& parameters, const ExportSection& as);
 
 /// Before training: throws Error, or IoError for the disk, for what would keep the weights from being written
@@ -19,7 +19,7 @@ void check_export(const AlignContext& context, const RunProgress& progress);
 
 /// Writes FOLDER/pytorch_lora_weights.safetensors, or FOLDER/model when all weights were trained; each takes
 /// its name when it is whole. `exported` are exported_parameters() of `iteration`.
-void write_weights(const std::filesystem::path& folder, const TrainedModel& trained, const TensorMap& exported,
-                   int64_t iteration);
+void write_weights(const std::filesystem::path& folder, const TrainedModel& trained,
+                   const TensorMap& exported, int64_t iteration);
 
 }  // namespace thalweg

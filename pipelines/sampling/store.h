@@ -23,8 +23,9 @@ class DrawnStore {
  public:
   /// `identity` (run_identity()) is asked for when there are parts or something is to be written; `sync`
   /// brings to the disk what a part says is there but does not hold itself: pictures.
-  DrawnStore(const std::filesystem::path& output, std::function<Json()> identity, double every_s,
-             std::function<void(const std::vector<const Drawn*>&)> sync = [](const auto&) {});
+  DrawnStore(
+      const std::filesystem::path& output, std::function<Json()> identity, double every_s,
+      std::function<void(const std::vector<const Drawn*>&)> sync = [](const auto&) {});
 
   /// Throws Error when `output` holds parts of another run.
   static void require_own(const std::filesystem::path& output, const std::function<Json()>& identity);

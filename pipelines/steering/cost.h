@@ -39,8 +39,8 @@ inline constexpr std::pair<const char*, int64_t SteeringCost::*> kSteeringCounts
 /// The event "reward_failed" of rewards that failed while they steered; none when none did.
 std::optional<Event> steering_failures(const SteeringCost& cost);
 
-/// Why the steering came to nothing: of all the values or gradients that it asked for not one was scored, not one
-/// could be used. Else empty.
+/// Why the steering came to nothing: of all the values or gradients that it asked for not one was scored, not
+/// one could be used. Else empty.
 std::string came_to_nothing(const SteeringCost& cost);
 
 /// Counts a call of the reward for these latents.

@@ -43,7 +43,8 @@ inline RewardValue partly_lost(std::set<int64_t> lost, int64_t first = 0) {
   return [lost = std::move(lost), first](const at::Tensor& x, const Step& step, const Conditioning& c) {
     auto factor = at::ones({x.size(0)}, at::kDouble);
     for (size_t b = 0; b < step.slot_B.size(); ++b)
-      if ((step.index >= first || step.index < 0) && lost.contains(step.slot_B[b])) factor[static_cast<int64_t>(b)] = kNan;
+      if ((step.index >= first || step.index < 0) && lost.contains(step.slot_B[b]))
+        factor[static_cast<int64_t>(b)] = kNan;
     return wavy(x, step, c) * factor;
   };
 }
