@@ -68,9 +68,7 @@ Json evaluate_identity(const EvaluateOptions& o) {
   if (o.model.has_lora) inputs.push_back({"/model/lora/path", o.model.lora.path});
   add_inputs(inputs, o.rewards);
   EvaluateOptions copy = o;
-  auto identity = run_identity([&](Fields& f) { describe_evaluate(f, copy); }, inputs);
-  identity["job"].erase("checkpoint");  // when something is kept does not change it
-  return identity;
+  return run_identity([&](Fields& f) { describe_evaluate(f, copy); }, inputs);
 }
 
 std::vector<double> scales_of(const EvaluateOptions& o) {
@@ -168,7 +166,7 @@ void EvaluateJob::write_sheet(const at::Tensor& frames_N3HW, size_t evaluation,
 Json EvaluateJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return evaluate_identity(o_); }, o_.checkpoint_s);
-  auto events = store.load([](const Drawn&) { return true; }, observer);
+  auto events = store.load(observer);
   const auto device = o_.device.open(observer);
   Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
@@ -234,10 +232,8 @@ Json EvaluateJob::run(const Observer& observer) {
   write_events(o_.output, events, result, observer);
   require_finite_samples("evaluate", not_finite, static_cast<int64_t>(scales.size()) * prompts.size());
   result["time_phases"] = phases_json(clock);
-  if (!scored) {
-    clean_up();  // when it is run again, the rewards are asked again
+  if (!scored)
     throw NothingAchieved("/rewards", "not one sample was scored; events.jsonl says why", std::move(result));
-  }
   return result;
 }
 

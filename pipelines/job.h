@@ -41,7 +41,8 @@ class Job {
   /// Returns what result.json says, its "status" left out. Throws Error, NothingAchieved among them, or
   /// Stopped when it was asked to stop.
   virtual Json run(const Observer& observer) = 0;
-  /// Removes what a run that goes on would have needed; result.json is on the disk then.
+  /// Removes what a run that goes on would have needed: of one that came to its end, with something to show
+  /// for it or without, once result.json says so.
   virtual void clean_up() const {}
   /// Whether the same job goes on where it was stopped or killed; else it begins anew.
   virtual bool resumes() const { return false; }

@@ -15,8 +15,9 @@ struct Observer {
   /// `done` of `total` units of the phase are finished; `values` are shown beside the bar.
   std::function<void(const std::string& phase, int64_t done, int64_t total, const Values& values)> progress =
       [](const std::string&, int64_t, int64_t, const Values&) {};
-  /// The job is checked and its folder is this run's: from now on result.json says how it ended.
-  std::function<void()> started = [] {};
+  /// The job is checked and `output`, an absolute path where the job came as JSON, is this run's: from now on
+  /// its result.json says how it ended.
+  std::function<void(const std::string& output)> started = [](const std::string&) {};
   /// A line worth keeping.
   std::function<void(const std::string& line)> message = [](const std::string&) {};
   /// True once the user asked to stop; the pipeline then keeps what is done and throws Stopped.

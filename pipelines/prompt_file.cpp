@@ -1,24 +1,15 @@
 #include "pipelines/prompt_file.h"
 
-#include <algorithm>
-#include <filesystem>
 #include <sstream>
 
 #include "engine/core/error.h"
+#include "engine/core/path.h"
 #include "engine/core/text.h"
 
 namespace thalweg {
 namespace {
 
 constexpr size_t kMaxPrompts = 1'000'000;
-
-std::string lower_ending(const std::string& path) {
-  auto ending = std::filesystem::path(path).extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : static_cast<char>(c);
-  });
-  return ending;
-}
 
 bool is_json_lines(const std::string& path) {
   return lower_ending(path) == ".jsonl";

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/core/ceil_div.h"
 #include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "pipelines/job.h"
@@ -98,7 +99,7 @@ Json SampleJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return sample_identity(o_); }, o_.checkpoint_s,
       [this](const std::vector<const Drawn*>& drawn) { sync_pictures(o_, drawn); });
-  auto events = store.load([this](const Drawn& drawn) { return is_kept(o_, drawn); }, observer);
+  auto events = store.load(observer, [this](const Drawn& drawn) { return is_kept(o_, drawn); });
   const auto device = o_.device.open(observer);
   Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
@@ -136,7 +137,6 @@ Json SampleJob::run(const Observer& observer) {
     return result;
   } catch (const NothingAchieved&) {
     require_finite_samples("sample", not_finite, static_cast<int64_t>(run.prompts.size()));  // is why
-    clean_up();  // when it is run again, the rewards are asked again
     throw;
   }
 }
@@ -224,7 +224,7 @@ Plan SampleJob::plan(const PlanRequest& request) const {
   const int64_t enough =
       2 * o_.parallel.worker_count() * samples_at_once(o_.parallel.micro_batch, particles_of(o_.steering));
   little.o_.images_per_prompt = std::min(o_.images_per_prompt, enough);
-  little.o_.prompts.keep_first((enough + little.o_.images_per_prompt - 1) / little.o_.images_per_prompt);
+  little.o_.prompts.keep_first(ceil_div(enough, little.o_.images_per_prompt));
   const auto little_load = sample_load(little.o_);
   return make_plan("sample", load, model_size(o_.model, o_.sampler.size), request,
                    {little_load, [&] {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/core/ceil_div.h"
 #include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "pipelines/job.h"
@@ -55,9 +56,7 @@ Json score_identity(const ScoreOptions& o) {
   if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
   add_inputs(inputs, o.rewards);
   ScoreOptions copy = o;
-  auto identity = run_identity([&](Fields& f) { describe_score(f, copy); }, inputs);
-  identity["job"].erase("checkpoint");  // when something is kept does not change it
-  return identity;
+  return run_identity([&](Fields& f) { describe_score(f, copy); }, inputs);
 }
 
 class ScoreJob final : public Job {
@@ -106,7 +105,7 @@ ScoredPictures ScoreJob::pictures() const {
 Json ScoreJob::run(const Observer& observer) {
   DrawnStore store(
       o_.output, [this] { return score_identity(o_); }, o_.checkpoint_s);
-  auto events = store.load([](const Drawn&) { return true; }, observer);
+  auto events = store.load(observer);
   const auto all = pictures();
   const auto total = all.size();
   const auto sizes = all.input(0, 1).frames_BF3HW.sizes().vec();
@@ -116,7 +115,7 @@ Json ScoreJob::run(const Observer& observer) {
       make_rewards(o_.rewards, size, o_.batch_size, o_.seed, o_.device.open(observer), lines.log());
   PhaseClock clock;
   const auto missing = store.missing(total, o_.batch_size);
-  const auto there = (total + o_.batch_size - 1) / o_.batch_size - static_cast<int64_t>(missing.size());
+  const auto there = ceil_div(total, o_.batch_size) - static_cast<int64_t>(missing.size());
   if (there > 0) observer.message("resuming: " + std::to_string(there) + " batches were scored before");
   for (const auto begin : missing) {
     const auto end = std::min(begin + o_.batch_size, total);
@@ -150,12 +149,7 @@ Json ScoreJob::run(const Observer& observer) {
                       .files = all.names(),
                       .scores = concatenate_samples(parts),
                       .events = events};
-  try {
-    return write_scores(o_.output, run, rewards.get(), clock, observer);
-  } catch (const NothingAchieved&) {
-    clean_up();  // when it is run again, the rewards are asked again
-    throw;
-  }
+  return write_scores(o_.output, run, rewards.get(), clock, observer);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "engine/core/device.h"
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
+#include "engine/core/path.h"
 #include "pipelines/prompt_file.h"
 #include "rewards/plugin.h"
 
@@ -127,15 +128,8 @@ void require_model(const ModelSection& model) {
   if (model.has_lora && !model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
 }
 
-bool lies_inside(const std::filesystem::path& path, const std::filesystem::path& folder) {
-  std::error_code ec;
-  const auto inner = std::filesystem::weakly_canonical(path, ec);
-  const auto outer = std::filesystem::weakly_canonical(folder, ec);
-  return !ec && std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
-}
-
 void require_outside(const std::string& output, const ModelSection& model) {
-  if (lies_inside(output, model.path))
+  if (lies_in(model.path, output))
     throw Error("/output",
                 "\"" + output + "\" lies inside of the model's folder, " + model.path +
                     ": what the run writes would become a part of the model. Choose one elsewhere");

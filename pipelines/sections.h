@@ -83,8 +83,6 @@ PromptList read_prompts(const std::string& path, const std::string& pointer, int
 /// Throws Error at `pointer` unless `path` is a regular file (or folder).
 void require_file(const std::string& path, const std::string& pointer);
 void require_model(const ModelSection& model);
-/// Whether `path` is `folder` or lies below it, links followed.
-bool lies_inside(const std::filesystem::path& path, const std::filesystem::path& folder);
 /// Throws Error at /output for a folder that is the model's or lies inside of it: what a run writes would
 /// become a part of the model that it reads.
 void require_outside(const std::string& output, const ModelSection& model);

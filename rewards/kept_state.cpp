@@ -9,7 +9,6 @@
 #include <array>
 #include <atomic>
 #include <climits>
-#include <clocale>
 #include <string_view>
 
 #if defined(__x86_64__)
@@ -20,19 +19,6 @@ namespace thalweg {
 namespace {
 
 constexpr int kSignals = 65, kFirstPrivate = 3;  // after the three descriptors that every program has
-constexpr std::array kCategories = {LC_NUMERIC, LC_COLLATE, LC_TIME, LC_MONETARY, LC_MESSAGES};
-
-/// Rounding, flush to zero, denormals are zero, and the exceptions that trap; not the flags that arithmetic
-/// raises.
-unsigned floating_point_modes() {
-#if defined(__x86_64__)
-  unsigned short x87 = 0;
-  __asm__ volatile("fnstcw %0" : "=m"(x87));
-  return (_mm_getcsr() & 0xFFC0U) << 16 | x87;
-#else
-  return static_cast<unsigned>(std::fegetround());
-#endif
-}
 
 struct Handlers {
   std::array<struct sigaction, kSignals> kept{};
@@ -63,7 +49,7 @@ struct Process {
   std::array<char, PATH_MAX> folder_path{};  // "": too long for it
   std::array<Place, 3> standard;
   mode_t mask;
-  std::array<std::string, kCategories.size()> locale;
+  LocaleNames locale;
 
   Process() {
     folder.copy = ::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -73,9 +59,8 @@ struct Process {
       auto& place = standard[static_cast<size_t>(i)];
       if (::fstat(i, &place.file) == 0) place.copy = ::fcntl(i, F_DUPFD_CLOEXEC, kFirstPrivate);
     }
-    mask = ::umask(0);
-    ::umask(mask);
-    for (size_t i = 0; i < kCategories.size(); ++i) locale[i] = std::setlocale(kCategories[i], nullptr);
+    mask = static_cast<mode_t>(creation_mask());
+    locale = locale_names();
   }
 };
 
@@ -106,10 +91,10 @@ void put_back_descriptors(const std::array<Place, 3>& standard, std::vector<std:
 
 void put_back_locale(const Process& process, std::vector<std::string>& changed) {
   bool other = ::uselocale(LC_GLOBAL_LOCALE) != LC_GLOBAL_LOCALE;
-  for (size_t i = 0; i < kCategories.size(); ++i) {
-    const char* now = std::setlocale(kCategories[i], nullptr);
+  for (size_t i = 0; i < kKeptCategories.size(); ++i) {
+    const char* now = std::setlocale(kKeptCategories[i], nullptr);
     if (now != nullptr && process.locale[i] == now) continue;
-    std::setlocale(kCategories[i], process.locale[i].c_str());
+    std::setlocale(kKeptCategories[i], process.locale[i].c_str());
     other = true;
   }
   if (other) changed.emplace_back("the locale");
@@ -128,6 +113,28 @@ void put_back_handlers(std::vector<std::string>& changed) {
 }
 
 }  // namespace
+
+LocaleNames locale_names() {
+  LocaleNames names;
+  for (size_t i = 0; i < names.size(); ++i) names[i] = std::setlocale(kKeptCategories[i], nullptr);
+  return names;
+}
+
+unsigned creation_mask() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return mask;
+}
+
+unsigned floating_point_modes() {
+#if defined(__x86_64__)
+  unsigned short x87 = 0;
+  __asm__ volatile("fnstcw %0" : "=m"(x87));
+  return (_mm_getcsr() & 0xFFC0U) << 16 | x87;
+#else
+  return static_cast<unsigned>(std::fegetround());
+#endif
+}
 
 void keep_process_state() {
   if (kept_process == nullptr) kept_process = new Process;

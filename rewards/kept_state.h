@@ -3,14 +3,27 @@
 // of them would spoil what comes after it, numbers included; so it is put back.
 #pragma once
 
+#include <array>
 #include <cfenv>
+#include <clocale>
 #include <string>
 #include <vector>
 
 namespace thalweg {
 
-/// From here on calls into libraries leave what the process shares as it is now. The locale of characters
-/// alone (LC_CTYPE) is the library's to choose: an embedded interpreter lives by it. Once, at the program's
+/// Of the locale what a call must leave: that of characters alone (LC_CTYPE) is the library's to choose,
+/// since an embedded interpreter lives by it.
+inline constexpr std::array kKeptCategories = {LC_NUMERIC, LC_COLLATE, LC_TIME, LC_MONETARY, LC_MESSAGES};
+using LocaleNames = std::array<std::string, kKeptCategories.size()>;
+LocaleNames locale_names();
+
+unsigned creation_mask();
+
+/// Of this thread: rounding, flush to zero, denormals are zero, and the exceptions that trap; not the flags
+/// that arithmetic raises.
+unsigned floating_point_modes();
+
+/// From here on calls into libraries leave what the process shares as it is now. Once, at the program's
 /// start.
 void keep_process_state();
 

@@ -60,11 +60,10 @@ std::string defect(const thalweg_reward_descriptor* d) {
   if (*d->id == '\0') return "lists a reward without an id";
   const std::string id = d->id;
   if (d->abi.major != THALWEG_ABI_MAJOR) return "lists \"" + id + "\" with another ABI version";
-  for (uint64_t bit = 1; bit != 0; bit <<= 1)
-    if (d->required_inputs & ~kKnownInputs & bit)
-      return "lists \"" + id + "\", which requires an input that this program does not know (bit " +
-             std::to_string(std::countr_zero(bit)) +
-             " of required_inputs): it was built for a later version of the plugin ABI";
+  if (const uint64_t unknown = d->required_inputs & ~kKnownInputs; unknown != 0)
+    return "lists \"" + id + "\", which requires an input that this program does not know (bit " +
+           std::to_string(std::countr_zero(unknown)) +
+           " of required_inputs): it was built for a later version of the plugin ABI";
   if ((d->devices & (THALWEG_ON_CPU | THALWEG_ON_CUDA)) == 0) return "lists \"" + id + "\" without a device";
   if (d->num_dimensions > kMaxDimensions || (d->num_dimensions > 0 && d->dimension_names == nullptr))
     return "lists \"" + id + "\" with damaged dimensions";

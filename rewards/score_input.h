@@ -19,7 +19,7 @@ struct ScoreOccasion {
 };
 
 /// Undefined tensors and empty vectors are absent. Tensors may be of any floating type, device and stride;
-/// they cross to a plugin as dense float32 where it takes them, without a copy where they already are.
+/// what crosses to a plugin is a dense float32 copy where it takes them.
 /// Vectors have one entry a sample or none.
 struct ScoreInput {
   at::Tensor frames_BF3HW;     // RGB in [0,1]; an image has F = 1

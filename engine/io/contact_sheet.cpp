@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/core/ceil_div.h"
 #include "engine/core/error.h"
 
 namespace thalweg {
@@ -12,10 +13,6 @@ namespace {
 
 constexpr int64_t kPadding = 2;        // around and between pictures
 constexpr int64_t kSmallestSide = 32;  // the longer one of a picture that was shrunk
-
-int64_t up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 // Pictures of so many pixels that stand side by side on a sheet.
 int64_t most(int64_t pixels) {
@@ -35,18 +32,18 @@ std::string SheetLayout::note() const {
 SheetLayout sheet_layout(int64_t count, int64_t height, int64_t width, int64_t columns) {
   columns = std::clamp<int64_t>(columns, 1, count);
   for (int64_t shrink = 1;; ++shrink) {
-    const int64_t h = up(height, shrink), w = up(width, shrink), across = most(w), down = most(h);
+    const int64_t h = ceil_div(height, shrink), w = ceil_div(width, shrink), across = most(w), down = most(h);
     const bool fits = w + 2 * kPadding <= kMaxSheetSide && h + 2 * kPadding <= kMaxSheetSide;
-    if (fits && columns <= across && up(count, columns) <= down) return {count, count, columns, shrink};
-    if (fits && columns <= across && up(count, across) <= down) {
+    if (fits && columns <= across && ceil_div(count, columns) <= down) return {count, count, columns, shrink};
+    if (fits && columns <= across && ceil_div(count, across) <= down) {
       // About as wide as tall.
       const auto square =
           static_cast<int64_t>(std::sqrt(static_cast<double>(count) * static_cast<double>(h + kPadding) /
                                          static_cast<double>(w + kPadding)));
-      const int64_t wide = std::clamp(square, std::max(columns, up(count, down)), across);
+      const int64_t wide = std::clamp(square, std::max(columns, ceil_div(count, down)), across);
       return {count, count, wide, shrink};
     }
-    const bool smallest = std::max(up(height, shrink + 1), up(width, shrink + 1)) < kSmallestSide;
+    const bool smallest = std::max(ceil_div(height, shrink + 1), ceil_div(width, shrink + 1)) < kSmallestSide;
     if (fits && smallest) {
       const int64_t wide = columns <= across && count <= columns * down ? columns : across;
       return {count, std::min(count, wide * down), wide, shrink};
@@ -67,9 +64,9 @@ at::Tensor contact_sheet(const at::Tensor& frames_N3HW, int64_t columns) {
     throw Error("", "a contact sheet needs frames [N,3,H,W], none of them 0");
   if (columns < 1) throw Error("", "a contact sheet needs columns >= 1");
   const auto layout = sheet_layout(frames_N3HW.size(0), frames_N3HW.size(2), frames_N3HW.size(3), columns);
-  const int64_t height = up(frames_N3HW.size(2), layout.shrink),
-                width = up(frames_N3HW.size(3), layout.shrink);
-  auto sheet_3HW = at::ones({3, up(layout.shown, layout.columns) * (height + kPadding) + kPadding,
+  const int64_t height = ceil_div(frames_N3HW.size(2), layout.shrink),
+                width = ceil_div(frames_N3HW.size(3), layout.shrink);
+  auto sheet_3HW = at::ones({3, ceil_div(layout.shown, layout.columns) * (height + kPadding) + kPadding,
                              layout.columns * (width + kPadding) + kPadding},
                             at::kFloat);
   for (int64_t i = 0; i < layout.shown; ++i) {  // one at a time: there may be gigabytes of them

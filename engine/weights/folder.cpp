@@ -10,10 +10,14 @@ namespace thalweg {
 namespace {
 
 /// Component names become folder names.
+/// Letters, digits and '_' only.
+bool is_plain(const std::string& name) {
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; });
+}
+
 bool is_component_name(const std::string& name) {
-  const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
-  return !name.empty() && name.size() <= 64 && name.front() != '_' &&
-         std::all_of(name.begin(), name.end(), allowed);
+  return !name.empty() && name.size() <= 64 && name.front() != '_' && is_plain(name);
 }
 
 std::vector<std::string> components_of(const ModelFolder& folder) {
@@ -73,8 +77,7 @@ bool is_of_known_library(const ModelFolder& folder, const std::string& name) {
 
 void require_variant(const ModelFolder& folder) {
   const auto& variant = folder.variant;
-  const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
-  if (variant.size() > 32 || !std::all_of(variant.begin(), variant.end(), allowed))
+  if (variant.size() > 32 || !is_plain(variant))
     throw Error(folder.root.string(), "variant \"" + printable(variant, 32) +
                                           "\" may hold letters, digits and '_' only, as \"fp16\" does");
   for (const auto& name : components_of(folder)) {

@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <set>
 
 #include "engine/core/error.h"
 #include "engine/core/file.h"
+#include "engine/core/path.h"
 #include "engine/weights/safetensors.h"
 
 namespace thalweg {
@@ -37,11 +37,6 @@ bool is_config(const fs::path& file) {
 fs::path repository_of(const fs::path& root) {
   const auto real = fs::canonical(root);
   return real.parent_path().filename() == "snapshots" ? real.parent_path().parent_path() : real;
-}
-
-bool lies_in(const fs::path& folder, const fs::path& file) {
-  const auto real = fs::canonical(file);
-  return std::mismatch(folder.begin(), folder.end(), real.begin(), real.end()).first == folder.end();
 }
 
 void copy_contents(const fs::path& from, const fs::path& to) {

@@ -6,6 +6,7 @@
 #include "engine/core/clock.h"
 #include "engine/core/device.h"
 #include "engine/core/error.h"
+#include "engine/core/path.h"
 #include "engine/io/checkpoint.h"
 #include "pipelines/align/align_plan.h"
 #include "pipelines/align/export.h"
@@ -199,7 +200,7 @@ class AlignJob final : public Job {
     o_.device.require();
     require_model(o_.model);
     require_outside(o_.output, o_.model);
-    if (lies_inside(o_.model.path, fs::path(o_.output) / "model"))
+    if (lies_in(fs::path(o_.output) / "model", o_.model.path))
       throw Error("/model/path", "lies where this run writes its own model, " + o_.output +
                                      "/model; choose another output folder");
     read_prompts(o_.train_prompts, "/prompts/train");

@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/core/ceil_div.h"
 #include "pipelines/models.h"
 
 namespace thalweg {
@@ -110,8 +111,8 @@ JobLoad align_load(const AlignOptions& o) {
   load.roles = iterations.method.roles;
   load.best = true;
   load.export_dtype = o.export_.dtype;
-  load.checkpoints = static_cast<double>(
-      std::min(o.checkpoint.keep, (o.iterations + o.checkpoint.every - 1) / o.checkpoint.every));
+  load.checkpoints =
+      static_cast<double>(std::min(o.checkpoint.keep, ceil_div(o.iterations, o.checkpoint.every)));
   return load;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "engine/core/ceil_div.h"
 #include "engine/core/clock.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/align/align_load.h"
@@ -29,8 +30,7 @@ AlignOptions smaller(const AlignOptions& o) {
     plan.updates = updates;
     plan.groups = updates * per_update;
   }
-  if (plan.updates == 1)
-    plan.groups = std::min(plan.groups, (enough + plan.group_size - 1) / plan.group_size);
+  if (plan.updates == 1) plan.groups = std::min(plan.groups, ceil_div(enough, plan.group_size));
   return little;
 }
 

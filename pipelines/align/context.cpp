@@ -108,12 +108,11 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& observer, Load
       evaluation_clock(loaded.parts.model->device()),
       training(o, observer, *workers, std::move(loaded.parts)),
       method(o.method->start(training)) {
-  for (auto& event : {unmatched_lora(training.space), shared_prompts_of(*this)})
+  const auto shared = shared_prompts_of(*this);
+  if (shared) shared_prompts = shared->message;
+  for (const auto& event : {unmatched_lora(training.space), shared})
     if (event) start_events.push_back(*event);
-  for (const auto& event : start_events) {
-    observer.message(event.message);
-    if (event.type == "prompts_shared") shared_prompts = event.message;
-  }
+  for (const auto& event : start_events) observer.message(event.message);
   warn_of_nondeterminism(*training.rewards, observer);
 }
 

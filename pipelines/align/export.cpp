@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engine/core/ceil_div.h"
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/core/file.h"
@@ -61,8 +62,7 @@ void require_room(const AlignContext& c, const RunProgress& progress) {
   const auto& o = c.options;
   const int64_t left = o.iterations - progress.next;
   // Beside those that are kept: that of the best evaluation, and the newest before an older one goes.
-  const int64_t count =
-      left == 0 ? 0 : std::min(o.checkpoint.keep, (left + o.checkpoint.every - 1) / o.checkpoint.every) + 2;
+  const int64_t count = left == 0 ? 0 : std::min(o.checkpoint.keep, ceil_div(left, o.checkpoint.every)) + 2;
   const double each = checkpoint_bytes(c.training), weights = export_bytes(c);
   double there = 0.0;
   for (const auto& checkpoint : list_checkpoints(o.output)) there += bytes_below(checkpoint);

@@ -60,21 +60,15 @@ struct Running {
   ~Running() { running = false; }
 };
 
-std::filesystem::path output_of(const Json& job) {
-  if (!job.is_object() || !job.contains("output") || !job.at("output").is_string()) return {};
-  std::error_code ec;
-  return std::filesystem::absolute(job.at("output").get<std::string>(), ec);
-}
-
 // Signals and exits are caught from when the job has begun: until then nothing is to be kept.
 JobEnd run_shown(const Json& job) {
   Progress progress(Progress::Output::detect(standard_output()));
   std::optional<Running> until_done;
   auto observer = observer_of(progress);
-  observer.started = [&, folder = output_of(job)] {
+  observer.started = [&](const std::string& output) {
     watch_signals();
     until_done.emplace();
-    tell_begun(folder);
+    tell_begun(output);
   };
   auto end = run_job(job, observer);
   if (end.kind == JobEnd::Kind::stopped)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/core/ceil_div.h"
 #include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
 
@@ -11,10 +12,6 @@ namespace thalweg {
 namespace {
 
 constexpr int64_t kSmallestSide = 64;  // the longer one of a frame that is made smaller
-
-int64_t up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 
 std::string note_of(const Fitting& shown, int64_t pairs, int64_t frames) {
   std::string note;
@@ -34,9 +31,11 @@ Fitting fitting(int64_t pairs, int64_t frames, int64_t height, int64_t width) {
   Fitting shown{pairs, std::min(frames, kReportFrames), 1, {}};
   // One row of a sheet.
   if (shown.frames > 1) shown.shrink = sheet_layout(shown.frames, height, width, shown.frames).shrink;
-  const auto pixels = [&] { return 2 * shown.frames * up(height, shown.shrink) * up(width, shown.shrink); };
+  const auto pixels = [&] {
+    return 2 * shown.frames * ceil_div(height, shown.shrink) * ceil_div(width, shown.shrink);
+  };
   while (pairs * pixels() > kReportPixels &&
-         std::max(up(height, shown.shrink + 1), up(width, shown.shrink + 1)) >= kSmallestSide)
+         std::max(ceil_div(height, shown.shrink + 1), ceil_div(width, shown.shrink + 1)) >= kSmallestSide)
     ++shown.shrink;
   shown.pairs = std::min(pairs, std::max<int64_t>(1, kReportPixels / pixels()));
   shown.note = note_of(shown, pairs, frames);

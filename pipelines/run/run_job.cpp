@@ -79,7 +79,7 @@ void write_result(const Job& job, const Json& result) {
   write_synced(fs::path(job.output()) / "result.json", result.dump(2) + "\n");
 }
 
-/// The job has succeeded by now, whatever comes.
+/// What the job came to is on the disk by now, whatever comes.
 void clean_up(const Job& job, const Observer& observer) {
   try {
     job.clean_up();
@@ -88,10 +88,22 @@ void clean_up(const Job& job, const Observer& observer) {
   }
 }
 
+/// The end that the exception in flight stands for, in result.json, too.
+JobEnd written_end(const Job& job) {
+  auto end = end_of_exception();
+  end.resumes = job.resumes();
+  try {
+    write_result(job, end.result);
+  } catch (...) {  // a full disk: of two errors the first says so
+    if (end.kind == JobEnd::Kind::stopped) return end_of_exception();
+  }
+  return end;
+}
+
 /// A job that has begun, which is before anything in its folder changes, ends with a result.json.
 JobEnd begun(Job& job, const Json& resolved, const Observer& observer) {
   try {
-    observer.started();
+    observer.started(job.output());
     const fs::path folder = job.output();
     if (job.goes_on())
       remove_path(folder / "result.json");
@@ -103,15 +115,12 @@ JobEnd begun(Job& job, const Json& resolved, const Observer& observer) {
     write_result(job, result);
     clean_up(job, observer);
     return {JobEnd::Kind::succeeded, std::move(result)};
-  } catch (...) {
-    auto end = end_of_exception();
-    end.resumes = job.resumes();
-    try {
-      write_result(job, end.result);
-    } catch (...) {  // a full disk: of two errors the first says so
-      if (end.kind == JobEnd::Kind::stopped) return end_of_exception();
-    }
+  } catch (const NothingAchieved&) {
+    auto end = written_end(job);
+    clean_up(job, observer);  // when it is run again, it begins anew
     return end;
+  } catch (...) {
+    return written_end(job);
   }
 }
 

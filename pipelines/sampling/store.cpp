@@ -57,7 +57,7 @@ bool DrawnStore::is_there(const std::filesystem::path& output) {
   return !list_checkpoints(parts_of(output)).empty();
 }
 
-std::vector<Event> DrawnStore::load(const std::function<bool(const Drawn&)>& kept, const Observer& observer) {
+std::vector<Event> DrawnStore::load(const Observer& observer, const std::function<bool(const Drawn&)>& kept) {
   std::vector<Event> events;
   std::filesystem::path whole;
   remove_abandoned(folder_);
@@ -111,15 +111,11 @@ void DrawnStore::save_pending() {
   saved_at_ = wall_seconds();
 }
 
-bool DrawnStore::has(int64_t first) const {
-  const std::lock_guard lock(mutex_);
-  return drawn_.contains(first);
-}
-
 std::vector<int64_t> DrawnStore::missing(int64_t total, int64_t micro_batch, int64_t offset) const {
+  const std::lock_guard lock(mutex_);
   std::vector<int64_t> firsts;
   for (int64_t first = 0; first < total; first += micro_batch)
-    if (!has(offset + first)) firsts.push_back(first);
+    if (!drawn_.contains(offset + first)) firsts.push_back(first);
   return firsts;
 }
 

@@ -38,15 +38,15 @@ class DrawnStore {
 
   /// Takes in what an earlier run has drawn, as far as it is `kept`; the rest, and that of damaged parts,
   /// which are set aside, is drawn again. Events say what was found; the observer is told of other settings.
-  std::vector<Event> load(const std::function<bool(const Drawn&)>& kept, const Observer& observer);
+  std::vector<Event> load(
+      const Observer& observer,
+      const std::function<bool(const Drawn&)>& kept = [](const Drawn&) { return true; });
 
   /// From any thread; saves when it is time.
   void add(Drawn drawn);
   /// Whatever is not on disk yet.
   void save();
 
-  /// Whether the micro-batch that begins with this sample is there.
-  bool has(int64_t first) const;
   /// Of `total` samples in micro-batches, the first of each micro-batch that is not there. `offset`: of the
   /// keys under which they were added.
   std::vector<int64_t> missing(int64_t total, int64_t micro_batch, int64_t offset = 0) const;

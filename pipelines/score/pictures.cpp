@@ -7,6 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/natural_order.h"
+#include "engine/core/path.h"
 #include "engine/io/picture.h"
 #include "engine/weights/safetensors.h"
 #include "pipelines/prompt_file.h"
@@ -22,8 +23,7 @@ constexpr const char* kNotRead[] = {".webp", ".gif",  ".bmp", ".tif", ".tiff",
 
 template <typename Endings>
 bool ends_with_one_of(const fs::path& path, const Endings& endings) {
-  auto ending = path.extension().string();
-  for (auto& c : ending) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  const auto ending = lower_ending(path);
   return std::find(std::begin(endings), std::end(endings), ending) != std::end(endings);
 }
 

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/core/ceil_div.h"
 #include "engine/core/device.h"
 #include "engine/core/rng.h"
 #include "engine/models/text_length.h"
@@ -49,7 +50,7 @@ PromptEncoder::~PromptEncoder() {
 
 Conditioning PromptEncoder::fresh(const std::vector<std::string>& prompts) const {
   const auto total = static_cast<int64_t>(prompts.size());
-  std::vector<TensorMap> chunks(static_cast<size_t>((total + kChunk - 1) / kChunk));
+  std::vector<TensorMap> chunks(static_cast<size_t>(ceil_div(total, kChunk)));
   std::mutex mutex;
   int64_t done = 0;
   workers_.for_each(static_cast<int64_t>(chunks.size()), [&](int64_t i) {

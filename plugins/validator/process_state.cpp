@@ -6,14 +6,9 @@
 #include <unistd.h>
 
 #include <cfenv>
-#include <clocale>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
 
 extern char** environ;
 
@@ -26,34 +21,10 @@ namespace {
 
 constexpr unsigned kSeed = 20231;
 
-/// Flush-to-zero, denormals-are-zero and the exceptions that trap.
-unsigned floating_point_modes() {
-#if defined(__x86_64__)
-  return _mm_getcsr() & 0xFFC0U;
-#else
-  return static_cast<unsigned>(std::fegetround());
-#endif
-}
-
 std::vector<std::string> environment() {
   std::vector<std::string> entries;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) entries.emplace_back(*entry);
   return entries;
-}
-
-unsigned creation_mask() {
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  return mask;
-}
-
-/// All but LC_CTYPE, which an embedded interpreter sets.
-constexpr std::array kCategories = {LC_NUMERIC, LC_COLLATE, LC_TIME, LC_MONETARY, LC_MESSAGES};
-
-std::array<std::string, kCategories.size()> locale() {
-  std::array<std::string, kCategories.size()> names;
-  for (size_t i = 0; i < names.size(); ++i) names[i] = std::setlocale(kCategories[i], nullptr);
-  return names;
 }
 
 std::string current_folder() {
@@ -125,7 +96,7 @@ ProcessState ProcessState::now() {
   state.folder_ = current_folder();
   standard_copies();
   for (int i = 0; i < 3; ++i) state.standard_[static_cast<size_t>(i)] = led_to(i);
-  state.locale_ = locale();
+  state.locale_ = locale_names();
   state.environment_ = environment();
   for (int number = 1; number < 65; ++number)
     ::sigaction(number, nullptr, &state.handlers_[static_cast<size_t>(number)]);
@@ -150,9 +121,9 @@ std::vector<std::pair<std::string, std::string>> ProcessState::changes() const {
                        "the standard descriptor " + std::to_string(i) + " was closed or replaced");
     ::dup2(standard_copies()[at], i);
   }
-  if (locale_ != locale()) {
+  if (locale_ != locale_names()) {
     found.emplace_back("manners.environment", "the locale was changed");
-    for (size_t i = 0; i < locale_.size(); ++i) std::setlocale(kCategories[i], locale_[i].c_str());
+    for (size_t i = 0; i < locale_.size(); ++i) std::setlocale(kKeptCategories[i], locale_[i].c_str());
   }
   if (environment() != environment_)
     found.emplace_back("manners.environment", "an environment variable was changed");

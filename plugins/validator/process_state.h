@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "rewards/kept_state.h"
+
 namespace thalweg::validator {
 
 class ProcessState {
@@ -22,7 +24,7 @@ class ProcessState {
 
  private:
   std::string folder_;
-  std::array<std::string, 5> locale_;                  // of all categories but that of characters
+  LocaleNames locale_;
   std::array<std::array<uint64_t, 3>, 3> standard_{};  // what 0, 1 and 2 lead to
   std::vector<std::string> environment_;
   std::array<struct sigaction, 65> handlers_{};

@@ -152,6 +152,16 @@ TEST_F(RunFolder, WhatAResumedRunNeedsStaysUntilTheResultIsThere) {
   EXPECT_FALSE(cleaned);
 }
 
+TEST_F(RunFolder, WhatCameToNothingBeginsAnew) {
+  FakeJob job(folder_, []() -> Json {
+    throw NothingAchieved("/rewards", "not one sample was scored", Json::object());
+  });
+  std::string said;
+  job.clean = [&] { said = written().at("status"); };
+  run(job);
+  EXPECT_EQ(said, "failed");
+}
+
 TEST_F(RunFolder, AJobJsonThatCannotBeWrittenIsAResult) {
   std::filesystem::create_directories(folder_ / "job.json" / "in the way");
   put("result.json", R"({"status": "succeeded"})");
@@ -163,7 +173,8 @@ TEST_F(RunFolder, AJobJsonThatCannotBeWrittenIsAResult) {
 TEST_F(RunFolder, StartsOnceTheFolderIsItsOwnAndBeforeItChanges) {
   put("result.json", R"({"status": "succeeded"})");
   int started = 0;
-  observer_.started = [&] {
+  observer_.started = [&](const std::string& output) {
+    EXPECT_EQ(output, folder_.string());
     ++started;
     EXPECT_TRUE(has("result.json"));
   };

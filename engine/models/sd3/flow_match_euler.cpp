@@ -50,13 +50,10 @@ double dynamic_shift(const FlowMatchEuler& s, int64_t tokens, const Path& path) 
 /// The uniform grid from 1 to 1/num_train_timesteps, shifted once.
 Schedule dynamic_schedule(const FlowMatchEuler& s, int64_t steps, double shift) {
   const double low = 1.0 / static_cast<double>(s.num_train_timesteps);
-  Schedule schedule{{1.0}};
-  for (int64_t i = 1; i < steps; ++i) {
+  return schedule_between(steps, [&](int64_t i) {
     const double u = static_cast<double>(i) / static_cast<double>(steps - 1);
-    schedule.sigmas.push_back(shifted(1.0 + (low - 1.0) * u, shift));
-  }
-  schedule.sigmas.push_back(0.0);
-  return schedule;
+    return shifted(1.0 + (low - 1.0) * u, shift);
+  });
 }
 
 /// stretch_shift_to_terminal() of diffusers: 1 stays, the last level before 0 becomes `terminal`.
