@@ -1,4 +1,4 @@
-// THE tables of names: job kinds, model families, methods, samplers, ways to steer. To add one, add its file
+// THE tables of names: job kinds, model families, methods, ways to aggregate, samplers, ways to steer. To add one, add its file
 // and its row here. Each table is declared beside its row, so that nothing includes what lists it.
 #include <memory>
 #include <vector>
@@ -11,6 +11,7 @@
 #include "pipelines/models.h"
 #include "pipelines/sampler_section.h"
 #include "pipelines/steering/steering.h"
+#include "pipelines/training/aggregation.h"
 
 namespace thalweg {
 
@@ -44,6 +45,16 @@ const MethodTable& method_table() {
       {"flow_grpo", "Flow-GRPO (arXiv 2505.05470)", make_flow_grpo},
       {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)", make_diffusion_nft},
       {"awm", "AWM, Advantage Weighted Matching (arXiv 2509.25050)", make_awm},
+  };
+  return table;
+}
+
+using MakeAggregation = std::unique_ptr<Aggregation>();
+MakeAggregation make_weighted_sum;
+
+const Chosen<Aggregation>::Table& aggregation_table() {
+  static const Chosen<Aggregation>::Table table = {
+      {"weighted_sum", "advantages of the sum of the rewards by their weights", make_weighted_sum},
   };
   return table;
 }

@@ -9,16 +9,16 @@
 namespace thalweg {
 namespace {
 
-constexpr double kEps = 1e-4;
-
 struct Moments {
   double mean = 0.0, std = 0.0;
 };
 
-Moments moments_of(const std::vector<double>& values) {
+Moments moments_of(const std::vector<double>& values, int64_t ddof) {
   Moments m;
-  for (const double v : values) m.mean += v / static_cast<double>(values.size());
-  for (const double v : values) m.std += (v - m.mean) * (v - m.mean) / static_cast<double>(values.size());
+  const auto n = static_cast<double>(values.size()), freedom = n - static_cast<double>(ddof);
+  for (const double v : values) m.mean += v / n;
+  if (freedom > 0.0)
+    for (const double v : values) m.std += (v - m.mean) * (v - m.mean) / freedom;
   m.std = std::sqrt(m.std);
   return m;
 }
@@ -36,7 +36,7 @@ void check_masked(const GroupAdvantages& advantages, const at::Tensor& valid_B) 
 }
 
 GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& valid_B,
-                                 const std::vector<int64_t>& group_B, DeviationOver deviation, double clip) {
+                                 const std::vector<int64_t>& group_B, const GroupNorm& norm) {
   TORCH_CHECK(reward_B.size(0) == static_cast<int64_t>(group_B.size()), "one group id a sample");
   const auto reward = reward_B.to(at::kDouble).contiguous();
   const auto valid = valid_B.to(at::kBool).contiguous();
@@ -57,21 +57,21 @@ GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& v
   // One sample has no spread: it says nothing of its group's.
   std::map<int64_t, Moments> by_group;
   for (const auto& [group, values] : scored)
-    if (values.size() > 1) by_group[group] = moments_of(values);
+    if (values.size() > 1) by_group[group] = moments_of(values, norm.ddof);
   const auto groups = static_cast<double>(by_group.size());
   for (const auto& [group, moments] : by_group) {
     result.zero_std_ratio += moments.std < 1e-12 ? 1.0 / groups : 0.0;
     result.reward_std_mean += moments.std / groups;
   }
-  const double batch_std = moments_of(all).std;
+  const double batch_std = moments_of(all, norm.ddof).std;
   auto* values = result.values_B.mutable_data_ptr<double>();
   auto* used = result.used_B.mutable_data_ptr<bool>();
   for (size_t i = 0; i < group_B.size(); ++i) {
     const auto found = by_group.find(group_B[i]);
     if (!ok[i] || found == by_group.end()) continue;
     const auto& group = found->second;
-    const double std = deviation == DeviationOver::group ? group.std : batch_std;
-    values[i] = std::clamp((r[i] - group.mean) / (std + kEps), -clip, clip);
+    const double std = norm.deviation == DeviationOver::group ? group.std : batch_std;
+    values[i] = std::clamp((r[i] - group.mean) / (std + norm.eps), -norm.clip, norm.clip);
     used[i] = true;
   }
   return result;

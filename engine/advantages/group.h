@@ -10,6 +10,14 @@ namespace thalweg {
 
 enum class DeviationOver { group, batch };
 
+/// The deviation that advantages are divided by, and the bound they are clamped to.
+struct GroupNorm {
+  DeviationOver deviation = DeviationOver::batch;
+  double clip = 5.0;
+  int64_t ddof = 0;   // 1: divided by one sample less (DanceGRPO); a group of one then has none
+  double eps = 1e-4;  // added to the deviation
+};
+
 struct GroupAdvantages {
   at::Tensor values_B;  // float64, 0 where masked
   at::Tensor used_B;    // bool: a scored sample of a group with at least two scored samples
@@ -22,10 +30,10 @@ struct GroupAdvantages {
 /// no sample without a valid reward is used.
 void check_masked(const GroupAdvantages& advantages, const at::Tensor& valid_B);
 
-/// A = (r - mean of its group) / (std + 1e-4), clamped to +-clip. Population deviation (ddof 0) over the
-/// group or over all scored samples. Samples that are not valid enter no statistic and get no advantage.
-/// `group_B` are integer ids. Asserts that valid rewards are finite.
+/// A = (r - mean of its group) / (std + eps), clamped to +-clip. Deviation over the group or over all scored
+/// samples. Samples that are not valid enter no statistic and get no advantage. `group_B` are integer ids.
+/// Asserts that valid rewards are finite.
 GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& valid_B,
-                                 const std::vector<int64_t>& group_B, DeviationOver deviation, double clip);
+                                 const std::vector<int64_t>& group_B, const GroupNorm& norm);
 
 }  // namespace thalweg

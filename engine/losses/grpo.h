@@ -10,8 +10,11 @@ struct PolicyLoss {
   at::Tensor ratio_B;  // detached
 };
 
-/// log_prob_B carries the gradient; old_log_prob_B and advantage_B are constants. The log-ratio is clamped to
-/// +-10 before exp: a huge ratio with A < 0 is unbounded otherwise.
+/// exp(log_prob - old_log_prob), old_log_prob a constant. The log-ratio is clamped to +-10 before exp: a huge
+/// ratio with A < 0 is unbounded otherwise.
+at::Tensor ratio(const at::Tensor& log_prob_B, const at::Tensor& old_log_prob_B);
+
+/// log_prob_B carries the gradient; old_log_prob_B and advantage_B are constants.
 PolicyLoss grpo_loss(const at::Tensor& log_prob_B, const at::Tensor& old_log_prob_B,
                      const at::Tensor& advantage_B, double clip_range);
 

@@ -9,10 +9,12 @@
 
 namespace thalweg {
 
-TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters) {
+namespace {
+
+TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters, bool keeps_graph) {
   std::vector<at::Tensor> inputs;
   for (const auto& [name, tensor] : parameters) inputs.push_back(tensor);
-  const auto grads = torch::autograd::grad({loss}, inputs, {}, std::nullopt, false, /*allow_unused=*/true);
+  const auto grads = torch::autograd::grad({loss}, inputs, {}, keeps_graph, false, /*allow_unused=*/true);
   TensorMap gradients;
   std::set<const void*> storages;
   size_t i = 0;
@@ -24,6 +26,19 @@ TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters) {
     const bool shared = !storages.insert(dense.storage().unsafeGetStorageImpl()).second;
     gradients[name] = shared ? dense.clone() : dense;
   }
+  return gradients;
+}
+
+}  // namespace
+
+TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters) {
+  return gradients_of(loss, parameters, false);
+}
+
+std::vector<TensorMap> gradients_of(const std::vector<at::Tensor>& losses, const TensorMap& parameters) {
+  std::vector<TensorMap> gradients;
+  for (size_t i = 0; i < losses.size(); ++i)
+    gradients.push_back(gradients_of(losses[i], parameters, i + 1 < losses.size()));
   return gradients;
 }
 

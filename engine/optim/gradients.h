@@ -9,6 +9,9 @@ namespace thalweg {
 /// does not reach gets none. Contiguous, each in memory of its own: they may be changed in place.
 TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters);
 
+/// The same of several losses of one graph, a backward pass each.
+std::vector<TensorMap> gradients_of(const std::vector<at::Tensor>& losses, const TensorMap& parameters);
+
 /// Detached leaves that require gradients and share the tensors' storage.
 TensorMap leaves(const TensorMap& parameters);
 

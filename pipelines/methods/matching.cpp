@@ -1,18 +1,159 @@
 #include "pipelines/methods/matching.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <numeric>
 
 #include "engine/core/device.h"
 #include "engine/core/rng.h"
+#include "engine/losses/nft.h"
 
 namespace thalweg {
+namespace {
 
-Noised noised(const Training& training, const at::Tensor& x0, const at::Tensor& sigma_B,
-              const std::vector<int64_t>& slots, int64_t t) {
-  const auto sigma = sigma_B.to(x0.scalar_type()).view({-1, 1, 1, 1, 1});
-  const auto noise = normal_noise(training.seed(), Purpose::training_noise, slots, static_cast<uint64_t>(t),
-                                  x0.sizes().slice(1), x0.scalar_type(), training.device());
-  return {(1.0 - sigma) * x0 + sigma * noise, noise, {sigma_B, sigma_B, -1, slots}};
+// The noisings of a share, one after the other.
+class Noiser {
+ public:
+  Noiser(const Training& training, const GroupPlan& plan, const Matching& matching, int64_t iteration,
+         const MicroBatch& batch, const at::Tensor& used_B)
+      : t_(training), batch_(batch), slots_(batch.slot_B()) {
+    if (matching.of_group)
+      for (size_t b = 0; b < slots_.size(); ++b) slots_[b] = iteration * plan.groups + batch.rows[b].group;
+    x0_ = used_rows(batch.trajectory.x0_BCFHW, used_B);
+    sigmas_TB_ = on_device(matching.sigmas_TB(slots_), t_.device());
+  }
+
+  // Its velocity is not asked yet.
+  Noising at(int64_t i) const {
+    const auto sigma_B = sigmas_TB_[i];
+    const auto sigma = sigma_B.to(x0_.scalar_type()).view({-1, 1, 1, 1, 1});
+    const auto noise = normal_noise(t_.seed(), Purpose::training_noise, slots_, static_cast<uint64_t>(i),
+                                    x0_.sizes().slice(1), x0_.scalar_type(), t_.device());
+    return {.batch = batch_,
+            .index = i,
+            .x0 = x0_,
+            .x_t = (1.0 - sigma) * x0_ + sigma * noise,
+            .noise = noise,
+            .sigma_B = sigma_B,
+            .step = {sigma_B, sigma_B, -1, batch_.slot_B()},
+            .v = {}};
+  }
+
+ private:
+  const Training& t_;
+  const MicroBatch& batch_;
+  std::vector<int64_t> slots_;  // of the noise
+  at::Tensor x0_, sigmas_TB_;
+};
+
+Gradients train_share(const Training& t, const Share& share, const ShareHeads& heads, const Noiser& noiser,
+                      const Matching& matching, int64_t count, StepRecord& record) {
+  const auto policy = t.policy.velocity();
+  Gradients sums(static_cast<size_t>(count));
+  for (int64_t i = 0; i < matching.times; ++i) {
+    auto noising = noiser.at(i);
+    noising.v = policy(noising.x_t, noising.step, share.batch.conditioning);
+    heads.differentiate(matching.loss(noising, share), t.policy.parameters(), sums, record);
+  }
+  return sums;
+}
+
+}  // namespace
+
+at::Tensor Noising::answer(const Velocity& velocity) const {
+  c10::NoGradGuard no_grad;
+  return velocity(x_t, step, batch.conditioning);
+}
+
+Rollout draw_clean_latents(Training& t, int64_t iteration, const GroupPlan& plan, const Velocity& velocity,
+                           Metrics& metrics) {
+  const auto& sampler = t.options.sampler;
+  const auto window = step_window(sampler, t.seed(), iteration);
+  auto batches = draw_groups(t, iteration, plan, t.guided(velocity), [&](const SamplerInput& in) {
+    return draw_samples(in, sampler, window);
+  });
+  auto scores = score(t, batches, metrics);
+  return {std::move(batches), std::move(scores)};
+}
+
+void train_on_clean_latents(Training& t, const std::vector<MicroBatch>& batches, const GroupPlan& plan,
+                            const Advantages& advantages, Aggregator& aggregator, const Matching& matching,
+                            int64_t iteration, Metrics& metrics) {
+  for (int64_t i = 0; i < plan.updates; ++i) {
+    const auto update = update_of(batches, plan, i, advantages.used_B);
+    matching.prepare(update);
+    const auto heads = aggregator.heads(advantages, update);
+    const auto count = gradients_of_heads(heads.size());
+    auto [gradients, records] =
+        update_gradients(t, update, count, [&](const Share& share, StepRecord& record) {
+          const ShareHeads of_share(heads, update, share, matching.times, t.device());
+          const Noiser noiser(t, plan, matching, iteration, share.batch, of_share.used_B());
+          return train_share(t, share, of_share, noiser, matching, count, record);
+        });
+    apply_heads(t, aggregator, std::move(gradients), iteration, metrics);
+    add_measured(records, plan.updates, metrics);
+  }
+}
+
+std::vector<at::Tensor> matching_errors(Training& t, const GroupPlan& plan, const Matching& matching,
+                                        const Update& update, const std::vector<Velocity>& velocities,
+                                        int64_t iteration) {
+  std::vector<at::Tensor> errors;
+  for (size_t k = 0; k < velocities.size(); ++k)
+    errors.push_back(at::zeros({matching.times, update.used_B.size(0)}, at::kDouble));
+  t.workers.for_each(static_cast<int64_t>(update.shares.size()), [&](int64_t s) {
+    c10::NoGradGuard no_grad;
+    PhaseClock::Scope scope(t.clock, "train");
+    const auto& share = update.shares[static_cast<size_t>(s)];
+    const auto used_B = on_device(share.rows(update.used_B), t.device());
+    const Noiser noiser(t, plan, matching, iteration, share.batch, used_B);
+    for (int64_t i = 0; i < matching.times; ++i) {
+      const auto noising = noiser.at(i);
+      for (size_t k = 0; k < velocities.size(); ++k)
+        share.rows(errors[k], 1)[i].copy_(velocity_kl(noising.answer(velocities[k]), noising.target()));
+    }
+  });
+  return errors;
+}
+
+Metrics match_groups(Training& t, int64_t iteration, const GroupPlan& plan, const Velocity& velocity,
+                     Aggregator& aggregator, const Matching& matching) {
+  Metrics metrics;
+  const auto [batches, scores] = draw_clean_latents(t, iteration, plan, velocity, metrics);
+  const auto advantages = aggregator.advantages(scores, metrics);
+  train_on_clean_latents(t, batches, plan, advantages, aggregator, matching, iteration, metrics);
+  return metrics;
+}
+
+std::vector<double> schedule_levels(const Training& training) {
+  const auto& sigmas = training.schedule.sigmas;
+  return {sigmas.begin(), sigmas.end() - 1};
+}
+
+at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& of, int64_t times,
+                           const std::vector<int64_t>& slot_B) {
+  const auto n = of.size();
+  auto sigmas_TB = at::empty({times, static_cast<int64_t>(slot_B.size())}, at::kDouble);
+  auto out = sigmas_TB.accessor<double, 2>();
+  std::vector<size_t> order(n);
+  std::vector<uint64_t> key(n);
+  for (size_t b = 0; b < slot_B.size(); ++b) {
+    std::iota(order.begin(), order.end(), size_t{0});
+    for (size_t i = 0; i < n; ++i)
+      key[i] =
+          random_bits(training.seed(), Purpose::training_sigma, static_cast<uint64_t>(slot_B[b]), i);
+    std::sort(order.begin(), order.end(), [&](size_t i, size_t j) { return key[i] < key[j]; });
+    for (int64_t t = 0; t < times; ++t)
+      out[t][static_cast<int64_t>(b)] = of[order[static_cast<size_t>(t) % n]];
+  }
+  return sigmas_TB;
+}
+
+void add_velocity_penalty(StepLoss& loss, const std::string& name, const Noising& noising,
+                          const Velocity& reference, double weight) {
+  if (weight > 0.0) loss.penalties.push_back({name, velocity_kl(noising.v, noising.answer(reference)), weight});
 }
 
 }  // namespace thalweg

@@ -1,19 +1,75 @@
-// Training on clean latents: a forward at noise levels that each sample draws for itself. What NFT, AWM and
-// their like share.
+// The clean-latent loop: samples are drawn with any sampler, their clean latents are noised again, and the
+// policy's velocity there is trained. What NFT, AWM and their like share.
 #pragma once
 
-#include "pipelines/training/updates.h"
+#include "pipelines/methods/step_loss.h"
 
 namespace thalweg {
 
-/// A noised batch: x_t = (1 - sigma) x_0 + sigma e, and e. The velocity to match is e - x_0.
-struct Noised {
-  at::Tensor x_t_BCFHW, noise_BCFHW;
+/// Samples of a micro-batch at noise levels of their own: x_t = (1 - sigma) x_0 + sigma e. The velocity to
+/// match is e - x_0.
+struct Noising {
+  const MicroBatch& batch;
+  int64_t index;       // of the noisings of a sample
+  at::Tensor x0, x_t;  // rows of masked samples are 0
+  at::Tensor noise;
+  at::Tensor sigma_B;  // float64, on the device
   Step step;
+  at::Tensor v;  // of the policy, with its gradient
+
+  at::Tensor target() const { return noise - x0; }
+  /// Of another role, without gradient.
+  at::Tensor answer(const Velocity& velocity) const;
 };
 
-/// The `t`-th noising of samples: their noise depends on slot and t alone.
-Noised noised(const Training& training, const at::Tensor& x0_BCFHW, const at::Tensor& sigma_B,
-              const std::vector<int64_t>& slots, int64_t t);
+/// How a method trains on clean latents.
+struct Matching {
+  int64_t times = 1;  // noisings of a sample
+  /// Noise levels [times,B] for these slots, float64 on the CPU.
+  std::function<at::Tensor(const std::vector<int64_t>& slot_B)> sigmas_TB;
+  /// Of each noising; `rows`: of the micro-batch among all samples.
+  std::function<StepLoss(const Noising&, const Share& rows)> loss;
+  bool of_group = false;  // one noise and one level for all samples of a group, else each its own
+  /// Called before each update: what its loss needs to know of all its samples (see matching_errors).
+  std::function<void(const Update&)> prepare = [](const Update&) {};
+};
+
+/// A rollout and what was said of it.
+struct Rollout {
+  std::vector<MicroBatch> batches;
+  Scores scores;
+};
+
+/// Drawn with `velocity` (guided as the job says) by the job's sampler, whichever it is, and scored.
+Rollout draw_clean_latents(Training& training, int64_t iteration, const GroupPlan& plan,
+                           const Velocity& velocity, Metrics& metrics);
+
+/// All updates of an iteration.
+void train_on_clean_latents(Training& training, const std::vector<MicroBatch>& batches,
+                            const GroupPlan& plan, const Advantages& advantages, Aggregator& aggregator,
+                            const Matching& matching, int64_t iteration, Metrics& metrics);
+
+/// mean over elements of (v - (e - x_0))^2 of each velocity for all samples of an update, [V][times,B]:
+/// without gradients, at the noisings that the update itself will have. Rows of other updates are 0; float64
+/// on the CPU.
+std::vector<at::Tensor> matching_errors(Training& training, const GroupPlan& plan, const Matching& matching,
+                                        const Update& update, const std::vector<Velocity>& velocities,
+                                        int64_t iteration);
+
+/// The first two together: an iteration of a method that keeps all samples.
+Metrics match_groups(Training& training, int64_t iteration, const GroupPlan& plan, const Velocity& velocity,
+                     Aggregator& aggregator, const Matching& matching);
+
+/// Noise levels of the rollout's schedule, the last (0) left out.
+std::vector<double> schedule_levels(const Training& training);
+
+/// Levels of `of`, which each sample takes in an order of its own, [times,B]: the same sample always the
+/// same ones.
+at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& of, int64_t times,
+                           const std::vector<int64_t>& slot_B);
+
+/// Squared velocity difference to `reference`; nothing where `weight` is 0.
+void add_velocity_penalty(StepLoss& loss, const std::string& name, const Noising& noising,
+                          const Velocity& reference, double weight);
 
 }  // namespace thalweg

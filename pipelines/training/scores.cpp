@@ -53,20 +53,4 @@ std::optional<Event> note_failures(const Observer& observer, const std::string& 
   return event;
 }
 
-void describe(Fields& f, AdvantageOptions& o) {
-  f.number({"adv_clip_max", "advantages are clamped to +- this"}, o.adv_clip_max, 1e-3, 1e3);
-  f.boolean({"global_std", "divide by the deviation of all samples instead of the group's"}, o.global_std);
-}
-
-GroupAdvantages advantages_of(const Scores& scores, const AdvantageOptions& o, Metrics& metrics) {
-  const auto& total = scores.total;
-  auto advantages =
-      group_advantages(total.total_B, total.valid_B, scores.group_B,
-                       o.global_std ? DeviationOver::batch : DeviationOver::group, o.adv_clip_max);
-  check_masked(advantages, total.valid_B);
-  metrics.emplace_back("zero_std_ratio", advantages.zero_std_ratio);
-  metrics.emplace_back("reward_std_mean", advantages.reward_std_mean);
-  return advantages;
-}
-
 }  // namespace thalweg

@@ -1,11 +1,9 @@
-// Rewards of a rollout, every one of them kept, and what they become: a method takes the combined reward, or
-// each reward for itself.
+// Rewards of a rollout, every one of them kept. What an update makes of them is an Aggregation.
 #pragma once
 
 #include <optional>
 #include <vector>
 
-#include "engine/advantages/group.h"
 #include "pipelines/training/groups.h"
 #include "pipelines/training/metrics.h"
 #include "rewards/combine/weighted.h"
@@ -27,15 +25,5 @@ Scores score(Training& training, const std::vector<MicroBatch>& batches, Metrics
 /// The event "reward_failed" of a rollout or evaluation (`phase`), if any did; it is told to the observer.
 std::optional<Event> note_failures(const Observer& observer, const std::string& phase, const RewardBatch& raw,
                                    const at::Tensor& valid_B);
-
-/// Keys of group-relative advantages.
-struct AdvantageOptions {
-  double adv_clip_max = 5.0;
-  bool global_std = true;
-};
-void describe(Fields& fields, AdvantageOptions& options);
-
-/// Of the combined reward. Adds zero_std_ratio and reward_std_mean.
-GroupAdvantages advantages_of(const Scores& scores, const AdvantageOptions& options, Metrics& metrics);
 
 }  // namespace thalweg

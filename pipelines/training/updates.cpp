@@ -9,7 +9,7 @@ namespace thalweg {
 
 Update update_of(const std::vector<MicroBatch>& batches, const GroupPlan& plan, int64_t update,
                  const at::Tensor& used_B) {
-  Update result{.index = update};
+  Update result{.index = update, .shares = {}, .used = 0.0, .used_B = used_B};
   int64_t row = 0;
   for (const auto& batch : batches) {
     const auto end = row + static_cast<int64_t>(batch.rows.size());
@@ -34,19 +34,44 @@ at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B) 
   return at::where(used_B.view({-1, 1, 1, 1, 1}), latents_BCFHW, 0.0);
 }
 
-void StepRecord::add(const std::vector<at::Tensor>& numbers) {
+void StepRecord::add(const std::vector<Measured>& numbers) {
   c10::NoGradGuard no_grad;
-  rows_.push_back(at::stack(numbers));
+  std::vector<at::Tensor> values;
+  for (const auto& [name, value, largest] : numbers) {
+    if (rows_.empty()) names_.push_back(name);
+    if (largest) largest_.insert(name);
+    values.push_back(value.to(at::kDouble));
+  }
+  TORCH_CHECK(values.size() == names_.size(), "every step measures the same");
+  rows_.push_back(at::stack(values));
 }
 
-std::vector<std::vector<double>> StepRecord::read() const {
-  std::vector<std::vector<double>> rows;
-  if (rows_.empty()) return rows;
-  const auto all = at::stack(rows_).to(at::kCPU, at::kDouble);
-  const double* value = all.const_data_ptr<double>();
-  for (int64_t i = 0; i < all.size(0); ++i, value += all.size(1))
-    rows.emplace_back(value, value + all.size(1));
-  return rows;
+std::pair<Metrics, std::set<std::string>> StepRecord::read() const {
+  Metrics numbers;
+  if (rows_.empty()) return {numbers, largest_};
+  const auto all = at::stack(rows_).cpu();
+  for (int64_t step = 0; step < all.size(0); ++step)
+    for (size_t i = 0; i < names_.size(); ++i) {
+      const double value = all[step][static_cast<int64_t>(i)].item<double>();
+      if (largest_.count(names_[i]))
+        largest_metric(numbers, names_[i], value);
+      else
+        add_metric(numbers, names_[i], value);
+    }
+  return {numbers, largest_};
+}
+
+void add_measured(const std::vector<StepRecord>& records, int64_t updates, Metrics& metrics) {
+  Metrics sums;
+  for (const auto& record : records) {
+    const auto [numbers, largest] = record.read();
+    for (const auto& [name, value] : numbers)
+      if (largest.count(name))
+        largest_metric(metrics, name, value);
+      else
+        add_metric(sums, name, value);
+  }
+  for (const auto& [name, value] : sums) add_metric(metrics, name, value / static_cast<double>(updates));
 }
 
 std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& t, const Update& update,

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,9 +24,10 @@ struct Share {
 
 /// One optimizer step: its micro-batches, none when no sample of them counts.
 struct Update {
-  int64_t index = 0;  // in its iteration
+  int64_t index = 0;          // in its iteration
   std::vector<Share> shares;
   double used = 0.0;  // samples that count
+  at::Tensor used_B;  // of all samples: which of them count
 };
 
 /// `used_B` of all samples: which of them count.
@@ -37,18 +40,31 @@ std::vector<int64_t> trained_steps(StepWindow window, int64_t steps);
 /// Latents with the rows of masked samples set to 0: whatever they hold, no NaN of theirs reaches a gradient.
 at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B);
 
-/// What the training steps of one micro-batch measure: a row of numbers a step. They stay where they were
-/// computed until read(), so that no step waits for its device.
+/// A number that a training step measures.
+struct Measured {
+  std::string name;
+  at::Tensor value;      // without dimensions
+  bool largest = false;  // of all steps; else their sum
+};
+
+/// What the training steps of one micro-batch measure. It stays where it was computed until read(), so that
+/// no step waits for its device.
 class StepRecord {
  public:
-  /// Tensors without dimensions, all of one dtype, in the same order for every step.
-  void add(const std::vector<at::Tensor>& numbers);
-  /// The rows of all steps, exact.
-  std::vector<std::vector<double>> read() const;
+  /// The same names in the same order for every step.
+  void add(const std::vector<Measured>& numbers);
+  /// Of all steps, with the names of those of which the largest counts.
+  std::pair<Metrics, std::set<std::string>> read() const;
 
  private:
+  std::vector<std::string> names_;
+  std::set<std::string> largest_;
   std::vector<at::Tensor> rows_;
 };
+
+/// Of an update, whose `records` are in order so that sums do not depend on which worker came first: adds
+/// each number, a sum over `updates` divided by their number.
+void add_measured(const std::vector<StepRecord>& records, int64_t updates, Metrics& metrics);
 
 /// Gradients of one share, one map a head: most methods have one, some one a reward.
 using Gradients = std::vector<TensorMap>;
@@ -60,19 +76,6 @@ using ShareGradients = std::function<Gradients(const Share&, StepRecord&)>;
 std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& training, const Update& update,
                                                                int64_t heads,
                                                                const ShareGradients& gradient_of);
-
-/// Sums records step by step (Statistics::add_step) and micro-batch by micro-batch (Statistics::add) in
-/// order, so that sums do not depend on which worker came first.
-template <typename Statistics>
-Statistics summed(const std::vector<StepRecord>& records) {
-  Statistics total;
-  for (const auto& record : records) {
-    Statistics part;
-    for (const auto& row : record.read()) part.add_step(row);
-    total.add(part);
-  }
-  return total;
-}
 
 /// Steps `role`; nothing without gradients. Adds grad_norm and skipped_updates, of another role than the
 /// policy under its name.

@@ -34,7 +34,7 @@ void expect_values(const GroupAdvantages& advantages, const std::vector<double>&
 // Groups {1,3} and {10,14}: means 2 and 12, deviations 1 and 2.
 TEST(GroupAdvantages, DivideByTheGroupsDeviation) {
   const auto a =
-      group_advantages(rewards({1, 10, 3, 14}), mask({1, 1, 1, 1}), {7, 4, 7, 4}, DeviationOver::group, 5.0);
+      group_advantages(rewards({1, 10, 3, 14}), mask({1, 1, 1, 1}), {7, 4, 7, 4}, {DeviationOver::group, 5.0});
   expect_values(a, {-1.0 / (1.0 + kEps), -2.0 / (2.0 + kEps), 1.0 / (1.0 + kEps), 2.0 / (2.0 + kEps)});
   EXPECT_EQ(listed(a.used_B), (std::vector<double>{1, 1, 1, 1}));
   EXPECT_EQ(a.zero_std_ratio, 0.0);
@@ -46,7 +46,7 @@ TEST(GroupAdvantages, DivideByTheGroupsDeviation) {
 // All four: mean 7, squares 36, 9, 16, 49: population variance 27.5.
 TEST(GroupAdvantages, DivideByTheBatchsDeviation) {
   const auto a =
-      group_advantages(rewards({1, 10, 3, 14}), mask({1, 1, 1, 1}), {7, 4, 7, 4}, DeviationOver::batch, 5.0);
+      group_advantages(rewards({1, 10, 3, 14}), mask({1, 1, 1, 1}), {7, 4, 7, 4}, {DeviationOver::batch, 5.0});
   const double std = std::sqrt(27.5) + kEps;
   expect_values(a, {-1.0 / std, -2.0 / std, 1.0 / std, 2.0 / std});
   EXPECT_NEAR(a.reward_std_mean, 1.5, 1e-12);  // still the groups'
@@ -57,10 +57,10 @@ TEST(GroupAdvantages, MaskedSamplesChangeNothing) {
   const std::vector<int64_t> groups = {0, 0, 0, 1, 1};
   for (const auto deviation : {DeviationOver::group, DeviationOver::batch}) {
     const auto without =
-        group_advantages(rewards({2, 4, 1, 5}), mask({1, 1, 1, 1}), {0, 0, 1, 1}, deviation, 5.0);
+        group_advantages(rewards({2, 4, 1, 5}), mask({1, 1, 1, 1}), {0, 0, 1, 1}, {deviation, 5.0});
     for (const double hidden : {kNan, std::numeric_limits<double>::infinity(), -1e300, 0.0}) {
       const auto a =
-          group_advantages(rewards({2, 4, hidden, 1, 5}), mask({1, 1, 0, 1, 1}), groups, deviation, 5.0);
+          group_advantages(rewards({2, 4, hidden, 1, 5}), mask({1, 1, 0, 1, 1}), groups, {deviation, 5.0});
       const auto expected = listed(without.values_B), found = listed(a.values_B);
       EXPECT_EQ(found, (std::vector<double>{expected[0], expected[1], 0.0, expected[2], expected[3]}));
       EXPECT_EQ(listed(a.used_B), (std::vector<double>{1, 1, 0, 1, 1}));
@@ -72,14 +72,14 @@ TEST(GroupAdvantages, MaskedSamplesChangeNothing) {
 
 TEST(GroupAdvantages, AGroupOfOneScoredSampleIsNotUsed) {
   const auto a = group_advantages(rewards({5, 1, 3, kNan, 9}), mask({1, 1, 1, 0, 1}), {0, 1, 1, 2, 2},
-                                  DeviationOver::group, 5.0);
+                                  {DeviationOver::group, 5.0});
   EXPECT_EQ(listed(a.used_B), (std::vector<double>{0, 1, 1, 0, 0}));
   expect_values(a, {0.0, -1.0 / (1.0 + kEps), 1.0 / (1.0 + kEps), 0.0, 0.0});
 }
 
 TEST(GroupAdvantages, EqualRewardsGiveNoAdvantage) {
   const auto a = group_advantages(rewards({0.1, 0.1, 0.1, 0.0, 1.0}), mask({1, 1, 1, 1, 1}), {0, 0, 0, 1, 1},
-                                  DeviationOver::group, 5.0);
+                                  {DeviationOver::group, 5.0});
   expect_values(a, {0.0, 0.0, 0.0, -0.5 / (0.5 + kEps), 0.5 / (0.5 + kEps)});
   EXPECT_EQ(a.zero_std_ratio, 0.5);
   EXPECT_NEAR(a.reward_std_mean, 0.25, 1e-12);
@@ -99,7 +99,7 @@ TEST(GroupAdvantages, AreClamped) {
 }
 
 TEST(GroupAdvantages, NothingScoredIsNothingUsed) {
-  const auto a = group_advantages(rewards({kNan, kNan}), mask({0, 0}), {0, 0}, DeviationOver::batch, 5.0);
+  const auto a = group_advantages(rewards({kNan, kNan}), mask({0, 0}), {0, 0}, {DeviationOver::batch, 5.0});
   expect_values(a, {0.0, 0.0});
   EXPECT_EQ(listed(a.used_B), (std::vector<double>{0, 0}));
   EXPECT_EQ(a.zero_std_ratio, 0.0);
@@ -109,19 +109,19 @@ TEST(GroupAdvantages, TakeAnyLayoutAndFloat32) {
   const auto column =
       at::tensor({1.0, -1.0, 3.0, -1.0}, at::kFloat).view({2, 2}).select(1, 0);  // strided: 1, 3
   const auto a = group_advantages(column, mask({1, 0, 1, 0}).view({2, 2}).select(1, 0), {0, 0},
-                                  DeviationOver::group, 5.0);
+                                  {DeviationOver::group, 5.0});
   expect_values(a, {-1.0 / (1.0 + kEps), 1.0 / (1.0 + kEps)});
-  EXPECT_THROW(group_advantages(column, mask({1, 1}), {0}, DeviationOver::group, 5.0), c10::Error);
+  EXPECT_THROW(group_advantages(column, mask({1, 1}), {0}, {DeviationOver::group, 5.0}), c10::Error);
 }
 
 // Groups {1,3}, {5} and {9, 9}: the one sample says nothing of its group's spread.
 TEST(GroupAdvantages, OneSampleIsNoGroup) {
   const auto a = group_advantages(rewards({1, 3, 5, 9, 9}), mask({1, 1, 1, 1, 1}), {0, 0, 1, 2, 2},
-                                  DeviationOver::group, 5.0);
+                                  {DeviationOver::group, 5.0});
   EXPECT_EQ(listed(a.used_B), (std::vector<double>{1, 1, 0, 1, 1}));
   EXPECT_NEAR(a.zero_std_ratio, 0.5, 1e-12);
   EXPECT_NEAR(a.reward_std_mean, 0.5, 1e-12);
-  const auto none = group_advantages(rewards({1, 3}), mask({1, 1}), {0, 1}, DeviationOver::group, 5.0);
+  const auto none = group_advantages(rewards({1, 3}), mask({1, 1}), {0, 1}, {DeviationOver::group, 5.0});
   EXPECT_EQ(none.zero_std_ratio, 0.0);
   EXPECT_EQ(listed(none.used_B), (std::vector<double>{0, 0}));
 }

@@ -22,14 +22,14 @@ class Masking : public ::testing::TestWithParam<double> {
  protected:
   static GroupAdvantages advantages(double poison, DeviationOver deviation = DeviationOver::batch) {
     const auto reward = at::tensor({1.0, poison, 3.0, 2.0, poison, 6.0}, at::kDouble);
-    auto result = group_advantages(reward, valid(), {0, 0, 0, 1, 1, 1}, deviation, 5.0);
+    auto result = group_advantages(reward, valid(), {0, 0, 0, 1, 1, 1}, {deviation, 5.0});
     check_masked(result, valid());
     return result;
   }
   static at::Tensor valid() { return at::tensor({1, 0, 1, 1, 0, 1}, at::kLong).to(at::kBool); }
   static GroupAdvantages of_scored_only(DeviationOver deviation = DeviationOver::batch) {
     return group_advantages(at::tensor({1.0, 3.0, 2.0, 6.0}, at::kDouble), at::ones({4}, at::kBool),
-                            {0, 0, 1, 1}, deviation, 5.0);
+                            {0, 0, 1, 1}, {deviation, 5.0});
   }
   const at::Tensor scored_ = at::tensor({0, 2, 3, 5}, at::kLong);
   const std::vector<int64_t> all_slots_ = {0, 1, 2, 3, 4, 5}, scored_slots_ = {0, 2, 3, 5};
@@ -123,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(Rewards, Masking,
 TEST(MaskingAsserts, AFailedSampleThatWouldCount) {
   const auto valid = at::tensor({1, 0, 1}, at::kLong).to(at::kBool);
   const auto reward = at::tensor({1.0, 2.0, 3.0}, at::kDouble);
-  const auto good = group_advantages(reward, valid, {0, 0, 0}, DeviationOver::group, 5.0);
+  const auto good = group_advantages(reward, valid, {0, 0, 0}, {DeviationOver::group, 5.0});
   EXPECT_NO_THROW(check_masked(good, valid));
 
   auto used = good;
@@ -136,7 +136,7 @@ TEST(MaskingAsserts, AFailedSampleThatWouldCount) {
   infinite.values_B = at::tensor({std::numeric_limits<double>::infinity(), 0.0, 1.0}, at::kDouble);
   EXPECT_THROW(check_masked(infinite, valid), c10::Error);
   const auto nan = at::tensor({1.0, std::nan(""), 3.0}, at::kDouble);
-  EXPECT_THROW(group_advantages(nan, at::ones({3}, at::kBool), {0, 0, 0}, DeviationOver::group, 5.0),
+  EXPECT_THROW(group_advantages(nan, at::ones({3}, at::kBool), {0, 0, 0}, {DeviationOver::group, 5.0}),
                c10::Error);
 }
 

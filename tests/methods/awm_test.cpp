@@ -7,7 +7,7 @@
 #include "engine/core/rng.h"
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
-#include "pipelines/training/scores.h"
+#include "pipelines/training/aggregation.h"
 #include "samplers/kernels/ode.h"
 #include "tests/io/scratch.h"
 #include "tests/methods/methods.h"
@@ -46,7 +46,8 @@ Sample first_sample(Training& t) {
   const GroupPlan plan{3, 4, 1};
   const auto batches = draw_groups(t, 0, plan, t.policy.velocity(),
                                    [](const SamplerInput& in) { return sample_transitions(in, ode()); });
-  const auto advantages = advantages_of(score(t, batches, metrics), {}, metrics);
+  const auto scores = score(t, batches, metrics);
+  const auto advantages = advantages_of(scores.total, scores.group_B, {}, metrics);
   std::vector<at::Tensor> x0;
   std::vector<int64_t> slots;
   for (const auto& batch : batches) {

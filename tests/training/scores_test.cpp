@@ -7,7 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/optim/gradients.h"
-#include "pipelines/training/updates.h"
+#include "pipelines/training/aggregation.h"
 #include "samplers/kernels/ode.h"
 #include "samplers/transitions.h"
 #include "tests/io/scratch.h"
@@ -48,7 +48,7 @@ TEST(Scores, AFailureMasksTheSumAndNotTheRest) {
   const auto events = small.training.events.take();
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].type, "reward_failed");
-  const auto advantages = advantages_of(scores, {}, metrics);
+  const auto advantages = advantages_of(scores.total, scores.group_B, {}, metrics);
   EXPECT_FALSE(advantages.used_B[5].item<bool>());
   EXPECT_EQ(advantages.used_B.sum().item<int64_t>(), 11);
 }
