@@ -10,16 +10,16 @@
 namespace thalweg {
 namespace {
 
-Json groups() {
-  return {{"prompts_per_iteration", 3}, {"group_size", 4}, {"updates", 2}};
+Json groups(int64_t updates = 2) {
+  return {{"prompts_per_iteration", 3}, {"group_size", 4}, {"updates", updates}};
 }
 
 struct AtWork {
   AtWork(
       const std::string& name, const TrainingOptions& options,
-      std::function<bool(uint64_t)> fails = [](uint64_t) { return false; })
+      std::function<bool(uint64_t)> fails = [](uint64_t) { return false; }, int64_t updates = 2)
       : small(0.5, std::move(fails), options),
-        method(method_named(name, groups())),
+        method(method_named(name, groups(updates))),
         run(method->start(small.training)) {}
   const TensorMap& policy() const { return small.training.policy.parameters(); }
 
@@ -49,6 +49,30 @@ TEST_P(EveryMethod, SameNumbersForAnyMicroBatch) {
       EXPECT_NEAR(run.policy().at(name).item<double>(), whole.policy().at(name).item<double>(), 1e-11)
           << micro_batch << " " << name;
   }
+}
+
+TEST_P(EveryMethod, SameBitsForAnyNumberOfWorkers) {
+  auto options = stochastic(2);
+  options.parallel.lanes = 3;
+  AtWork one(GetParam(), options);
+  for (int64_t i = 0; i < 2; ++i) one.run->iterate(i);
+  for (const int64_t workers : {2, 3}) {
+    options.parallel.workers = workers;
+    AtWork run(GetParam(), options);
+    for (int64_t i = 0; i < 2; ++i) run.run->iterate(i);
+    for (const char* name : {"a", "b"})
+      EXPECT_TRUE(at::equal(run.policy().at(name), one.policy().at(name))) << workers << " " << name;
+  }
+}
+
+// Where there is an importance ratio, it is 1 as long as the policy is the one that drew the samples.
+TEST_P(EveryMethod, TheRatioIsOneBeforeTheFirstUpdate) {
+  AtWork run(GetParam(), stochastic(), [](uint64_t) { return false; }, 1);
+  const auto metrics = run.run->iterate(0);
+  for (const char* zero : {"ratio_dev_first_step", "approx_kl", "clipfrac"})
+    if (const double value = number(metrics, zero); !std::isnan(value))
+      EXPECT_NEAR(value, 0.0, 1e-12) << zero;
+  if (const double ratio = number(metrics, "ratio"); !std::isnan(ratio)) EXPECT_NEAR(ratio, 1.0, 1e-12);
 }
 
 TEST_P(EveryMethod, GoesOnFromACheckpointBitForBit) {

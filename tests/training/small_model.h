@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <mutex>
+
 #include "engine/models/flow_model.h"
 #include "samplers/schedules/linear.h"
 
@@ -26,6 +28,7 @@ class SmallModel final : public FlowModel {
     return [this, a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step& step, const Conditioning&) {
       if (c10::GradMode::is_enabled() && a.requires_grad() && step.sigma_B.defined()) {
         const auto* sigma = step.sigma_B.const_data_ptr<double>();
+        const std::lock_guard lock(mutex_);
         trained_sigmas.emplace_back(sigma, sigma + step.sigma_B.numel());
       }
       return a * x + b;
@@ -46,9 +49,10 @@ class SmallModel final : public FlowModel {
   void save(const std::filesystem::path&, const TensorMap&, at::ScalarType) const override {}
 
   mutable int64_t binds = 0;
-  mutable std::vector<std::vector<double>> trained_sigmas;  // of each call with gradients; one worker alone
+  mutable std::vector<std::vector<double>> trained_sigmas;  // of each call with gradients
 
  private:
+  mutable std::mutex mutex_;
   std::vector<ParameterSpec> specs_ = {{"a", {1}}, {"b", {1}}};
   TensorMap backbone_;
 };

@@ -42,19 +42,20 @@ class SmallReward final : public Reward {
   std::function<bool(uint64_t)> fails_;
 };
 
-/// 4 steps, micro-batches of 4, one worker.
+/// 4 steps, micro-batches of 4, one worker unless the options say how many.
 struct SmallTraining {
   explicit SmallTraining(
       double dark_weight = 0.0, std::function<bool(uint64_t)> fails = [](uint64_t) { return false; },
       TrainingOptions given = default_options())
       : options(std::move(given)),
-        workers(1),
+        workers(static_cast<int>(options.parallel.workers)),
         training(options, observer, workers, parts(dark_weight, fails)) {}
 
   static TrainingOptions default_options() {
     TrainingOptions o;
     o.sampler.steps = 4;
     o.parallel.micro_batch = 4;
+    o.parallel.workers = 1;
     o.iterations = 10;
     o.optimizer.weight_decay = 0.0;
     return o;
