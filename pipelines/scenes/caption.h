@@ -74,7 +74,7 @@ Caption find_caption(const std::string& text);
 /// Every caption of one family, in a fixed order.
 std::vector<Caption> captions_of(Family family);
 
-/// Every sentence of a split (1,908 and 10,710), sorted. No sentence is of both.
+/// Every sentence of a split (1,908 and 7,650), sorted. No sentence is of both.
 std::vector<std::string> all_captions(Split split = Split::kWorld);
 
 /// Every word of every caption, sorted; the hard split has no word of its own.
