@@ -6,7 +6,8 @@ how fast.
 A row is a job of assets/jobs, run on one core. A short rehearsal of it says how long an iteration takes, so how many the
 CPU seconds pay for; the learning rate falls over just these. Evaluations are not counted. --split says on which captions is
 trained; held-out captions of both are scored at the end. A run that was stopped goes on, and one that is done is not run
-again, unless its job, the program, a plugin, the model or the prompts have changed. --write fills docs/results/methods.md and
+again, unless its job, the program, a plugin, the model or the prompts have changed. A row that fails is left out, and the
+exit code is 1. --write fills docs/results/methods.md and
 docs/images/methods.svg (methods_hard.svg). Five to six minutes a run on a quiet core."""
 
 import argparse
@@ -14,6 +15,8 @@ import concurrent.futures
 import copy
 import json
 import pathlib
+import subprocess
+import sys
 
 from cells import PROGRAM, ROOT, finished, lines_of, write
 from chart import Chart, color_cycle, wide
@@ -46,12 +49,11 @@ def job_of(arguments, name, seed, iterations, folder, **prompts):
     return job
 
 
-def rehearsed(arguments, name):
+def rehearsal(arguments, name):
     """How many iterations of the row the budget pays for."""
     folder = arguments.folder / name / "rehearsal"
-    few = arguments.folder / "few.txt"  # its evaluations are not looked at
-    few.write_text("\n".join((ROOT / f"{SPLITS['world']}select.txt").read_text().splitlines()[:4]) + "\n")
-    finished(job_of(arguments, name, 0, REHEARSED, folder, select=str(few), eval=str(few)), folder)
+    few = str(arguments.folder / "few.txt")  # its evaluations are not looked at
+    finished(job_of(arguments, name, 0, REHEARSED, folder, select=few, eval=few), folder)
     seconds = [row["time_phases"]["iteration"]["cpu_s"] for row in lines_of(folder / "metrics.jsonl")
                if row["kind"] == "train"]
     return iterations_within(arguments.cpu_seconds, seconds)
@@ -124,21 +126,32 @@ def plot(arguments, rows, path):
     chart.write(path, curves, "CPU seconds of training", f"held-out {SHOWN[0]}, mean, least and most of the seeds")
 
 
+def attempted(work, arguments, name, *others):
+    """None where the program failed, which has said why: the other rows go on."""
+    try:
+        return work(arguments, name, *others)
+    except subprocess.CalledProcessError as error:
+        print(f"{name}: a {work.__name__} ended with exit code {error.returncode}", file=sys.stderr, flush=True)
+        return None
+
+
 def results(arguments):
-    """[(title, job, runs)] and the base model's scores: rehearsals first, then all runs, `at_once` side by side."""
-    wanted = [row for row in ROWS if arguments.only in (None, row[1])]
-    seeds = range(arguments.seeds)
-    bases = [base(arguments, seed) for seed in seeds]
-    iterations = {name: rehearsed(arguments, name) for _, name in wanted}
+    """[(title, job, runs)] of the rows that did not fail: rehearsals first, then all runs, `at_once` side by side, one seed
+    after the other."""
+    titles = {name: title for title, name in ROWS if arguments.only in (None, name)}
     with concurrent.futures.ThreadPoolExecutor(arguments.at_once) as pool:
-        futures = {(name, seed): pool.submit(run, arguments, name, seed, iterations[name])
-                   for seed in seeds for _, name in wanted}
-        try:
-            runs = {key: future.result() for key, future in futures.items()}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [(title, name, [runs[name, seed] for seed in seeds]) for title, name in wanted], bases
+        def everywhere(work, calls):
+            try:
+                return list(pool.map(lambda call: attempted(work, arguments, *call), calls))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        iterations = everywhere(rehearsal, [(name,) for name in titles])
+        wanted = [(name, seed, n) for seed in range(arguments.seeds) for name, n in zip(titles, iterations) if n]
+        runs = {}
+        for (name, *_), done in zip(wanted, everywhere(run, wanted)):
+            runs.setdefault(name, []).append(done)
+    return [(titles[name], name, of_row) for name, of_row in runs.items() if all(of_row)]
 
 
 def main():
@@ -157,14 +170,18 @@ def main():
         parser.error("--write wants all rows, not --only")
     arguments.folder = arguments.folder.resolve() / arguments.split
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    rows, bases = results(arguments)
+    few = (ROOT / f"{SPLITS['world']}select.txt").read_text().splitlines()[:4]
+    (arguments.folder / "few.txt").write_text("\n".join(few) + "\n")
+    bases = [base(arguments, seed) for seed in range(arguments.seeds)]
+    rows = results(arguments)
     content = table(arguments, bases, rows)
     print(content)
-    if arguments.write:
+    if arguments.write and rows:
         mark = "methods" if arguments.split == "world" else "methods_hard"
         write({mark: content}, ROOT / "docs/results/methods.md")
         plot(arguments, rows, ROOT / f"docs/images/{mark}.svg")
+    return 0 if len(rows) == len(ROWS if arguments.only is None else [arguments.only]) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,5 +1,7 @@
 """The statistics of the methods' benchmark against hand tables."""
 
+import argparse
+import json
 import pathlib
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent)]
 
+import methods  # noqa: E402
 from methods_statistics import (area, envelope, held_out_curve, iterations_within, mean_and_spread,  # noqa: E402
                                 reached, seconds_to)
 
@@ -58,3 +61,39 @@ def test_envelope_ends_with_the_shortest_curve():
     assert np.allclose(grid, [0.0, 5.0, 10.0])
     assert np.allclose(least, [0.0, 0.2, 0.2]) and np.allclose(most, [0.2, 0.5, 1.0])
     assert np.allclose(mean, [0.1, 0.35, 0.6])
+
+
+def arguments_for(folder, split="world"):
+    return argparse.Namespace(folder=folder, split=split, cpu_seconds=40.0, seeds=2, only=None, at_once=1)
+
+
+def test_a_row_of_the_table(tmp_path):
+    final = {"world": {"scene/strict": 0.7, "scene/soft": 0.8}, "hard": {"scene/strict": 0.1, "scene/soft": 0.6}}
+    run = {"curve": CURVE, "final": final, "model": {"path": "m", "lora": {"rank": 16}}, "iterations": 20}
+    line = methods.line_of(arguments_for(tmp_path), "AWM", "awm_tiny", [run])
+    assert line == ("| AWM | `awm_tiny` | LoRA, rank 16 | 20 | 40 | 0.700 | 0.800 | 0.100 | 0.600 | 0.602 | 8 | 36 |")
+    table = methods.table(arguments_for(tmp_path), [final], [("AWM", "awm_tiny", [run])])
+    assert {row.count("|") for row in table.splitlines()} == {13}
+
+
+def test_a_job_keeps_its_settings_but_for_length_prompts_and_cores(tmp_path):
+    for _, name in methods.ROWS:
+        own = json.loads((methods.ROOT / f"assets/jobs/{name}.json").read_text())
+        job = methods.job_of(arguments_for(tmp_path, "hard"), name, 3, 100, tmp_path)
+        changed = {key for key in job if job[key] != own.get(key)}
+        assert changed <= {"prompts", "iterations", "seed", "output", "evaluate", "checkpoint", "parallel"}
+        assert job["prompts"]["train"] == "assets/prompts/scenes/hard_train.txt"
+        assert job["parallel"]["workers"] == 1 and job["evaluate"]["every"] == 9 and job["iterations"] == 100
+
+
+def test_one_failed_run_leaves_its_row_out_and_the_others_stay(tmp_path, monkeypatch):
+    def fail_once(arguments, name, seed, iterations):
+        if (name, seed) == ("demo", 1):
+            raise methods.subprocess.CalledProcessError(1, "thalweg")
+        return {"seed": seed, "iterations": iterations}
+
+    monkeypatch.setattr(methods, "rehearsal", lambda arguments, name: 7)
+    monkeypatch.setattr(methods, "run", fail_once)
+    rows = methods.results(arguments_for(tmp_path))
+    assert [name for _, name, _ in rows] == [name for _, name in methods.ROWS if name != "demo"]
+    assert rows[0][2] == [{"seed": 0, "iterations": 7}, {"seed": 1, "iterations": 7}]
