@@ -8,7 +8,7 @@ CPU seconds pay for; the learning rate falls over just these. Evaluations are no
 trained; held-out captions of both are scored at the end. A run that was stopped goes on, and one that is done is not run
 again, unless its job, the program, a plugin, the model or the prompts have changed. A row that fails is left out, and the
 exit code is 1. --write fills docs/results/methods.md and
-docs/images/methods.svg (methods_hard.svg). Five to six minutes a run on a quiet core."""
+docs/images/methods.svg (methods_hard.svg). Five to six minutes a run; wants a quiet machine, on a busy one a CPU second does less."""
 
 import argparse
 import concurrent.futures
@@ -29,7 +29,6 @@ ROWS = [
     ("Flow-GRPO", "flow_grpo_tiny"),
     ("AWM", "awm_tiny"),
 ]
-POINTS = 12  # of the held-out curve, beside its start
 REHEARSED = 5  # iterations
 GAINS = (0.08, 0.20)
 SHOWN = ("scene/strict", "scene/soft")
@@ -40,7 +39,7 @@ def job_of(arguments, name, seed, iterations, folder, **prompts):
     """The row's own job on one core, but for its length and what it trains and is scored on."""
     job = json.loads((ROOT / f"assets/jobs/{name}.json").read_text())
     files = {key: f"{SPLITS[arguments.split]}{key}.txt" for key in ("train", "select", "eval")}
-    every = max(1, -(-iterations // POINTS))
+    every = max(1, -(-iterations // arguments.points))
     job.update(prompts={**files, **prompts}, iterations=iterations, seed=seed, output=str(folder))
     job["evaluate"] = {**job.get("evaluate", {}), "every": every, "steps": 28, "guidance_scale": 1.0, "metric": SHOWN[0],
                        "pictures": 16, "baselines": []}
@@ -158,6 +157,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cpu-seconds", type=float, default=240.0, help="of training, a run")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--points", type=int, default=12, help="of a held-out curve, beside its start")
     parser.add_argument("--split", choices=SPLITS, default="world", help="captions that are trained on")
     parser.add_argument("--only", choices=[name for _, name in ROWS], help="one row alone")
     parser.add_argument("--at-once", type=int, default=1, help="runs side by side, one core each")

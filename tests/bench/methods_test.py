@@ -64,7 +64,7 @@ def test_envelope_ends_with_the_shortest_curve():
 
 
 def arguments_for(folder, split="world"):
-    return argparse.Namespace(folder=folder, split=split, cpu_seconds=40.0, seeds=2, only=None, at_once=1)
+    return argparse.Namespace(folder=folder, split=split, cpu_seconds=40.0, seeds=2, points=12, only=None, at_once=1)
 
 
 def test_a_row_of_the_table(tmp_path):
