@@ -37,13 +37,24 @@ std::vector<Kind> kinds_of(int count) {
   return kinds;
 }
 
-void add_pairs(Family family, int first_count, Relation relation, std::vector<Caption>& captions) {
-  for (const Kind& first : kinds_of(first_count)) {
-    for (const Kind& second : kinds_of(1)) {
-      if (first.color == second.color && first.shape == second.shape) continue;
-      captions.push_back({family, {first, second}, relation});
+using Counts = std::vector<std::pair<int, int>>;  // of the first and the second kind
+
+const std::vector<Relation> any_relation = {Relation::kLeftOf, Relation::kRightOf, Relation::kAbove,
+                                            Relation::kBelow};
+
+std::vector<Caption> pairs_of(Family family, const Counts& counts, const std::vector<Relation>& relations) {
+  std::vector<Caption> captions;
+  for (const auto& [first_count, second_count] : counts) {
+    for (const Relation relation : relations) {
+      for (const Kind& first : kinds_of(first_count)) {
+        for (const Kind& second : kinds_of(second_count)) {
+          if (first.color == second.color && first.shape == second.shape) continue;
+          captions.push_back({family, {first, second}, relation});
+        }
+      }
     }
   }
+  return captions;
 }
 
 // FNV-1a alone leaves patterns in its low bits, so they are mixed. 176 is the first number in counting
@@ -61,38 +72,36 @@ void shuffle(std::vector<T>& values, Random& random) {
   }
 }
 
-// Largest remainders, so that the numbers add up to n.
-std::array<int, kFamilies> apportion(int n) {
-  std::array<int, kFamilies> numbers{};
-  std::array<std::pair<int, int>, kFamilies> remainders;
+// Of each family, by largest remainders, so that the numbers add up to n.
+std::vector<int> apportion(int n, std::span<const FamilyShare> shares) {
+  std::vector<int> numbers;
+  std::vector<std::pair<int, std::size_t>> remainders;
   int left = n;
-  for (int family = 0; family < kFamilies; ++family) {
-    const auto at = static_cast<std::size_t>(family);
-    const long long exact = static_cast<long long>(n) * family_percent[at];
-    numbers[at] = static_cast<int>(exact / 100);
-    remainders[at] = {-static_cast<int>(exact % 100), family};
-    left -= numbers[at];
+  for (const FamilyShare& share : shares) {
+    const long long exact = static_cast<long long>(n) * share.percent;
+    remainders.emplace_back(-static_cast<int>(exact % 100), numbers.size());
+    numbers.push_back(static_cast<int>(exact / 100));
+    left -= numbers.back();
   }
   std::sort(remainders.begin(), remainders.end());
-  for (int i = 0; i < left; ++i) {
-    ++numbers[static_cast<std::size_t>(remainders[static_cast<std::size_t>(i)].second)];
-  }
+  for (int i = 0; i < left; ++i) ++numbers[remainders[static_cast<std::size_t>(i)].second];
   return numbers;
 }
 
-std::vector<std::string> draw_captions(int n, std::uint64_t seed,
+std::vector<std::string> draw_captions(int n, std::uint64_t seed, Split split,
                                        const std::function<bool(const std::string&)>& wanted) {
   if (n < 0) throw Error(kPlace, "the number of captions is negative; ask for 0 or more");
-  const std::array<int, kFamilies> numbers = apportion(n);
+  const auto shares = shares_of(split);
+  const std::vector<int> numbers = apportion(n, shares);
   Random random(seed, 0);
   std::vector<std::string> drawn;
-  for (int family = 0; family < kFamilies; ++family) {
+  for (std::size_t family = 0; family < shares.size(); ++family) {
     std::vector<std::string> pool;
-    for (const Caption& caption : captions_of(static_cast<Family>(family))) {
+    for (const Caption& caption : captions_of(shares[family].family)) {
       std::string text = to_text(caption);
       if (wanted(text)) pool.push_back(std::move(text));
     }
-    for (int i = 0; i < numbers[static_cast<std::size_t>(family)]; ++i) {
+    for (int i = 0; i < numbers[family]; ++i) {
       const auto at = static_cast<std::size_t>(i) % pool.size();
       if (at == 0) shuffle(pool, random);
       drawn.push_back(pool[at]);
@@ -104,16 +113,23 @@ std::vector<std::string> draw_captions(int n, std::uint64_t seed,
 
 std::unordered_map<std::string, Caption> index_captions() {
   std::unordered_map<std::string, Caption> index;
-  for (int family = 0; family < kFamilies; ++family) {
-    for (Caption& caption : captions_of(static_cast<Family>(family))) {
-      std::string text = to_text(caption);
-      index.emplace(std::move(text), std::move(caption));
+  for (const Split split : {Split::kWorld, Split::kHard}) {
+    for (const FamilyShare& share : shares_of(split)) {
+      for (Caption& caption : captions_of(share.family)) {
+        std::string text = to_text(caption);
+        index.emplace(std::move(text), std::move(caption));
+      }
     }
   }
   return index;
 }
 
 }  // namespace
+
+std::span<const FamilyShare> shares_of(Split split) {
+  if (split == Split::kHard) return hard_shares;
+  return world_shares;
+}
 
 std::string to_text(const Caption& caption) {
   std::string text = kind_text(caption.kinds.at(0));
@@ -140,29 +156,33 @@ std::vector<Caption> captions_of(Family family) {
       for (const Kind& kind : kinds_of(1)) captions.push_back({family, {kind}, Relation::kNone});
       break;
     case Family::kPair:
-      add_pairs(family, 1, Relation::kNone, captions);
-      break;
+      return pairs_of(family, {{1, 1}}, {Relation::kNone});
     case Family::kCount:
       for (int count = 2; count <= 4; ++count) {
         for (const Kind& kind : kinds_of(count)) captions.push_back({family, {kind}, Relation::kNone});
       }
       break;
     case Family::kRelation:
-      for (const Relation relation :
-           {Relation::kLeftOf, Relation::kRightOf, Relation::kAbove, Relation::kBelow}) {
-        add_pairs(family, 1, relation, captions);
-      }
-      break;
+      return pairs_of(family, {{1, 1}}, any_relation);
     case Family::kMixed:
-      add_pairs(family, 2, Relation::kNone, captions);
-      break;
+      return pairs_of(family, {{2, 1}}, {Relation::kNone});
+    case Family::kRelationOfThree:
+      return pairs_of(family, {{2, 1}, {1, 2}}, any_relation);
+    case Family::kRelationOfFour:
+      return pairs_of(family, {{3, 1}, {1, 3}, {2, 2}}, any_relation);
+    case Family::kFour:
+      return pairs_of(family, {{3, 1}, {1, 3}, {2, 2}}, {Relation::kNone});
+    case Family::kFive:
+      return pairs_of(family, {{4, 1}, {1, 4}}, {Relation::kNone});
   }
   return captions;
 }
 
-std::vector<std::string> all_captions() {
+std::vector<std::string> all_captions(Split split) {
   std::vector<std::string> texts;
-  for (const auto& entry : index_captions()) texts.push_back(entry.first);
+  for (const FamilyShare& share : shares_of(split)) {
+    for (const Caption& caption : captions_of(share.family)) texts.push_back(to_text(caption));
+  }
   std::sort(texts.begin(), texts.end());
   return texts;
 }
@@ -184,16 +204,17 @@ int held_out_part(const std::string& caption) {
   return static_cast<int>(caption_hash(caption) / 8 % 2);
 }
 
-std::vector<std::string> eval_captions(int n, std::uint64_t seed, int part) {
+std::vector<std::string> eval_captions(int n, std::uint64_t seed, int part, Split split) {
   if (part != 0 && part != 1) {
     throw Error(kPlace, "held-out captions have the parts 0 and 1, not " + std::to_string(part));
   }
-  return draw_captions(
-      n, seed, [part](const std::string& text) { return held_out(text) && held_out_part(text) == part; });
+  return draw_captions(n, seed, split, [part](const std::string& text) {
+    return held_out(text) && held_out_part(text) == part;
+  });
 }
 
-std::vector<std::string> train_captions(int n, std::uint64_t seed) {
-  return draw_captions(n, seed, [](const std::string& text) { return !held_out(text); });
+std::vector<std::string> train_captions(int n, std::uint64_t seed, Split split) {
+  return draw_captions(n, seed, split, [](const std::string& text) { return !held_out(text); });
 }
 
 }  // namespace thalweg::scenes

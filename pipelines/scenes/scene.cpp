@@ -16,13 +16,11 @@ constexpr float kGap = 4.0F;       // between the bounding squares of two object
 constexpr float kMaxSlip = 14.0F;  // of two related objects, across the relation's direction
 constexpr int kTries = 200;
 
-Caption random_caption(Random& random) {
+Caption random_caption(Random& random, Split split) {
   int percent = random.below(100);
-  int family = 0;
-  while (percent >= family_percent[static_cast<std::size_t>(family)]) {
-    percent -= family_percent[static_cast<std::size_t>(family++)];
-  }
-  const std::vector<Caption> captions = captions_of(static_cast<Family>(family));
+  const auto* share = shares_of(split).data();
+  while (percent >= share->percent) percent -= (share++)->percent;
+  const std::vector<Caption> captions = captions_of(share->family);
   return captions[static_cast<std::size_t>(random.below(static_cast<int>(captions.size())))];
 }
 
@@ -30,19 +28,25 @@ bool apart(const SceneObject& a, const SceneObject& b) {
   return std::max(std::abs(a.x - b.x), std::abs(a.y - b.y)) >= a.radius + b.radius + kGap;
 }
 
-// Clearly so: separated along the named direction and nearly level across it.
-bool related(Relation relation, const SceneObject& a, const SceneObject& b) {
+// Clearly so: separated along the named direction and at most `slip` off across it.
+bool related(Relation relation, const SceneObject& a, const SceneObject& b, float slip) {
   const bool sideways = relation == Relation::kLeftOf || relation == Relation::kRightOf;
   const bool forward = relation == Relation::kRightOf || relation == Relation::kBelow;
   const float along = (sideways ? a.x - b.x : a.y - b.y) * (forward ? 1.0F : -1.0F);
   const float across = sideways ? a.y - b.y : a.x - b.x;
-  return along >= a.radius + b.radius + kGap && std::abs(across) <= kMaxSlip;
+  return along >= a.radius + b.radius + kGap && std::abs(across) <= slip;
 }
 
-bool fits(const std::vector<SceneObject>& objects, const SceneObject& added, Relation relation) {
-  for (const SceneObject& other : objects) {
-    if (!apart(other, added)) return false;
-    if (relation != Relation::kNone && !related(relation, other, added)) return false;
+// `first`: so many of the objects are of the caption's first kind; `added` is none of them once all are
+// there.
+bool fits(const std::vector<SceneObject>& objects, const SceneObject& added, const Caption& caption) {
+  const auto first = static_cast<std::size_t>(caption.kinds[0].count);
+  const bool to_relate = caption.relation != Relation::kNone && objects.size() >= first;
+  const float slip =
+      to_relate && first + static_cast<std::size_t>(caption.kinds[1].count) > 2 ? kCanvas : kMaxSlip;
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    if (!apart(objects[i], added)) return false;
+    if (to_relate && i < first && !related(caption.relation, objects[i], added, slip)) return false;
   }
   return true;
 }
@@ -57,7 +61,7 @@ bool place_all(const Caption& caption, float max_radius, Random& random, std::ve
       for (int attempt = 0; attempt < kTries && !placed; ++attempt) {
         object.x = random.uniform(edge, kCanvas - edge);
         object.y = random.uniform(edge, kCanvas - edge);
-        placed = fits(objects, object, caption.relation);
+        placed = fits(objects, object, caption);
       }
       if (!placed) return false;
       objects.push_back(object);
@@ -66,7 +70,7 @@ bool place_all(const Caption& caption, float max_radius, Random& random, std::ve
   return true;
 }
 
-// Crowded draws are drawn again with smaller objects; at the least radius four of them always find room.
+// Crowded draws are drawn again with smaller objects; at the least radius five of them soon find room.
 Scene lay_out(const Caption& caption, Random& random) {
   Scene scene{to_text(caption), {}};
   float max_radius = kMaxRadius;
@@ -78,15 +82,15 @@ Scene lay_out(const Caption& caption, Random& random) {
 
 }  // namespace
 
-Scene random_scene(std::uint64_t seed, std::uint64_t index) {
+Scene random_scene(std::uint64_t seed, std::uint64_t index, Split split) {
   Random random(seed, index);
-  return lay_out(random_caption(random), random);
+  return lay_out(random_caption(random, split), random);
 }
 
 Scene training_scene(std::uint64_t seed, std::uint64_t index) {
   Random random(seed, index);
-  Caption caption = random_caption(random);
-  while (held_out(to_text(caption))) caption = random_caption(random);
+  Caption caption = random_caption(random, Split::kWorld);
+  while (held_out(to_text(caption))) caption = random_caption(random, Split::kWorld);
   return lay_out(caption, random);
 }
 

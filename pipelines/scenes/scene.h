@@ -28,13 +28,13 @@ struct SceneObject {
 
 struct Scene {
   std::string caption;
-  std::vector<SceneObject> objects;  ///< 1 to 4, with at least 4 pixels between any two
+  std::vector<SceneObject> objects;  ///< 1 to 4 (hard: 3 to 5), with at least 4 pixels between any two
 };
 
-/// A caption in the world's shares and a layout that shows it: a pure function of (seed, index).
-Scene random_scene(std::uint64_t seed, std::uint64_t index);
+/// A caption in the split's shares and a layout that shows it: a pure function of (seed, index).
+Scene random_scene(std::uint64_t seed, std::uint64_t index, Split split = Split::kWorld);
 
-/// As `random_scene`, but its caption is never a held-out one.
+/// As `random_scene` of the world, but its caption is never a held-out one.
 Scene training_scene(std::uint64_t seed, std::uint64_t index);
 
 /// Writes size * size RGB pixels in [0,1] as three planes (3HW, row-major). The seed decides the grey of the

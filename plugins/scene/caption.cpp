@@ -103,9 +103,6 @@ Caption parse_caption(std::string_view prompt) {
     }
     add_group(parse_group(words), caption);
     caption.relation = link;
-    if (related && (caption.groups[0].count > 1 || caption.groups[1].count > 1)) {
-      throw std::invalid_argument("the prompt is outside the scene grammar: a relation of several objects");
-    }
   }
   return caption;
 }

@@ -1,8 +1,8 @@
 // What a prompt asks for, read from its text. The grammar holds every caption of the scenes world and a few
 // more of the same making:
-//   prompt = group | group ("and" group){1,3} | single relation single     (a final full stop may follow)
+//   prompt = group | group ("and" group){1,3} | group relation group     (a final full stop may follow)
 //   group  = ("a" | "one") COLOUR SHAPE | ("two" | "three" | "four") COLOUR SHAPE"s"
-//   relation = "left of" | "right of" | "above" | "below";  single = a group of one
+//   relation = "left of" | "right of" | "above" | "below"
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@ enum class Relation { kNone, kLeftOf, kRightOf, kAbove, kBelow };
 
 struct Caption {
   std::vector<Group> groups;            ///< 1 to 4, no two alike in colour and shape
-  Relation relation = Relation::kNone;  ///< of the first group to the second; then both are single
+  Relation relation = Relation::kNone;  ///< of each object of the first group to each of the second
 };
 
 /// Upper and lower case are alike, and so is any amount of white space. Throws std::invalid_argument, with

@@ -1,5 +1,5 @@
-"""What users run today, for the speed comparison: diffusers + peft, written as flow_grpo's and DiffusionNFT's trainers
-are (float32 weights under bf16 autocast, LoRA adapters, one picture batch after the other, scheduler-driven SDE step).
+"""What users run today, for the speed comparison: diffusers + peft, written as the trainers of flow_grpo, DiffusionNFT and
+AWM are (float32 weights under bf16 autocast, LoRA adapters, one picture batch after the other, scheduler-driven SDE step).
 
     peer.py JOB.json {eager|compiled} ITERATIONS WARMUP THREADS     prints one JSON object
 
@@ -7,7 +7,6 @@ JOB.json is the job that Thalweg runs; its keys are read here by hand. WARMUP it
 compilation."""
 
 import json
-import math
 import resource
 import sys
 import time
@@ -20,6 +19,7 @@ import torch
 from diffusers import StableDiffusion3Pipeline
 from peft import LoraConfig, get_peft_model
 
+import peer_losses
 import scene_reward
 
 warnings.filterwarnings("ignore")
@@ -38,21 +38,6 @@ class PhaseClock:
         self.seconds[phase] += np.array([time.perf_counter(), time.process_time()]) - start
 
 
-def sde_step(scheduler, velocity, timestep_B, x, noise_level, following=None):
-    """Flow-GRPO's step and the mean log-probability of where it leads."""
-    index = [scheduler.index_for_timestep(t) for t in timestep_B]
-    sigma = scheduler.sigmas[index].view(-1, 1, 1, 1)
-    dt = scheduler.sigmas[[i + 1 for i in index]].view(-1, 1, 1, 1) - sigma
-    std = torch.sqrt(sigma / (1 - torch.where(sigma == 1, scheduler.sigmas[1], sigma))) * noise_level
-    mean = x * (1 + std**2 / (2 * sigma) * dt) + velocity * (1 + std**2 * (1 - sigma) / (2 * sigma)) * dt
-    scale = std * torch.sqrt(-dt)
-    if following is None:
-        following = mean + scale * torch.randn_like(mean)
-    log_prob = (-((following.detach() - mean) ** 2) / (2 * scale**2) - torch.log(scale)
-                - math.log(math.sqrt(2 * math.pi)))
-    return following, log_prob.mean(dim=(1, 2, 3))
-
-
 class Peer:
     def __init__(self, job, compiled):
         self.job, self.method, self.sampler = job, job["method"], job["sampler"]
@@ -66,7 +51,7 @@ class Peer:
         lora = job["model"]["lora"]
         config = LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], target_modules=TARGETS)
         self.transformer = get_peft_model(self.pipe.transformer, config)
-        if self.method["name"] == "diffusion_nft":
+        if self.method["name"] != "flow_grpo":  # NFT's old policy, AWM's average
             self.transformer.add_adapter("old", config)
             self.transformer.set_adapter("default")
         self.trained = [p for n, p in self.transformer.named_parameters() if ".old." not in n and "lora_" in n]
@@ -113,7 +98,7 @@ class Peer:
                 for i, t in enumerate(scheduler.timesteps):
                     v = self.velocity(x, t.expand(len(prompts)), embeds, pooled).float()
                     if self.sampler["name"] == "flow_sde":
-                        x, log_prob = sde_step(scheduler, v, t.unsqueeze(0), x, self.sampler["noise_level"])
+                        x, log_prob = peer_losses.sde_step(scheduler, v, t.unsqueeze(0), x, self.sampler["noise_level"])
                         log_probs.append(log_prob)
                     else:
                         x = x + v * (scheduler.sigmas[i + 1] - scheduler.sigmas[i])
@@ -140,19 +125,19 @@ class Peer:
     def grpo_loss(self, batch, step):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             v = self.velocity(batch["latents"][:, step], batch["timesteps"][:, step], batch["embeds"], batch["pooled"])
-        _, log_prob = sde_step(self.pipe.scheduler, v.float(), batch["timesteps"][:, step], batch["latents"][:, step],
-                               self.sampler["noise_level"], following=batch["latents"][:, step + 1])
-        advantages, clip = batch["advantages"].clamp(-5, 5), self.method["clip_range"]
-        ratio = torch.exp(log_prob - batch["log_probs"][:, step])
-        self.note(approx_kl=.5 * ((log_prob - batch["log_probs"][:, step]) ** 2).mean(),
-                  clipfrac=((ratio - 1).abs() > clip).float().mean())
-        return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1 - clip, 1 + clip)).mean()
+        _, log_prob = peer_losses.sde_step(
+            self.pipe.scheduler, v.float(), batch["timesteps"][:, step], batch["latents"][:, step],
+            self.sampler["noise_level"], following=batch["latents"][:, step + 1])
+        clip, old = self.method["clip_range"], batch["log_probs"][:, step]
+        loss, ratio = peer_losses.grpo(log_prob, old, batch["advantages"].clamp(-5, 5), clip)
+        self.note(approx_kl=.5 * ((log_prob - old) ** 2).mean(), clipfrac=((ratio - 1).abs() > clip).float().mean())
+        return loss
 
-    def nft_loss(self, batch, step):
-        x0, beta = batch["latents"][:, -1], self.method["beta"]
-        timestep_B = batch["shuffled"][:, step]
-        t = (timestep_B / 1000).view(-1, 1, 1, 1)
-        x = (1 - t) * x0 + t * torch.randn_like(x0)
+    def noised(self, batch, step):
+        """Clean latents, noise, its level and the noisy latents; there the velocities that lags, is trained, is the base's."""
+        x0, timestep_B = batch["latents"][:, -1], batch["times"][:, step]
+        t, noise = (timestep_B / 1000).view(-1, 1, 1, 1), torch.randn_like(x0)
+        x = (1 - t) * x0 + t * noise
         call = (x, timestep_B, batch["embeds"], batch["pooled"])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             self.adapter("old")
@@ -163,33 +148,53 @@ class Peer:
             with torch.no_grad(), self.transformer.disable_adapter():
                 reference = self.velocity(*call).float()
             self.adapter("default")
-        r = (batch["advantages"].clamp(-5, 5) / 5 / 2 + .5).clamp(0, 1)
+        return x0, noise, t, x, old, v, reference
 
-        def matching(prediction):
-            error = x - t * prediction - x0
-            with torch.no_grad():
-                weight = error.double().abs().mean(dim=(1, 2, 3), keepdim=True).clip(min=1e-5)
-            return (error**2 / weight).mean(dim=(1, 2, 3))
-
-        positive, negative = matching(beta * v + (1 - beta) * old), matching((1 + beta) * old - beta * v)
-        loss = (5 * (r * positive + (1 - r) * negative) / beta).mean()
+    def nft_loss(self, batch, step):
+        x0, _, t, x, old, v, reference = self.noised(batch, step)
+        loss = peer_losses.nft(x0, t, x, old, v, batch["advantages"], self.method["beta"])
         self.note(old_deviate=((v - old) ** 2).mean(), policy_loss=loss)
         return loss + self.method["kl_beta"] * ((v - reference) ** 2).mean(dim=(1, 2, 3)).mean()
+
+    def awm_loss(self, batch, step):
+        x0, noise, t, _, average, v, reference = self.noised(batch, step)
+        loss, matching = peer_losses.awm(v, noise - x0, t.flatten(), batch["advantages"],
+                                         self.method["weighting"]["power"], self.method["clip_range"])
+        ema_kl, kl = ((v - average) ** 2).mean(), ((v - reference) ** 2).mean()
+        self.note(matching_loss=matching, policy_loss=loss, ema_kl_loss=ema_kl, kl_loss=kl)
+        return loss + self.method["ema_kl_beta"] * ema_kl + self.method["kl_beta"] * kl
+
+    def times(self, timesteps):
+        """At which each sample is noised again: NFT's in any order, AWM's one in each part of its steps."""
+        count, steps = timesteps.shape
+        if self.method["name"] == "awm":
+            first, parts = self.method["first_step"], self.method["times_per_sample"]
+            width = (int(self.method["last_share"] * steps) - first) / parts
+            index = first + ((torch.arange(parts) + torch.rand(count, parts)) * width).long()
+        else:
+            index = torch.stack([torch.randperm(steps) for _ in range(count)])
+        return timesteps.gather(1, index)
+
+    def lag(self, iteration):
+        """How far the adapter that lags follows the trained one."""
+        if self.method["name"] == "awm":
+            return 1 - min(self.method["ema"]["rate"] * (iteration + 1), self.method["ema"]["maximum"])
+        return .98
 
     def note(self, **values):
         for key, value in values.items():
             self.info[key].append(value.detach())
 
-    def iterate(self):
-        grpo = self.method["name"] == "flow_grpo"
-        self.adapter("default" if grpo else "old")
+    def iterate(self, iteration):
+        name = self.method["name"]
+        self.adapter("old" if name == "diffusion_nft" else "default")
         samples = self.collect()
         self.adapter("default")
         count = len(samples["rewards"])
         order = torch.randperm(count)
-        steps = self.sampler["window"]["size"] if grpo else self.method["times_per_sample"]
-        times = torch.stack([torch.randperm(self.sampler["steps"]) for _ in range(count)])
-        samples["shuffled"] = samples["timesteps"].gather(1, times)
+        steps = self.sampler["window"]["size"] if name == "flow_grpo" else self.method["times_per_sample"]
+        loss_of = {"flow_grpo": self.grpo_loss, "diffusion_nft": self.nft_loss, "awm": self.awm_loss}[name]
+        samples["times"] = self.times(samples["timesteps"])
         batches = order.split(self.micro_batch)
         share = len(batches) // self.method["updates"]
         self.info = defaultdict(list)
@@ -197,8 +202,7 @@ class Peer:
             batch = {key: value[rows] for key, value in samples.items()}
             for step in range(steps):
                 with self.clock("train"):
-                    loss = (self.grpo_loss if grpo else self.nft_loss)(batch, step)
-                    (loss / (share * steps)).backward()
+                    (loss_of(batch, step) / (share * steps)).backward()
             if (i + 1) % share == 0:
                 with self.clock("optimizer"):
                     torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
@@ -207,7 +211,7 @@ class Peer:
         if self.old:
             with torch.no_grad():
                 for p, q in zip(self.old, self.trained):
-                    p.lerp_(q.detach(), .98)
+                    p.lerp_(q.detach(), self.lag(iteration))
 
 
 def main():
@@ -215,16 +219,18 @@ def main():
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     peer = Peer(json.load(open(path)), mode == "compiled")
-    rows, rewards = [], []
+    rows, rewards, losses = [], [], []
     for i in range(warmup + iterations):
         peer.clock = PhaseClock()
         with peer.clock("iteration"):
-            peer.iterate()
+            peer.iterate(i)
         rewards.append(peer.reward)
+        losses.append({key: float(torch.stack(values).mean()) for key, values in peer.info.items()})
         if i >= warmup:
             rows.append({phase: list(seconds) for phase, seconds in peer.clock.seconds.items()})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"mode": mode, "load": peer.load, "peak_mib": peak, "iterations": rows, "rewards": rewards}))
+    print(json.dumps({"mode": mode, "load": peer.load, "peak_mib": peak, "iterations": rows, "rewards": rewards,
+                      "losses": losses}))
 
 
 main()

@@ -101,7 +101,7 @@ def score(rgb, prompt):
     for color, shape, n in groups:
         exact = min(sum(o[:2] == (color, shape) for o in objects), n)
         credit += .75 * exact / n + .25 * min(colors.count(color), asked[color]) / asked[color]
-    if relation:
+    if relation:  # of each object of the first group to each of the second
         first, second = ([o for o in objects if o[:2] == g[:2]] for g in groups)
         offsets = [(a[2] - b[2]) * relation[0] + (a[3] - b[3]) * relation[1] for a in first for b in second]
         credit += float(np.mean([offset >= .125 for offset in offsets])) if offsets else 0.

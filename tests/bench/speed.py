@@ -1,7 +1,7 @@
 """Thalweg beside the Python peer: one iteration of each method by phase, load time and peak memory, on the same folder,
 sizes, precision and cores, in turn within one run.
 
-    python tests/bench/speed.py [--rounds 3] [--iterations 3] [--threads 2] [--only flow_grpo] [--write docs/results/speed.md]
+    python tests/bench/speed.py [--rounds 3] [--iterations 3] [--threads 2] [--only flow_grpo|diffusion_nft|awm] [--write docs/results/speed.md]
 
 Each round runs Thalweg, the eager peer and the torch.compile'd peer one after the other; a figure is the median over all
 counted iterations of all rounds. Needs a quiet machine: the peer's two threads wait for each other in every operation."""
@@ -18,6 +18,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCH = ROOT / "tests/bench"
+METHODS = ["flow_grpo", "diffusion_nft", "awm"]
 PHASES = ["rollout", "decode", "reward", "train", "optimizer", "iteration"]
 PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg"))
 BUILD = pathlib.Path(os.environ.get("THALWEG_BUILD", ROOT / "build/release"))
@@ -111,11 +112,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=["flow_grpo", "diffusion_nft"])
+    parser.add_argument("--only", choices=METHODS)
     parser.add_argument("--write", help="replace the tables of this page")
     arguments = parser.parse_args()
     started, lines, eager_loads = os.getloadavg()[0], [], []
-    for method in [arguments.only] if arguments.only else ["flow_grpo", "diffusion_nft"]:
+    for method in [arguments.only] if arguments.only else METHODS:
         runs = compare(method, arguments)
         lines += table(method, runs)
         eager_loads += [run["load"] for run in runs["eager"] + runs["compiled"]]

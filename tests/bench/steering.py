@@ -1,76 +1,41 @@
 """Steering the embedded model with the scene reward at equal compute: every method against the base model and best-of-N,
 mean and paired interval over held-out prompts, with a plot; and what clean estimates say about the end.
 
-    python tests/bench/steering.py [--prompts 256] [--folder runs/steering] [--only scene|redness|correlations] [--write]
+    python tests/bench/steering.py [--prompts 256] [--folder runs/steering] [--only scene|hard|redness|correlations] [--write]
 
 Each cell of a table is one `sample` job with the same prompts and seed. A cell whose result is there is not run again, so a
 stopped run goes on, unless the program, a plugin of the job, the model or the prompts have changed since. --write fills
-docs/results/steering.md and docs/images/steering.svg. About 25 minutes on two cores."""
+docs/results/steering.md and docs/images/steering.svg. About 35 minutes on two cores."""
 
 import argparse
-import functools
-import hashlib
-import json
-import os
 import pathlib
-import shutil
-import subprocess
 
 import numpy as np
 
+from cells import PROGRAM, ROOT, finished, lines_of, write
 from steering_plot import plot
 from steering_rows import (MEMORYLESS, MULTIPLES, ODE, STEPS, base_rows, best_of_rows, cheap_rows,
-                           gradient_rows, scene_rows, settings)
+                           gradient_rows, hard_base_rows, hard_rows, scene_rows, settings)
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg")).resolve()
 SCENE = {"name": "scene", "strength": 20.0, "rewards": [{"plugin": "scene", "dimensions": {"soft": 1.0}}],
          "shown": ["scene/strict", "scene/soft"]}
+HARD = {**SCENE, "name": "hard", "prompts": "assets/prompts/scenes/hard_eval.txt"}
 REDNESS = {"name": "redness", "strength": 100.0, "rewards": [{"plugin": "color"}, {"plugin": "scene", "weight": 0}],
            "shown": ["color/redness", "scene/strict"]}
 SETTINGS = {"scene settings": lambda: settings(scene_rows(SCENE["strength"]) + cheap_rows(SCENE["strength"])),
+            "hard settings": lambda: settings(hard_rows(HARD["strength"])),
             "redness settings": lambda: settings(gradient_rows(REDNESS["strength"]))}
 ESTIMATED_AT = (0, 4, 8, 12, 14, 20)
 
 
-def job(arguments, rewards, steps, sampler, steering, output):
+def job(arguments, task, steps, sampler, steering, output):
     return {
         "version": 1, "job": "sample",
         "model": {"path": "assets/models/tiny-sd3", "dtype": "bfloat16", "vae_dtype": "bfloat16", "max_sequence_length": 1},
-        "prompts": {"path": "assets/prompts/scenes/eval.txt", "limit": arguments.prompts},
+        "prompts": {"path": task.get("prompts", "assets/prompts/scenes/eval.txt"), "limit": arguments.prompts},
         "sampler": {**sampler, "steps": steps, "height": 64, "width": 64},
-        "steering": steering, "rewards": rewards, "save_images": False,
+        "steering": steering, "rewards": task["rewards"], "save_images": False,
         "parallel": {"micro_batch": 64, "workers": arguments.workers}, "seed": 7, "output": str(output)}
-
-
-@functools.lru_cache(None)
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def inputs_of(wanted):
-    """{what: sha256} of the files on which a cell's numbers depend beside its job."""
-    folders = (PROGRAM.parent / "plugins", PROGRAM.parent.parent / "lib/thalweg/plugins")
-    plugins = [next(path for folder in folders if (path := folder / f"{reward['plugin']}.so").exists())
-               for reward in wanted["rewards"]]
-    model = sorted(path for path in (ROOT / wanted["model"]["path"]).rglob("*") if path.is_file())
-    files = [PROGRAM, *plugins, ROOT / wanted["prompts"]["path"], *model]
-    return {str(path.relative_to(ROOT) if ROOT in path.parents else path.name): sha256(path) for path in files}
-
-
-def finished(wanted, folder):
-    """Runs the job unless its result is there, of the same job, program and inputs."""
-    key = {"job": wanted, "inputs": inputs_of(wanted)}
-    kept = folder / "bench_key.json"
-    if not (kept.exists() and json.loads(kept.read_text()) == key and (folder / "result.json").exists()):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        (folder / "bench_job.json").write_text(json.dumps(wanted))
-        print(folder.name, flush=True)
-        subprocess.run([PROGRAM, "run", folder / "bench_job.json"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-        kept.write_text(json.dumps(key))
-    rows = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
-    return json.loads((folder / "result.json").read_text()), rows
 
 
 def folder_of(arguments, *names):
@@ -80,7 +45,8 @@ def folder_of(arguments, *names):
 def run(arguments, reward, name, steps, sampler, steering):
     """Scores by sample and what they cost."""
     folder = folder_of(arguments, reward["name"], name)
-    result, rows = finished(job(arguments, reward["rewards"], steps, sampler, steering, folder), folder)
+    result = finished(job(arguments, reward, steps, sampler, steering, folder), folder)
+    rows = lines_of(folder / "scores.jsonl")
     cost = result.get("steering", {})
     samples = len(rows)
     guided = 2 if sampler.get("guidance_scale", 1.0) != 1.0 else 1
@@ -153,6 +119,15 @@ def scene_tables(arguments):
     return tables
 
 
+def hard_tables(arguments):
+    bases = {name: run(arguments, HARD, name, STEPS, sampler, []) for name, sampler in hard_base_rows()}
+    cells = cells_of(arguments, HARD, hard_rows(HARD["strength"]))
+    tables = {"hard": table(HARD, bases.values(), lambda cell: bases["flow_ode"])}
+    for n in (4, 8, 16):
+        tables[f"hard {n}x"] = table_at_equal_compute(arguments, HARD, [cell for (_, m), cell in cells.items() if m == n])
+    return tables
+
+
 def redness_tables(arguments):
     bases = [run(arguments, REDNESS, sampler["name"], STEPS, sampler, []) for sampler in (ODE, MEMORYLESS)]
     cells = cells_of(arguments, REDNESS, gradient_rows(REDNESS["strength"]))
@@ -166,10 +141,10 @@ def correlations(arguments):
 
     def scores(name, steps, sampler):
         folder = folder_of(arguments, "correlations", name)
-        wanted = job(arguments, SCENE["rewards"], steps, sampler, [], folder)
+        wanted = job(arguments, SCENE, steps, sampler, [], folder)
         wanted["prompts"] = {"path": "assets/prompts/scenes/select.txt", "limit": prompts}
-        _, rows = finished({**wanted, "images_per_prompt": each}, folder)
-        by_prompt = np.array([row["scene/soft"] for row in rows]).reshape(prompts, each)
+        finished({**wanted, "images_per_prompt": each}, folder)
+        by_prompt = np.array([row["scene/soft"] for row in lines_of(folder / "scores.jsonl")]).reshape(prompts, each)
         return by_prompt.mean(), by_prompt - by_prompt.mean(1, keepdims=True)
 
     def estimate(step):
@@ -192,16 +167,7 @@ def from_start(size):
     return {"begin": 0, "size": size}
 
 
-PARTS = {"scene": scene_tables, "redness": redness_tables, "correlations": correlations}
-
-
-def write(tables, path):
-    text = path.read_text()
-    for name, content in tables.items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
-        head, rest = text.split(begin)
-        text = head + begin + content + "\n" + end + rest.split(end, 1)[1]
-    path.write_text(text)
+PARTS = {"scene": scene_tables, "hard": hard_tables, "redness": redness_tables, "correlations": correlations}
 
 
 def main():

@@ -65,6 +65,24 @@ def scene_rows(strength):
     ]
 
 
+def hard_base_rows():
+    guided = [(f"flow_ode, guidance {scale:g}", {**ODE, "guidance_scale": scale}) for scale in (1.5, 2.0)]
+    return [("flow_ode", ODE), ("memoryless", MEMORYLESS), *guided]
+
+
+def hard_rows(strength):
+    """Of captions that a sample alone seldom meets: what chooses late, and what looks furthest ahead."""
+    late, early = from_step(12), from_step(8)
+    return [
+        *best_of_rows((MEMORYLESS,), (4, 8, 16)),
+        ("fk from step 12", MEMORYLESS, fk(strength, window=late), (4, 16)),
+        ("fk from step 12, returned best", MEMORYLESS, fk(strength, window=late, returned="best"), (4, 8, 16)),
+        ("fk from step 8, returned best", MEMORYLESS, fk(strength, window=early, returned="best"), (8, 16)),
+        ("svdd", MEMORYLESS, svdd(1 / strength), (4,)),
+        ("doob pick, rollout of 2", MEMORYLESS, rollouts_of_two, (4, 8)),
+    ]
+
+
 def cheap_rows(strength):
     """Many rewards of one look ahead: no more evaluations of the network, n rewards a step."""
     return [

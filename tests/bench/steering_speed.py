@@ -16,7 +16,8 @@ import tempfile
 import numpy as np
 from safetensors.numpy import save_file
 
-from steering import PROGRAM, ROOT, interval, write
+from cells import PROGRAM, ROOT, write
+from steering import interval
 from steering_rows import MEMORYLESS, ODE, SDE, STEPS
 
 SCENE = {"plugin": "scene", "dimensions": {"soft": 0.5, "strict": 0.5}}

@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
-#include <set>
+#include <sstream>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "plugins/scene/caption.h"
@@ -17,6 +18,12 @@ std::map<Family, int> count_families(const std::vector<std::string>& texts) {
   std::map<Family, int> counts;
   for (const std::string& text : texts) ++counts[find_caption(text).family];
   return counts;
+}
+
+std::vector<std::string> every_caption() {
+  std::vector<std::string> texts = all_captions();
+  for (std::string& text : all_captions(Split::kHard)) texts.push_back(std::move(text));
+  return texts;
 }
 
 std::vector<std::string> lines_of(const std::string& name) {
@@ -38,8 +45,38 @@ TEST(SceneCaptions, EveryCaptionIsOnceThere) {
   }
 }
 
+TEST(SceneCaptions, TheHardSplitHasOtherCaptions) {
+  const std::vector<std::string> world = all_captions(), hard = all_captions(Split::kHard);
+  EXPECT_EQ(hard.size(), (2U + 3) * 4 * 18 * 17 + (3U + 2) * 18 * 17);
+  EXPECT_EQ(std::adjacent_find(hard.begin(), hard.end()), hard.end());
+  for (const std::string& text : hard) {
+    EXPECT_FALSE(std::binary_search(world.begin(), world.end(), text)) << text;
+    int objects = 0;
+    for (const Kind& kind : find_caption(text).kinds) objects += kind.count;
+    EXPECT_TRUE(objects >= 3 && objects <= 5) << text;
+  }
+  for (const char* text :
+       {"two red circles left of a red square", "a red circle above three cyan squares",
+        "two blue squares and two blue circles", "four red circles and a green triangle"}) {
+    EXPECT_TRUE(std::binary_search(hard.begin(), hard.end(), text)) << text;
+  }
+}
+
+// The embedded model reads ten tokens, of which the first and the last are none of the caption's.
+TEST(SceneCaptions, TheHardSplitHasTheWorldsWordsInNoLongerSentences) {
+  const std::vector<std::string> words = vocabulary();
+  for (const std::string& text : all_captions(Split::kHard)) {
+    std::istringstream stream(text);
+    int number = 0;
+    for (std::string word; stream >> word; ++number) {
+      EXPECT_TRUE(std::binary_search(words.begin(), words.end(), word)) << text;
+    }
+    EXPECT_LE(number, 8) << text;
+  }
+}
+
 TEST(SceneCaptions, TextGoesThereAndBack) {
-  for (const std::string& text : all_captions()) EXPECT_EQ(to_text(find_caption(text)), text);
+  for (const std::string& text : every_caption()) EXPECT_EQ(to_text(find_caption(text)), text);
   EXPECT_THROW(find_caption("a red  circle"), Error);
   EXPECT_THROW(find_caption("five red circles"), Error);
 }
@@ -53,7 +90,7 @@ TEST(SceneCaptions, VocabularyIsTheWordsUsed) {
 }
 
 TEST(SceneCaptions, ThePluginReadsWhatTheWorldWrites) {
-  for (const std::string& text : all_captions()) {
+  for (const std::string& text : every_caption()) {
     const Caption written = find_caption(text);
     const scene::Caption read = scene::parse_caption(text);
     ASSERT_EQ(read.groups.size(), written.kinds.size()) << text;
@@ -72,7 +109,7 @@ TEST(SceneCaptions, ThePluginRefusesOtherPrompts) {
   for (const char* prompt :
        {"", " ", ".", "a", "a red", "red circle", "a red circles", "two red circle", "a pink circle",
         "five red circles", "a red circle and", "a red circle left a blue square", "a red circle, please",
-        "a red circle and a red circle", "two red circles left of a blue square",
+        "a red circle and a red circle", "two red circles left of a red circle",
         "a red circle left of a blue square and a cyan square", "a red circle near a blue square",
         "a red circle and a blue square left of a cyan square"}) {
     EXPECT_THROW(scene::parse_caption(prompt), std::invalid_argument) << prompt;
@@ -82,12 +119,13 @@ TEST(SceneCaptions, ThePluginRefusesOtherPrompts) {
 TEST(SceneCaptions, OneInEightIsHeldOut) {
   std::map<Family, std::array<int, 3>> shares;  // train, part 0, part 1
   int held = 0;
-  for (const std::string& text : all_captions()) {
+  for (const std::string& text : every_caption()) {
     const int side = held_out(text) ? 1 + held_out_part(text) : 0;
     held += side > 0 ? 1 : 0;
     ++shares[find_caption(text).family][static_cast<std::size_t>(side)];
   }
-  EXPECT_NEAR(held, 1908 / 8, 25);
+  EXPECT_NEAR(held, 9558 / 8, 60);
+  EXPECT_EQ(shares.size(), 9U);
   for (const auto& [family, counts] : shares) {
     EXPECT_GE(std::min(counts[1], counts[2]), 2) << static_cast<int>(family);
     EXPECT_GT(counts[0], 2 * (counts[1] + counts[2])) << static_cast<int>(family);
@@ -98,9 +136,12 @@ TEST(SceneCaptions, OneInEightIsHeldOut) {
   EXPECT_FALSE(held_out("a red circle"));
 }
 
-TEST(SceneCaptions, DrawsKeepSharesAndSides) {
+class SceneDraws : public testing::TestWithParam<Split> {};
+INSTANTIATE_TEST_SUITE_P(Splits, SceneDraws, testing::Values(Split::kWorld, Split::kHard));
+
+TEST_P(SceneDraws, KeepSharesAndSides) {
   for (const int part : {0, 1}) {
-    const std::vector<std::string> texts = eval_captions(300, 5, part);
+    const std::vector<std::string> texts = eval_captions(300, 5, part, GetParam());
     const std::map<Family, int> counts = count_families(texts);
     std::map<std::string, int> repeats;
     std::map<Family, std::pair<int, int>> range;
@@ -113,12 +154,16 @@ TEST(SceneCaptions, DrawsKeepSharesAndSides) {
       least = std::min(least, number);
       most = std::max(most, number);
     }
-    for (int family = 0; family < kFamilies; ++family) {
-      const auto name = static_cast<Family>(family);
-      EXPECT_EQ(counts.at(name), 3 * family_percent.at(static_cast<std::size_t>(family)));
-      EXPECT_LE(range[name].second - range[name].first, 1);
+    EXPECT_EQ(counts.size(), shares_of(GetParam()).size());
+    for (const FamilyShare& share : shares_of(GetParam())) {
+      EXPECT_EQ(counts.at(share.family), 3 * share.percent);
+      EXPECT_LE(range[share.family].second - range[share.family].first, 1);
     }
   }
+  for (const std::string& text : train_captions(300, 5, GetParam())) EXPECT_FALSE(held_out(text)) << text;
+}
+
+TEST(SceneCaptions, DrawsAreAFunctionOfTheirSeed) {
   EXPECT_EQ(eval_captions(64, 1, 0), eval_captions(64, 1, 0));
   EXPECT_NE(eval_captions(64, 1, 0), eval_captions(64, 2, 0));
   EXPECT_EQ(eval_captions(7, 1, 1).size(), 7U);
@@ -131,6 +176,9 @@ TEST(SceneCaptions, PromptFilesAreWhatTheProgramWrites) {
   EXPECT_EQ(lines_of("train.txt"), train_captions(2000, 0));
   EXPECT_EQ(lines_of("select.txt"), eval_captions(256, 0, 0));
   EXPECT_EQ(lines_of("eval.txt"), eval_captions(512, 0, 1));
+  EXPECT_EQ(lines_of("hard_train.txt"), train_captions(2000, 0, Split::kHard));
+  EXPECT_EQ(lines_of("hard_select.txt"), eval_captions(256, 0, 0, Split::kHard));
+  EXPECT_EQ(lines_of("hard_eval.txt"), eval_captions(512, 0, 1, Split::kHard));
 }
 
 }  // namespace

@@ -31,21 +31,25 @@ TEST(Scenes, AreAFunctionOfSeedAndIndex) {
   EXPECT_EQ(random_scene(1, 3).caption, "two red triangles and a red circle");
 }
 
-TEST(Scenes, ComeInTheWorldsShares) {
-  constexpr int n = 20000;
+class ScenesOf : public testing::TestWithParam<Split> {};
+INSTANTIATE_TEST_SUITE_P(Splits, ScenesOf, testing::Values(Split::kWorld, Split::kHard));
+
+TEST_P(ScenesOf, ComeInTheirShares) {
+  const int n = GetParam() == Split::kWorld ? 20000 : 2000;
   std::map<Family, int> counts;
   for (int i = 0; i < n; ++i) {
-    ++counts[find_caption(random_scene(9, static_cast<std::uint64_t>(i)).caption).family];
+    ++counts[find_caption(random_scene(9, static_cast<std::uint64_t>(i), GetParam()).caption).family];
   }
-  for (int family = 0; family < kFamilies; ++family) {
-    const double share = family_percent.at(static_cast<std::size_t>(family)) / 100.0;
-    EXPECT_NEAR(counts[static_cast<Family>(family)], n * share, 4.5 * std::sqrt(n * share * (1 - share)));
+  for (const auto& [family, percent] : shares_of(GetParam())) {
+    const double share = percent / 100.0;
+    EXPECT_NEAR(counts[family], n * share, 4.5 * std::sqrt(n * share * (1 - share)));
   }
 }
 
-TEST(Scenes, KeepDistanceSizeAndMargin) {
-  for (std::uint64_t index = 0; index < 3000; ++index) {
-    const Scene scene = random_scene(2, index);
+TEST_P(ScenesOf, KeepDistanceSizeAndMargin) {
+  const std::uint64_t n = GetParam() == Split::kWorld ? 3000 : 600;
+  for (std::uint64_t index = 0; index < n; ++index) {
+    const Scene scene = random_scene(2, index, GetParam());
     for (std::size_t i = 0; i < scene.objects.size(); ++i) {
       const SceneObject& a = scene.objects[i];
       EXPECT_TRUE(a.radius >= 6 && a.radius <= 10.5F);

@@ -28,6 +28,15 @@ TEST(SceneVerifier, PassesWhatTheWorldRenders) {
   }
 }
 
+TEST(SceneVerifier, PassesTheHardSplit) {
+  for (std::uint64_t index = 0; index < 600; ++index) {
+    const thalweg::scenes::Scene scene = random_scene(25, index, Split::kHard);
+    const Scores scores = Canvas::of(scene, index).score(scene.caption);
+    EXPECT_EQ(scores[kStrict], 1.0F) << scene.caption << ", index " << index;
+    EXPECT_EQ(scores[scene::kCount], 1.0F) << scene.caption << ", index " << index;
+  }
+}
+
 TEST(SceneVerifier, PassesLargerPictures) {
   for (const int side : {96, 128, 256}) {
     for (std::uint64_t index = 0; index < 40; ++index) {
@@ -98,6 +107,25 @@ TEST(SceneVerifier, WrongRelationFailsPosition) {
     EXPECT_EQ(scores[kCount], 1.0F);
   }
   EXPECT_EQ(canvas.score("a blue square right of a red circle")[kStrict], 1.0F);
+}
+
+// Each object of the first group to each of the second: four pairs here, of which none, one or two are wrong.
+TEST(SceneVerifier, ARelationOfGroupsIsOfAllTheirPairs) {
+  for (const auto& [x, share] : {std::pair{15.0F, 1.0F}, {40.0F, 0.75F}, {54.0F, 0.5F}}) {
+    const Canvas canvas = Canvas::of(scene_of({{kRed, kCircle, 12, 12, 7},
+                                               {kRed, kCircle, x, 54, 7},
+                                               {kBlue, kSquare, 37, 12, 7},
+                                               {kBlue, kSquare, 54, 32, 7}}));
+    const Scores scores = canvas.score("two red circles left of two blue squares");
+    EXPECT_EQ(scores[scene::kPosition], share);
+    EXPECT_EQ(scores[kStrict], share == 1.0F ? 1.0F : 0.0F);
+    EXPECT_FLOAT_EQ(scores[kSoft], (2 + share) / 3);
+  }
+  const Canvas missing = Canvas::of(scene_of({{kRed, kCircle, 12, 12, 7}, {kBlue, kSquare, 37, 12, 7}}));
+  const Scores scores = missing.score("two red circles left of a blue square");
+  EXPECT_EQ(scores[scene::kPosition], 1.0F);
+  EXPECT_FLOAT_EQ(scores[kSoft], (0.75F * 0.5F + 0.25F * 0.5F + 1 + 1) / 3);
+  EXPECT_EQ(scores[kStrict], 0.0F);
 }
 
 TEST(SceneVerifier, CentresMustLieEightPixelsApart) {

@@ -1,0 +1,187 @@
+"""Every online method on the embedded model with the scene reward, at equal CPU time: what it reaches on held-out captions, and
+how fast.
+
+    python tests/bench/methods.py [--cpu-seconds 240] [--seeds 3] [--split world|hard] [--only ROW] [--at-once 1] [--write]
+
+A row is a job of assets/jobs, run on one core. A short rehearsal of it says how long an iteration takes, so how many the
+CPU seconds pay for; the learning rate falls over just these. Evaluations are not counted. --split says on which captions is
+trained; held-out captions of both are scored at the end. A run that was stopped goes on, and one that is done is not run
+again, unless its job, the program, a plugin, the model or the prompts have changed. A row that fails is left out, and the
+exit code is 1. --write fills docs/results/methods.md and
+docs/images/methods.svg (methods_hard.svg). Five to six minutes a run; wants a quiet machine, on a busy one a CPU second does less."""
+
+import argparse
+import concurrent.futures
+import copy
+import json
+import pathlib
+import subprocess
+import sys
+
+from cells import PROGRAM, ROOT, finished, lines_of, write
+from chart import Chart, color_cycle, wide
+from methods_statistics import (area, envelope, held_out_curve, iterations_within, mean_and_spread, reached,
+                                seconds_to)
+
+# One line a method: its name in the table, and its job in assets/jobs.
+ROWS = [
+    ("DiffusionNFT", "demo"),
+    ("Flow-GRPO", "flow_grpo_tiny"),
+    ("AWM", "awm_tiny"),
+]
+REHEARSED = 5  # iterations
+GAINS = (0.08, 0.20)
+SHOWN = ("scene/strict", "scene/soft")
+SPLITS = {"world": "assets/prompts/scenes/", "hard": "assets/prompts/scenes/hard_"}
+
+
+def job_of(arguments, name, seed, iterations, folder, **prompts):
+    """The row's own job on one core, but for its length and what it trains and is scored on."""
+    job = json.loads((ROOT / f"assets/jobs/{name}.json").read_text())
+    files = {key: f"{SPLITS[arguments.split]}{key}.txt" for key in ("train", "select", "eval")}
+    every = max(1, -(-iterations // arguments.points))
+    job.update(prompts={**files, **prompts}, iterations=iterations, seed=seed, output=str(folder))
+    job["evaluate"] = {**job.get("evaluate", {}), "every": every, "steps": 28, "guidance_scale": 1.0, "metric": SHOWN[0],
+                       "pictures": 16, "baselines": []}
+    job["checkpoint"] = {"every": every, "keep": 1}
+    job["parallel"] = {**job.get("parallel", {}), "workers": 1}
+    return job
+
+
+def rehearsal(arguments, name):
+    """How many iterations of the row the budget pays for."""
+    folder = arguments.folder / name / "rehearsal"
+    few = str(arguments.folder / "few.txt")  # its evaluations are not looked at
+    finished(job_of(arguments, name, 0, REHEARSED, folder, select=few, eval=few), folder)
+    seconds = [row["time_phases"]["iteration"]["cpu_s"] for row in lines_of(folder / "metrics.jsonl")
+               if row["kind"] == "train"]
+    return iterations_within(arguments.cpu_seconds, seconds)
+
+
+def scores_on(split, model, seed, folder):
+    """Final scores of a model on the split's captions, with the noise that a run of that seed has there."""
+    job = {"version": 1, "job": "evaluate", "model": model, "prompts": {"path": f"{SPLITS[split]}eval.txt"},
+           "size": {"height": 64, "width": 64}, "steps": 28, "guidance": [{"guidance_scale": 1.0}],
+           "rewards": [{"plugin": "scene"}], "pictures": 64, "parallel": {"workers": 1, "micro_batch": 32}, "seed": seed,
+           "output": str(folder)}
+    return {key: finished(job, folder)["evaluations"][0][key] for key in SHOWN}
+
+
+def trained_model(job, run):
+    """The model section of what a run wrote."""
+    model = {key: value for key, value in copy.deepcopy(job["model"]).items() if key != "lora"}
+    if "lora" in job["model"]:
+        return {**model, "lora": {"path": str(run / "pytorch_lora_weights.safetensors")}}
+    return {**model, "path": str(run / "model")}
+
+
+def run(arguments, name, seed, iterations):
+    """One run: its curve, and its scores at the end on both splits."""
+    folder = arguments.folder / name / f"seed_{seed}"
+    job = job_of(arguments, name, seed, iterations, folder / "run")
+    finished(job, folder / "run", go_on=True)
+    curve = held_out_curve(lines_of(folder / "run/metrics.jsonl"), SHOWN[0])
+    final = {split: scores_on(split, trained_model(job, folder / "run"), seed, folder / split) for split in SPLITS}
+    return {"curve": curve, "final": final, "model": job["model"], "iterations": iterations}
+
+
+def base(arguments, seed):
+    model = {key: value for key, value in job_of(arguments, ROWS[0][1], seed, 1, "")["model"].items() if key != "lora"}
+    return {split: scores_on(split, model, seed, arguments.folder / "base" / f"seed_{seed}" / split) for split in SPLITS}
+
+
+def finals(runs):
+    return " | ".join(mean_and_spread([final[split][key] for final in runs]) for split in SPLITS for key in SHOWN)
+
+
+def line_of(arguments, title, name, runs):
+    curves = [run["curve"] for run in runs]
+    lora = runs[0]["model"].get("lora")
+    cells = [title, f"`{name}`", f"LoRA, rank {lora['rank']}" if lora else "all weights", str(runs[0]["iterations"]),
+             mean_and_spread([curve[-1][0] for curve in curves], 0), finals([run["final"] for run in runs]),
+             mean_and_spread([area(curve, arguments.cpu_seconds) for curve in curves]),
+             *[reached([seconds_to(curve, gain) for curve in curves]) for gain in GAINS]]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(arguments, bases, rows):
+    heads = ["method", "job", "trained", "iterations", "CPU s", "strict", "soft", "strict, hard", "soft, hard", "area",
+             *[f"CPU s to +{gain:.2f}" for gain in GAINS]]
+    lines = [" | ".join(["", *heads, ""]).strip(), "|" + "---|" * len(heads),
+             f"| not trained | | | | | {finals(bases)} | | | |"]
+    return "\n".join(lines + [line_of(arguments, *row) for row in rows])
+
+
+def plot(arguments, rows, path):
+    curves = {title: [run["curve"] for run in runs] for title, _, runs in rows}
+    ends = [curve[-1][0] for of_row in curves.values() for curve in of_row]
+    step = max(10, round(max(ends) / 6 / 10) * 10)
+    ticks = [step * i for i in range(int(-(-max(ends) // step)) + 1)]
+    chart = Chart(ticks, wide([y for of_row in curves.values() for curve in of_row for _, y in curve]))
+    for color, of_row in zip(color_cycle(), curves.values()):
+        grid, mean, least, most = envelope(of_row)
+        chart.band(list(zip(grid, least)), list(zip(grid, most)), color)
+        chart.line(list(zip(grid, mean)), color)
+    chart.write(path, curves, "CPU seconds of training", f"held-out {SHOWN[0]}, mean, least and most of the seeds")
+
+
+def attempted(work, arguments, name, *others):
+    """None where the program failed, which has said why: the other rows go on."""
+    try:
+        return work(arguments, name, *others)
+    except subprocess.CalledProcessError as error:
+        print(f"{name}: a {work.__name__} ended with exit code {error.returncode}", file=sys.stderr, flush=True)
+        return None
+
+
+def results(arguments):
+    """[(title, job, runs)] of the rows that did not fail: rehearsals first, then all runs, `at_once` side by side, one seed
+    after the other."""
+    titles = {name: title for title, name in ROWS if arguments.only in (None, name)}
+    with concurrent.futures.ThreadPoolExecutor(arguments.at_once) as pool:
+        def everywhere(work, calls):
+            try:
+                return list(pool.map(lambda call: attempted(work, arguments, *call), calls))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        iterations = everywhere(rehearsal, [(name,) for name in titles])
+        wanted = [(name, seed, n) for seed in range(arguments.seeds) for name, n in zip(titles, iterations) if n]
+        runs = {}
+        for (name, *_), done in zip(wanted, everywhere(run, wanted)):
+            runs.setdefault(name, []).append(done)
+    return [(titles[name], name, of_row) for name, of_row in runs.items() if all(of_row)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cpu-seconds", type=float, default=240.0, help="of training, a run")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--points", type=int, default=12, help="of a held-out curve, beside its start")
+    parser.add_argument("--split", choices=SPLITS, default="world", help="captions that are trained on")
+    parser.add_argument("--only", choices=[name for _, name in ROWS], help="one row alone")
+    parser.add_argument("--at-once", type=int, default=1, help="runs side by side, one core each")
+    parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/methods"))
+    parser.add_argument("--write", action="store_true", help="fill docs/results/methods.md")
+    arguments = parser.parse_args()
+    if not PROGRAM.exists():
+        parser.error(f"no program {PROGRAM}: build it, or set THALWEG_PROGRAM")
+    if arguments.write and arguments.only:
+        parser.error("--write wants all rows, not --only")
+    arguments.folder = arguments.folder.resolve() / arguments.split
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    few = (ROOT / f"{SPLITS['world']}select.txt").read_text().splitlines()[:4]
+    (arguments.folder / "few.txt").write_text("\n".join(few) + "\n")
+    bases = [base(arguments, seed) for seed in range(arguments.seeds)]
+    rows = results(arguments)
+    content = table(arguments, bases, rows)
+    print(content)
+    if arguments.write and rows:
+        mark = "methods" if arguments.split == "world" else "methods_hard"
+        write({mark: content}, ROOT / "docs/results/methods.md")
+        plot(arguments, rows, ROOT / f"docs/images/{mark}.svg")
+    return 0 if len(rows) == len(ROWS if arguments.only is None else [arguments.only]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
