@@ -112,7 +112,7 @@ std::string figures(const Seen& s) {
     if (std::isfinite(value)) text += (text.empty() ? "" : ", ") + words;
   };
   add(s.spread, "rewards differ in " + shown("%.0f", 100.0 * s.spread) + " % of the groups");
-  add(s.gap, "log-probs agree to " + shown("%.1e", s.gap));
+  add(s.gap, "log-probs agree to " + shown("%.2g", s.gap));
   add(s.grad_norm, "gradient norm " + shown("%.2g", s.grad_norm));
   add(s.masked, shown("%.0f", 100.0 * s.masked) + " % of the samples masked");
   return text;

@@ -67,9 +67,9 @@ TEST(EarlyStop, SaysWhy) {
   auto early = patient(2, 0.5);
   EXPECT_EQ(early.reason(), "");
   for (const int64_t step : {0, 2, 4, 6}) early.observe(row(step, step == 2 ? 2.25 : 1.0));
-  EXPECT_EQ(
-      early.reason(),
-      "in 2 held-out evaluations in a row reward did not exceed 2.25, that of iteration 2, by more than 0.5");
+  EXPECT_EQ(early.reason(),
+            "in 2 held-out evaluations in a row reward did not exceed 2.250, that of iteration 2, by more "
+            "than 0.500");
 }
 
 TEST(EarlyStop, RefusesNoPatience) {

@@ -26,13 +26,12 @@ bool says(const Event& event, const std::string& part) {
 }
 
 TEST(SelfCheck, SaysThatARunCanLearn) {
-  const auto event = check({});
+  const auto event = check(Json::object());
   EXPECT_EQ(event.level, "info");
   EXPECT_EQ(event.type, "self_check");
-  EXPECT_EQ(
-      event.message,
-      "self-check: this run can learn; rewards differ in 75 % of the groups, log-probs agree to 2.0e-07, "
-      "gradient norm 0.03, 25 % of the samples masked");
+  EXPECT_EQ(event.message,
+            "self-check: this run can learn; rewards differ in 75 % of the groups, log-probs agree to 2e-07, "
+            "gradient norm 0.03, 25 % of the samples masked");
   EXPECT_EQ(event.data.at("can_learn"), true);
   EXPECT_EQ(event.data.at("groups_with_spread"), 0.75);
   EXPECT_EQ(event.data.at("log_prob_gap"), 2e-7);
@@ -92,7 +91,7 @@ TEST(SelfCheck, OfARunWithoutUpdates) {
 TEST(SelfCheck, OfARunWithoutARate) {
   auto facts = kFacts;
   facts.learning_rate = 0.0;
-  const auto event = check({}, facts);
+  const auto event = check(Json::object(), facts);
   EXPECT_EQ(event.data.at("can_learn"), false);
   EXPECT_TRUE(says(event, "raise /optimizer/learning_rate")) << event.message;
 }
