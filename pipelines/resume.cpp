@@ -27,8 +27,8 @@ Json::json_pointer place_of(const Json& change) {
   return !at.empty() && at.back() == "-" ? at.parent_pointer() : at;
 }
 
-// Keys on which no number depends: names, folders, how often something is saved and how much is shown.
-// Iterations are one of them only where no step knows how many there will be.
+// Keys on which no number depends: names, folders, how often something is saved and how much is shown, what
+// ends a run. Iterations are one of them only where no step knows how many there will be.
 constexpr const char* kFree[] = {"/name",
                                  "/output",
                                  "/monitors",
@@ -37,6 +37,8 @@ constexpr const char* kFree[] = {"/name",
                                  "/model/prompt_cache",
                                  "/evaluate/pictures",
                                  "/evaluate/baselines",
+                                 "/evaluate/early_stop",
+                                 "/optimizer/max_skipped",
                                  "/save_images",
                                  "/save_latents",
                                  "/save_frames"};

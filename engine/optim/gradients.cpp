@@ -29,6 +29,10 @@ TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters, bool
   return gradients;
 }
 
+double norm_of(const std::vector<at::Tensor>& list) {
+  return at::stack(at::_foreach_norm(list, 2.0)).to(at::kDouble).norm().item<double>();
+}
+
 }  // namespace
 
 TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters) {
@@ -59,14 +63,21 @@ void accumulate(TensorMap& sum, TensorMap&& term) {
   }
 }
 
-double clip_gradients(TensorMap& gradients, double max_norm) {
+double clip_gradients(TensorMap& gradients, double max_norm, double max_value) {
   c10::NoGradGuard no_grad;
   if (gradients.empty()) return 0.0;
   std::vector<at::Tensor> list;
   for (const auto& [name, tensor] : gradients) list.push_back(tensor);
-  const double norm = at::stack(at::_foreach_norm(list, 2.0)).to(at::kDouble).norm().item<double>();
-  if (std::isfinite(norm) && norm > max_norm) at::_foreach_mul_(list, max_norm / (norm + 1e-6));
-  return norm;
+  const double before = norm_of(list);
+  if (!std::isfinite(before)) return before;
+  double norm = before;
+  if (max_value > 0.0) {
+    at::_foreach_clamp_min_(list, -max_value);
+    at::_foreach_clamp_max_(list, max_value);
+    norm = norm_of(list);
+  }
+  if (norm > max_norm) at::_foreach_mul_(list, max_norm / (norm + 1e-6));
+  return before;
 }
 
 void ema_update(TensorMap& average, const TensorMap& value, double decay) {

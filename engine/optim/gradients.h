@@ -18,9 +18,10 @@ TensorMap leaves(const TensorMap& parameters);
 /// sum += term, name by name; takes the term's tensors when sum has none.
 void accumulate(TensorMap& sum, TensorMap&& term);
 
-/// Scales to at most `max_norm` in the global 2-norm, in place. Returns the norm before; NaN or infinity
-/// passes through unscaled so that the caller can skip the update.
-double clip_gradients(TensorMap& gradients, double max_norm);
+/// Clamps each element to +-max_value (0: no bound), then scales to at most `max_norm` in the global 2-norm,
+/// in place. Returns the norm before both; where that is NaN or infinity nothing is changed, so that the
+/// caller can skip the update: a clamp would hide an infinity.
+double clip_gradients(TensorMap& gradients, double max_norm, double max_value = 0.0);
 
 /// average <- decay * average + (1 - decay) * value, in place.
 void ema_update(TensorMap& average, const TensorMap& value, double decay);

@@ -10,6 +10,7 @@
 #include "engine/io/checkpoint.h"
 #include "pipelines/align/align_plan.h"
 #include "pipelines/align/export.h"
+#include "pipelines/align/finished.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/align/trainee_state.h"
 #include "pipelines/job.h"
@@ -77,15 +78,31 @@ class AlignTrainee final : public Trainee {
   TraineeNotes notes_;
 };
 
-RunPlan run_plan(const AlignOptions& o, at::Device device) {
+// Pictures of the final evaluation, as a multiple of those of a held-out one: before, after, baselines.
+double final_evaluations(const AlignContext& c) {
+  const auto& e = c.options.evaluate;
+  const auto baselines = std::count_if(e.base_guidance_scales.begin(), e.base_guidance_scales.end(),
+                                       [&](double scale) { return scale != e.guidance_scale; });
+  return static_cast<double>((2 + baselines) * c.evaluation.size()) / static_cast<double>(c.select.size());
+}
+
+RunPlan run_plan(const AlignContext& c) {
+  const auto& o = c.options;
+  const auto& groups = o.method->groups();
   return {.phase = "align",
           .folder = o.output,
           .iterations = o.iterations,
           .evaluate_every = o.evaluate.every,
           .checkpoint = o.checkpoint,
           .shown_metric = "reward",
-          .device = device,
-          .identity = align_identity(o)};
+          .device = c.training.device(),
+          .identity = align_identity(o),
+          .early_stop = early_stop_of(o),
+          .self_check = SelfCheckFacts{.samples = static_cast<double>(groups.samples()),
+                                       .updates = static_cast<double>(groups.updates),
+                                       .learning_rate = o.optimizer.learning_rate,
+                                       .clip_range = o.method->clip_range().value_or(0.0),
+                                       .final_evaluations = final_evaluations(c)}};
 }
 
 class AlignRun {
@@ -94,7 +111,7 @@ class AlignRun {
       : o_(options),
         c_(options, observer),
         trainee_(c_),
-        run_(run_plan(options, c_.training.device()), trainee_,
+        run_(run_plan(c_), trainee_,
              Monitors(options.monitors, c_.training.rewards->names_K(), c_.training.rewards->weights_K(),
                       options.method->clip_range().value_or(0.0)),
              observer) {}
@@ -111,11 +128,15 @@ class AlignRun {
     auto summary = summarize(c_, run_.progress(), exported);
     summary.alarms = run_.monitors()->alarms();
     summary.has_held_out = run_.monitors()->has_held_out();
+    summary.ended_early = run_.ended_early();
     auto& record = run_.record();
-    record.append(o_.iterations, c_.take_events());
-    summary.reward_failures = failure_summary(record.event_rows());
-    record.pictures(o_.iterations, "before", summary.before_BF3HW, c_.observer);
-    record.pictures(o_.iterations, "after", summary.after_BF3HW, c_.observer);
+    record.append(summary.iterations, c_.take_events());
+    const auto events = record.event_rows();
+    summary.reward_failures = failure_summary(events);
+    for (const auto& event : events)
+      if (event.at("type") == kSelfCheck) summary.self_check = event;
+    record.pictures(summary.iterations, "before", summary.before_BF3HW, c_.observer);
+    record.pictures(summary.iterations, "after", summary.after_BF3HW, c_.observer);
     const fs::path folder = o_.output;
     write_weights(exported);
     const bool reported = decorate(c_.observer, "report.html", [&] {
@@ -153,7 +174,7 @@ class AlignRun {
     const auto& t = c_.training;
     const auto& progress = run_.progress();
     thalweg::write_weights(o_.output, {o_, *t.model, t.space, trained_rewards(*t.rewards)}, exported,
-                           progress.best.empty() ? o_.iterations : progress.best_step);
+                           progress.best.empty() ? progress.next : progress.best_step);
   }
 
   const AlignOptions& o_;
@@ -161,36 +182,6 @@ class AlignRun {
   AlignTrainee trainee_;
   TrainingRun run_;
 };
-
-Json resolved(const AlignOptions& o) {
-  AlignOptions copy = o;
-  return write_fields([&](Fields& f) { describe(f, copy); });
-}
-
-// What the end of a run shows by settings that may change: with others it is shown anew.
-Json shown_by(const Json& job) {
-  Json shown;
-  for (const auto* key : {"/name", "/monitors", "/evaluate/pictures", "/evaluate/baselines"})
-    if (const Json::json_pointer at(key); job.contains(at)) shown.push_back(job.at(at));
-  return shown;
-}
-
-// Whether the folder holds all results of this job, so that nothing is left to do.
-bool is_finished(const AlignOptions& o) {
-  const fs::path folder = o.output;
-  const auto weights = o.model.has_lora ? "pytorch_lora_weights.safetensors" : "model/model_index.json";
-  for (const auto& name : {"result.json", "report.html", weights})
-    if (!fs::exists(folder / name)) return false;
-  const auto checkpoints = list_checkpoints(folder);
-  if (checkpoints.empty()) return false;
-  try {
-    return parse_json_file(folder / "result.json").value("status", "") == "succeeded" &&
-           read_manifest(checkpoints.back()).step == o.iterations &&
-           shown_by(parse_json_file(folder / "job.json")) == shown_by(resolved(o));
-  } catch (const Error&) {
-    return false;  // damaged: done again
-  }
-}
 
 class AlignJob final : public Job {
  public:
@@ -213,12 +204,14 @@ class AlignJob final : public Job {
           "/rewards",
           "trains on nothing: all weights are 0 or of \"use\": \"watch\". Give one a weight that is not 0");
     check_monitors(o_.monitors);
+    check_early_stop(o_);
     o_.method->check(o_);
     check_sampler(o_.sampler);
   }
 
   void check_folder() const override {
     require_own_checkpoints(o_.output, [this] { return align_identity(o_); });
+    require_not_ended(o_);
   }
   bool is_finished() const override { return thalweg::is_finished(o_); }
   Json run(const Observer& observer) override { return AlignRun(o_, observer).run(); }

@@ -30,6 +30,11 @@ void describe(Fields& f, EvaluateSection& e) {
   f.text({"metric", "reward that chooses the checkpoint, \"plugin/dimension\"; absent: the combined reward"},
          e.metric);
   f.integer({"pictures", "held-out pictures shown in the report"}, e.pictures, 0, 1024);
+  f.optional_object(
+      {"early_stop",
+       "ends the run when the metric no longer rises; exported is the best evaluation's all the "
+       "same; absent: never"},
+      e.early_stop.present, [&](Fields& s) { describe(s, e.early_stop); });
 }
 
 void describe(Fields& f, ExportSection& e) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pipelines/methods/method.h"
+#include "pipelines/training/early_stop.h"
 #include "pipelines/training/monitors.h"
 #include "pipelines/training/options.h"
 
@@ -12,6 +13,7 @@ struct EvaluateSection {
   double guidance_scale = 1.0;
   std::vector<double> base_guidance_scales;  // the base model's, beside the policy's own
   std::string metric;                        // a reward's name; empty: the combined reward
+  EarlyStopSection early_stop;
 };
 void describe(Fields& fields, EvaluateSection& evaluate);
 

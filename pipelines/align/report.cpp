@@ -144,6 +144,19 @@ Health health_of(const AlignSummary& s) {
   return health;
 }
 
+// What was found out about the run at its start, and why it ended where it did.
+std::vector<Note> notes_of(const AlignSummary& s) {
+  std::vector<Note> notes;
+  if (s.self_check.is_object())
+    notes.push_back({s.self_check.at("level") == "warn" ? Note::Level::warning : Note::Level::info,
+                     "After iteration " + s.self_check.at("step").dump() + ", " +
+                         s.self_check.at("message").get<std::string>() + "."});
+  notes.push_back(
+      {Note::Level::info, "The run ended after iteration " + std::to_string(s.iterations) +
+                              (s.ended_early.empty() ? ", its last." : ", early: " + s.ended_early + ".")});
+  return notes;
+}
+
 // Each number of held-out pictures as a multiple of the reference's.
 Chart picture_chart(const AlignOptions& o, const std::vector<Json>& rows) {
   std::vector<Series> series;
@@ -187,9 +200,12 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
       {"Method", o.method.name()},
       {"Trained", c.training.space.is_lora() ? "LoRA, rank " + std::to_string(c.training.space.lora().rank)
                                              : "all weights"},
-      {"Iterations", std::to_string(o.iterations)},
+      {"Iterations", s.ended_early.empty()
+                         ? std::to_string(s.iterations)
+                         : std::to_string(s.iterations) + " of " + std::to_string(o.iterations)},
       {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
   report.health = health_of(s);
+  report.notes = notes_of(s);
   report.comparisons = comparisons_of(s);
   report.charts.push_back(
       chart_of("Held-out reward", s.metric, {series_of(rows, "eval", s.metric, s.metric)},

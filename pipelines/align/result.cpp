@@ -26,11 +26,21 @@ Json alarm_json(const Alarm& a) {
           {"advice", a.advice}};
 }
 
+Json self_check_json(const Json& event) {
+  Json check = event.at("data");
+  check["at"] = event.at("step");
+  check["message"] = event.at("message");
+  return check;
+}
+
 }  // namespace
 
 Json result_of(const AlignContext& c, const AlignSummary& s, double wall_s, double cpu_s) {
   Json result = {{"job", "align"}, {"method", c.options.method.name()}};
   result["iterations"] = c.options.iterations;
+  result["ended"] = {{"by", s.ended_early.empty() ? "iterations" : "early_stop"}, {"at", s.iterations}};
+  if (!s.ended_early.empty()) result["ended"]["why"] = s.ended_early;
+  if (s.self_check.is_object()) result["self_check"] = self_check_json(s.self_check);
   result["reference"] = c.options.reference;
   result["checkpoint"] = {{"step", s.best_step}, {"chosen_by", s.metric}, {"on", c.options.select_prompts}};
   for (size_t i = 0; i < s.names.size(); ++i) result["eval"][s.names[i]] = difference_json(s.differences[i]);

@@ -54,9 +54,10 @@ AlignSummary summarize(AlignContext& c, const RunProgress& progress, const Tenso
   auto& t = c.training;
   const auto& prompts = c.evaluation;
   auto input = c.evaluation_input(prompts, o.evaluate.pictures);
-  input.occasion = {ScorePhase::final, o.iterations};
+  input.occasion = {ScorePhase::final, progress.next};
   const auto scales = static_cast<int64_t>(o.evaluate.base_guidance_scales.size());
   AlignSummary summary;
+  summary.iterations = progress.next;
   int64_t done = 0;
   const auto run = [&](const Velocity& velocity) {
     auto evaluation = evaluate(input, velocity);

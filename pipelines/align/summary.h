@@ -28,6 +28,9 @@ struct AlignSummary {
   Json reward_failures = Json::array();  // of the whole run, see failure_summary
   std::vector<Alarm> alarms;             // in the order in which they were raised
   bool has_held_out = false;             // a reward that is scored and not trained
+  int64_t iterations = 0;                // that were done
+  std::string ended_early;               // why; empty: all iterations were done
+  Json self_check;                       // its row of events.jsonl
 };
 
 /// Evaluates the reference and the `exported` parameters on the prompts of /prompts/eval.

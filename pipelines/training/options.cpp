@@ -26,7 +26,15 @@ void describe(Fields& f, OptimizerSection& o) {
   f.number({"beta2", "decay of the second moment"}, o.beta2, 0.0, 1.0);
   f.number({"eps", "added to the root of the second moment"}, o.eps, 1e-16, 1.0);
   f.number({"weight_decay", "decoupled"}, o.weight_decay, 0.0, 10.0);
-  f.number({"max_grad_norm", "gradient clipping"}, o.max_grad_norm, 1e-9, 1e9);
+  f.number({"max_grad_norm", "gradient clipping: largest 2-norm of the whole gradient"}, o.max_grad_norm,
+           1e-9, 1e9);
+  f.number({"max_grad_value", "largest element of the gradient, cut before its norm is; 0: no bound"},
+           o.max_grad_value, 0.0, 1e9);
+  f.integer(
+      {"max_skipped",
+       "updates in a row that are skipped, since their gradient is not finite, before the run ends with "
+       "an error; 0: any number"},
+      o.max_skipped, 0, 1000000);
 }
 
 }  // namespace thalweg

@@ -10,8 +10,8 @@ namespace thalweg {
 struct OptimizerSection {
   std::string name = "adamw", schedule = "constant";
   double learning_rate = 3e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-4,
-         max_grad_norm = 1.0;
-  int64_t warmup_iterations = 0;
+         max_grad_norm = 1.0, max_grad_value = 0.0;
+  int64_t warmup_iterations = 0, max_skipped = 0;
 
   double rate_at(int64_t iteration, int64_t iterations) const;
 };

@@ -33,11 +33,13 @@ Velocity Role::velocity() const {
 
 Role::Step Role::step(TensorMap gradients, int64_t iteration, int64_t iterations) {
   TORCH_CHECK(learning_, name_, " does not learn");
-  Step taken{clip_gradients(gradients, learning_->optimizer.max_grad_norm)};
+  const auto& o = learning_->optimizer;
+  Step taken{clip_gradients(gradients, o.max_grad_norm, o.max_grad_value)};
   taken.skipped = !std::isfinite(taken.grad_norm);
+  taken.skipped_in_a_row = skipped_in_a_row_ = taken.skipped ? skipped_in_a_row_ + 1 : 0;
   if (taken.skipped) return taken;
   bound_ = nullptr;
-  optimizer_->step(parameters_, gradients, learning_->optimizer.rate_at(iteration, iterations));
+  optimizer_->step(parameters_, gradients, o.rate_at(iteration, iterations));
   const auto n = static_cast<double>(steps_++);
   if (!average_.empty())
     ema_update(average_, parameters_, std::min((1.0 + n) / (10.0 + n), learning_->ema_decay));
@@ -57,6 +59,7 @@ void Role::state(RunState& state) {
   state.tensors(name_ + ".optimizer", moments);
   state.tensors(name_ + ".average", average_);
   state.integer(name_ + ".steps", steps_);
+  state.integer(name_ + ".skipped_in_a_row", skipped_in_a_row_);
   if (!state.reads()) return;
   parameters_ = leaves(parameters_);
   optimizer_->load_state(moments);

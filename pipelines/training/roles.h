@@ -36,8 +36,9 @@ class Role {
   Velocity velocity() const;
 
   struct Step {
-    double grad_norm = 0.0;  // before clipping
-    bool skipped = false;    // it was not finite: nothing changed
+    double grad_norm = 0.0;        // before clipping
+    bool skipped = false;          // it was not finite: nothing changed
+    int64_t skipped_in_a_row = 0;  // this one and those before it
   };
   /// Clips the gradients, and steps the optimizer, at its rate in this iteration of so many, and the average.
   Step step(TensorMap gradients, int64_t iteration, int64_t iterations);
@@ -48,6 +49,8 @@ class Role {
 
   void state(RunState& state);
   bool learns() const { return learning_.has_value(); }
+  /// Of its optimizer; 0: any number.
+  int64_t max_skipped() const { return learning_ ? learning_->optimizer.max_skipped : 0; }
   bool averaged() const { return !average_.empty(); }
 
  private:
@@ -56,7 +59,7 @@ class Role {
   std::optional<Learning> learning_;
   std::optional<AdamW> optimizer_;
   TensorMap parameters_, average_;
-  int64_t steps_ = 0;
+  int64_t steps_ = 0, skipped_in_a_row_ = 0;
   mutable std::mutex mutex_;
   mutable Velocity bound_;  // none: the parameters have changed
 };

@@ -6,6 +6,7 @@
 
 #include "engine/core/clock.h"
 #include "engine/optim/gradients.h"
+#include "pipelines/report/format.h"
 
 namespace thalweg {
 
@@ -40,17 +41,25 @@ void TrainingRun::load() {
   record_.emplace(plan_.folder, found.checkpoint, progress_.next, progress_.elapsed_s);
   record_->append(progress_.next, found.events);
   if (!saved_) record_->append(0, trainee_.start_events());
-  // What the checkpoint holds: its alarms stand in events.jsonl already.
-  if (monitors_)
-    for (const auto& row : MetricsLog::read_all(plan_.folder / "metrics.jsonl")) monitors_->observe(row);
+  // What the checkpoint holds: what came of it stands in events.jsonl already.
+  for (const auto& row : MetricsLog::read_all(plan_.folder / "metrics.jsonl")) {
+    if (monitors_) monitors_->observe(row);
+    if (plan_.early_stop) plan_.early_stop->observe(row);
+  }
+  if (is_over() && progress_.next < plan_.iterations)
+    observer_.message(
+        "early stop: this run has ended after iteration " + std::to_string(progress_.next) +
+        ", and more /iterations do not change that; raise /evaluate/early_stop/patience, or leave "
+        "early_stop out, and it goes on");
 }
 
 void TrainingRun::run() {
   try {
     while (true) {
       if (evaluation_is_due()) evaluate(progress_.next);
+      if (progress_.next == kSelfCheckAt || is_over()) check_self();
       if (checkpoint_is_due()) save();
-      if (progress_.next >= plan_.iterations) break;
+      if (is_over()) break;
       iterate();
     }
   } catch (const Stopped&) {
@@ -58,6 +67,11 @@ void TrainingRun::run() {
     if (!saved_) save();
     throw;
   }
+}
+
+bool TrainingRun::is_over() const {
+  const auto& early = plan_.early_stop;
+  return progress_.next >= plan_.iterations || (early && early->ended() && progress_.next >= *early->ended());
 }
 
 bool TrainingRun::evaluation_is_due() const {
@@ -71,7 +85,7 @@ bool TrainingRun::checkpoint_is_due() const {
   const int64_t step = progress_.next;
   if (saved_ || step == 0) return false;
   const bool best = !progress_.best.empty() && progress_.best_step == step;
-  return step % plan_.checkpoint.every == 0 || step == plan_.iterations || best;
+  return step % plan_.checkpoint.every == 0 || is_over() || best;
 }
 
 void TrainingRun::save() {
@@ -141,15 +155,46 @@ void TrainingRun::evaluate(int64_t step) {
   progress_.held_out = evaluation.value;
   progress_.evaluated = step;
   saved_ = false;
-  monitor(step, record_->append(step, "eval", evaluation.metrics));
+  const auto row = record_->append(step, "eval", evaluation.metrics);
+  monitor(step, row);
   record_->append(step, trainee_.take_events());
   record_->pictures(step, "step-" + std::to_string(step), evaluation.frames_BF3HW, observer_);
   observer_.message("iteration " + std::to_string(step) + ": held-out " + evaluation.name + " " +
                     std::to_string(progress_.held_out));
-  if (step == 0 || !(progress_.held_out > progress_.best_value)) return;
-  progress_.best_value = progress_.held_out;
-  progress_.best_step = step;
-  progress_.best = cloned(trainee_.shown());
+  if (step > 0 && progress_.held_out > progress_.best_value) {
+    progress_.best_value = progress_.held_out;
+    progress_.best_step = step;
+    progress_.best = cloned(trainee_.shown());
+  }
+  end_early(step, row);
+}
+
+void TrainingRun::end_early(int64_t step, const Json& row) {
+  auto& early = plan_.early_stop;
+  if (!early || early->ended()) return;
+  early->observe(row);
+  if (!early->ended()) return;
+  const Event event{"info",
+                    "early_stop",
+                    "early stop after iteration " + std::to_string(step) + ": " + early->reason(),
+                    {{"best_step", progress_.best_step}}};
+  observer_.message(event.message);
+  record_->append(step, {event});
+}
+
+// Once in a run, also where it is stopped and goes on.
+void TrainingRun::check_self() {
+  if (!plan_.self_check) return;
+  for (const auto& row : record_->event_rows())
+    if (row.at("type") == kSelfCheck) return;
+  const auto rows = MetricsLog::read_all(plan_.folder / "metrics.jsonl");
+  auto event = self_check(rows, *plan_.self_check);
+  const double left = seconds_left(rows, *plan_.self_check, plan_.iterations, plan_.evaluate_every);
+  observer_.message((event.level == "warn" ? "warn: " : "") + event.message + "; " + format_duration(left) +
+                    " to the end" + (plan_.early_stop ? " at most" : ""));
+  event.data["time_left_s"] = left;
+  record_->append(progress_.next, {event});
+  saved_ = false;
 }
 
 }  // namespace thalweg

@@ -11,8 +11,10 @@
 #include "pipelines/observer.h"
 #include "pipelines/resume.h"
 #include "pipelines/sections.h"
+#include "pipelines/training/early_stop.h"
 #include "pipelines/training/monitors.h"
 #include "pipelines/training/record.h"
+#include "pipelines/training/self_check.h"
 #include "pipelines/training/state.h"
 
 namespace thalweg {
@@ -56,6 +58,8 @@ struct RunPlan {
   std::string shown_metric;  // beside the bar
   at::Device device = at::kCPU;
   Json identity;  // run_identity(): whose checkpoints may be gone on from
+  std::optional<EarlyStop> early_stop = std::nullopt;       // of evaluations, every `evaluate_every`-th
+  std::optional<SelfCheckFacts> self_check = std::nullopt;  // none: nothing is said
 };
 
 /// `next` is the first iteration that has not been done.
@@ -77,8 +81,12 @@ class TrainingRun {
   /// Error when it belongs to another run. `trainee` and `observer` must outlive the run.
   TrainingRun(RunPlan plan, Trainee& trainee, std::optional<Monitors> monitors, const Observer& observer);
 
-  /// To the last iteration. Throws as Trainee does; Stopped after a checkpoint.
+  /// To the last iteration, or to the evaluation at which its plan's early stop ends it. Throws as Trainee
+  /// does; Stopped after a checkpoint.
   void run();
+
+  /// Of a run that is over: why it ended before its last iteration; empty: it did not.
+  std::string ended_early() const { return plan_.early_stop ? plan_.early_stop->reason() : ""; }
 
   const RunProgress& progress() const { return progress_; }
   RunRecord& record() { return *record_; }
@@ -92,6 +100,9 @@ class TrainingRun {
   auto recorded(int64_t step, const Work& work);
   void evaluate(int64_t step);
   void monitor(int64_t step, const Json& row);
+  void check_self();
+  void end_early(int64_t step, const Json& row);
+  bool is_over() const;
   bool evaluation_is_due() const;
   bool checkpoint_is_due() const;
   void prune() const;

@@ -5,7 +5,24 @@
 
 #include <algorithm>
 
+#include "engine/core/error.h"
+
 namespace thalweg {
+namespace {
+
+[[noreturn]] void give_up(Training& t, const Role& role, const Role::Step& step) {
+  const auto text = std::to_string(step.skipped_in_a_row) + " updates in a row of the " + role.name() +
+                    " were skipped, since their gradient was not finite: lower /optimizer/learning_rate, set "
+                    "/model/dtype to float32, or bound the rewards by /rewards/N/transform; with a larger "
+                    "value here the run goes on from its last checkpoint";
+  t.events.add({"error",
+                "updates_given_up",
+                text,
+                {{"role", role.name()}, {"skipped_in_a_row", step.skipped_in_a_row}}});
+  throw Error("/optimizer/max_skipped", text);
+}
+
+}  // namespace
 
 Update update_of(const std::vector<MicroBatch>& batches, const GroupPlan& plan, int64_t update,
                  const at::Tensor& used_B) {
@@ -94,7 +111,9 @@ void apply(Training& t, Role& role, TensorMap gradients, int64_t iteration, Metr
   const auto step = role.step(std::move(gradients), iteration, t.options.iterations);
   const std::string whose = &role == &t.policy ? "" : role.name() + "_";
   largest_metric(metrics, whose + "grad_norm", step.grad_norm);
-  if (step.skipped) add_metric(metrics, whose + "skipped_updates", 1.0);
+  if (!step.skipped) return;
+  add_metric(metrics, whose + "skipped_updates", 1.0);
+  if (role.max_skipped() > 0 && step.skipped_in_a_row >= role.max_skipped()) give_up(t, role, step);
 }
 
 }  // namespace thalweg

@@ -24,7 +24,7 @@ struct Share {
 
 /// One optimizer step: its micro-batches, none when no sample of them counts.
 struct Update {
-  int64_t index = 0;          // in its iteration
+  int64_t index = 0;  // in its iteration
   std::vector<Share> shares;
   double used = 0.0;  // samples that count
   at::Tensor used_B;  // of all samples: which of them count
@@ -78,7 +78,8 @@ std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& trainin
                                                                const ShareGradients& gradient_of);
 
 /// Steps `role`; nothing without gradients. Adds grad_norm and skipped_updates, of another role than the
-/// policy under its name.
+/// policy under its name. Throws Error, and adds the event "updates_given_up", when as many updates in a row
+/// were skipped as the role's max_skipped allows.
 void apply(Training& training, Role& role, TensorMap gradients, int64_t iteration, Metrics& metrics);
 
 }  // namespace thalweg

@@ -80,10 +80,11 @@ def test_settings_that_decide_no_number_may_change(files, halfway):
                "prompts": {**job["prompts"], "train": str(moved / "prompts.txt")},
                "checkpoint": {"every": 3, "keep": 1}, "monitors": {"approx_kl": 0},
                "evaluate": {**job["evaluate"], "pictures": 1, "baselines": [{"guidance_scale": 2.0}]},
-               "parallel": {**job["parallel"], "workers": 2}}
+               "optimizer": {**job["optimizer"], "max_skipped": 3}, "parallel": {**job["parallel"], "workers": 2}}
     said = finish(folder, changed)
     (line,) = [line for line in said.splitlines() if "settings have changed since" in line]
-    for key in ("/name", "/model/path", "/prompts/train", "/checkpoint/every from 1 to 3", "/evaluate/pictures"):
+    for key in ("/name", "/model/path", "/prompts/train", "/checkpoint/every from 1 to 3", "/evaluate/pictures",
+                "/optimizer/max_skipped from 0 to 3"):
         assert key in line, line
     assert len(list((folder / "samples/after").glob("0*.png"))) == 1
     whole = folder.parent / "whole" / "run"

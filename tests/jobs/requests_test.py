@@ -1,5 +1,7 @@
 """What a request says of a sample: names and seeds are unique in a run, and say nothing of how the work was cut."""
 
+import json
+
 import pytest
 import tiny_sd3
 from guidance_test import SDE
@@ -51,6 +53,26 @@ def test_of_a_training_run(files, tmp_path):
                      (FINAL, 2): 6}
     other = noted(tmp_path / "other", {**job, "parallel": {"workers": 2, "lanes": 2, "micro_batch": 3}})
     assert sorted(other) == sorted(rows)
+
+
+def test_the_fields_of_a_prompt_reach_the_reward(files, tmp_path, monkeypatch):
+    """Of all three files of an `align` job, each sample with those of its own prompt."""
+    lines = {part: [{"prompt": f"{part} {i}", "answer": {"count": i}, "of": part} for i in range(3)]
+             for part in ("train", "select", "eval")}
+    for part, prompts in lines.items():
+        (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in prompts))
+    notes = tmp_path / "prompts.notes"
+    monkeypatch.setitem(ENVIRONMENT, "THALWEG_NOTES_PROMPTS", str(notes))
+    job = align_job(files, "flow_grpo", rewards=[NOTES], iterations=3, evaluate={"every": 2, "steps": 2, "pictures": 0},
+                    prompts={part: str(tmp_path / f"{part}.jsonl") for part in lines})
+    noted(tmp_path / "run", job)
+    seen = {}
+    for phase, prompt, fields in (line.split("\t") for line in notes.read_text().splitlines()):
+        part, number = prompt.split()
+        fields = json.loads(fields)
+        assert fields["of"] == part and fields["answer"] == {"count": int(number)}
+        seen.setdefault((int(phase), part), set()).add(int(number))
+    assert seen == {(ROLLOUT, "train"): {0, 1, 2}, (HELD_OUT, "select"): {0, 1, 2}, (FINAL, "eval"): {0, 1, 2}}
 
 
 def test_of_the_other_jobs(files, tmp_path):

@@ -37,9 +37,9 @@ def reward(name):
 
 
 def events(folder):
-    """All but that these jobs train and evaluate on the same prompts."""
+    """All but that these jobs train and evaluate on the same prompts, and what a run says of itself."""
     found = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    return [event for event in found if event["type"] != "prompts_shared"]
+    return [event for event in found if event["type"] not in ("prompts_shared", "self_check")]
 
 
 def result(folder):

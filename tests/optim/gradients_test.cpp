@@ -71,6 +71,35 @@ TEST(ClipGradients, ScalesTheGlobalNorm) {
   EXPECT_EQ(clip_gradients(none, 1.0), 0.0);
 }
 
+// By value first: (3, -4, .5) is cut to (1, -1, .5), whose norm is 1.5.
+TEST(ClipGradients, CutsElementsBeforeTheNorm) {
+  const auto start = [] {
+    return TensorMap{{"a", at::tensor({3.0, 0.5}, at::kDouble)}, {"b", at::full({1, 1}, -4.0, at::kDouble)}};
+  };
+  const double before = std::sqrt(3.0 * 3.0 + 4.0 * 4.0 + 0.5 * 0.5);
+  auto gradients = start();
+  EXPECT_NEAR(clip_gradients(gradients, 10.0, 1.0), before, 1e-12);
+  EXPECT_TRUE(at::equal(gradients.at("a"), at::tensor({1.0, 0.5}, at::kDouble)));
+  EXPECT_EQ(gradients.at("b").item<double>(), -1.0);
+  gradients = start();
+  EXPECT_NEAR(clip_gradients(gradients, 0.75, 1.0), before, 1e-12);
+  EXPECT_NEAR(gradients.at("a")[0].item<double>(), 0.5, 1e-6);
+  EXPECT_NEAR(gradients.at("a")[1].item<double>(), 0.25, 1e-6);
+  EXPECT_NEAR(gradients.at("b").item<double>(), -0.5, 1e-6);
+  auto without = start(), beyond = start();
+  clip_gradients(without, 2.0);
+  clip_gradients(beyond, 2.0, 100.0);
+  for (const auto& [name, gradient] : without) EXPECT_TRUE(at::equal(gradient, beyond.at(name))) << name;
+}
+
+// A clamp would make a number of an infinity.
+TEST(ClipGradients, DoesNotHideAnInfinity) {
+  TensorMap gradients = {{"a", at::full({2}, 3.0)}, {"b", at::full({1}, HUGE_VAL)}};
+  EXPECT_FALSE(std::isfinite(clip_gradients(gradients, 1.0, 1.0)));
+  EXPECT_TRUE(at::equal(gradients.at("a"), at::full({2}, 3.0)));
+  EXPECT_EQ(gradients.at("b").item<double>(), HUGE_VAL);
+}
+
 TEST(ClipGradients, LetsWhatIsNotFinitePassThrough) {
   for (const double bad :
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "engine/io/checkpoint.h"
@@ -55,6 +56,59 @@ TEST_F(RolesTest, AStepThatIsNotFiniteChangesNothing) {
   EXPECT_EQ(policy.steps(), 0);
   EXPECT_TRUE(at::equal(policy.parameters().at("a"), before.at("a")));
   EXPECT_TRUE(at::equal(policy.shown().at("a"), shown.at("a")));
+}
+
+// What reaches Adam is cut: its first moment is (1 - beta1) times it.
+TEST_F(RolesTest, CutsByTheOptimizersBounds) {
+  auto how = learning(0.01);
+  how.optimizer.max_grad_value = 0.5;
+  Roles roles;
+  auto& policy = roles.add("policy", space_, space_.start(), how);
+  EXPECT_DOUBLE_EQ(policy.step(gradient(3.0, -4.0), 0, 10).grad_norm, 5.0);
+  const Scratch scratch;
+  CheckpointWriter checkpoint(scratch.folder(), 1);
+  StateWriter writer(checkpoint);
+  roles.state(writer);
+  StateReader reader(checkpoint.commit(writer.json(), {}), at::kCPU);
+  TensorMap moments;
+  reader.tensors("policy.optimizer", moments);
+  EXPECT_NEAR(value(moments, "exp_avg/a"), 0.1 * 0.5, 1e-12);
+  EXPECT_NEAR(value(moments, "exp_avg/b"), -0.1 * 0.5, 1e-12);
+}
+
+TEST_F(RolesTest, CountsWhatWasSkippedInARow) {
+  const double bad = std::numeric_limits<double>::quiet_NaN();
+  const Scratch scratch;
+  Roles roles, later;
+  auto& policy = roles.add("policy", space_, leaves(cloned(space_.start())), learning(0.01));
+  auto& resumed = later.add("policy", space_, leaves(cloned(space_.start())), learning(0.01));
+  EXPECT_EQ(policy.step(gradient(bad), 0, 10).skipped_in_a_row, 1);
+  EXPECT_EQ(policy.step(gradient(1.0), 0, 10).skipped_in_a_row, 0);
+  EXPECT_EQ(policy.step(gradient(bad), 0, 10).skipped_in_a_row, 1);
+  EXPECT_EQ(policy.step(gradient(bad), 0, 10).skipped_in_a_row, 2);
+  CheckpointWriter checkpoint(scratch.folder(), 1);
+  StateWriter writer(checkpoint);
+  roles.state(writer);
+  StateReader reader(checkpoint.commit(writer.json(), {}), at::kCPU);
+  later.state(reader);
+  EXPECT_EQ(resumed.step(gradient(bad), 0, 10).skipped_in_a_row, 3);
+}
+
+// Half of the way: 1/2 of the rate whether it falls in a line or as a cosine; a quarter: 3/4 and .8536.
+TEST(OptimizerSection, RateFollowsItsSchedule) {
+  OptimizerSection o;
+  o.learning_rate = 2.0;
+  EXPECT_DOUBLE_EQ(o.rate_at(7, 8), 2.0);
+  o.schedule = "linear";
+  EXPECT_DOUBLE_EQ(o.rate_at(2, 8), 1.5);
+  o.schedule = "cosine";
+  EXPECT_DOUBLE_EQ(o.rate_at(0, 8), 2.0);
+  EXPECT_DOUBLE_EQ(o.rate_at(2, 8), 1.0 + std::sqrt(0.5));
+  EXPECT_DOUBLE_EQ(o.rate_at(4, 8), 1.0);
+  o.schedule = "constant";
+  o.warmup_iterations = 4;
+  EXPECT_DOUBLE_EQ(o.rate_at(0, 8), 0.5);
+  EXPECT_DOUBLE_EQ(o.rate_at(3, 8), 2.0);
 }
 
 TEST_F(RolesTest, ParametersAreBoundOnceBetweenTwoChangesOfThem) {

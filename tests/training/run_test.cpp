@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
+
 #include "engine/core/error.h"
 #include "engine/core/machine.h"
 #include "tests/io/scratch.h"
@@ -205,6 +208,169 @@ TEST_F(TrainingRunTest, SaysWhichSettingsHaveChanged) {
   EXPECT_EQ(said[0], "settings have changed since checkpoint-4: /checkpoint/every from 3 to 5");
   TrainingRun(plan(4, job(3)), counter, std::nullopt, observer_);
   EXPECT_EQ(said.size(), 3u);
+}
+
+// Evaluations every 2 iterations that rise to step 4 and fall from there: patience 2 ends it at 8 of 20.
+class EarlyStopTest : public TrainingRunTest {
+ protected:
+  static double score(int64_t step) {
+    return step <= 4 ? static_cast<double>(step) : 8.0 - static_cast<double>(step);
+  }
+  RunPlan early(int64_t patience = 2, int64_t iterations = 20) const {
+    auto p = plan(iterations);
+    p.evaluate_every = 2;
+    if (patience > 0) p.early_stop = EarlyStop({true, patience, 0.0}, "reward", 2);
+    return p;
+  }
+  static std::unique_ptr<Counter> counter() {
+    auto c = std::make_unique<Counter>();
+    c->score = score;
+    return c;
+  }
+  std::vector<std::string> said_;
+  Observer listening() {
+    Observer o;
+    o.message = [this](const std::string& line) { said_.push_back(line); };
+    return o;
+  }
+  bool was_said(const std::string& part) const {
+    return std::any_of(said_.begin(), said_.end(),
+                       [&](const auto& s) { return s.find(part) != std::string::npos; });
+  }
+};
+
+TEST_F(EarlyStopTest, EndsTheRunAndKeepsTheBest) {
+  auto c = counter();
+  const auto observer = listening();
+  TrainingRun run(early(), *c, std::nullopt, observer);
+  EXPECT_EQ(run.ended_early(), "");
+  run.run();
+  EXPECT_EQ(run.progress().next, 8);
+  EXPECT_EQ(run.progress().best_step, 4);
+  EXPECT_EQ(checkpoints(), (std::set<int64_t>{4, 6, 8}));
+  EXPECT_NE(run.ended_early().find("in 2 held-out evaluations"), std::string::npos);
+  EXPECT_TRUE(was_said("early stop after iteration 8"));
+  const auto event = rows("events.jsonl").back();
+  EXPECT_EQ(event.at("type"), "early_stop");
+  EXPECT_EQ(event.at("step"), 8);
+  EXPECT_EQ(event.at("data").at("best_step"), 4);
+}
+
+TEST_F(EarlyStopTest, EndsWhereItWouldHaveAfterAStop) {
+  auto whole = counter();
+  TrainingRun(early(), *whole, std::nullopt, observer_).run();
+  const auto expected = rows().size(), events = rows("events.jsonl").size();
+  for (int64_t stop = 1; stop < 8; ++stop) {
+    std::filesystem::remove_all(folder_);
+    auto first = counter(), second = counter();
+    Observer stopping = observer_;
+    stopping.stop_requested = [&] { return static_cast<int64_t>(first->iterations.size()) == stop; };
+    TrainingRun stopped(early(), *first, std::nullopt, stopping);
+    EXPECT_THROW(stopped.run(), Stopped);
+    TrainingRun resumed(early(), *second, std::nullopt, observer_);
+    resumed.run();
+    EXPECT_EQ(resumed.progress().next, 8) << stop;
+    EXPECT_EQ(resumed.progress().best_step, 4);
+    EXPECT_EQ(second->x, whole->x);
+    EXPECT_EQ(rows().size(), expected);
+    EXPECT_EQ(rows("events.jsonl").size(), events);
+  }
+}
+
+// As a run that was asked for as many from the start; it says what would make it go on.
+TEST_F(EarlyStopTest, MoreIterationsDoNotUndoIt) {
+  auto first = counter(), second = counter();
+  const auto observer = listening();
+  TrainingRun(early(2, 10), *first, std::nullopt, observer).run();
+  EXPECT_FALSE(was_said("it goes on"));
+  TrainingRun more(early(2, 40), *second, std::nullopt, observer);
+  EXPECT_TRUE(was_said("this run has ended after iteration 8, and more /iterations do not change that"));
+  EXPECT_TRUE(was_said("/evaluate/early_stop/patience"));
+  more.run();
+  EXPECT_TRUE(second->iterations.empty());
+  EXPECT_EQ(more.progress().next, 8);
+}
+
+TEST_F(EarlyStopTest, MorePatienceOrNoneOfItGoesOn) {
+  for (const int64_t patience : {3, 0}) {
+    std::filesystem::remove_all(folder_);
+    auto whole = counter(), first = counter(), second = counter();
+    TrainingRun(early(patience, 12), *whole, std::nullopt, observer_).run();
+    const auto expected = steps_of("eval");
+    std::filesystem::remove_all(folder_);
+    TrainingRun(early(2, 12), *first, std::nullopt, observer_).run();
+    TrainingRun more(early(patience, 12), *second, std::nullopt, observer_);
+    more.run();
+    EXPECT_EQ(more.progress().next, patience == 3 ? 10 : 12);
+    EXPECT_EQ(second->x, whole->x);
+    EXPECT_EQ(steps_of("eval"), expected);
+  }
+}
+
+// An evaluation at an end that was not the end has no part in it: 3 here, and 4 and 6 from there on.
+TEST_F(EarlyStopTest, TheEvaluationAtAnOldEndDoesNotCount) {
+  auto first = counter(), second = counter();
+  first->score = second->score = [](int64_t step) { return step == 3 ? 100.0 : score(step); };
+  TrainingRun(early(2, 3), *first, std::nullopt, observer_).run();
+  TrainingRun more(early(2, 20), *second, std::nullopt, observer_);
+  more.run();
+  EXPECT_EQ(more.progress().next, 8);
+  EXPECT_EQ(more.progress().best_step, 3);
+}
+
+class SelfCheckTest : public TrainingRunTest {
+ protected:
+  RunPlan checked(int64_t iterations = 10) const {
+    auto p = plan(iterations);
+    p.self_check = SelfCheckFacts{.samples = 4};
+    return p;
+  }
+  std::vector<int64_t> steps() const {
+    std::vector<int64_t> found;
+    for (const auto& row : rows("events.jsonl"))
+      if (row.at("type") == "self_check") found.push_back(row.at("step").get<int64_t>());
+    return found;
+  }
+};
+
+TEST_F(SelfCheckTest, IsSaidOnceWhereverTheRunIsStopped) {
+  for (int64_t stop = 1; stop < 6; ++stop) {
+    std::filesystem::remove_all(folder_);
+    Counter first, second;
+    int64_t said = 0;
+    Observer stopping = observer_;
+    stopping.message = [&](const std::string& line) { said += line.find("self-check") != std::string::npos; };
+    auto going_on = stopping;
+    stopping.stop_requested = [&] { return static_cast<int64_t>(first.iterations.size()) == stop; };
+    TrainingRun stopped(checked(), first, std::nullopt, stopping);
+    EXPECT_THROW(stopped.run(), Stopped);
+    TrainingRun(checked(), second, std::nullopt, going_on).run();
+    EXPECT_EQ(steps(), (std::vector<int64_t>{2})) << stop;
+    EXPECT_EQ(said, 1) << stop;
+  }
+}
+
+TEST_F(SelfCheckTest, OfOneIterationIsSaidAtItsEnd) {
+  Counter first, second;
+  TrainingRun(checked(1), first, std::nullopt, observer_).run();
+  EXPECT_EQ(steps(), (std::vector<int64_t>{1}));
+  TrainingRun(checked(4), second, std::nullopt, observer_).run();
+  EXPECT_EQ(steps(), (std::vector<int64_t>{1}));
+}
+
+// What is shown to the end may differ from run to run; what is kept may not, but for what is named time_*.
+TEST_F(SelfCheckTest, KeepsNoTimeInItsText) {
+  Counter counter;
+  std::vector<std::string> said;
+  observer_.message = [&](const std::string& line) { said.push_back(line); };
+  TrainingRun(checked(), counter, std::nullopt, observer_).run();
+  const auto event = rows("events.jsonl").back();
+  EXPECT_GE(event.at("data").at("time_left_s").get<double>(), 0.0);
+  const auto text = event.at("message").get<std::string>();
+  EXPECT_EQ(text.find("to the end"), std::string::npos);
+  EXPECT_TRUE(std::any_of(said.begin(), said.end(), [&](const auto& line) {
+    return line.find(text) != std::string::npos && line.find(" to the end") != std::string::npos;
+  }));
 }
 
 TEST_F(TrainingRunTest, WhatEndedAnEvaluationIsOnRecord) {

@@ -99,6 +99,37 @@ TEST(Updates, OfMaskedSamplesHaveNoShares) {
   EXPECT_TRUE(metrics.empty());
 }
 
+TEST(Updates, GivenUpAfterSoManySkippedInARow) {
+  auto options = SmallTraining::default_options();
+  options.optimizer.max_skipped = 2;
+  SmallTraining small(
+      0.0, [](uint64_t) { return false; }, options);
+  auto& t = small.training;
+  const auto apply_one = [&](double value) {
+    Metrics metrics;
+    apply(t, t.policy, {{"a", at::full({1}, value, at::kDouble)}}, 0, metrics);
+    return number(metrics, "skipped_updates");
+  };
+  EXPECT_EQ(apply_one(HUGE_VAL), 1.0);
+  EXPECT_TRUE(std::isnan(apply_one(1.0)));
+  EXPECT_EQ(apply_one(HUGE_VAL), 1.0);
+  EXPECT_TRUE(t.events.take().empty());
+  EXPECT_ERROR(apply_one(HUGE_VAL), "/optimizer/max_skipped");
+  const auto events = t.events.take();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].type, "updates_given_up");
+  EXPECT_EQ(events[0].data.at("skipped_in_a_row"), 2);
+  EXPECT_NE(events[0].message.find("/optimizer/learning_rate"), std::string::npos);
+}
+
+TEST(Updates, AreSkippedForEverWithoutABound) {
+  SmallTraining small;
+  Metrics metrics;
+  for (int i = 0; i < 50; ++i)
+    apply(small.training, small.training.policy, {{"a", at::full({1}, HUGE_VAL, at::kDouble)}}, 0, metrics);
+  EXPECT_EQ(number(metrics, "skipped_updates"), 50.0);
+}
+
 // A head a reward: each has the gradient that it would have alone.
 TEST(Updates, HeadsAreGradientsOfTheirOwn) {
   SmallTraining small(0.5);
