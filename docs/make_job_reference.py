@@ -125,6 +125,9 @@ NOTES = {
                   "`diffusion_nft` takes any sampler, and `times_per_sample` of at most its steps.",
                   "`awm` takes any sampler; each sample is trained at `times_per_sample` noise levels of the schedule, from step "
                   "`first_step` to `last_share` of the steps.",
+                  "`flow_rwr`, `sft` and `flow_dpo` take any sampler. `sft` on `pictures` and `flow_dpo` on `pairs` draw no samples in "
+                  "training: `/prompts/train` is then a `.jsonl` file that names the pictures ([prompts.md](prompts.md)), "
+                  "`group_size` is not there, and rewards only judge the held-out pictures.",
                   "The updates of an iteration share its micro-batches (samples / `/parallel/micro_batch`, rounded "
                   "up); with more updates than micro-batches some do nothing.",
                   "A sample that a reward did not score enters neither advantages nor loss. Its group needs two "

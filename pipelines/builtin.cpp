@@ -1,5 +1,6 @@
-// THE tables of names: job kinds, model families, methods, ways to aggregate, samplers, ways to steer. To add one, add its file
-// and its row here. Each table is declared beside its row, so that nothing includes what lists it.
+// THE tables of names: job kinds, model families, methods, ways to aggregate, samplers, ways to steer. To add
+// one, add its file and its row here. Each table is declared beside its row, so that nothing includes what
+// lists it.
 #include <memory>
 #include <vector>
 
@@ -38,13 +39,16 @@ const std::vector<FamilyRow>& family_table() {
 }
 
 using MakeMethod = std::unique_ptr<Method>();
-MakeMethod make_flow_grpo, make_diffusion_nft, make_awm;
+MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
       {"flow_grpo", "Flow-GRPO (arXiv 2505.05470)", make_flow_grpo},
       {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)", make_diffusion_nft},
       {"awm", "AWM, Advantage Weighted Matching (arXiv 2509.25050)", make_awm},
+      {"flow_rwr", "Flow-RWR, reward-weighted regression (arXiv 2501.13918)", make_flow_rwr},
+      {"sft", "supervised flow matching, of the best samples or of pictures with captions", make_sft},
+      {"flow_dpo", "Flow-DPO, direct preference optimisation (arXiv 2501.13918)", make_flow_dpo},
   };
   return table;
 }

@@ -63,6 +63,15 @@ std::vector<PromptLine> read_prompt_lines(const std::string& path, const std::st
   return prompts;
 }
 
+std::string file_of(const PromptLine& line, const char* key) {
+  const auto json = parse_json(line.metadata_json, line.place);
+  const auto it = json.find(key);
+  if (it == json.end()) return {};
+  if (!it->is_string() || it->get_ref<const std::string&>().empty())
+    throw Error(line.place, "\"" + std::string(key) + "\" must be the name of a file");
+  return it->get<std::string>();
+}
+
 void require_json_lines(const std::string& path, const std::string& pointer) {
   if (!is_json_lines(path)) throw Error(pointer, "\"" + path + "\" is no .jsonl file");
 }

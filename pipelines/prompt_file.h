@@ -21,6 +21,9 @@ struct PromptLine {
 std::vector<PromptLine> read_prompt_lines(const std::string& path, const std::string& pointer,
                                           int64_t limit = 0);
 
+/// The file that a line names under `key`; empty: none. Throws Error at the line for what is no name.
+std::string file_of(const PromptLine& line, const char* key);
+
 /// Throws Error at `pointer` unless it is .jsonl.
 void require_json_lines(const std::string& path, const std::string& pointer);
 

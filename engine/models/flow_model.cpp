@@ -28,6 +28,10 @@ std::string name_in_block(const std::string& module) {
 
 }  // namespace
 
+at::Tensor FlowModel::encode_frames(const at::Tensor&) const {
+  throw Error("/model/path", "a model of this family cannot turn pictures into latents");
+}
+
 TensorMap FlowModel::as_saved(const TensorMap& parameters, at::ScalarType dtype) const {
   return rounded(parameters, dtype);
 }

@@ -80,6 +80,9 @@ class FlowModel {
   /// Clean latents [B,C,F,H,W] to frames [B,F,3,H,W] in [0,1], float32 (analytic models: the latents as they
   /// are). Gradients flow into latents that ask for them.
   virtual at::Tensor decode(const at::Tensor& latents_BCFHW) const = 0;
+  /// Frames [B,F,3,H,W] in [0,1], of a size that latent_shape() takes, to clean latents: the mean of the
+  /// codec's posterior, no gradients. Throws Error for a family that cannot.
+  virtual at::Tensor encode_frames(const at::Tensor& frames_BF3HW) const;
   /// What save() copies from the model's own folder: all that is read of it but the backbone's weights.
   virtual std::vector<ModelFile> files() const { return {}; }
   /// Parameters of the backbone as whoever reads save()'s folder gets them, in latent_dtype(): rounded to

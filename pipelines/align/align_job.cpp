@@ -205,6 +205,7 @@ class AlignJob final : public Job {
           "trains on nothing: all weights are 0 or of \"use\": \"watch\". Give one a weight that is not 0");
     check_monitors(o_.monitors);
     check_early_stop(o_);
+    check_pictures();
     o_.method->check(o_);
     check_sampler(o_.sampler);
   }
@@ -221,6 +222,18 @@ class AlignJob final : public Job {
   Plan plan(const PlanRequest& request) const override { return plan_align(o_, request); }
 
  private:
+  // Files are there; whether they can be read is seen when they are.
+  void check_pictures() const {
+    const auto source = o_.method->pictures();
+    if (!source.given()) return;
+    if (!source.folder.empty()) require_file(source.folder, "/method/data/folder");
+    picture_files(o_.train_prompts, source);
+    if (o_.sampler.guidance_scale > 1.0)
+      throw Error("/sampler/guidance_scale",
+                  "training on pictures draws no samples to guide; leave this key out (that of the held-out "
+                  "pictures is /evaluate/guidance_scale)");
+  }
+
   AlignOptions o_;
 };
 

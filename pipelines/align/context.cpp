@@ -32,6 +32,9 @@ struct AlignContext::Loaded {
       evaluation = encoder.encode(read_prompts(o.eval_prompts, "/prompts/eval"), o.eval_prompts);
       parts.unconditional = encoder.conditioning({""});
     }
+    if (const auto source = o.method->pictures(); source.given())
+      parts.pictures = encode_pictures(*parts.model, picture_files(o.train_prompts, source), source,
+                                       o.sampler.size, *workers, observer);
     parts.rewards = [&o, device, log = lines->log()] {
       return make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);
     };

@@ -1,5 +1,7 @@
 #include "pipelines/align/options.h"
 
+#include <utility>
+
 #include "pipelines/resume.h"
 
 namespace thalweg {
@@ -12,6 +14,8 @@ std::vector<InputFile> inputs_of(const AlignOptions& o) {
                                    {"/prompts/eval", o.eval_prompts}};
   if (o.model.has_lora && !o.model.lora.path.empty())
     inputs.push_back({"/model/lora/path", o.model.lora.path});
+  if (const auto source = o.method->pictures(); source.given())
+    for (auto& picture : picture_files(o.train_prompts, source).inputs) inputs.push_back(std::move(picture));
   add_inputs(inputs, o.rewards);
   return inputs;
 }
@@ -46,7 +50,8 @@ void describe(Fields& f, AlignOptions& o) {
   f.text({"name", "of the run, in its report and in the exported LoRA; empty: method and model"}, o.name);
   f.object({"model", "what is aligned", true}, [&](Fields& m) { describe(m, o.model); });
   f.object({"prompts", "files of prompts", true}, [&](Fields& p) {
-    p.text({"train", "prompts of the rollouts", true}, o.train_prompts);
+    p.text({"train", "prompts of the rollouts, or of the pictures that the method trains on", true},
+           o.train_prompts);
     p.text({"select", "held-out prompts that choose the checkpoint", true}, o.select_prompts);
     p.text({"eval", "held-out prompts that are reported, before and after; none of the above", true},
            o.eval_prompts);

@@ -25,7 +25,7 @@ void describe(Fields& fields, ExportSection& section);
 
 struct AlignOptions : TrainingOptions {
   std::string name;
-  std::string train_prompts, select_prompts, eval_prompts;
+  std::string select_prompts, eval_prompts;
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   Chosen<Method> method;

@@ -16,7 +16,7 @@ namespace thalweg {
 class MethodRun {
  public:
   virtual ~MethodRun() = default;
-  /// One rollout and its updates. Throws Error when the job cannot go on.
+  /// One rollout, or a batch of pictures, and its updates. Throws Error when the job cannot go on.
   virtual Metrics iterate(int64_t iteration) = 0;
   /// What a resumed run needs beside the roles.
   virtual void state(RunState&) {}
@@ -32,6 +32,8 @@ class Method {
   /// The groups of each iteration. `plan` rehearses with fewer.
   virtual GroupPlan& groups() = 0;
   const GroupPlan& groups() const { return const_cast<Method*>(this)->groups(); }
+  /// Pictures that it trains on in place of rollouts, named by the lines of /prompts/train; none: it draws.
+  virtual PictureSource pictures() const { return {}; }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
   /// Adds the method's roles. `training` must outlive the run.

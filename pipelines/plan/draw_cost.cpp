@@ -73,7 +73,7 @@ DrawCost draw_cost(const DrawSettings& s, int64_t samples, int64_t micro_batch) 
       },
       cost, clock);
   velocity = in_parts(cfg(s.sampler.guidance(), nobody(1))(std::move(velocity)), micro_batch);
-  const int64_t asked = std::min(samples, samples_at_once(micro_batch, steering.particles)),
+  const int64_t asked = std::clamp<int64_t>(samples, 1, samples_at_once(micro_batch, steering.particles)),
                 batch = asked * steering.particles;
   std::vector<int64_t> slots(static_cast<size_t>(batch));
   std::iota(slots.begin(), slots.end(), 0);

@@ -5,13 +5,15 @@
 
 #include <algorithm>
 #include <set>
+#include <stdexcept>
 #include <utility>
 
 namespace thalweg {
 namespace {
 
 struct Calls {
-  int64_t with_gradient = 0, without = 0, of_rollout = 0, most_rows = 0;
+  int64_t with_gradient = 0, without = 0, of_rollout = 0;
+  double rows_of_sample = 0.0;  // the most in one call
   std::set<int64_t> trained_steps;
 };
 
@@ -31,7 +33,9 @@ class CountingModel final : public FlowModel {
           const int64_t rows = x.size(0);
           if (c10::GradMode::is_enabled() && weight.requires_grad()) {
             calls_.with_gradient += rows;
-            calls_.most_rows = std::max(calls_.most_rows, rows);
+            const std::set<int64_t> samples(step.slot_B.begin(), step.slot_B.end());
+            const auto count = static_cast<double>(std::max<size_t>(samples.size(), 1));
+            calls_.rows_of_sample = std::max(calls_.rows_of_sample, static_cast<double>(rows) / count);
             if (step.index >= 0) calls_.trained_steps.insert(step.index);
           } else {
             calls_.without += rows;
@@ -60,7 +64,36 @@ class CountingModel final : public FlowModel {
   TensorMap backbone_ = {{"weight", at::zeros({1})}};
 };
 
-// One group in one micro-batch: what a sample needs does not depend on how many there are.
+// A number of its own for each sample: a method that compares them finds them different.
+class CountingReward final : public Reward {
+ public:
+  CountingReward() {
+    info_.name = "counting";
+    info_.dimensions_K = {"number"};
+    info_.required.frames = true;
+  }
+  const RewardInfo& info() const override { return info_; }
+  Scored score(const ScoreInput& input) override {
+    return {at::arange(input.frames_BF3HW.size(0), at::kFloat).unsqueeze(1), {}};
+  }
+  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
+    throw std::logic_error("no gradient");
+  }
+
+ private:
+  RewardInfo info_;
+};
+
+std::unique_ptr<RewardSet> counting_rewards() {
+  RewardSpec spec;
+  spec.plugin = "counting";
+  spec.dimensions = {{"number", 1.0}};
+  std::vector<RewardMember> members;
+  members.push_back({spec, std::make_shared<CountingReward>()});
+  return std::make_unique<RewardSet>(std::move(members));
+}
+
+// One group in one micro-batch: what a sample needs does not depend on how many groups there are.
 TrainingOptions smallest(const TrainingOptions& options) {
   auto o = options;
   o.model.has_lora = false;
@@ -75,7 +108,7 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
                          const std::function<Schedule(int64_t)>& model_schedule) {
   auto o = smallest(options);
   const auto little = method.clone();
-  little->groups() = {1, 2, 1};
+  little->groups() = {1, method.groups().group_size, 1};
   o.parallel.micro_batch = little->groups().samples();
   Calls calls;
   Observer observer;
@@ -84,7 +117,8 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
                     {.model = std::make_unique<CountingModel>(calls, model_schedule),
                      .prompts = {{{""}, {"{}"}}, {{""}, {}}},
                      .unconditional = {{""}, {}},
-                     .rewards = [] { return std::make_unique<RewardSet>(std::vector<RewardMember>{}); }});
+                     .rewards = counting_rewards,
+                     .pictures = {at::zeros({1, method.groups().group_size, 1, 1, 1, 1})}});
   const auto run = little->start(training);
   run->iterate(iteration);
   const auto samples = static_cast<double>(little->groups().samples());
@@ -94,7 +128,7 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
   count.forwards_without = each(calls.without - calls.of_rollout);
   // A trained step keeps its latents and the next ones; every sample its clean latents.
   count.stored_latents = 1.0 + 2.0 * static_cast<double>(calls.trained_steps.size());
-  count.rows_with_gradient = each(calls.most_rows);
+  count.rows_with_gradient = calls.rows_of_sample;
   for (const auto& role : training.roles.all())
     count.roles.push_back({role->name(), role->learns(), role->averaged()});
   return count;

@@ -33,14 +33,6 @@ void require_one_prompt_each(int64_t prompts, int64_t pictures) {
                                 " pictures; a manifest says which belongs to which");
 }
 
-std::string text_of(const Json& line, const char* key, const std::string& place) {
-  const auto it = line.find(key);
-  if (it == line.end()) return {};
-  if (!it->is_string() || it->get_ref<const std::string&>().empty())
-    throw Error(place, "\"" + std::string(key) + "\" must be the name of a file");
-  return it->get<std::string>();
-}
-
 // [n,1,3,H,W] of files that are to have one size.
 at::Tensor stacked(const std::vector<fs::path>& paths, at::IntArrayRef size_3HW) {
   std::vector<at::Tensor> pictures;
@@ -112,14 +104,13 @@ ScoredPictures pictures_of_manifest(const std::string& manifest, const fs::path&
   const auto base = folder.empty() ? fs::path(manifest).parent_path() : folder;
   ScoredPictures pictures;
   for (auto& line : read_prompt_lines(manifest, "/manifest")) {
-    const auto json = parse_json(line.metadata_json, line.place);
-    PictureFile file{text_of(json, "file_name", line.place), {}};
+    PictureFile file{file_of(line, "file_name"), {}};
     if (file.name.empty())
       throw Error(line.place, "has no \"file_name\": the picture, relative to " + base.string());
     file.path = base / file.name;
     for (const auto& [key, member] :
          {std::pair{"reference", &PictureFile::reference}, std::pair{"mask", &PictureFile::mask}}) {
-      if (const auto name = text_of(json, key, line.place); !name.empty()) file.*member = base / name;
+      if (const auto name = file_of(line, key); !name.empty()) file.*member = base / name;
       if (!pictures.files.empty() && (file.*member).empty() != (pictures.files.front().*member).empty())
         throw Error(line.place, "either all lines have a \"" + std::string(key) + "\" or none");
     }

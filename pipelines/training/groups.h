@@ -1,5 +1,5 @@
 // Groups: samples of one prompt, drawn together and compared with each other. What every method that learns
-// from rollouts draws, and the keys that those methods share.
+// from rollouts draws (or finds among pictures), and the keys that those methods share.
 #pragma once
 
 #include <functional>
@@ -20,6 +20,8 @@ struct GroupPlan {
 
 /// "prompts_per_iteration", "group_size", "updates".
 void describe(Fields& fields, GroupPlan& plan);
+/// The same without "group_size": that of pictures, which are there, is `plan.group_size` already.
+void describe_given(Fields& fields, GroupPlan& plan);
 
 /// Throws Error at /method/updates when an update would have no group.
 void check_groups(const GroupPlan& plan);
@@ -30,5 +32,11 @@ void check_groups(const GroupPlan& plan);
 std::vector<MicroBatch> draw_groups(Training& training, int64_t iteration, const GroupPlan& plan,
                                     const Velocity& velocity,
                                     const std::function<Trajectory(const SamplerInput&)>& sampler);
+
+/// Groups of this iteration out of the training pictures, in place of a rollout: one line each, its pictures
+/// the samples. At most `micro_batch` in a micro-batch, none of which belongs to two updates. A share of
+/// `caption_dropout` of the samples is unconditional, each by its slot.
+std::vector<MicroBatch> given_groups(const Training& training, int64_t iteration, const GroupPlan& plan,
+                                     int64_t micro_batch, double caption_dropout = 0.0);
 
 }  // namespace thalweg

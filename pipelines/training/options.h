@@ -19,7 +19,8 @@ void describe(Fields& fields, OptimizerSection& optimizer);
 
 struct TrainingOptions {
   ModelSection model;
-  SamplerSection sampler;  // of the rollouts
+  std::string train_prompts;  // file of what is trained on: of the rollouts, or with their pictures
+  SamplerSection sampler;     // of the rollouts
   OptimizerSection optimizer;
   std::string reference = "loaded";  // or "base": see ReferenceModel
   double ema_decay = 0.0;            // of the policy's average; 0: none

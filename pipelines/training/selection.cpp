@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace thalweg {
@@ -28,7 +29,8 @@ class Gatherer {
     for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
       const auto from = place(rows[begin]).first;
       std::vector<int64_t> local;
-      for (; end < rows.size() && place(rows[end]).first == from; ++end) local.push_back(place(rows[end]).second);
+      for (; end < rows.size() && place(rows[end]).first == from; ++end)
+        local.push_back(place(rows[end]).second);
       parts.push_back(part(batches_[from], local));
     }
     result = std::move(parts.front());
@@ -68,6 +70,22 @@ class Gatherer {
   std::vector<std::pair<size_t, int64_t>> places_;  // micro-batch and row in it, by row of the rollout
 };
 
+// The first row of largest `sign` times reward among `rows`, which are not empty.
+int64_t first_best(const at::Tensor& reward_B, const std::vector<int64_t>& rows, double sign) {
+  const auto* reward = reward_B.const_data_ptr<double>();
+  return *std::max_element(rows.begin(), rows.end(),
+                           [&](int64_t a, int64_t b) { return sign * reward[a] < sign * reward[b]; });
+}
+
+// Scored rows of each group, groups ascending.
+std::map<int64_t, std::vector<int64_t>> scored_rows(const Scores& scores) {
+  std::map<int64_t, std::vector<int64_t>> rows;
+  for (size_t i = 0; i < scores.group_B.size(); ++i)
+    if (scores.total.valid_B[static_cast<int64_t>(i)].item<bool>())
+      rows[scores.group_B[i]].push_back(static_cast<int64_t>(i));
+  return rows;
+}
+
 }  // namespace
 
 Selection selected(const std::vector<MicroBatch>& batches, std::vector<int64_t> rows, const GroupPlan& plan,
@@ -84,8 +102,8 @@ Selection selected(const std::vector<MicroBatch>& batches, std::vector<int64_t> 
     while (end < rows.size() && static_cast<int64_t>(end - begin) < micro_batch &&
            update_of_row(rows[end]) == update)
       ++end;
-    result.batches.push_back(
-        gatherer.gathered({rows.begin() + static_cast<int64_t>(begin), rows.begin() + static_cast<int64_t>(end)}));
+    result.batches.push_back(gatherer.gathered(
+        {rows.begin() + static_cast<int64_t>(begin), rows.begin() + static_cast<int64_t>(end)}));
   }
   result.rows = std::move(rows);
   return result;
@@ -100,6 +118,33 @@ Advantages selected(const Advantages& advantages, const std::vector<int64_t>& ro
     result.heads.push_back(std::move(head));
   }
   return result;
+}
+
+std::vector<int64_t> best_of_groups(const Scores& scores) {
+  std::vector<int64_t> best;
+  for (const auto& [group, rows] : scored_rows(scores))
+    best.push_back(first_best(scores.total.total_B, rows, 1.0));
+  return best;
+}
+
+std::vector<int64_t> best_and_worst_of_groups(const Scores& scores) {
+  std::vector<int64_t> pairs;
+  for (auto& [group, rows] : scored_rows(scores)) {
+    if (rows.size() < 2) continue;
+    pairs.push_back(first_best(scores.total.total_B, rows, 1.0));
+    auto others = rows;
+    std::erase(others, pairs.back());
+    pairs.push_back(first_best(scores.total.total_B, others, -1.0));
+  }
+  return pairs;
+}
+
+Advantages weights(const at::Tensor& values_B, const at::Tensor& used_B) {
+  return {{{.values_B = at::where(used_B, values_B.to(at::kDouble), 0.0), .used_B = used_B}}, used_B};
+}
+
+Advantages OneHead::advantages(const Scores& scores, Metrics&) {
+  return weights(at::ones_like(scores.total.total_B), scores.total.valid_B);
 }
 
 }  // namespace thalweg

@@ -19,4 +19,22 @@ Selection selected(const std::vector<MicroBatch>& batches, std::vector<int64_t> 
 /// Of the selected samples.
 Advantages selected(const Advantages& advantages, const std::vector<int64_t>& rows);
 
+/// The scored sample of highest reward of each group that has one, and of two alike the first; rows of the
+/// rollout.
+std::vector<int64_t> best_of_groups(const Scores& scores);
+
+/// The best and the worst scored sample of each group that has two, one after the other; of those alike the
+/// first. Where all of a group are alike they are its first two.
+std::vector<int64_t> best_and_worst_of_groups(const Scores& scores);
+
+/// One head, whose advantages are weights: `values_B` where `used_B`, else 0.
+Advantages weights(const at::Tensor& values_B, const at::Tensor& used_B);
+
+/// For methods whose rewards choose or weigh samples, and are not compared within their group.
+class OneHead final : public Aggregator {
+ public:
+  /// Weight 1 for each scored sample.
+  Advantages advantages(const Scores& scores, Metrics& metrics) override;
+};
+
 }  // namespace thalweg

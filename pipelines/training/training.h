@@ -9,6 +9,7 @@
 #include "pipelines/stages/event.h"
 #include "pipelines/stages/phase_clock.h"
 #include "pipelines/stages/prompt_set.h"
+#include "pipelines/training/picture_set.h"
 #include "pipelines/training/roles.h"
 #include "rewards/reward_set.h"
 
@@ -20,6 +21,7 @@ struct TrainingParts {
   PromptSet prompts;                                    // of the rollouts, encoded
   Conditioning unconditional;                           // the empty prompt's
   std::function<std::unique_ptr<RewardSet>()> rewards;  // activated last: after the LoRA was checked
+  PictureSet pictures = {};                             // of the prompts, for methods that draw no samples
 };
 
 class Training {
@@ -33,6 +35,7 @@ class Training {
   Workers& workers;
   const std::unique_ptr<FlowModel> model;
   const PromptSet prompts;
+  const PictureSet pictures;
   const Conditioning unconditional;  // on the device
   const LatentShape shape;
   const Schedule schedule;  // of the rollouts

@@ -46,6 +46,10 @@ class SmallModel final : public FlowModel {
   at::Tensor decode(const at::Tensor& latents_BCFHW) const override {
     return latents_BCFHW.permute({0, 2, 1, 3, 4}).expand({-1, -1, 3, -1, -1}).sigmoid().to(at::kFloat);
   }
+  /// The inverse of decode(), of grey pictures.
+  at::Tensor encode_frames(const at::Tensor& frames_BF3HW) const override {
+    return frames_BF3HW.to(at::kDouble).mean(2, /*keepdim=*/true).logit().transpose(1, 2);
+  }
   void save(const std::filesystem::path&, const TensorMap&, at::ScalarType) const override {}
 
   mutable int64_t binds = 0;

@@ -47,9 +47,11 @@ struct SmallTraining {
   explicit SmallTraining(
       double dark_weight = 0.0, std::function<bool(uint64_t)> fails = [](uint64_t) { return false; },
       TrainingOptions given = default_options())
+      : SmallTraining(parts(dark_weight, fails), std::move(given)) {}
+  SmallTraining(TrainingParts parts, TrainingOptions given)
       : options(std::move(given)),
         workers(static_cast<int>(options.parallel.workers)),
-        training(options, observer, workers, parts(dark_weight, fails)) {}
+        training(options, observer, workers, std::move(parts)) {}
 
   static TrainingOptions default_options() {
     TrainingOptions o;

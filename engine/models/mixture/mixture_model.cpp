@@ -146,6 +146,10 @@ class MixtureModel final : public FlowModel {
   at::Tensor decode(const at::Tensor& latents_BCFHW) const override {
     return latents_BCFHW.transpose(1, 2).expand({-1, -1, 3, -1, -1}).to(at::kFloat);
   }
+  // Grey pictures come back as they were.
+  at::Tensor encode_frames(const at::Tensor& frames_BF3HW) const override {
+    return frames_BF3HW.to(at::kDouble).mean(2, /*keepdim=*/true).transpose(1, 2);
+  }
 
   std::vector<ModelFile> files() const override {
     std::vector<ModelFile> files = {

@@ -1,6 +1,7 @@
 #include "engine/models/sd3/sd3_model.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 
@@ -108,6 +109,15 @@ class Sd3Model final : public FlowModel, public LimitedText {
     for (const auto& some : z.split(vae_config_.pictures_at_once(z.size(2) * side, z.size(3) * side)))
       parts.push_back(frames_from_pictures(vae_.decode(some).to(at::kFloat)));
     return (parts.size() == 1 ? parts[0] : at::cat(parts)).unsqueeze(1);
+  }
+
+  at::Tensor encode_frames(const at::Tensor& frames_BF3HW) const override {
+    const c10::NoGradGuard no_grad;
+    const auto x = frames_BF3HW.squeeze(1).to(options_.vae_dtype) * 2.0 - 1.0;
+    std::vector<at::Tensor> parts;
+    for (const auto& some : x.split(vae_config_.pictures_at_once(x.size(2), x.size(3))))
+      parts.push_back(vae_.scaled(vae_.encode_moments(some).chunk(2, 1)[0].to(at::kFloat)));
+    return at::cat(parts).unsqueeze(2);
   }
 
   std::vector<ModelFile> files() const override {

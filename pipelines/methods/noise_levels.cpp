@@ -1,0 +1,40 @@
+#include "pipelines/methods/noise_levels.h"
+
+#include <ATen/ATen.h>
+
+#include "engine/core/error.h"
+#include "engine/core/rng.h"
+#include "pipelines/methods/matching.h"
+
+namespace thalweg {
+
+void describe(Fields& f, NoiseLevels& levels) {
+  f.object({"noise_levels", "at which samples are trained"}, [&](Fields& n) {
+    n.variant({"name", "where they come from"}, levels.name,
+              {{"schedule", "those of the sampler's steps, each equally likely", [](Fields&) {}},
+               {"logit_normal", "sigmoid of a normal number", [&](Fields& l) {
+                  l.number({"mean", "of the normal number; above 0: more noise"}, levels.mean, -10.0, 10.0);
+                  l.number({"std", "its deviation"}, levels.deviation, 1e-3, 10.0);
+                }}});
+  });
+  f.integer({"times_per_sample", "noise levels a sample is trained at"}, levels.times, 1, 1000);
+}
+
+void check_noise_levels(const NoiseLevels& levels, const TrainingOptions& options) {
+  if (levels.name == "schedule" && levels.times > options.sampler.steps)
+    throw Error("/method/times_per_sample", "is " + std::to_string(levels.times) + ": the schedule has the " +
+                                                std::to_string(options.sampler.steps) +
+                                                " levels of /sampler/steps");
+}
+
+at::Tensor drawn_levels(const NoiseLevels& levels, const Training& t, const std::vector<int64_t>& slot_B) {
+  if (levels.name == "schedule") return shuffled_sigmas(t, schedule_levels(t), levels.times, slot_B);
+  std::vector<at::Tensor> normal;
+  for (int64_t i = 0; i < levels.times; ++i)
+    normal.push_back(
+        normal_noise(t.seed(), Purpose::training_sigma, slot_B, static_cast<uint64_t>(i), {1}, at::kDouble)
+            .squeeze(1));
+  return at::sigmoid(at::stack(normal) * levels.deviation + levels.mean);
+}
+
+}  // namespace thalweg
