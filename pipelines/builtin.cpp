@@ -1,5 +1,6 @@
-// THE tables of names: job kinds, model families, methods, ways to aggregate, samplers, ways to steer. To add one, add its file
-// and its row here. Each table is declared beside its row, so that nothing includes what lists it.
+// THE tables of names: job kinds, model families, methods, ways to aggregate, samplers, ways to steer. To add
+// one, add its file and its row here. Each table is declared beside its row, so that nothing includes what
+// lists it.
 #include <memory>
 #include <vector>
 
@@ -38,13 +39,15 @@ const std::vector<FamilyRow>& family_table() {
 }
 
 using MakeMethod = std::unique_ptr<Method>();
-MakeMethod make_flow_grpo, make_diffusion_nft, make_awm;
+MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_dgpo, make_crd;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
       {"flow_grpo", "Flow-GRPO (arXiv 2505.05470)", make_flow_grpo},
       {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)", make_diffusion_nft},
       {"awm", "AWM, Advantage Weighted Matching (arXiv 2509.25050)", make_awm},
+      {"dgpo", "DGPO, Direct Group Preference Optimization (arXiv 2510.08425)", make_dgpo},
+      {"crd", "CRD, Centered Reward Distillation (arXiv 2603.14128)", make_crd},
   };
   return table;
 }
