@@ -125,6 +125,7 @@ NOTES = {
                   "`diffusion_nft` takes any sampler, and `times_per_sample` of at most its steps.",
                   "`awm` takes any sampler; each sample is trained at `times_per_sample` noise levels of the schedule, from step "
                   "`first_step` to `last_share` of the steps.",
+                  "`dgpo` and `crd` take any sampler, and `times_per_sample` of at most `last_share` of its steps.",
                   "The updates of an iteration share its micro-batches (samples / `/parallel/micro_batch`, rounded "
                   "up); with more updates than micro-batches some do nothing.",
                   "A sample that a reward did not score enters neither advantages nor loss. Its group needs two "
