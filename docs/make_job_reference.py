@@ -128,6 +128,7 @@ NOTES = {
                   "`flow_rwr`, `sft` and `flow_dpo` take any sampler. `sft` on `pictures` and `flow_dpo` on `pairs` draw no samples in "
                   "training: `/prompts/train` is then a `.jsonl` file that names the pictures ([prompts.md](prompts.md)), "
                   "`group_size` is not there, and rewards only judge the held-out pictures.",
+                  "`dgpo` and `crd` take any sampler, and `times_per_sample` of at most `last_share` of its steps.",
                   "The updates of an iteration share its micro-batches (samples / `/parallel/micro_batch`, rounded "
                   "up); with more updates than micro-batches some do nothing.",
                   "A sample that a reward did not score enters neither advantages nor loss. Its group needs two "

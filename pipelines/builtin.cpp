@@ -39,7 +39,7 @@ const std::vector<FamilyRow>& family_table() {
 }
 
 using MakeMethod = std::unique_ptr<Method>();
-MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo;
+MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo, make_crd;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
@@ -49,6 +49,8 @@ const MethodTable& method_table() {
       {"flow_rwr", "Flow-RWR, reward-weighted regression (arXiv 2501.13918)", make_flow_rwr},
       {"sft", "supervised flow matching, of the best samples or of pictures with captions", make_sft},
       {"flow_dpo", "Flow-DPO, direct preference optimisation (arXiv 2501.13918)", make_flow_dpo},
+      {"dgpo", "DGPO, Direct Group Preference Optimization (arXiv 2510.08425)", make_dgpo},
+      {"crd", "CRD, Centered Reward Distillation (arXiv 2603.14128)", make_crd},
   };
   return table;
 }

@@ -3,18 +3,31 @@
 #include <ATen/ATen.h>
 
 namespace thalweg {
-namespace {
 
-at::Tensor self_normalised(const at::Tensor& predicted_x0, const at::Tensor& x0) {
-  const auto error = (predicted_x0 - x0).flatten(1);
-  const auto weight = error.detach().abs().to(at::kDouble).mean(1).clamp_min(1e-5).to(error.scalar_type());
-  return error.square().mean(1) / weight;
+at::Tensor nft_advantage(const at::Tensor& advantage_B, NftMode mode) {
+  switch (mode) {
+    case NftMode::positive_only:
+      return advantage_B.clamp_min(0.0);
+    case NftMode::negative_only:
+      return advantage_B.clamp_max(0.0);
+    case NftMode::one_only:
+      return (advantage_B > 0.0).to(advantage_B.scalar_type());
+    case NftMode::binary:
+      return advantage_B.sign();
+    case NftMode::all:
+      break;
+  }
+  return advantage_B;
 }
-
-}  // namespace
 
 at::Tensor nft_optimality(const at::Tensor& advantage_B, double adv_clip_max) {
   return (advantage_B / (2.0 * adv_clip_max) + 0.5).clamp(0.0, 1.0);
+}
+
+at::Tensor self_normalised_error(const at::Tensor& predicted, const at::Tensor& truth) {
+  const auto error = (predicted - truth).flatten(1);
+  const auto weight = error.detach().abs().to(at::kDouble).mean(1).clamp_min(1e-5).to(error.scalar_type());
+  return error.square().mean(1) / weight;
 }
 
 at::Tensor nft_loss(const at::Tensor& v, const at::Tensor& v_old, const at::Tensor& x_t, const at::Tensor& x0,
@@ -23,8 +36,8 @@ at::Tensor nft_loss(const at::Tensor& v, const at::Tensor& v_old, const at::Tens
   shape[0] = x_t.size(0);
   const auto sigma = sigma_B.to(x_t.scalar_type()).view(shape);
   const auto old = v_old.detach();
-  const auto positive = self_normalised(x_t - sigma * (beta * v + (1.0 - beta) * old), x0);
-  const auto negative = self_normalised(x_t - sigma * ((1.0 + beta) * old - beta * v), x0);
+  const auto positive = self_normalised_error(x_t - sigma * (beta * v + (1.0 - beta) * old), x0);
+  const auto negative = self_normalised_error(x_t - sigma * ((1.0 + beta) * old - beta * v), x0);
   return (r_B * positive + (1.0 - r_B) * negative) * (scale / beta);
 }
 

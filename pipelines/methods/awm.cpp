@@ -11,7 +11,6 @@
 #include <cmath>
 
 #include "engine/core/error.h"
-#include "engine/core/rng.h"
 #include "engine/losses/grpo.h"
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
@@ -72,10 +71,13 @@ class AwmRun final : public MethodRun {
   Matching matching(const Velocity& ema) const {
     const auto reference = o_.kl_beta > 0.0 ? t_.space.reference() : Velocity{};
     return {.times = o_.times_per_sample,
-            .sigmas_TB = [this](const auto& slot_B) { return stratified_sigmas(slot_B); },
-            .loss = [this, ema, reference](const Noising& n, const Share&) {
-              return loss_of(n, ema, reference);
-            }};
+            .sigmas_TB =
+                [this](const auto& slot_B) {
+                  const auto [begin, end] = step_range(o_, t_.schedule.steps());
+                  return stratified_sigmas(t_, begin, end, o_.times_per_sample, slot_B);
+                },
+            .loss = [this, ema, reference](const Noising& n,
+                                           const Share&) { return loss_of(n, ema, reference); }};
   }
 
   StepLoss loss_of(const Noising& n, const Velocity& ema, const Velocity& reference) const {
@@ -84,8 +86,7 @@ class AwmRun final : public MethodRun {
     const auto log_prob = log_likelihood(o_, l_B, n.sigma_B);
     at::Tensor v_ema, old = log_prob.detach();
     if (off_policy || o_.ema_kl_beta > 0.0) v_ema = n.answer(ema);
-    if (off_policy)
-      old = log_likelihood(o_, velocity_kl(v_ema, n.target()).to(at::kDouble), n.sigma_B);
+    if (off_policy) old = log_likelihood(o_, velocity_kl(v_ema, n.target()).to(at::kDouble), n.sigma_B);
     const auto ratio_B = ratio(log_prob.detach(), old);
     StepLoss loss{.policy_B = [=, this](const at::Tensor& advantage_B) {
       const auto in_unit_B = advantage_B / o_.advantages.norm.clip;
@@ -99,23 +100,6 @@ class AwmRun final : public MethodRun {
                      {"approx_kl", 0.5 * (log_prob.detach() - old).square()},
                      {"clipfrac", ((ratio_B - 1.0).abs() > o_.clip_range).to(at::kDouble)}};
     return loss;
-  }
-
-  // One noise level in each of times_per_sample equal parts; [T,B].
-  at::Tensor stratified_sigmas(const std::vector<int64_t>& slot_B) const {
-    const auto [begin, end] = step_range(o_, t_.schedule.steps());
-    const double width = static_cast<double>(end - begin) / static_cast<double>(o_.times_per_sample);
-    auto sigmas_TB = at::empty({o_.times_per_sample, static_cast<int64_t>(slot_B.size())}, at::kDouble);
-    auto out = sigmas_TB.accessor<double, 2>();
-    for (size_t b = 0; b < slot_B.size(); ++b)
-      for (int64_t t = 0; t < o_.times_per_sample; ++t) {
-        const double u =
-            random_uniform(t_.seed(), Purpose::training_sigma, static_cast<uint64_t>(slot_B[b]),
-                           static_cast<uint64_t>(t));
-        const auto index = begin + static_cast<int64_t>((static_cast<double>(t) + u) * width);
-        out[t][static_cast<int64_t>(b)] = t_.schedule.sigmas[static_cast<size_t>(std::min(index, end - 1))];
-      }
-    return sigmas_TB;
   }
 
   const Options o_;

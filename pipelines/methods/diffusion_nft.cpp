@@ -3,11 +3,10 @@
 // -> optimizer -> the old policy follows.
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
 #include "engine/core/error.h"
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
+#include "pipelines/methods/lag.h"
 #include "pipelines/methods/matching.h"
 #include "pipelines/methods/method.h"
 
@@ -19,11 +18,31 @@ struct Options {
   AdvantageOptions advantages;
   int64_t times_per_sample = 4;
   double beta = 1.0, kl_beta = 1e-4;
-  // Old policy <- decay * old + (1 - decay) * policy after each iteration i, decay = min(rate * (i - start),
-  // maximum).
-  double old_decay_rate = 0.001, old_decay_maximum = 0.5;
-  int64_t old_decay_start = 0;
+  std::string mode = "all";
+  Lag lag;  // of the old policy, by iterations
 };
+
+const std::vector<std::pair<std::string, NftMode>>& modes() {
+  static const std::vector<std::pair<std::string, NftMode>> table = {
+      {"all", NftMode::all},
+      {"positive_only", NftMode::positive_only},
+      {"negative_only", NftMode::negative_only},
+      {"one_only", NftMode::one_only},
+      {"binary", NftMode::binary}};
+  return table;
+}
+
+std::vector<std::string> names() {
+  std::vector<std::string> all;
+  for (const auto& [name, mode] : modes()) all.push_back(name);
+  return all;
+}
+
+NftMode named_mode(const std::string& name) {
+  for (const auto& [known, mode] : modes())
+    if (known == name) return mode;
+  throw Error("/method/mode", "knows no \"" + name + "\"");
+}
 
 class DiffusionNftRun final : public MethodRun {
  public:
@@ -36,7 +55,7 @@ class DiffusionNftRun final : public MethodRun {
   Metrics iterate(int64_t iteration) override {
     const auto old = old_.velocity();
     auto metrics = match_groups(t_, iteration, o_.groups, old, *aggregator_, matching(old));
-    const double decay = old_decay(iteration);
+    const double decay = o_.lag.at(iteration + 1);
     old_.follow(t_.policy, decay);
     metrics.emplace_back("old_decay", decay);
     return metrics;
@@ -45,12 +64,6 @@ class DiffusionNftRun final : public MethodRun {
   void state(RunState& state) override { aggregator_->state(state); }
 
  private:
-  double old_decay(int64_t iteration) const {
-    const double grown =
-        o_.old_decay_rate * static_cast<double>(std::max<int64_t>(iteration + 1 - o_.old_decay_start, 0));
-    return std::min(grown, o_.old_decay_maximum);
-  }
-
   Matching matching(const Velocity& old) const {
     const auto reference = o_.kl_beta > 0.0 ? t_.space.reference() : Velocity{};
     return {.times = o_.times_per_sample,
@@ -59,12 +72,13 @@ class DiffusionNftRun final : public MethodRun {
                   return shuffled_sigmas(t_, levels, o_.times_per_sample, slot_B);
                 },
             .loss =
-                [this, old, reference](const Noising& n, const Share&) {
+                [this, old, reference, mode = named_mode(o_.mode)](const Noising& n, const Share&) {
                   const auto v_old = n.answer(old);
                   const double clip = o_.advantages.norm.clip;
                   StepLoss loss{.policy_B = [=, this, v = n.v, x_t = n.x_t, x0 = n.x0,
                                              sigma_B = n.sigma_B](const at::Tensor& advantage_B) {
-                    const auto r_B = nft_optimality(advantage_B, clip).to(x0.scalar_type());
+                    const auto r_B =
+                        nft_optimality(nft_advantage(advantage_B, mode), clip).to(x0.scalar_type());
                     return nft_loss(v, v_old, x_t, x0, sigma_B, r_B, o_.beta, clip);
                   }};
                   add_velocity_penalty(loss, "kl_loss", n, reference, o_.kl_beta);
@@ -88,13 +102,12 @@ class DiffusionNft final : public Cloneable<DiffusionNft, Method> {
               1000);
     f.number({"beta", "guidance strength b of v+ and v-"}, o_.beta, 1e-3, 10.0);
     f.number({"kl_beta", "weight of the squared velocity difference to the reference"}, o_.kl_beta, 0.0, 1e3);
-    f.object({"old_policy",
-              "decay = min(rate (iteration - start), maximum): how slowly the rollout policy follows"},
-             [&](Fields& d) {
-               d.number({"rate", "growth of the decay an iteration; 0: no lag"}, o_.old_decay_rate, 0.0, 1.0);
-               d.integer({"start", "iterations before it grows"}, o_.old_decay_start, 0, 1000000);
-               d.number({"maximum", "largest decay"}, o_.old_decay_maximum, 0.0, 1.0);
-             });
+    thalweg::describe(f, {"old_policy", "how slowly the rollout policy follows, by iterations n"}, o_.lag);
+    f.choice(
+        {"mode",
+         "advantages that teach: all; the positive or the negative ones, the others being 0; one_only (1 "
+         "above 0, else 0); binary (their signs)"},
+        o_.mode, names());
   }
 
   void check(const TrainingOptions& options) const override {

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "engine/core/device.h"
+#include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "engine/losses/nft.h"
 
@@ -55,7 +56,7 @@ Gradients train_share(const Training& t, const Share& share, const ShareHeads& h
   for (int64_t i = 0; i < matching.times; ++i) {
     auto noising = noiser.at(i);
     noising.v = policy(noising.x_t, noising.step, share.batch.conditioning);
-    heads.differentiate(matching.loss(noising, share), t.policy.parameters(), sums, record);
+    heads.differentiate(matching.loss(noising, share), t.policy.parameters(), sums, record, i);
   }
   return sums;
 }
@@ -71,9 +72,8 @@ Rollout draw_clean_latents(Training& t, int64_t iteration, const GroupPlan& plan
                            Metrics& metrics) {
   const auto& sampler = t.options.sampler;
   const auto window = step_window(sampler, t.seed(), iteration);
-  auto batches = draw_groups(t, iteration, plan, t.guided(velocity), [&](const SamplerInput& in) {
-    return draw_samples(in, sampler, window);
-  });
+  auto batches = draw_groups(t, iteration, plan, t.guided(velocity),
+                             [&](const SamplerInput& in) { return draw_samples(in, sampler, window); });
   auto scores = score(t, batches, metrics);
   return {std::move(batches), std::move(scores)};
 }
@@ -83,8 +83,7 @@ void train_on_clean_latents(Training& t, const std::vector<MicroBatch>& batches,
                             int64_t iteration, Metrics& metrics) {
   for (int64_t i = 0; i < plan.updates; ++i) {
     const auto update = update_of(batches, plan, i, advantages.used_B);
-    matching.prepare(update);
-    const auto heads = aggregator.heads(advantages, update);
+    const auto heads = matching.prepare(update, aggregator.heads(advantages, update));
     const auto count = gradients_of_heads(heads.size());
     auto [gradients, records] =
         update_gradients(t, update, count, [&](const Share& share, StepRecord& record) {
@@ -97,25 +96,35 @@ void train_on_clean_latents(Training& t, const std::vector<MicroBatch>& batches,
   }
 }
 
-std::vector<at::Tensor> matching_errors(Training& t, const GroupPlan& plan, const Matching& matching,
-                                        const Update& update, const std::vector<Velocity>& velocities,
-                                        int64_t iteration) {
-  std::vector<at::Tensor> errors;
-  for (size_t k = 0; k < velocities.size(); ++k)
-    errors.push_back(at::zeros({matching.times, update.used_B.size(0)}, at::kDouble));
+std::vector<at::Tensor> measure_noisings(Training& t, const GroupPlan& plan, const Matching& matching,
+                                         const Update& update, int64_t iteration, int64_t numbers,
+                                         const NoisingMeasure& measure) {
+  auto all = at::zeros({numbers, matching.times, update.used_B.size(0)}, at::kDouble);
   t.workers.for_each(static_cast<int64_t>(update.shares.size()), [&](int64_t s) {
     c10::NoGradGuard no_grad;
     PhaseClock::Scope scope(t.clock, "train");
     const auto& share = update.shares[static_cast<size_t>(s)];
-    const auto used_B = on_device(share.rows(update.used_B), t.device());
-    const Noiser noiser(t, plan, matching, iteration, share.batch, used_B);
+    const Noiser noiser(t, plan, matching, iteration, share.batch,
+                        on_device(share.rows(update.used_B), t.device()));
+    std::vector<at::Tensor> of_times;
     for (int64_t i = 0; i < matching.times; ++i) {
-      const auto noising = noiser.at(i);
-      for (size_t k = 0; k < velocities.size(); ++k)
-        share.rows(errors[k], 1)[i].copy_(velocity_kl(noising.answer(velocities[k]), noising.target()));
+      auto values = measure(noiser.at(i));
+      for (auto& value_B : values) value_B = value_B.to(at::kDouble);
+      of_times.push_back(at::stack(values));
     }
+    share.rows(all, 2).copy_(at::stack(of_times, 1));  // once a share: a device is waited for here
   });
-  return errors;
+  return all.unbind();
+}
+
+at::Tensor groups_of(const Update& update) {
+  auto group_B = at::zeros({update.used_B.size(0)}, at::kLong);
+  for (const auto& share : update.shares) {
+    std::vector<int64_t> groups;
+    for (const auto& row : share.batch.rows) groups.push_back(row.group);
+    share.rows(group_B).copy_(at::tensor(groups, at::kLong));
+  }
+  return group_B;
 }
 
 Metrics match_groups(Training& t, int64_t iteration, const GroupPlan& plan, const Velocity& velocity,
@@ -127,9 +136,23 @@ Metrics match_groups(Training& t, int64_t iteration, const GroupPlan& plan, cons
   return metrics;
 }
 
-std::vector<double> schedule_levels(const Training& training) {
+std::vector<double> schedule_levels(const Training& training, double share) {
   const auto& sigmas = training.schedule.sigmas;
-  return {sigmas.begin(), sigmas.end() - 1};
+  return {sigmas.begin(), sigmas.begin() + LevelOptions{.last_share = share}.of(training.schedule.steps())};
+}
+
+void describe(Fields& f, LevelOptions& o) {
+  f.integer({"times_per_sample", "noise levels a sample is trained at"}, o.times, 1, 1000);
+  f.number({"last_share", "share of the steps after which none is trained"}, o.last_share, 1e-3, 1.0);
+}
+
+void LevelOptions::check(int64_t steps) const {
+  const auto levels = of(steps);
+  if (levels < 1)
+    throw Error("/method/last_share", "leaves no step of /sampler/steps to train: raise either");
+  if (times > levels)
+    throw Error("/method/times_per_sample",
+                "must be at most " + std::to_string(levels) + ", the steps that are trained");
 }
 
 at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& of, int64_t times,
@@ -142,8 +165,7 @@ at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& 
   for (size_t b = 0; b < slot_B.size(); ++b) {
     std::iota(order.begin(), order.end(), size_t{0});
     for (size_t i = 0; i < n; ++i)
-      key[i] =
-          random_bits(training.seed(), Purpose::training_sigma, static_cast<uint64_t>(slot_B[b]), i);
+      key[i] = random_bits(training.seed(), Purpose::training_sigma, static_cast<uint64_t>(slot_B[b]), i);
     std::sort(order.begin(), order.end(), [&](size_t i, size_t j) { return key[i] < key[j]; });
     for (int64_t t = 0; t < times; ++t)
       out[t][static_cast<int64_t>(b)] = of[order[static_cast<size_t>(t) % n]];
@@ -151,9 +173,26 @@ at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& 
   return sigmas_TB;
 }
 
+at::Tensor stratified_sigmas(const Training& training, int64_t begin, int64_t end, int64_t times,
+                             const std::vector<int64_t>& slot_B) {
+  const double width = static_cast<double>(end - begin) / static_cast<double>(times);
+  auto sigmas_TB = at::empty({times, static_cast<int64_t>(slot_B.size())}, at::kDouble);
+  auto out = sigmas_TB.accessor<double, 2>();
+  for (size_t b = 0; b < slot_B.size(); ++b)
+    for (int64_t t = 0; t < times; ++t) {
+      const double u = random_uniform(training.seed(), Purpose::training_sigma,
+                                      static_cast<uint64_t>(slot_B[b]), static_cast<uint64_t>(t));
+      const auto index = begin + static_cast<int64_t>((static_cast<double>(t) + u) * width);
+      out[t][static_cast<int64_t>(b)] =
+          training.schedule.sigmas[static_cast<size_t>(std::min(index, end - 1))];
+    }
+  return sigmas_TB;
+}
+
 void add_velocity_penalty(StepLoss& loss, const std::string& name, const Noising& noising,
                           const Velocity& reference, double weight) {
-  if (weight > 0.0) loss.penalties.push_back({name, velocity_kl(noising.v, noising.answer(reference)), weight});
+  if (weight > 0.0)
+    loss.penalties.push_back({name, velocity_kl(noising.v, noising.answer(reference)), weight});
 }
 
 }  // namespace thalweg

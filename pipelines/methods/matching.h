@@ -30,8 +30,10 @@ struct Matching {
   /// Of each noising; `rows`: of the micro-batch among all samples.
   std::function<StepLoss(const Noising&, const Share& rows)> loss;
   bool of_group = false;  // one noise and one level for all samples of a group, else each its own
-  /// Called before each update: what its loss needs to know of all its samples (see matching_errors).
-  std::function<void(const Update&)> prepare = [](const Update&) {};
+  /// Called before each update with what it differentiates. A loss that couples its samples turns advantages
+  /// [B] into coefficients [times,B], from what measure_noisings() says of all of them.
+  std::function<std::vector<Head>(const Update&, std::vector<Head>)> prepare =
+      [](const Update&, std::vector<Head> heads) { return heads; };
 };
 
 /// A rollout and what was said of it.
@@ -45,28 +47,49 @@ Rollout draw_clean_latents(Training& training, int64_t iteration, const GroupPla
                            const Velocity& velocity, Metrics& metrics);
 
 /// All updates of an iteration.
-void train_on_clean_latents(Training& training, const std::vector<MicroBatch>& batches,
-                            const GroupPlan& plan, const Advantages& advantages, Aggregator& aggregator,
-                            const Matching& matching, int64_t iteration, Metrics& metrics);
+void train_on_clean_latents(Training& training, const std::vector<MicroBatch>& batches, const GroupPlan& plan,
+                            const Advantages& advantages, Aggregator& aggregator, const Matching& matching,
+                            int64_t iteration, Metrics& metrics);
 
-/// mean over elements of (v - (e - x_0))^2 of each velocity for all samples of an update, [V][times,B]:
-/// without gradients, at the noisings that the update itself will have. Rows of other updates are 0; float64
-/// on the CPU.
-std::vector<at::Tensor> matching_errors(Training& training, const GroupPlan& plan, const Matching& matching,
-                                        const Update& update, const std::vector<Velocity>& velocities,
-                                        int64_t iteration);
+/// Numbers [B] of each noising of an update, [numbers][times,B]: without gradients, at the noisings that the
+/// update itself will have (Noising::v is undefined). Rows of other updates are 0; float64 on the CPU.
+using NoisingMeasure = std::function<std::vector<at::Tensor>(const Noising&)>;
+std::vector<at::Tensor> measure_noisings(Training& training, const GroupPlan& plan, const Matching& matching,
+                                         const Update& update, int64_t iteration, int64_t numbers,
+                                         const NoisingMeasure& measure);
+
+/// The group of each sample, int64 [B] of the size of `update.used_B`; 0 for rows of other updates.
+at::Tensor groups_of(const Update& update);
 
 /// The first two together: an iteration of a method that keeps all samples.
 Metrics match_groups(Training& training, int64_t iteration, const GroupPlan& plan, const Velocity& velocity,
                      Aggregator& aggregator, const Matching& matching);
 
-/// Noise levels of the rollout's schedule, the last (0) left out.
-std::vector<double> schedule_levels(const Training& training);
+/// Noise levels of the first int(share * steps) steps of the rollout's schedule; the last (0) is none of
+/// them.
+std::vector<double> schedule_levels(const Training& training, double share = 1.0);
+
+/// Keys "times_per_sample" and "last_share" of a method that trains at levels of the schedule.
+struct LevelOptions {
+  int64_t times = 4;        // noisings of a sample
+  double last_share = 1.0;  // of the steps: whose levels are trained
+
+  /// How many of so many steps are trained.
+  int64_t of(int64_t steps) const { return static_cast<int64_t>(last_share * static_cast<double>(steps)); }
+  /// Throws Error at their pointers when a sample has more noisings than those steps have levels.
+  void check(int64_t steps) const;
+};
+void describe(Fields& fields, LevelOptions& options);
 
 /// Levels of `of`, which each sample takes in an order of its own, [times,B]: the same sample always the
 /// same ones.
 at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& of, int64_t times,
                            const std::vector<int64_t>& slot_B);
+
+/// Levels of steps [begin, end) of the schedule, one at random in each of `times` equal parts, [times,B]: the
+/// same slot always the same ones.
+at::Tensor stratified_sigmas(const Training& training, int64_t begin, int64_t end, int64_t times,
+                             const std::vector<int64_t>& slot_B);
 
 /// Squared velocity difference to `reference`; nothing where `weight` is 0.
 void add_velocity_penalty(StepLoss& loss, const std::string& name, const Noising& noising,

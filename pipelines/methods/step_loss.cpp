@@ -22,7 +22,7 @@ ShareHeads::ShareHeads(const std::vector<Head>& heads, const Update& update, con
     : used_B_(on_device(share.rows(update.used_B), device)),
       weight_B_(used_B_.to(at::kDouble) / (update.used * static_cast<double>(steps))) {
   for (const auto& head : heads)
-    heads_.push_back({on_device(share.rows(head.advantage_B), device),
+    heads_.push_back({on_device(share.rows(head.advantage_B, head.advantage_B.dim() - 1), device),
                       on_device(share.rows(head.weight_B) / static_cast<double>(steps), device)});
 }
 
@@ -31,10 +31,11 @@ at::Tensor ShareHeads::mean(const at::Tensor& value_B) const {
 }
 
 void ShareHeads::differentiate(const StepLoss& loss, const TensorMap& parameters, Gradients& sums,
-                               StepRecord& record) const {
+                               StepRecord& record, int64_t step) const {
   std::vector<at::Tensor> losses;
   at::Tensor policy_loss, penalty;
-  for (const auto& [advantage_B, weight_B] : heads_) {
+  for (const auto& [advantage, weight_B] : heads_) {
+    const auto advantage_B = advantage.dim() == 1 ? advantage : advantage[step];
     losses.push_back(weighted_sum(loss.policy_B(advantage_B), weight_B, weight_B > 0.0));
     policy_loss = policy_loss.defined() ? policy_loss + losses.back().detach() : losses.back().detach();
   }

@@ -14,7 +14,8 @@ struct Term {
 };
 
 struct StepLoss {
-  /// For advantages [B] (float64, constants); asked once a head. Its mean is the metric policy_loss.
+  /// For advantages [B] (float64, constants), or what a method has made of them; asked once a head. Its mean
+  /// is the metric policy_loss.
   std::function<at::Tensor(const at::Tensor& advantage_B)> policy_B;
   std::vector<Term> penalties = {};    // added whatever the advantages
   std::vector<Term> measures = {};     // only measured; no gradients
@@ -33,8 +34,8 @@ class ShareHeads {
   /// Sum over samples by that weight: of a whole update, the mean. What masked samples hold is not looked at.
   at::Tensor mean(const at::Tensor& value_B) const;
   /// Adds the gradients of a step to `sums`: one a head and, of several heads, the penalties' as one more.
-  void differentiate(const StepLoss& loss, const TensorMap& parameters, Gradients& sums,
-                     StepRecord& record) const;
+  void differentiate(const StepLoss& loss, const TensorMap& parameters, Gradients& sums, StepRecord& record,
+                     int64_t step = 0) const;
 
  private:
   at::Tensor used_B_, weight_B_;

@@ -15,7 +15,7 @@ namespace thalweg {
 /// One loss of an update: the weighted sum of its samples' losses for advantages of this head. Rows are the
 /// samples of the rollout; float64 on the CPU.
 struct Head {
-  at::Tensor advantage_B;  // 0 where not used
+  at::Tensor advantage_B;  // 0 where not used; [steps,B] where each training step of a sample has its own
   at::Tensor weight_B;     // 0: the sample does not count; all of an update's together are 1
 };
 

@@ -19,6 +19,12 @@ METHODS = {
     "awm": {"method": {"name": "awm", "prompts_per_iteration": 2, "group_size": 4, "times_per_sample": 2,
                        "ema": {"rate": 0.2}},
             "sampler": {"name": "flow_ode"}},
+    "dgpo": {"method": {"name": "dgpo", "prompts_per_iteration": 2, "group_size": 4, "updates": 2, "times_per_sample": 2,
+                        "clip_range": 0.1, "average": {"rate": 0.2, "maximum": 0.9}, "average_rollouts_after": 4},
+             "sampler": {"name": "flow_ode"}},
+    "crd": {"method": {"name": "crd", "prompts_per_iteration": 2, "group_size": 4, "times_per_sample": 2,
+                       "kl_guidance": 1.5, "rollout_policy": {"rate": 0.2}},
+            "sampler": {"name": "flow_ode"}},
 }
 
 

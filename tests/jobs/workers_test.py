@@ -14,9 +14,13 @@ METHODS = {
     "diffusion_nft": {"name": "diffusion_nft", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2,
                       "old_policy": {"rate": 0.2}},
     "awm": {"name": "awm", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2, "ema": {"rate": 0.2}},
+    "dgpo": {"name": "dgpo", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2, "clip_range": 0.1,
+             "average": {"rate": 0.2, "maximum": 0.9}},
+    "crd": {"name": "crd", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2, "kl_guidance": 1.5},
 }
 SAMPLERS = {"flow_grpo": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "policy": "random"}},
-            "diffusion_nft": {"name": "flow_ode", "guidance_scale": 1.5}, "awm": {"name": "heun"}}
+            "diffusion_nft": {"name": "flow_ode", "guidance_scale": 1.5}, "awm": {"name": "heun"},
+            "dgpo": {"name": "flow_ode", "guidance_scale": 1.5}, "crd": {"name": "dpmpp_2m"}}
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,49 @@ TEST_F(NftLoss, FloorsTheWeightOfAPerfectPrediction) {
   EXPECT_TRUE(gradient(loss.sum(), v).isfinite().all().item<bool>());
 }
 
+// At one x_t, pictures with targets u and optimality r have the minimum v_old + (2/b) alpha (v+ - v_old),
+// alpha = E r, v+ = E[r u] / alpha, where v_old = E u and all weights are alike. One element is free; the
+// errors of the others are so large that they alone make the weights.
+TEST(NftOptimum, IsTheOldVelocityMovedTowardsTheGood) {
+  constexpr int64_t kSamples = 5, kElements = 64;
+  const auto u = at::tensor({-1.3, 0.4, 0.9, -0.2, 1.1}, at::kDouble);
+  const auto r = at::tensor({0.1, 0.8, 0.5, 1.0, 0.3}, at::kDouble);
+  const auto sigma = at::full({kSamples}, 0.6, at::kDouble);
+  const auto x_t = at::zeros({kSamples, 1, 1, 1, kElements}, at::kDouble);
+  auto targets = at::full_like(x_t, 1e5);
+  targets.select(4, 0).view(-1).copy_(u);
+  const auto x0 = x_t - 0.6 * targets;
+  const auto velocity = [&](const at::Tensor& free) {
+    return at::cat(
+        {free.expand({kSamples, 1, 1, 1, 1}), at::zeros({kSamples, 1, 1, 1, kElements - 1}, at::kDouble)}, 4);
+  };
+  const double old = u.mean().item<double>(), alpha = r.mean().item<double>();
+  const double good = (r * u).mean().item<double>() / alpha;
+  for (const double b : {0.1, 1.0}) {
+    const auto slope = [&](double at) {
+      const auto free = at::full({1}, at, at::kDouble).requires_grad_();
+      const auto loss =
+          nft_loss(velocity(free), velocity(at::full({1}, old, at::kDouble)), x_t, x0, sigma, r, b, 5.0);
+      return gradient(loss.sum(), free).item<double>();
+    };
+    const double zero = slope(0.0), one = slope(1.0);  // the loss is a parabola of the free element
+    EXPECT_GT(one, zero);
+    EXPECT_NEAR(zero / (zero - one), old + 2.0 / b * alpha * (good - old), 1e-3) << b;
+  }
+}
+
+TEST(NftMode, SaysWhatTeaches) {
+  const auto A = at::tensor({-3.0, -0.5, 0.0, 0.5, 3.0}, at::kDouble);
+  const auto is = [&](NftMode mode, std::vector<double> expected) {
+    return at::equal(nft_advantage(A, mode), at::tensor(expected, at::kDouble));
+  };
+  EXPECT_TRUE(is(NftMode::all, {-3.0, -0.5, 0.0, 0.5, 3.0}));
+  EXPECT_TRUE(is(NftMode::positive_only, {0.0, 0.0, 0.0, 0.5, 3.0}));
+  EXPECT_TRUE(is(NftMode::negative_only, {-3.0, -0.5, 0.0, 0.0, 0.0}));
+  EXPECT_TRUE(is(NftMode::one_only, {0.0, 0.0, 0.0, 1.0, 1.0}));
+  EXPECT_TRUE(is(NftMode::binary, {-1.0, -1.0, 0.0, 1.0, 1.0}));
+}
+
 TEST(NftOptimality, MapsAdvantagesToProbabilities) {
   const auto r = nft_optimality(at::tensor({-9.0, -5.0, -2.5, 0.0, 2.5, 5.0, 9.0}, at::kDouble), 5.0);
   EXPECT_TRUE(at::allclose(r, at::tensor({0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 1.0}, at::kDouble), 0.0, 1e-15));
