@@ -90,11 +90,11 @@ TEST(GroupAdvantages, AreClamped) {
   std::vector<double> values(9, 0.0);
   values[4] = 1.0;
   const auto a = group_advantages(rewards(values), mask(std::vector<int64_t>(9, 1)),
-                                  std::vector<int64_t>(9, 3), DeviationOver::group, 2.0);
+                                  std::vector<int64_t>(9, 3), {DeviationOver::group, 2.0});
   EXPECT_EQ(listed(a.values_B)[4], 2.0);
   EXPECT_NEAR(listed(a.values_B)[0], -(1.0 / 9.0) / (std::sqrt(8.0) / 9.0 + kEps), 1e-12);
   const auto negative = group_advantages(-rewards(values), mask(std::vector<int64_t>(9, 1)),
-                                         std::vector<int64_t>(9, 3), DeviationOver::group, 2.0);
+                                         std::vector<int64_t>(9, 3), {DeviationOver::group, 2.0});
   EXPECT_EQ(listed(negative.values_B)[4], -2.0);
 }
 
