@@ -12,7 +12,11 @@ namespace thalweg {
 void describe(Fields& f, GroupNorm& norm) {
   f.number({"adv_clip_max", "advantages are clamped to +- this"}, norm.clip, 1e-3, 1e3);
   bool global = norm.deviation == DeviationOver::batch;
-  f.boolean({"global_std", "divide by the deviation of all samples instead of the group's"}, global);
+  f.boolean(
+      {"global_std",
+       "divide by the deviation of all samples instead of the group's; false unless given with a way to "
+       "aggregate that is published so (gdpo, correlation)"},
+      global);
   norm.deviation = global ? DeviationOver::batch : DeviationOver::group;
   f.object({"std", "the deviation that advantages are divided by"}, [&](Fields& s) {
     s.integer({"ddof", "1: the unbiased one, divided by one sample less"}, norm.ddof, 0, 1);
