@@ -56,11 +56,26 @@ const MethodTable& method_table() {
 }
 
 using MakeAggregation = std::unique_ptr<Aggregation>();
-MakeAggregation make_weighted_sum;
+MakeAggregation make_weighted_sum, make_gdpo, make_correlation, make_hypervolume, make_marble,
+    make_gradient_weights;
 
 const Chosen<Aggregation>::Table& aggregation_table() {
   static const Chosen<Aggregation>::Table table = {
       {"weighted_sum", "advantages of the sum of the rewards by their weights", make_weighted_sum},
+      {"gdpo", "GDPO (arXiv 2601.05242): each reward is normalised in its groups, then they are summed",
+       make_gdpo},
+      {"correlation",
+       "CMO (arXiv 2603.18528): like gdpo, and in each group the rewards that go with the others count less",
+       make_correlation},
+      {"hypervolume",
+       "weighted_sum, whose updates count more while rollouts reach what none before dominates (2509.11452)",
+       make_hypervolume},
+      {"marble",
+       "MARBLE (arXiv 2605.06507): a gradient for each reward, and the direction that improves all of them",
+       make_marble},
+      {"gradient_weights",
+       "a gradient for each reward; one that goes with the others gets more weight (arXiv 2509.11452)",
+       make_gradient_weights},
   };
   return table;
 }

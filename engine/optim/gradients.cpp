@@ -40,9 +40,12 @@ TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters) {
 }
 
 std::vector<TensorMap> gradients_of(const std::vector<at::Tensor>& losses, const TensorMap& parameters) {
-  std::vector<TensorMap> gradients;
+  size_t last = 0;  // until then the graph is kept
   for (size_t i = 0; i < losses.size(); ++i)
-    gradients.push_back(gradients_of(losses[i], parameters, i + 1 < losses.size()));
+    if (losses[i].defined()) last = i;
+  std::vector<TensorMap> gradients(losses.size());
+  for (size_t i = 0; i < losses.size(); ++i)
+    if (losses[i].defined()) gradients[i] = gradients_of(losses[i], parameters, i < last);
   return gradients;
 }
 
@@ -61,6 +64,47 @@ void accumulate(TensorMap& sum, TensorMap&& term) {
     else
       target = std::move(tensor);
   }
+}
+
+at::Tensor inner_products(const std::vector<TensorMap>& gradients) {
+  c10::NoGradGuard no_grad;
+  const auto K = static_cast<int64_t>(gradients.size());
+  std::vector<at::Tensor> products;
+  std::vector<std::pair<int64_t, int64_t>> places;
+  for (int64_t i = 0; i < K; ++i)
+    for (int64_t j = 0; j <= i; ++j) {
+      const auto& other = gradients[static_cast<size_t>(j)];
+      at::Tensor sum;
+      for (const auto& [name, tensor] : gradients[static_cast<size_t>(i)]) {
+        const auto found = other.find(name);
+        if (found == other.end()) continue;
+        const auto product = (tensor.to(at::kDouble) * found->second.to(at::kDouble)).sum();
+        sum = sum.defined() ? sum + product : product;
+      }
+      if (!sum.defined()) continue;
+      products.push_back(sum);
+      places.emplace_back(i, j);
+    }
+  auto gram_KK = at::zeros({K, K}, at::kDouble);
+  if (products.empty()) return gram_KK;
+  const auto read = at::stack(products).cpu();
+  for (size_t n = 0; n < places.size(); ++n) {
+    const auto [i, j] = places[n];
+    gram_KK[i][j] = gram_KK[j][i] = read[static_cast<int64_t>(n)];
+  }
+  return gram_KK;
+}
+
+TensorMap combined(std::vector<TensorMap> gradients, const std::vector<double>& coefficients) {
+  c10::NoGradGuard no_grad;
+  TORCH_CHECK(gradients.size() == coefficients.size(), "one coefficient a gradient");
+  TensorMap sum;
+  for (size_t k = 0; k < gradients.size(); ++k) {
+    if (coefficients[k] == 0.0) continue;
+    for (auto& [name, tensor] : gradients[k]) tensor.mul_(coefficients[k]);
+    accumulate(sum, std::move(gradients[k]));
+  }
+  return sum;
 }
 
 double clip_gradients(TensorMap& gradients, double max_norm, double max_value) {

@@ -9,7 +9,7 @@ namespace thalweg {
 /// does not reach gets none. Contiguous, each in memory of its own: they may be changed in place.
 TensorMap gradients_of(const at::Tensor& loss, const TensorMap& parameters);
 
-/// The same of several losses of one graph, a backward pass each.
+/// The same of several losses of one graph, a backward pass each; none where a loss is not defined.
 std::vector<TensorMap> gradients_of(const std::vector<at::Tensor>& losses, const TensorMap& parameters);
 
 /// Detached leaves that require gradients and share the tensors' storage.
@@ -17,6 +17,12 @@ TensorMap leaves(const TensorMap& parameters);
 
 /// sum += term, name by name; takes the term's tensors when sum has none.
 void accumulate(TensorMap& sum, TensorMap&& term);
+
+/// Inner products over all parameters, [K,K] in float64 on the CPU; what a map lacks is 0 there.
+at::Tensor inner_products(const std::vector<TensorMap>& gradients);
+
+/// sum_k coefficients[k] gradients[k]. One of coefficient 0 is not looked at, whatever it holds.
+TensorMap combined(std::vector<TensorMap> gradients, const std::vector<double>& coefficients);
 
 /// Clamps each element to +-max_value (0: no bound), then scales to at most `max_norm` in the global 2-norm,
 /// in place. Returns the norm before both; where that is NaN or infinity nothing is changed, so that the

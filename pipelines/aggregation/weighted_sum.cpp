@@ -12,6 +12,7 @@ class WeightedSumAggregator final : public Aggregator {
   explicit WeightedSumAggregator(const GroupNorm& norm) : norm_(norm) {}
 
   Advantages advantages(const Scores& scores, Metrics& metrics) override {
+    require_totals(scores);
     const auto of_sum = advantages_of(scores.total, scores.group_B, norm_, metrics);
     return {{of_sum}, of_sum.used_B};
   }
@@ -23,7 +24,7 @@ class WeightedSumAggregator final : public Aggregator {
 class WeightedSum final : public Cloneable<WeightedSum, Aggregation> {
  public:
   void describe(Fields&) override {}
-  std::unique_ptr<Aggregator> start(const GroupNorm& norm) const override {
+  std::unique_ptr<Aggregator> start(const GroupNorm& norm, const RewardSet&) const override {
     return std::make_unique<WeightedSumAggregator>(norm);
   }
 };

@@ -5,6 +5,7 @@
 
 #include "engine/core/file.h"
 #include "engine/io/metrics.h"
+#include "pipelines/align/charts.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/machine_paths.h"
 #include "pipelines/report/fitting.h"
@@ -13,30 +14,6 @@
 
 namespace thalweg {
 namespace {
-
-// The named number of every row of a kind, by step.
-Series series_of(const std::vector<Json>& rows, const std::string& kind, const std::string& key,
-                 const std::string& name) {
-  Series series;
-  series.name = name;
-  for (const auto& row : rows) {
-    if (row.value("kind", "") != kind || !row.contains(key)) continue;
-    series.points.emplace_back(row.at("step").get<double>(),
-                               row.at(key).is_number() ? row.at(key).get<double>() : kNotScored);
-  }
-  return series;
-}
-
-Chart chart_of(const std::string& title, const std::string& y_label, std::vector<Series> series,
-               const std::string& note) {
-  Chart chart;
-  chart.title = title;
-  chart.y_label = y_label;
-  chart.note = note;
-  for (auto& s : series)
-    if (!s.points.empty()) chart.series.push_back(std::move(s));
-  return chart;
-}
 
 GridPair pictures_of(const AlignOptions& o, const AlignSummary& s) {
   GridPair grid;
@@ -157,36 +134,6 @@ std::vector<Note> notes_of(const AlignSummary& s) {
   return notes;
 }
 
-// Each number of held-out pictures as a multiple of the reference's.
-Chart picture_chart(const AlignOptions& o, const std::vector<Json>& rows) {
-  std::vector<Series> series;
-  for (const auto& [key, name] : {std::pair{"edge_density", "edge density"},
-                                  {"image_entropy", "entropy"},
-                                  {"saturation", "saturation"},
-                                  {"brightness", "brightness"}}) {
-    auto s = series_of(rows, "eval", key, name);
-    if (s.points.empty() || !(s.points.front().second > 0.0)) continue;
-    const double base = s.points.front().second;
-    for (auto& point : s.points) point.second /= base;
-    series.push_back(std::move(s));
-  }
-  return chart_of("Held-out pictures", std::string("multiple of ") + reference_name(o), std::move(series),
-                  "Means over the prompts of /prompts/select; 1: as before.");
-}
-
-// The trained reward and those of weight 0: they part when the reward is exploited.
-Chart held_out_chart(const AlignContext& c, const std::vector<Json>& rows) {
-  std::vector<Series> series = {series_of(rows, "eval", "reward", "trained")};
-  for (size_t k = 0; k < c.training.rewards->names_K().size() && series.size() < 6; ++k)
-    if (c.training.rewards->weights_K()[k] == 0.0)
-      series.push_back(
-          series_of(rows, "eval", c.training.rewards->names_K()[k], c.training.rewards->names_K()[k]));
-  return chart_of(
-      "Trained reward against held-out ones", "mean", std::move(series),
-      "Prompts of /prompts/select. When the trained one rises and the others fall, the reward is being "
-      "exploited.");
-}
-
 }  // namespace
 
 void write_report(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s) {
@@ -207,29 +154,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.health = health_of(s);
   report.notes = notes_of(s);
   report.comparisons = comparisons_of(s);
-  report.charts.push_back(
-      chart_of("Held-out reward", s.metric, {series_of(rows, "eval", s.metric, s.metric)},
-               "Prompts of /prompts/select: they choose the checkpoint and are not those reported above."));
-  if (s.has_held_out) report.charts.push_back(held_out_chart(c, rows));
-  std::vector<Series> training = {series_of(rows, "train", "reward", "combined reward")};
-  for (const auto& name : c.training.rewards->names_K())
-    if (training.size() < 4) training.push_back(series_of(rows, "train", "reward_" + name, name));
-  report.charts.push_back(chart_of("Training reward", "mean", std::move(training),
-                                   "Means over each rollout; the prompts change, so it swings."));
-  report.charts.push_back(
-      chart_of("Loss", "policy loss", {series_of(rows, "train", "policy_loss", "policy loss")}, ""));
-  report.charts.push_back(chart_of("Gradient norm", "norm before clipping",
-                                   {series_of(rows, "train", "grad_norm", "gradient norm")}, ""));
-  report.charts.push_back(chart_of("Diversity", "root mean square difference",
-                                   {series_of(rows, "train", "diversity", "within groups"),
-                                    series_of(rows, "eval", "diversity", "across held-out prompts")},
-                                   "Of two pictures, as 8 x 8 thumbnails in [0, 1]; 0: all alike."));
-  report.charts.push_back(picture_chart(o, rows));
-  report.charts.push_back(
-      chart_of("Reward within groups", "",
-               {series_of(rows, "train", "reward_std_mean", "standard deviation"),
-                series_of(rows, "train", "zero_std_ratio", "share of groups without spread")},
-               ""));
+  report.charts = charts_of(c, s, rows);
   report.grids.push_back(pictures_of(o, s));
   report.tables = {table_of(c, s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));

@@ -54,7 +54,7 @@ class AwmRun final : public MethodRun {
       : o_(options),
         t_(training),
         ema_(training.roles.add("ema", training.space, cloned(training.policy.parameters()))),
-        aggregator_(options.advantages.start()) {}
+        aggregator_(options.advantages.start(training)) {}
 
   Metrics iterate(int64_t iteration) override {
     auto metrics =

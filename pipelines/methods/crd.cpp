@@ -41,7 +41,7 @@ class CrdRun final : public MethodRun {
         old_(training.roles.add("old", training.space, cloned(training.policy.parameters()))),
         sampler_(training.roles.add("sampler", training.space, cloned(training.policy.parameters()))),
         teacher_(cfg(options.kl_guidance, training.unconditional)(training.space.reference())),
-        aggregator_(options.advantages.start()) {}
+        aggregator_(options.advantages.start(training)) {}
 
   Metrics iterate(int64_t iteration) override {
     told_.clear();

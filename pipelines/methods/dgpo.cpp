@@ -38,7 +38,7 @@ class DgpoRun final : public MethodRun {
         t_(training),
         average_(training.roles.add("average", training.space, cloned(training.policy.parameters()))),
         base_(cfg(options.base_guidance, training.unconditional)(training.space.reference())),
-        aggregator_(options.advantages.start()) {}
+        aggregator_(options.advantages.start(training)) {}
 
   Metrics iterate(int64_t iteration) override {
     told_.clear();

@@ -50,7 +50,7 @@ class DiffusionNftRun final : public MethodRun {
       : o_(options),
         t_(training),
         old_(training.roles.add("old", training.space, cloned(training.policy.parameters()))),
-        aggregator_(options.advantages.start()) {}
+        aggregator_(options.advantages.start(training)) {}
 
   Metrics iterate(int64_t iteration) override {
     const auto old = old_.velocity();

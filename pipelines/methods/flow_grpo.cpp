@@ -21,7 +21,7 @@ class FlowGrpoRun final : public MethodRun {
   FlowGrpoRun(const Options& options, Training& training)
       : o_(options),
         t_(training),
-        aggregator_(options.advantages.start()),
+        aggregator_(options.advantages.start(training)),
         replay_{options.replay, log_prob_of(training.options.sampler),
                 [this](const Replayed& r, const Share&) { return loss_of(r); }} {}
 

@@ -23,7 +23,8 @@ ShareHeads::ShareHeads(const std::vector<Head>& heads, const Update& update, con
       weight_B_(used_B_.to(at::kDouble) / (update.used * static_cast<double>(steps))) {
   for (const auto& head : heads)
     heads_.push_back({on_device(share.rows(head.advantage_B, head.advantage_B.dim() - 1), device),
-                      on_device(share.rows(head.weight_B) / static_cast<double>(steps), device)});
+                      on_device(share.rows(head.weight_B) / static_cast<double>(steps), device),
+                      share.rows(head.weight_B).any().item<bool>()});
 }
 
 at::Tensor ShareHeads::mean(const at::Tensor& value_B) const {
@@ -33,11 +34,14 @@ at::Tensor ShareHeads::mean(const at::Tensor& value_B) const {
 void ShareHeads::differentiate(const StepLoss& loss, const TensorMap& parameters, Gradients& sums,
                                StepRecord& record, int64_t step) const {
   std::vector<at::Tensor> losses;
-  at::Tensor policy_loss, penalty;
-  for (const auto& [advantage, weight_B] : heads_) {
+  auto policy_loss = at::zeros({}, weight_B_.options());
+  at::Tensor penalty;
+  for (const auto& [advantage, weight_B, any] : heads_) {
+    losses.emplace_back();
+    if (!any && heads_.size() > 1) continue;  // a backward pass for nothing
     const auto advantage_B = advantage.dim() == 1 ? advantage : advantage[step];
-    losses.push_back(weighted_sum(loss.policy_B(advantage_B), weight_B, weight_B > 0.0));
-    policy_loss = policy_loss.defined() ? policy_loss + losses.back().detach() : losses.back().detach();
+    losses.back() = weighted_sum(loss.policy_B(advantage_B), weight_B, weight_B > 0.0);
+    policy_loss += losses.back().detach() / static_cast<double>(heads_.size());
   }
   std::vector<Measured> measured = {{"policy_loss", policy_loss}};
   for (const auto& [name, value_B, weight] : loss.penalties) {

@@ -14,8 +14,9 @@ struct Term {
 };
 
 struct StepLoss {
-  /// For advantages [B] (float64, constants), or what a method has made of them; asked once a head. Its mean
-  /// is the metric policy_loss.
+  /// For advantages [B] (float64, constants), or what a method has made of them; asked once a head. Its mean,
+  /// of several heads theirs, is the metric policy_loss. Where it is affine in the advantages, heads can be
+  /// mixed into one (RewardHeads).
   std::function<at::Tensor(const at::Tensor& advantage_B)> policy_B;
   std::vector<Term> penalties = {};    // added whatever the advantages
   std::vector<Term> measures = {};     // only measured; no gradients
@@ -38,8 +39,13 @@ class ShareHeads {
                      int64_t step = 0) const;
 
  private:
+  struct OnDevice {
+    at::Tensor advantage_B, weight_B;
+    bool any;  // whether any of the samples counts
+  };
+
   at::Tensor used_B_, weight_B_;
-  std::vector<Head> heads_;
+  std::vector<OnDevice> heads_;
 };
 
 /// Gradients that differentiate() leaves for so many heads.

@@ -4,12 +4,19 @@
 
 #include <utility>
 
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+
 namespace thalweg {
 
 void describe(Fields& f, GroupNorm& norm) {
   f.number({"adv_clip_max", "advantages are clamped to +- this"}, norm.clip, 1e-3, 1e3);
   bool global = norm.deviation == DeviationOver::batch;
-  f.boolean({"global_std", "divide by the deviation of all samples instead of the group's"}, global);
+  f.boolean(
+      {"global_std",
+       "divide by the deviation of all samples instead of the group's; false unless given with a way to "
+       "aggregate that is published so (gdpo, correlation)"},
+      global);
   norm.deviation = global ? DeviationOver::batch : DeviationOver::group;
   f.object({"std", "the deviation that advantages are divided by"}, [&](Fields& s) {
     s.integer({"ddof", "1: the unbiased one, divided by one sample less"}, norm.ddof, 0, 1);
@@ -18,17 +25,59 @@ void describe(Fields& f, GroupNorm& norm) {
 }
 
 void describe(Fields& f, AdvantageOptions& o) {
+  const auto before = o.aggregation.name();
+  f.object({"aggregation", "how several rewards become one direction"}, [&](Fields& a) {
+    o.aggregation.describe(a, {"name", "way"}, aggregation_table());
+  });
+  // Before the keys of the norm are read, so that a job that names a deviation gets that one.
+  if (o.aggregation.name() != before)
+    o.norm.deviation = o.aggregation->deviation().value_or(o.norm.deviation);
   describe(f, o.norm);
-  f.object({"aggregation", "how several rewards become one direction"},
-           [&](Fields& a) { o.aggregation.describe(a, {"name", "way"}, aggregation_table()); });
+}
+
+void require_one_head(const AdvantageOptions& options, const std::string& method) {
+  if (!options.aggregation->several_heads()) return;
+  std::vector<std::string> known;
+  for (const auto& row : aggregation_table())
+    if (!row.make()->several_heads()) known.emplace_back(row.name);
+  throw Error("/method/aggregation/name",
+              "\"" + options.aggregation.name() +
+                  "\" differentiates a loss for the advantages of each reward, and " + method +
+                  " has one loss for all of them; it takes " + join(known));
+}
+
+std::vector<size_t> trained_columns(const std::vector<double>& weights_K) {
+  std::vector<size_t> columns;
+  for (size_t k = 0; k < weights_K.size(); ++k)
+    if (weights_K[k] != 0.0) columns.push_back(k);
+  return columns;
+}
+
+WeightedRewards trained_rewards(const Scores& scores) {
+  const auto columns = trained_columns(scores.weights_K);
+  if (columns.empty()) return {scores.total.total_B.unsqueeze(1), scores.total.valid_B.unsqueeze(1), {1.0}};
+  WeightedRewards rewards;
+  std::vector<at::Tensor> values, valid;
+  for (const auto k : columns) {
+    values.push_back(scores.transformed.values_BK.select(1, static_cast<int64_t>(k)));
+    valid.push_back(scores.transformed.valid_BK.select(1, static_cast<int64_t>(k)));
+    rewards.weights_K.push_back(scores.weights_K[k]);
+  }
+  rewards.values_BK = at::stack(values, 1);
+  rewards.valid_BK = at::stack(valid, 1);
+  return rewards;
+}
+
+void report_advantages(const GroupAdvantages& advantages, const at::Tensor& valid_B, Metrics& metrics) {
+  check_masked(advantages, valid_B);
+  metrics.emplace_back("zero_std_ratio", advantages.zero_std_ratio);
+  metrics.emplace_back("reward_std_mean", advantages.reward_std_mean);
 }
 
 GroupAdvantages advantages_of(const CombinedReward& reward, const std::vector<int64_t>& group_B,
                               const GroupNorm& norm, Metrics& metrics) {
   auto advantages = group_advantages(reward.total_B, reward.valid_B, group_B, norm);
-  check_masked(advantages, reward.valid_B);
-  metrics.emplace_back("zero_std_ratio", advantages.zero_std_ratio);
-  metrics.emplace_back("reward_std_mean", advantages.reward_std_mean);
+  report_advantages(advantages, reward.valid_B, metrics);
   return advantages;
 }
 

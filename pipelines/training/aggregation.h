@@ -3,8 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
-#include "engine/advantages/group.h"
+#include "engine/advantages/gdpo.h"
 #include "engine/core/chosen.h"
 #include "pipelines/training/scores.h"
 #include "pipelines/training/state.h"
@@ -45,7 +46,13 @@ class Aggregation {
   virtual ~Aggregation() = default;
   virtual std::unique_ptr<Aggregation> clone() const = 0;  // see Cloneable
   virtual void describe(Fields& fields) = 0;
-  virtual std::unique_ptr<Aggregator> start(const GroupNorm& norm) const = 0;
+  /// The deviation that a job gets which names none; none: the method's own.
+  virtual std::optional<DeviationOver> deviation() const { return std::nullopt; }
+  /// Whether an update may have more than one head. Only methods whose loss takes advantages can do that.
+  virtual bool several_heads() const { return false; }
+  /// `rewards`: of the job; without any (a rehearsal) the sum is the one reward. Throws Error for options
+  /// that do not fit them.
+  virtual std::unique_ptr<Aggregator> start(const GroupNorm& norm, const RewardSet& rewards) const = 0;
 };
 
 /// The first is the default.
@@ -56,9 +63,25 @@ struct AdvantageOptions {
   GroupNorm norm;
   Chosen<Aggregation> aggregation{aggregation_table().front()};
 
-  std::unique_ptr<Aggregator> start() const { return aggregation->start(norm); }
+  std::unique_ptr<Aggregator> start(const Training& training) const {
+    return aggregation->start(norm, *training.rewards);
+  }
 };
 void describe(Fields& fields, AdvantageOptions& options);
+
+/// For the check of a method whose loss is not one of advantages (it weighs or pairs samples): throws Error
+/// at /method/aggregation/name for a way with several heads.
+void require_one_head(const AdvantageOptions& options, const std::string& method);
+
+/// Columns whose weight is not 0, by index.
+std::vector<size_t> trained_columns(const std::vector<double>& weights_K);
+
+/// The trained columns, transformed, with their weights; without any, the sum with weight 1.
+WeightedRewards trained_rewards(const Scores& scores);
+
+/// Checks advantages [B] of samples of which `valid_B` have a reward; zero_std_ratio and reward_std_mean go
+/// among the metrics.
+void report_advantages(const GroupAdvantages& advantages, const at::Tensor& valid_B, Metrics& metrics);
 
 /// Of one reward a sample, with zero_std_ratio and reward_std_mean among the metrics.
 GroupAdvantages advantages_of(const CombinedReward& reward, const std::vector<int64_t>& group_B,

@@ -24,4 +24,8 @@ void largest_metric(Metrics& metrics, const std::string& name, double value) {
   if (!(value <= largest)) largest = value;  // NaN shows
 }
 
+void latest_metric(Metrics& metrics, const std::string& name, double value) {
+  metric(metrics, name, value) = value;
+}
+
 }  // namespace thalweg

@@ -13,5 +13,7 @@ using Metrics = std::vector<std::pair<std::string, double>>;
 void add_metric(Metrics& metrics, const std::string& name, double value);
 /// The largest of several values; NaN is kept.
 void largest_metric(Metrics& metrics, const std::string& name, double value);
+/// The latest of several values.
+void latest_metric(Metrics& metrics, const std::string& name, double value);
 
 }  // namespace thalweg

@@ -25,7 +25,22 @@ Scores scores_of(const RewardSet& rewards, const std::vector<MicroBatch>& batche
   return scores;
 }
 
+// By any trained reward: each may be meant for some of the samples alone.
+bool any_scored(const Scores& scores) {
+  for (size_t k = 0; k < scores.weights_K.size(); ++k)
+    if (scores.weights_K[k] != 0.0 &&
+        scores.transformed.valid_BK.select(1, static_cast<int64_t>(k)).any().item<bool>())
+      return true;
+  return false;
+}
+
 }  // namespace
+
+void require_totals(const Scores& scores) {
+  if (!scores.total.valid_B.any().item<bool>())
+    throw Error("/rewards",
+                "not one sample of the rollout was scored" + failure_reasons(scores.raw.failures));
+}
 
 Scores score(Training& t, const std::vector<MicroBatch>& batches, Metrics& metrics) {
   auto scores = scores_of(*t.rewards, batches);
@@ -38,8 +53,7 @@ Scores score(Training& t, const std::vector<MicroBatch>& batches, Metrics& metri
   if (auto event = note_failures(t.observer, "rollout", raw, total.valid_B)) t.events.add(std::move(*event));
   // Some may overflow in 16 bit, and are masked; where all do, nothing is left to train.
   if (const auto bad = not_finite(batches); bad == raw.batch()) require_finite_samples("rollout", bad, bad);
-  if (!total.valid_B.any().item<bool>())
-    throw Error("/rewards", "not one sample of the rollout was scored" + failure_reasons(raw.failures));
+  if (!any_scored(scores)) require_totals(scores);
   add_measures(raw, pictures_of(batches), scores.group_B, metrics);
   metrics.emplace_back("masked_samples",
                        static_cast<double>(total.valid_B.numel()) - total.valid_B.sum().item<double>());

@@ -19,8 +19,11 @@ struct Scores {
 };
 
 /// Of a rollout, with what the field reports of it among the metrics and an event of the rewards that failed.
-/// Throws Error when not one sample was scored: such a rollout cannot teach anything.
+/// Throws Error when no trained reward scored any sample: such a rollout cannot teach anything.
 Scores score(Training& training, const std::vector<MicroBatch>& batches, Metrics& metrics);
+
+/// For who learns from the sum of the rewards: throws Error when not one sample has them all.
+void require_totals(const Scores& scores);
 
 /// The event "reward_failed" of a rollout or evaluation (`phase`), if any did; it is told to the observer.
 std::optional<Event> note_failures(const Observer& observer, const std::string& phase, const RewardBatch& raw,

@@ -1,5 +1,6 @@
 #include "pipelines/training/state.h"
 
+#include <ATen/ATen.h>
 #include <c10/util/Exception.h>
 
 #include <cmath>
@@ -18,6 +19,22 @@ std::string file_of(const std::string& name) {
 }
 
 }  // namespace
+
+void numbers(RunState& state, const std::string& name,
+             const std::map<std::string, std::vector<double>*>& lists) {
+  TensorMap kept;
+  for (const auto& [key, list] : lists)
+    if (!list->empty()) kept[key] = at::tensor(*list, at::kDouble);
+  state.tensors(name, kept);
+  if (!state.reads()) return;
+  for (const auto& [key, list] : lists) {
+    list->clear();
+    const auto found = kept.find(key);
+    if (found == kept.end()) continue;
+    const auto dense = found->second.to(at::kCPU, at::kDouble).contiguous();
+    list->assign(dense.const_data_ptr<double>(), dense.const_data_ptr<double>() + dense.numel());
+  }
+}
 
 void StateWriter::tensors(const std::string& name, TensorMap& value) {
   TORCH_CHECK(names_.insert(name).second, "two parts of a checkpoint are named ", name);

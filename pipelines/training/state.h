@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "engine/core/json.h"
 #include "engine/core/values.h"
@@ -25,6 +27,10 @@ class RunState {
   virtual void number(const std::string& name, double& value) = 0;
   virtual void text(const std::string& name, std::string& value) = 0;
 };
+
+/// Lists of numbers by their name, as the part `name`; an empty list is left out. Bit for bit, NaN too.
+void numbers(RunState& state, const std::string& name,
+             const std::map<std::string, std::vector<double>*>& lists);
 
 /// Writes tensors at once, and collects the numbers for CheckpointWriter::commit(). Asserts that names are
 /// new.

@@ -41,6 +41,53 @@ TEST(GradientsOf, GivesEachItsOwnMemory) {
   for (const auto& [name, gradient] : sum) EXPECT_TRUE(at::equal(gradient, at::full({2, 3}, 2.0))) << name;
 }
 
+// The graph is kept for the losses that follow, and one that is not defined costs nothing.
+TEST(GradientsOf, SeveralLossesOfOneGraph) {
+  const auto parameters = leaves({{"a", noise(1, {3})}, {"b", noise(2, {3})}});
+  const auto loss = [&](double c) {
+    return ((parameters.at("a") * parameters.at("b")).exp() * c + parameters.at("b")).sum();
+  };
+  for (const bool only_one : {false, true}) {
+    const auto shared = (parameters.at("a") * parameters.at("b")).exp();
+    const auto of = [&](double c) { return (shared * c + parameters.at("b")).sum(); };
+    const auto losses = only_one ? std::vector<at::Tensor>{at::Tensor(), of(2.0), at::Tensor()}
+                                 : std::vector<at::Tensor>{of(2.0), at::Tensor(), of(3.0)};
+    const auto gradients = gradients_of(losses, parameters);
+    ASSERT_EQ(gradients.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) {
+      if (!losses[i].defined()) {
+        EXPECT_TRUE(gradients[i].empty());
+        continue;
+      }
+      for (const auto& [name, expected] : gradients_of(loss(i == 2 ? 3.0 : 2.0), parameters))
+        EXPECT_TRUE(at::equal(gradients[i].at(name), expected)) << i << name;
+    }
+  }
+}
+
+TEST(InnerProducts, AreOverAllParameters) {
+  const TensorMap x = {{"a", at::full({2}, 3.0)}, {"b", at::full({1}, 2.0)}},
+                  y = {{"a", at::full({2}, -1.0)}}, none = {};
+  const auto gram = inner_products({x, y, none});
+  EXPECT_TRUE(at::equal(
+      gram, at::tensor({22.0, -6.0, 0.0, -6.0, 2.0, 0.0, 0.0, 0.0, 0.0}, at::kDouble).view({3, 3})));
+  EXPECT_TRUE(at::equal(inner_products({none}), at::zeros({1, 1}, at::kDouble)));
+}
+
+TEST(Combined, WeighsGradientsAndLeavesOutZeros) {
+  const auto gradients = [] {
+    return std::vector<TensorMap>{{{"a", at::full({2}, 3.0)}, {"b", at::full({1}, 2.0)}},
+                                  {{"a", at::full({2}, std::nan(""))}},
+                                  {{"a", at::full({2}, 1.0)}}};
+  };
+  const auto sum = combined(gradients(), {0.5, 0.0, -2.0});
+  ASSERT_EQ(sum.size(), 2u);
+  EXPECT_TRUE(at::equal(sum.at("a"), at::full({2}, -0.5)));
+  EXPECT_TRUE(at::equal(sum.at("b"), at::full({1}, 1.0)));
+  EXPECT_TRUE(combined(gradients(), {0.0, 0.0, 0.0}).empty());
+  EXPECT_THROW(combined(gradients(), {1.0}), c10::Error);
+}
+
 TEST(Leaves, ShareTheStorage) {
   const TensorMap parameters = {{"a", noise(1, {3})}};
   auto policy = leaves(parameters);

@@ -11,7 +11,7 @@
 #include "samplers/kernels/ode.h"
 #include "samplers/transitions.h"
 #include "tests/io/scratch.h"
-#include "tests/training/small_training.h"
+#include "tests/methods/several_rewards.h"
 
 namespace thalweg {
 namespace {
@@ -54,10 +54,31 @@ TEST(Scores, AFailureMasksTheSumAndNotTheRest) {
 }
 
 TEST(Scores, OfNothingAreAnError) {
+  TwoRewardTraining nothing(SmallTraining::default_options(), [](uint64_t, int64_t) { return true; });
+  Metrics metrics;
+  const auto batches = drawn(nothing.training);
+  EXPECT_ERROR(score(nothing.training, batches, metrics), "not one sample of the rollout was scored");
+}
+
+// Whoever looks at each reward goes on where one of them is left; the sum has nothing.
+TEST(Scores, OfOneOfTwoRewardsHaveNoSum) {
   SmallTraining small(0.5, [](uint64_t) { return true; });
   Metrics metrics;
-  const auto batches = drawn(small.training);
-  EXPECT_ERROR(score(small.training, batches, metrics), "not one sample of the rollout was scored");
+  const auto scores = score(small.training, drawn(small.training), metrics);
+  EXPECT_ERROR(require_totals(scores), "not one sample of the rollout was scored");
+  const auto rewards = trained_rewards(scores);
+  EXPECT_EQ(rewards.weights_K, (std::vector<double>{1.0, 0.5}));
+  EXPECT_EQ(rewards.valid_BK.sum(0)[0].item<int64_t>(), 12);
+  EXPECT_EQ(rewards.valid_BK.sum(0)[1].item<int64_t>(), 0);
+}
+
+TEST(Scores, TrainedRewardsAreThoseWithAWeight) {
+  SmallTraining small;
+  Metrics metrics;
+  auto scores = score(small.training, drawn(small.training), metrics);
+  EXPECT_EQ(trained_rewards(scores).values_BK.sizes(), at::IntArrayRef({12, 1}));
+  scores.weights_K = {0.0, 0.0};  // a rehearsal: the sum stands for them
+  EXPECT_TRUE(at::equal(trained_rewards(scores).values_BK.squeeze(1), scores.total.total_B));
 }
 
 TEST(Updates, ShareAllRowsOnce) {
