@@ -125,6 +125,9 @@ NOTES = {
                   "`diffusion_nft` takes any sampler, and `times_per_sample` of at most its steps.",
                   "`awm` takes any sampler; each sample is trained at `times_per_sample` noise levels of the schedule, from step "
                   "`first_step` to `last_share` of the steps.",
+                  "`branch_grpo` and `tempflow_grpo` need a sampler that draws noise, too, and no shorter tail. `group_size` is the "
+                  "number of pictures of a prompt: of `branch_grpo` a multiple of `split/children`, of `tempflow_grpo` of "
+                  "`branches` times `start_noises`, with no more branched steps than the window trains.",
                   "The updates of an iteration share its micro-batches (samples / `/parallel/micro_batch`, rounded "
                   "up); with more updates than micro-batches some do nothing.",
                   "A sample that a reward did not score enters neither advantages nor loss. Its group needs two "

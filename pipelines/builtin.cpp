@@ -38,13 +38,15 @@ const std::vector<FamilyRow>& family_table() {
 }
 
 using MakeMethod = std::unique_ptr<Method>();
-MakeMethod make_flow_grpo, make_diffusion_nft, make_awm;
+MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_branch_grpo, make_tempflow_grpo;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
       {"flow_grpo", "Flow-GRPO (arXiv 2505.05470)", make_flow_grpo},
       {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)", make_diffusion_nft},
       {"awm", "AWM, Advantage Weighted Matching (arXiv 2509.25050)", make_awm},
+      {"branch_grpo", "BranchGRPO (arXiv 2509.06040)", make_branch_grpo},
+      {"tempflow_grpo", "TempFlow-GRPO (arXiv 2508.04324)", make_tempflow_grpo},
   };
   return table;
 }

@@ -36,6 +36,8 @@ class Method {
   virtual std::optional<double> clip_range() const { return std::nullopt; }
   /// Adds the method's roles. `training` must outlive the run.
   virtual std::unique_ptr<MethodRun> start(Training& training) const = 0;
+  /// Samples of a group that tell what each of them costs: `plan` counts with so few.
+  virtual int64_t counted_group() const { return 2; }
 };
 
 using MethodTable = std::vector<KindRow<Method>>;

@@ -12,7 +12,7 @@ namespace {
 
 struct Calls {
   int64_t with_gradient = 0, without = 0, of_rollout = 0, most_rows = 0;
-  std::set<int64_t> trained_steps;
+  std::set<std::pair<int64_t, int64_t>> transitions;  // step and slot
 };
 
 // One parameter, latents of one number. The rollout ends where it is decoded: what runs without gradients
@@ -32,7 +32,8 @@ class CountingModel final : public FlowModel {
           if (c10::GradMode::is_enabled() && weight.requires_grad()) {
             calls_.with_gradient += rows;
             calls_.most_rows = std::max(calls_.most_rows, rows);
-            if (step.index >= 0) calls_.trained_steps.insert(step.index);
+            if (step.index >= 0)
+              for (const int64_t slot : step.slot_B) calls_.transitions.insert({step.index, slot});
           } else {
             calls_.without += rows;
           }
@@ -60,12 +61,15 @@ class CountingModel final : public FlowModel {
   TensorMap backbone_ = {{"weight", at::zeros({1})}};
 };
 
-// One group in one micro-batch: what a sample needs does not depend on how many there are.
+constexpr int64_t kMicroBatch = 2;
+
+// Small micro-batches: what a sample needs does not depend on how many there are.
 TrainingOptions smallest(const TrainingOptions& options) {
   auto o = options;
   o.model.has_lora = false;
   o.model.dtype = "float32";
   o.parallel.workers = o.parallel.lanes = 1;
+  o.parallel.micro_batch = kMicroBatch;
   return o;
 }
 
@@ -75,8 +79,7 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
                          const std::function<Schedule(int64_t)>& model_schedule) {
   auto o = smallest(options);
   const auto little = method.clone();
-  little->groups() = {1, 2, 1};
-  o.parallel.micro_batch = little->groups().samples();
+  little->groups() = {kMicroBatch, method.counted_group(), 1};  // a group may be one row to the network
   Calls calls;
   Observer observer;
   Workers workers(1);
@@ -86,15 +89,20 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
                      .unconditional = {{""}, {}},
                      .rewards = [] { return std::make_unique<RewardSet>(std::vector<RewardMember>{}); }});
   const auto run = little->start(training);
-  run->iterate(iteration);
+  const auto metrics = run->iterate(iteration);
   const auto samples = static_cast<double>(little->groups().samples());
   const auto each = [&](int64_t rows) { return static_cast<double>(rows) / samples; };
   MethodCount count;
+  count.forwards_of_rollout = each(calls.of_rollout);
   count.forwards_with_gradient = each(calls.with_gradient);
   count.forwards_without = each(calls.without - calls.of_rollout);
-  // A trained step keeps its latents and the next ones; every sample its clean latents.
-  count.stored_latents = 1.0 + 2.0 * static_cast<double>(calls.trained_steps.size());
-  count.rows_with_gradient = each(calls.most_rows);
+  // A trained transition keeps its latents and the next ones; every sample its clean latents. Transitions of
+  // a tree that share a forward are more than the network sees.
+  auto transitions = static_cast<double>(calls.transitions.size());
+  for (const auto& [name, value] : metrics)
+    if (name == "replayed_transitions") transitions = value;
+  count.stored_latents = 1.0 + 2.0 * transitions / samples;
+  count.rows_with_gradient = static_cast<double>(calls.most_rows) / kMicroBatch;
   for (const auto& role : training.roles.all())
     count.roles.push_back({role->name(), role->learns(), role->averaged()});
   return count;
