@@ -129,6 +129,9 @@ NOTES = {
                   "training: `/prompts/train` is then a `.jsonl` file that names the pictures ([prompts.md](prompts.md)), "
                   "`group_size` is not there, and rewards only judge the held-out pictures.",
                   "`dgpo` and `crd` take any sampler, and `times_per_sample` of at most `last_share` of its steps.",
+                  "`branch_grpo` and `tempflow_grpo` need a sampler that draws noise, too, and no shorter tail. `group_size` is the "
+                  "number of pictures of a prompt: of `branch_grpo` a multiple of `split/children`, of `tempflow_grpo` of "
+                  "`branches` times `start_noises`, with no more branched steps than the window trains.",
                   "The updates of an iteration share its micro-batches (samples / `/parallel/micro_batch`, rounded "
                   "up); with more updates than micro-batches some do nothing.",
                   "A sample that a reward did not score enters neither advantages nor loss. Its group needs two "

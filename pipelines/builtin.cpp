@@ -39,7 +39,7 @@ const std::vector<FamilyRow>& family_table() {
 }
 
 using MakeMethod = std::unique_ptr<Method>();
-MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo, make_crd;
+MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo, make_crd, make_branch_grpo, make_tempflow_grpo;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
@@ -51,6 +51,8 @@ const MethodTable& method_table() {
       {"flow_dpo", "Flow-DPO, direct preference optimisation (arXiv 2501.13918)", make_flow_dpo},
       {"dgpo", "DGPO, Direct Group Preference Optimization (arXiv 2510.08425)", make_dgpo},
       {"crd", "CRD, Centered Reward Distillation (arXiv 2603.14128)", make_crd},
+      {"branch_grpo", "BranchGRPO (arXiv 2509.06040)", make_branch_grpo},
+      {"tempflow_grpo", "TempFlow-GRPO (arXiv 2508.04324)", make_tempflow_grpo},
   };
   return table;
 }

@@ -71,7 +71,8 @@ GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& v
     if (!ok[i] || found == by_group.end()) continue;
     const auto& group = found->second;
     const double std = norm.deviation == DeviationOver::group ? group.std : batch_std;
-    values[i] = std::clamp((r[i] - group.mean) / (std + norm.eps), -norm.clip, norm.clip);
+    if (group.std >= norm.least)
+      values[i] = std::clamp((r[i] - group.mean) / (std + norm.eps), -norm.clip, norm.clip);
     used[i] = true;
   }
   return result;

@@ -14,8 +14,9 @@ enum class DeviationOver { group, batch };
 struct GroupNorm {
   DeviationOver deviation = DeviationOver::batch;
   double clip = 5.0;
-  int64_t ddof = 0;   // 1: divided by one sample less (DanceGRPO); a group of one then has none
-  double eps = 1e-4;  // added to the deviation
+  int64_t ddof = 0;    // 1: divided by one sample less (DanceGRPO); a group of one then has none
+  double eps = 1e-4;   // added to the deviation
+  double least = 0.0;  // a group whose own deviation is below has advantages 0 (BranchGRPO)
 };
 
 struct GroupAdvantages {

@@ -40,19 +40,12 @@ struct Iterations {
   MethodCount method;
 };
 
-Iterations iterations_of(const AlignOptions& o, const DrawLoad& first) {
-  const auto model_schedule = [&](int64_t steps) {
-    return planned_schedule({}, o.model, steps, o.sampler.size);
-  };
+Iterations iterations_of(const AlignOptions& o) {
   Iterations mean;
   mean.method.stored_latents = 0.0;
   for (const auto& [iteration, share] : window_shares(o)) {
-    // Where there is no tail a window changes the noise alone.
-    const double evaluations = o.sampler.tail_ratio < 1.0
-                                   ? draw_cost(rollout_settings(o, iteration), 1, 1).network_evaluations
-                                   : first.cost.network_evaluations;
-    const auto count = count_method(*o.method, o, iteration, model_schedule);
-    mean.network_evaluations += share * evaluations;
+    const auto count = count_iteration(o, iteration);
+    mean.network_evaluations += share * count.forwards_of_rollout;
     mean.method.forwards_with_gradient += share * count.forwards_with_gradient;
     mean.method.forwards_without += share * count.forwards_without;
     mean.method.stored_latents += share * count.stored_latents;
@@ -88,6 +81,11 @@ DrawSettings rollout_settings(const AlignOptions& o, int64_t iteration) {
           .window = window_of(o, iteration)};
 }
 
+MethodCount count_iteration(const AlignOptions& o, int64_t iteration) {
+  return count_method(*o.method, o, iteration,
+                      [&](int64_t steps) { return planned_schedule({}, o.model, steps, o.sampler.size); });
+}
+
 JobLoad align_load(const AlignOptions& o) {
   const auto samples = static_cast<double>(o.method->groups().samples());
   const double train = prompts_in(o.train_prompts, "/prompts/train"),
@@ -98,7 +96,7 @@ JobLoad align_load(const AlignOptions& o) {
   load.size = o.sampler.size;
   load.parallel = o.parallel;
   load.draws = draws_of(o, samples, select, eval);
-  const auto iterations = iterations_of(o, load.draws[0]);
+  const auto iterations = iterations_of(o);
   load.draws[0].cost.network_evaluations = iterations.network_evaluations;
   load.prompts = load.encoded = train + select + eval;
   load.kept_pictures = 2.0 * kEightBit * std::min(static_cast<double>(o.evaluate.pictures), eval);

@@ -67,8 +67,8 @@ class AlignRehearsal {
     const double samples =
         iterations * static_cast<double>(all.samples()) / static_cast<double>(few.samples());
     // The window of the second iteration against those of all.
-    const double rollout = samples * load_.draws[0].cost.network_evaluations /
-                           draw_cost(rollout_settings(o_, 1), 1, 1).network_evaluations;
+    const double rollout =
+        samples * load_.draws[0].cost.network_evaluations / count_iteration(o_, 1).forwards_of_rollout;
     const double updates = iterations * static_cast<double>(all.updates) / static_cast<double>(few.updates);
     for (const auto& now : after) {
       if (now.phase == "evaluation") continue;

@@ -25,7 +25,7 @@ class Replayer {
       : t_(training),
         transitions_(transitions),
         replay_(replay),
-        reference_(replay.options.kl_beta > 0.0 ? t_.guided(t_.space.reference()) : Velocity{}) {}
+        reference_(replay.options.kl_beta > 0.0 ? guided(t_.space.reference()) : Velocity{}) {}
 
   // Of shares of later updates, while the policy is still the one that drew them.
   Anchors anchors(const MicroBatch& batch, const at::Tensor& used_B) const {
@@ -68,6 +68,10 @@ class Replayer {
   }
 
  private:
+  Velocity guided(const Velocity& velocity) const {
+    return replay_.shared ? replay_.shared(t_.guided(velocity)) : t_.guided(velocity);
+  }
+
   Replayed replayed_step(const MicroBatch& batch, size_t i, const at::Tensor& used_B) const {
     const auto& trajectory = batch.trajectory;
     const int64_t index = trajectory.trained_steps[i];
@@ -83,7 +87,7 @@ class Replayer {
                .log_prob_B = {},
                .old_log_prob_B = {},
                .old_mean = {}};
-    const auto v = t_.guided(t_.policy.velocity())(r.x, r.step, batch.conditioning);
+    const auto v = guided(t_.policy.velocity())(r.x, r.step, batch.conditioning);
     r.there = transition(r.x, v, r.step.kernel);
     r.log_prob_B = log_prob(r.next, r.there, replay_.log_prob);
     return r;

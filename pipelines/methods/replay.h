@@ -43,6 +43,7 @@ struct Replay {
   ReplayOptions options;
   LogProb log_prob;
   std::function<StepLoss(const Replayed&, const Share& rows)> loss;
+  Guidance shared = {};  // wraps the guided velocities: rows with the same latents may share a forward
 };
 
 /// All updates of an iteration. Throws Error when, at the first update of a float32 run, log-probs of the

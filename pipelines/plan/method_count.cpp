@@ -13,8 +13,8 @@ namespace {
 
 struct Calls {
   int64_t with_gradient = 0, without = 0, of_rollout = 0;
-  double rows_of_sample = 0.0;  // the most in one call
-  std::set<int64_t> trained_steps;
+  double rows_of_sample = 0.0;                        // the most in one call
+  std::set<std::pair<int64_t, int64_t>> transitions;  // step and slot
 };
 
 // One parameter, latents of one number. The rollout ends where it is decoded: what runs without gradients
@@ -36,7 +36,8 @@ class CountingModel final : public FlowModel {
             const std::set<int64_t> samples(step.slot_B.begin(), step.slot_B.end());
             const auto count = static_cast<double>(std::max<size_t>(samples.size(), 1));
             calls_.rows_of_sample = std::max(calls_.rows_of_sample, static_cast<double>(rows) / count);
-            if (step.index >= 0) calls_.trained_steps.insert(step.index);
+            if (step.index >= 0)
+              for (const int64_t slot : samples) calls_.transitions.insert({step.index, slot});
           } else {
             calls_.without += rows;
           }
@@ -120,14 +121,19 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
                      .rewards = counting_rewards,
                      .pictures = {at::zeros({1, method.groups().group_size, 1, 1, 1, 1})}});
   const auto run = little->start(training);
-  run->iterate(iteration);
+  const auto metrics = run->iterate(iteration);
   const auto samples = static_cast<double>(little->groups().samples());
   const auto each = [&](int64_t rows) { return static_cast<double>(rows) / samples; };
   MethodCount count;
+  count.forwards_of_rollout = each(calls.of_rollout);
   count.forwards_with_gradient = each(calls.with_gradient);
   count.forwards_without = each(calls.without - calls.of_rollout);
-  // A trained step keeps its latents and the next ones; every sample its clean latents.
-  count.stored_latents = 1.0 + 2.0 * static_cast<double>(calls.trained_steps.size());
+  // A trained transition keeps its latents and the next ones; every sample its clean latents. Transitions of
+  // a tree that share a forward are more than the network sees.
+  auto transitions = static_cast<double>(calls.transitions.size());
+  for (const auto& [name, value] : metrics)
+    if (name == "replayed_transitions") transitions = value;
+  count.stored_latents = 1.0 + 2.0 * transitions / samples;
   count.rows_with_gradient = calls.rows_of_sample;
   for (const auto& role : training.roles.all())
     count.roles.push_back({role->name(), role->learns(), role->averaged()});

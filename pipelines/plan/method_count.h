@@ -18,6 +18,7 @@ struct RoleCount {
 
 /// For each sample of a rollout; a guided forward is two.
 struct MethodCount {
+  double forwards_of_rollout = 0.0;
   double forwards_with_gradient = 0.0, forwards_without = 0.0;  // the rollout's own left out
   double stored_latents = 1.0;                                  // kept from rollout to training
   double rows_with_gradient = 1.0;                              // in one call, of one sample: 2 where guided

@@ -64,6 +64,13 @@ Conditioning conditioning_of(const RolloutInput& in, const std::vector<SampleRow
   return on_device(in.prompts.conditioning.select(prompts), in.model.device());
 }
 
+at::Tensor decoded(const RolloutInput& in, const at::Tensor& latents) {
+  if (in.most_decoded == 0 || latents.size(0) <= in.most_decoded) return in.model.decode(latents);
+  std::vector<at::Tensor> parts;
+  for (const auto& part : latents.split(in.most_decoded)) parts.push_back(in.model.decode(part));
+  return at::cat(parts);
+}
+
 MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   MicroBatch batch;
   batch.begin = begin;
@@ -90,7 +97,7 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   at::Tensor frames;
   {
     PhaseClock::Scope scope(in.clock, "decode");
-    frames = in.model.decode(batch.trajectory.x0_BCFHW);
+    frames = decoded(in, batch.trajectory.x0_BCFHW);
     finite_B = at::logical_and(finite_B, finite_rows(frames));
     batch.not_finite = count_false(finite_B);
   }

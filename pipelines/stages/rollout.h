@@ -56,6 +56,7 @@ struct RolloutInput {
   std::function<void(MicroBatch&)> finished = [](MicroBatch&) {};
   std::function<void(int64_t done)> progress = [](int64_t) {};  // rows done so far; called under a lock
   std::function<bool()> stop_requested = [] { return false; };  // asked before each micro-batch
+  int64_t most_decoded = 0;  // samples at once, where a row has many particles; 0: a micro-batch's
 };
 
 /// Throws Error when a reward lacks an input, Stopped when asked to stop. A reward that fails masks its

@@ -21,6 +21,7 @@ void describe(Fields& f, GroupNorm& norm) {
   f.object({"std", "the deviation that advantages are divided by"}, [&](Fields& s) {
     s.integer({"ddof", "1: the unbiased one, divided by one sample less"}, norm.ddof, 0, 1);
     s.number({"eps", "added to it"}, norm.eps, 1e-12, 1.0);
+    s.number({"least", "of a group: below it the advantages of the group are 0"}, norm.least, 0.0, 1e3);
   });
 }
 

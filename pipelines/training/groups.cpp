@@ -47,10 +47,12 @@ void check_groups(const GroupPlan& plan) {
 
 std::vector<MicroBatch> draw_groups(Training& t, int64_t iteration, const GroupPlan& plan,
                                     const Velocity& velocity,
-                                    const std::function<Trajectory(const SamplerInput&)>& sampler) {
+                                    const std::function<Trajectory(const SamplerInput&)>& sampler,
+                                    int64_t particles) {
   RolloutInput input{.model = *t.model,
                      .prompts = t.prompts,
                      .rows = {},
+                     .particles = particles,
                      .shape = t.shape,
                      .schedule = t.schedule,
                      .velocity = velocity,
@@ -60,11 +62,12 @@ std::vector<MicroBatch> draw_groups(Training& t, int64_t iteration, const GroupP
                      .occasion = {ScorePhase::rollout, iteration, iteration},
                      .initial_noise_NCFHW = {},
                      .rewards = t.rewards.get(),
-                     .micro_batch = t.options.parallel.micro_batch,
+                     .micro_batch = std::max<int64_t>(1, t.options.parallel.micro_batch / particles),
                      .keep_frames = 0,
                      .workers = t.workers,
                      .clock = t.clock,
-                     .stop_requested = t.observer.stop_requested};
+                     .stop_requested = t.observer.stop_requested,
+                     .most_decoded = t.options.parallel.micro_batch};
   const auto prompts = draw_prompts(t.prompts.size(), plan.groups, iteration, t.seed());
   for (int64_t i = 0; i < plan.samples(); ++i) {
     const int64_t group = i / plan.group_size;

@@ -28,10 +28,11 @@ void check_groups(const GroupPlan& plan);
 
 /// `plan.groups` prompts of this iteration, `plan.group_size` samples each, drawn with `velocity` (guided) by
 /// `sampler`, decoded and scored. No micro-batch belongs to two updates, so numbers do not depend on the
-/// micro-batch.
+/// micro-batch. `sampler` may make `particles` samples of each (RolloutInput).
 std::vector<MicroBatch> draw_groups(Training& training, int64_t iteration, const GroupPlan& plan,
                                     const Velocity& velocity,
-                                    const std::function<Trajectory(const SamplerInput&)>& sampler);
+                                    const std::function<Trajectory(const SamplerInput&)>& sampler,
+                                    int64_t particles = 1);
 
 /// Groups of this iteration out of the training pictures, in place of a rollout: one line each, its pictures
 /// the samples. At most `micro_batch` in a micro-batch, none of which belongs to two updates. A share of

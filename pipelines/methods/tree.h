@@ -1,0 +1,41 @@
+// The transition loop over trees: samples share prefixes, each transition is drawn once and replayed once,
+// and has the advantage of the node that it leads to.
+#pragma once
+
+#include "pipelines/methods/method.h"
+#include "pipelines/methods/replay.h"
+#include "pipelines/methods/tree_edges.h"
+
+namespace thalweg {
+
+/// What a method makes of an iteration.
+struct TreeRules {
+  TreeShape shape;
+  std::vector<int64_t> trained;  // steps whose transitions are replayed
+  /// Nodes whose rewards are compared have the same number.
+  std::function<int64_t(const TreeEdge&)> compared;
+  /// Of the policy loss of a step; 1 where empty.
+  std::function<double(int64_t step)> weight = {};
+  /// Leaves whose own transitions are replayed, those from step `own_from` on; empty: of all.
+  std::function<std::vector<bool>(const Trees&)> kept_leaves = {};
+  int64_t own_from = 0;  // after the last split
+};
+
+/// Keys of every method that trains on trees.
+struct TreeOptions {
+  GroupPlan groups;
+  AdvantageOptions advantages;
+  ReplayOptions replay;
+  double clip_range = 1e-4;
+};
+void describe(Fields& fields, TreeOptions& options);
+
+/// A run of iterations by `rules`: trees -> scores of leaves -> means of nodes -> advantages of nodes ->
+/// clipped policy loss of the transitions to them. A node without a scored leaf is not trained.
+std::unique_ptr<MethodRun> start_tree_run(Training& training, const TreeOptions& options,
+                                          std::function<TreeRules(int64_t iteration)> rules);
+
+/// Throws Error for what no tree can do: see check_replay; a shorter tail.
+void check_tree(const TreeOptions& options, const SamplerSection& sampler, const std::string& method);
+
+}  // namespace thalweg
