@@ -214,6 +214,7 @@ class AlignJob final : public Job {
           "trains on nothing: all weights are 0 or of \"use\": \"watch\". Give one a weight that is not 0");
     check_monitors(o_.monitors);
     o_.method->check(o_);
+    check_groups(o_.method->groups(), o_.sampler);
     check_sampler(o_.sampler);
   }
 
