@@ -1,5 +1,6 @@
-// THE tables of names: job kinds, model families, methods, ways to aggregate, samplers, ways to steer. To add one, add its file
-// and its row here. Each table is declared beside its row, so that nothing includes what lists it.
+// THE tables of names: job kinds, model families, methods, ways to aggregate, samplers, ways to steer. To add
+// one, add its file and its row here. Each table is declared beside its row, so that nothing includes what
+// lists it.
 #include <memory>
 #include <vector>
 
@@ -38,11 +39,17 @@ const std::vector<FamilyRow>& family_table() {
 }
 
 using MakeMethod = std::unique_ptr<Method>();
-MakeMethod make_flow_grpo, make_diffusion_nft, make_awm;
+MakeMethod make_flow_grpo, make_flow_grpo_fast, make_dance_grpo, make_mix_grpo, make_grpo_guard,
+    make_flow_dppo, make_diffusion_nft, make_awm;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
       {"flow_grpo", "Flow-GRPO (arXiv 2505.05470)", make_flow_grpo},
+      {"flow_grpo_fast", "Flow-GRPO-Fast: Flow-GRPO on a window of steps", make_flow_grpo_fast},
+      {"dance_grpo", "DanceGRPO (arXiv 2505.07818)", make_dance_grpo},
+      {"mix_grpo", "MixGRPO (arXiv 2507.21802)", make_mix_grpo},
+      {"grpo_guard", "GRPO-Guard (arXiv 2510.22319)", make_grpo_guard},
+      {"flow_dppo", "Flow-DPPO (arXiv 2606.11025)", make_flow_dppo},
       {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)", make_diffusion_nft},
       {"awm", "AWM, Advantage Weighted Matching (arXiv 2509.25050)", make_awm},
   };
@@ -50,11 +57,13 @@ const MethodTable& method_table() {
 }
 
 using MakeAggregation = std::unique_ptr<Aggregation>();
-MakeAggregation make_weighted_sum;
+MakeAggregation make_weighted_sum, make_advantage_sum;
 
 const Chosen<Aggregation>::Table& aggregation_table() {
   static const Chosen<Aggregation>::Table table = {
       {"weighted_sum", "advantages of the sum of the rewards by their weights", make_weighted_sum},
+      {"advantage_sum", "the sum of each reward's own advantages by the weights (MixGRPO)",
+       make_advantage_sum},
   };
   return table;
 }

@@ -60,43 +60,65 @@ class CountingModel final : public FlowModel {
   TensorMap backbone_ = {{"weight", at::zeros({1})}};
 };
 
-// One group in one micro-batch: what a sample needs does not depend on how many there are.
-TrainingOptions smallest(const TrainingOptions& options) {
+TrainingOptions smallest(const TrainingOptions& options, int64_t micro_batch) {
   auto o = options;
   o.model.has_lora = false;
   o.model.dtype = "float32";
   o.parallel.workers = o.parallel.lanes = 1;
+  o.parallel.micro_batch = micro_batch;
   return o;
+}
+
+struct Rehearsed {
+  Calls calls;
+  std::vector<RoleCount> roles;
+};
+
+// `plan`'s groups, an update's in one micro-batch.
+Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t iteration,
+                   const std::function<Schedule(int64_t)>& model_schedule, int64_t group_size,
+                   int64_t updates) {
+  const auto o = smallest(options, group_size);
+  const auto little = method.clone();
+  auto& plan = little->groups();
+  plan.groups = plan.updates = updates;
+  plan.group_size = group_size;
+  Rehearsed result;
+  Observer observer;
+  Workers workers(1);
+  Training training(o, observer, workers,
+                    {.model = std::make_unique<CountingModel>(result.calls, model_schedule),
+                     .prompts = {{{""}, {"{}"}}, {{""}, {}}},
+                     .unconditional = {{""}, {}},
+                     .rewards = [] { return std::make_unique<RewardSet>(std::vector<RewardMember>{}); }});
+  const auto run = little->start(training);
+  run->iterate(iteration);
+  for (const auto& role : training.roles.all())
+    result.roles.push_back({role->name(), role->learns(), role->averaged()});
+  return result;
 }
 
 }  // namespace
 
 MethodCount count_method(const Method& method, const TrainingOptions& options, int64_t iteration,
                          const std::function<Schedule(int64_t)>& model_schedule) {
-  auto o = smallest(options);
-  const auto little = method.clone();
-  little->groups() = {1, 2, 1};
-  o.parallel.micro_batch = little->groups().samples();
-  Calls calls;
-  Observer observer;
-  Workers workers(1);
-  Training training(o, observer, workers,
-                    {.model = std::make_unique<CountingModel>(calls, model_schedule),
-                     .prompts = {{{""}, {"{}"}}, {{""}, {}}},
-                     .unconditional = {{""}, {}},
-                     .rewards = [] { return std::make_unique<RewardSet>(std::vector<RewardMember>{}); }});
-  const auto run = little->start(training);
-  run->iterate(iteration);
-  const auto samples = static_cast<double>(little->groups().samples());
-  const auto each = [&](int64_t rows) { return static_cast<double>(rows) / samples; };
+  // The job's own updates and group size, since forwards of a sample may depend on both: the first update
+  // needs none that later ones do, and of a group some may be trained alone. Of very many, fewer.
+  constexpr int64_t kEnough = 65536;
+  const auto& plan = method.groups();
+  const int64_t updates = std::clamp<int64_t>(kEnough / plan.group_size, 1, plan.updates);
+  const auto all = rehearse(method, options, iteration, model_schedule, plan.group_size, updates).calls;
+  const auto samples = static_cast<double>(plan.group_size * updates);
   MethodCount count;
-  count.forwards_with_gradient = each(calls.with_gradient);
-  count.forwards_without = each(calls.without - calls.of_rollout);
+  count.forwards_with_gradient = static_cast<double>(all.with_gradient) / samples;
+  count.forwards_without = static_cast<double>(all.without - all.of_rollout) / samples;
+  // Memory is of one micro-batch: a group of two, whole.
+  constexpr int64_t kPair = 2;
+  const auto [calls, roles] = rehearse(method, options, iteration, model_schedule, kPair, 1);
   // A trained step keeps its latents and the next ones; every sample its clean latents.
   count.stored_latents = 1.0 + 2.0 * static_cast<double>(calls.trained_steps.size());
-  count.rows_with_gradient = each(calls.most_rows);
-  for (const auto& role : training.roles.all())
-    count.roles.push_back({role->name(), role->learns(), role->averaged()});
+  count.rows_with_gradient = static_cast<double>(calls.most_rows) / static_cast<double>(kPair);
+  count.roles = roles;
   return count;
 }
 
