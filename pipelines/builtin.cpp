@@ -39,11 +39,16 @@ const std::vector<FamilyRow>& family_table() {
 }
 
 using MakeMethod = std::unique_ptr<Method>();
-MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo, make_crd, make_branch_grpo, make_tempflow_grpo;
+MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo, make_crd, make_branch_grpo, make_tempflow_grpo, make_flow_grpo_fast, make_dance_grpo, make_mix_grpo, make_grpo_guard, make_flow_dppo;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
       {"flow_grpo", "Flow-GRPO (arXiv 2505.05470)", make_flow_grpo},
+      {"flow_grpo_fast", "Flow-GRPO-Fast: Flow-GRPO on a window of steps", make_flow_grpo_fast},
+      {"dance_grpo", "DanceGRPO (arXiv 2505.07818)", make_dance_grpo},
+      {"mix_grpo", "MixGRPO (arXiv 2507.21802)", make_mix_grpo},
+      {"grpo_guard", "GRPO-Guard (arXiv 2510.22319)", make_grpo_guard},
+      {"flow_dppo", "Flow-DPPO (arXiv 2606.11025)", make_flow_dppo},
       {"diffusion_nft", "DiffusionNFT (arXiv 2509.16117)", make_diffusion_nft},
       {"awm", "AWM, Advantage Weighted Matching (arXiv 2509.25050)", make_awm},
       {"flow_rwr", "Flow-RWR, reward-weighted regression (arXiv 2501.13918)", make_flow_rwr},
@@ -58,8 +63,7 @@ const MethodTable& method_table() {
 }
 
 using MakeAggregation = std::unique_ptr<Aggregation>();
-MakeAggregation make_weighted_sum, make_gdpo, make_correlation, make_hypervolume, make_marble,
-    make_gradient_weights;
+MakeAggregation make_weighted_sum, make_gdpo, make_correlation, make_hypervolume, make_marble, make_gradient_weights, make_advantage_sum;
 
 const Chosen<Aggregation>::Table& aggregation_table() {
   static const Chosen<Aggregation>::Table table = {
@@ -78,6 +82,8 @@ const Chosen<Aggregation>::Table& aggregation_table() {
       {"gradient_weights",
        "a gradient for each reward; one that goes with the others gets more weight (arXiv 2509.11452)",
        make_gradient_weights},
+      {"advantage_sum", "the sum of each reward's own advantages by the weights (MixGRPO)",
+       make_advantage_sum},
   };
   return table;
 }

@@ -35,13 +35,18 @@ void describe_common(Fields& f, SamplerSection& s) {
 void describe_noise_steps(Fields& f, SamplerSection& s) {
   f.object({"window", "steps that draw noise; the others follow the ODE"}, [&](Fields& w) {
     describe_window(w, s.window_begin, s.window_size);
+    const auto until = [&](Fields& p) {
+      p.integer({"until", "it ends at this step at the latest; 0: at the schedule's end"}, s.window_until, 0,
+                1000);
+    };
     const auto path = [&](Fields& p) {
+      until(p);
       p.integer({"iterations", "at one place"}, s.window_iterations, 1, 1000000);
       p.integer({"stride", "steps from one place to the next"}, s.window_stride, 1, 1000);
     };
     w.variant({"policy", "where it lies in each iteration of training; always whole"}, s.window_policy,
               {{"fixed", "at begin", [](Fields&) {}},
-               {"random", "drawn anew, from begin on", [](Fields&) {}},
+               {"random", "drawn anew, from begin on", until},
                {"progressive", "moves from begin to the end, then anew (MixGRPO)", path},
                {"decay", "the same, with fewer iterations at late places", [&, path](Fields& p) {
                   path(p);
@@ -132,17 +137,32 @@ void describe(Fields& f, SamplerSection& s) {
   });
 }
 
+namespace {
+
+int64_t window_until(const SamplerSection& s) {
+  return s.window_until == 0 ? s.steps : s.window_until;
+}
+
+}  // namespace
+
 void check_sampler(const SamplerSection& s) {
   check_window(s.guidance_begin, s.guidance_size, s.steps, "/sampler/guidance_interval");
   check_window(s.window_begin, s.window_size, s.steps, "/sampler/window");
+  const auto least = s.window_begin + std::max<int64_t>(s.window_size, 1);
+  if (s.window_until > s.steps || window_until(s) < least)
+    throw Error("/sampler/window/until", "must be from " + std::to_string(least) +
+                                             ", the end of the first window, to " + std::to_string(s.steps) +
+                                             ", the number of steps, or 0");
   check_schedule(s.schedule, s.steps, s.size, "/sampler/schedule");
 }
 
 StepWindow step_window(const SamplerSection& s, uint64_t seed, int64_t iteration) {
-  const int64_t size = s.window_size == 0 ? s.steps - s.window_begin : s.window_size;
+  const bool moves = s.window_policy != "fixed";
+  const int64_t until = moves ? window_until(s) : s.steps;
+  const int64_t size = s.window_size == 0 ? until - s.window_begin : s.window_size;
   WindowPath path{.first = s.window_begin,
                   .size = size,
-                  .steps = s.steps,
+                  .steps = until,
                   .stay = s.window_iterations,
                   .stride = s.window_stride,
                   .decay = 0.0,

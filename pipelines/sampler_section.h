@@ -56,6 +56,7 @@ struct SamplerSection {
   ScheduleSection schedule;
   int64_t window_begin = 0, window_size = 0;  // steps with noise; size 0: to the end
   std::string window_policy = "fixed";        // or "random", "progressive", "decay"
+  int64_t window_until = 0;                   // places lie before this step; 0: the schedule's end
   int64_t window_iterations = 25, window_stride = 1, window_decay_from = 13;
   double window_decay = 0.1;
   double tail_ratio =

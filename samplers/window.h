@@ -25,7 +25,7 @@ Kernel windowed(Kernel kernel, StepWindow window);
 /// How a window moves from iteration to iteration, always whole: after the last place it begins anew at
 /// `first` (MixGRPO's own code lets it shrink to nothing there).
 struct WindowPath {
-  int64_t first = 0, size = 0, steps = 0;  // of the schedule; size > 0, first + size <= steps
+  int64_t first = 0, size = 0, steps = 0;  // it lies in steps [first, steps); size > 0, first + size <= steps
   int64_t stay = 25;                       // iterations at one place
   int64_t stride = 1;                      // from one place to the next
   double decay = 0.0;  // iterations at begin t are stay e^{-decay max(t - decay_from, 0)}, one at least

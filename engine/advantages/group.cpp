@@ -23,6 +23,14 @@ Moments moments_of(const std::vector<double>& values, int64_t ddof) {
   return m;
 }
 
+std::vector<double> without_smallest(std::vector<double> values, double share) {
+  std::sort(values.begin(), values.end());
+  const auto count =
+      std::min(static_cast<size_t>(share * static_cast<double>(values.size())), values.size() - 1);
+  values.erase(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count));
+  return values;
+}
+
 }  // namespace
 
 void check_masked(const GroupAdvantages& advantages, const at::Tensor& valid_B) {
@@ -57,7 +65,9 @@ GroupAdvantages group_advantages(const at::Tensor& reward_B, const at::Tensor& v
   // One sample has no spread: it says nothing of its group's.
   std::map<int64_t, Moments> by_group;
   for (const auto& [group, values] : scored)
-    if (values.size() > 1) by_group[group] = moments_of(values, norm.ddof);
+    if (values.size() > 1)
+      by_group[group] =
+          moments_of(norm.trimmed > 0.0 ? without_smallest(values, norm.trimmed) : values, norm.ddof);
   const auto groups = static_cast<double>(by_group.size());
   for (const auto& [group, moments] : by_group) {
     result.zero_std_ratio += moments.std < 1e-12 ? 1.0 / groups : 0.0;

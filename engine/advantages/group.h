@@ -17,6 +17,9 @@ struct GroupNorm {
   int64_t ddof = 0;    // 1: divided by one sample less (DanceGRPO); a group of one then has none
   double eps = 1e-4;   // added to the deviation
   double least = 0.0;  // a group whose own deviation is below has advantages 0 (BranchGRPO)
+  /// Share of a group's smallest rewards that are left out of its mean and deviation (MixGRPO), rounded
+  /// down; one sample at least stays.
+  double trimmed = 0.0;
 };
 
 struct GroupAdvantages {

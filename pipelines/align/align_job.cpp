@@ -207,6 +207,7 @@ class AlignJob final : public Job {
     check_early_stop(o_);
     check_pictures();
     o_.method->check(o_);
+    check_groups(o_.method->groups(), o_.sampler);
     check_sampler(o_.sampler);
   }
 

@@ -25,7 +25,9 @@ class Replayer {
       : t_(training),
         transitions_(transitions),
         replay_(replay),
-        reference_(replay.options.kl_beta > 0.0 ? guided(t_.space.reference()) : Velocity{}) {}
+        reference_(replay.options.kl_beta > 0.0
+                       ? guided(replay.reference ? replay.reference : t_.space.reference())
+                       : Velocity{}) {}
 
   // Of shares of later updates, while the policy is still the one that drew them.
   Anchors anchors(const MicroBatch& batch, const at::Tensor& used_B) const {
@@ -53,10 +55,14 @@ class Replayer {
         replayed.old_mean = [mean = replayed.there.mean_BCFHW.detach()] { return mean; };
       } else {
         replayed.old_log_prob_B = rollout_log_prob_B;
-        replayed.old_mean = [this, &replayed] { return drawn_mean(replayed); };
+        replayed.old_mean = [this, &replayed] { return drawn_mean(t_, replayed); };
       }
       auto loss = replay_.loss(replayed, share);
-      if (reference_) loss.penalties.push_back({"kl_loss", kl(replayed), replay_.options.kl_beta});
+      if (reference_)
+        loss.penalties.push_back(
+            {"kl_loss",
+             reference_kl(replayed, replayed.there.mean_BCFHW, reference_, replay_.options.kl_scale),
+             replay_.options.kl_beta});
       if (first)
         loss.numbers.push_back(
             {"ratio_dev_first_step",
@@ -73,49 +79,11 @@ class Replayer {
   }
 
   Replayed replayed_step(const MicroBatch& batch, size_t i, const at::Tensor& used_B) const {
-    const auto& trajectory = batch.trajectory;
-    const int64_t index = trajectory.trained_steps[i];
-    const auto& sigmas = trajectory.schedule.sigmas;
-    Replayed r{.batch = batch,
-               .index = i,
-               .step =
-                   step_of(transitions_.kernel, trajectory.schedule, index, batch.slot_B(), t_.device()),
-               .dt = sigmas[static_cast<size_t>(index)] - sigmas[static_cast<size_t>(index) + 1],
-               .x = used_rows(trajectory.latents[i], used_B),
-               .next = used_rows(trajectory.next_latents[i], used_B),
-               .there = {},
-               .log_prob_B = {},
-               .old_log_prob_B = {},
-               .old_mean = {}};
+    auto r = stored_step(t_, transitions_.kernel, batch, i, used_B);
     const auto v = guided(t_.policy.velocity())(r.x, r.step, batch.conditioning);
     r.there = transition(r.x, v, r.step.kernel);
     r.log_prob_B = log_prob(r.next, r.there, replay_.log_prob);
     return r;
-  }
-
-  // The rollout drew next = mean + std e, and e can be drawn again.
-  at::Tensor drawn_mean(const Replayed& r) const {
-    const SamplerInput drawn{.velocity = {},
-                             .schedule = {},
-                             .conditioning = {},
-                             .x_BCFHW = {},
-                             .slot_B = r.step.slot_B,
-                             .seed = t_.seed()};
-    c10::NoGradGuard no_grad;
-    return r.next - r.there.std * transition_noise(drawn, r.x, r.step);
-  }
-
-  at::Tensor kl(const Replayed& r) const {
-    at::Tensor reference;
-    {
-      c10::NoGradGuard no_grad;
-      const auto v = reference_(r.x, r.step, r.batch.conditioning);
-      reference = transition(r.x, v, r.step.kernel).mean_BCFHW;
-    }
-    const double scale = replay_.options.kl_scale == "std"
-                             ? r.there.std
-                             : diffusion(r.step.kernel, r.batch.trajectory.schedule, r.step.index);
-    return gaussian_kl(r.there.mean_BCFHW, reference, scale);
   }
 
   const Training& t_;
@@ -123,6 +91,17 @@ class Replayer {
   const Replay& replay_;
   const Velocity reference_;
 };
+
+void add_measures(StepLoss& loss, const at::Tensor& log_ratio_B, const at::Tensor& ratio_B,
+                  double clip_range) {
+  const auto dtype = ratio_B.scalar_type();
+  const auto above_B = (ratio_B - 1.0 > clip_range).to(dtype),
+             below_B = (1.0 - ratio_B > clip_range).to(dtype);
+  loss.measures.push_back({"approx_kl", 0.5 * log_ratio_B.square()});
+  loss.measures.push_back({"clipfrac", above_B + below_B});
+  loss.measures.push_back({"clipfrac_gt_one", above_B});
+  loss.measures.push_back({"clipfrac_lt_one", below_B});
+}
 
 // Before the first update the policy is the one that drew the samples: both paths must say so.
 void check_agreement(const Training& t, const Metrics& metrics) {
@@ -144,17 +123,17 @@ void describe(Fields& f, ReplayOptions& o) {
            o.anchor, {"rollout", "recomputed"});
   f.number({"kl_beta", "weight of the KL term against the reference"}, o.kl_beta, 0.0, 1e3);
   f.choice({"kl_scale",
-            "divide the squared mean difference by 2 g^2 (diffusion, Flow-GRPO) or by 2 std^2 (std, the "
-            "true KL)"},
-           o.kl_scale, {"diffusion", "std"});
+            "divide the squared difference of the steps' means by 2 g^2 (diffusion, Flow-GRPO) or by 2 std^2 "
+            "(std, the true KL); velocity: the squared difference of the velocities, alike at all steps"},
+           o.kl_scale, {"diffusion", "std", "velocity"});
 }
 
 Transitions draw_transitions(Training& t, int64_t iteration, const GroupPlan& plan, StepWindow window,
                              const std::vector<int64_t>& trained, Metrics& metrics) {
   const auto& sampler = t.options.sampler;
-  auto batches =
-      draw_groups(t, iteration, plan, t.guided(t.policy.velocity()),
-                  [&](const SamplerInput& in) { return draw_samples(in, sampler, window, trained); });
+  auto batches = draw_groups(t, iteration, plan, t.guided(t.policy.velocity()), [&](const SamplerInput& in) {
+    return draw_samples(in, sampler, window, trained);
+  });
   auto scores = score(t, batches, metrics);
   return {std::move(batches), std::move(scores), kernel_of(sampler, window)};
 }
@@ -175,8 +154,8 @@ void train_on_transitions(Training& t, const Transitions& transitions, const Gro
     t.workers.for_each(static_cast<int64_t>(later.size()), [&](int64_t i) {
       PhaseClock::Scope scope(t.clock, "train");
       const auto& share = *later[static_cast<size_t>(i)];
-      anchors.at(&share.batch) = replayer.anchors(
-          share.batch, on_device(share.rows(advantages.used_B), t.device()));
+      anchors.at(&share.batch) =
+          replayer.anchors(share.batch, on_device(share.rows(advantages.used_B), t.device()));
     });
   }
   for (const auto& update : updates) {
@@ -199,12 +178,12 @@ void train_on_transitions(Training& t, const Transitions& transitions, const Gro
 }
 
 void add_ratio_measures(StepLoss& loss, const Replayed& r, const at::Tensor& ratio_B, double clip_range) {
-  const auto dtype = ratio_B.scalar_type();
-  const auto above_B = (ratio_B - 1.0 > clip_range).to(dtype), below_B = (1.0 - ratio_B > clip_range).to(dtype);
-  loss.measures.push_back({"approx_kl", 0.5 * (r.log_prob_B.detach() - r.old_log_prob_B).square()});
-  loss.measures.push_back({"clipfrac", above_B + below_B});
-  loss.measures.push_back({"clipfrac_gt_one", above_B});
-  loss.measures.push_back({"clipfrac_lt_one", below_B});
+  add_measures(loss, r.log_prob_B.detach() - r.old_log_prob_B, ratio_B, clip_range);
+}
+
+void add_ratio_measures(StepLoss& loss, const at::Tensor& log_ratio_B, double clip_range) {
+  const auto log_ratio = log_ratio_B.detach();
+  add_measures(loss, log_ratio, ratio(log_ratio, at::zeros_like(log_ratio)), clip_range);
 }
 
 void check_replay(const SamplerSection& sampler, const std::string& method) {
@@ -213,10 +192,12 @@ void check_replay(const SamplerSection& sampler, const std::string& method) {
     throw Error("/sampler/window/begin", "leaves no step to train; it must be below " +
                                              std::to_string(sampler.steps - 1) +
                                              ", since the last step is never trained");
-  if (sampler.window_size == 1 && sampler.window_policy != "fixed")
-    throw Error(
-        "/sampler/window/size",
-        "a window of one step that moves comes to the last step, which is never trained; take 2 or more");
+  const bool to_the_end = sampler.window_until == 0 || sampler.window_until == sampler.steps;
+  if (sampler.window_size == 1 && sampler.window_policy != "fixed" && to_the_end)
+    throw Error("/sampler/window/size",
+                "a window of one step that moves comes to the last step, which is never trained; take 2 or "
+                "more, or end it "
+                "before with /sampler/window/until");
 }
 
 }  // namespace thalweg

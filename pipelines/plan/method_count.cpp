@@ -13,8 +13,8 @@ namespace {
 
 struct Calls {
   int64_t with_gradient = 0, without = 0, of_rollout = 0;
-  double rows_of_sample = 0.0;                        // the most in one call
-  std::set<std::pair<int64_t, int64_t>> transitions;  // step and slot
+  double rows_of_sample = 0.0;  // the most in one call
+  std::set<int64_t> trained_steps;
 };
 
 // One parameter, latents of one number. The rollout ends where it is decoded: what runs without gradients
@@ -36,8 +36,7 @@ class CountingModel final : public FlowModel {
             const std::set<int64_t> samples(step.slot_B.begin(), step.slot_B.end());
             const auto count = static_cast<double>(std::max<size_t>(samples.size(), 1));
             calls_.rows_of_sample = std::max(calls_.rows_of_sample, static_cast<double>(rows) / count);
-            if (step.index >= 0)
-              for (const int64_t slot : samples) calls_.transitions.insert({step.index, slot});
+            if (step.index >= 0) calls_.trained_steps.insert(step.index);
           } else {
             calls_.without += rows;
           }
@@ -94,49 +93,69 @@ std::unique_ptr<RewardSet> counting_rewards() {
   return std::make_unique<RewardSet>(std::move(members));
 }
 
-// One group in one micro-batch: what a sample needs does not depend on how many groups there are.
-TrainingOptions smallest(const TrainingOptions& options) {
+TrainingOptions smallest(const TrainingOptions& options, int64_t micro_batch) {
   auto o = options;
   o.model.has_lora = false;
   o.model.dtype = "float32";
   o.parallel.workers = o.parallel.lanes = 1;
+  o.parallel.micro_batch = micro_batch;
   return o;
+}
+
+struct Rehearsed {
+  Calls calls;
+  std::vector<RoleCount> roles;
+  Metrics metrics;
+};
+
+// An iteration of as many groups as updates, each one micro-batch.
+Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t iteration,
+                   const std::function<Schedule(int64_t)>& model_schedule, int64_t updates) {
+  const int64_t group_size = method.groups().group_size;
+  const auto o = smallest(options, group_size);
+  const auto little = method.clone();
+  auto& plan = little->groups();
+  plan.groups = plan.updates = updates;
+  Rehearsed result;
+  Observer observer;
+  Workers workers(1);
+  Training training(o, observer, workers,
+                    {.model = std::make_unique<CountingModel>(result.calls, model_schedule),
+                     .prompts = {{{""}, {"{}"}}, {{""}, {}}},
+                     .unconditional = {{""}, {}},
+                     .rewards = counting_rewards,
+                     .pictures = {at::zeros({1, group_size, 1, 1, 1, 1})}});
+  const auto run = little->start(training);
+  result.metrics = run->iterate(iteration);
+  for (const auto& role : training.roles.all())
+    result.roles.push_back({role->name(), role->learns(), role->averaged()});
+  return result;
 }
 
 }  // namespace
 
 MethodCount count_method(const Method& method, const TrainingOptions& options, int64_t iteration,
                          const std::function<Schedule(int64_t)>& model_schedule) {
-  auto o = smallest(options);
-  const auto little = method.clone();
-  little->groups() = {1, method.groups().group_size, 1};
-  o.parallel.micro_batch = little->groups().samples();
-  Calls calls;
-  Observer observer;
-  Workers workers(1);
-  Training training(o, observer, workers,
-                    {.model = std::make_unique<CountingModel>(calls, model_schedule),
-                     .prompts = {{{""}, {"{}"}}, {{""}, {}}},
-                     .unconditional = {{""}, {}},
-                     .rewards = counting_rewards,
-                     .pictures = {at::zeros({1, method.groups().group_size, 1, 1, 1, 1})}});
-  const auto run = little->start(training);
-  const auto metrics = run->iterate(iteration);
-  const auto samples = static_cast<double>(little->groups().samples());
+  // The job's own updates and group size, since forwards of a sample may depend on both: the first update
+  // needs none that later ones do, and of a group some may be trained alone. Of very many, fewer.
+  constexpr int64_t kEnough = 65536;
+  const auto& plan = method.groups();
+  const int64_t updates = std::clamp<int64_t>(kEnough / plan.group_size, 1, plan.updates);
+  const auto [calls, roles, metrics] = rehearse(method, options, iteration, model_schedule, updates);
+  const auto samples = static_cast<double>(plan.group_size * updates);
   const auto each = [&](int64_t rows) { return static_cast<double>(rows) / samples; };
   MethodCount count;
   count.forwards_of_rollout = each(calls.of_rollout);
   count.forwards_with_gradient = each(calls.with_gradient);
   count.forwards_without = each(calls.without - calls.of_rollout);
-  // A trained transition keeps its latents and the next ones; every sample its clean latents. Transitions of
-  // a tree that share a forward are more than the network sees.
-  auto transitions = static_cast<double>(calls.transitions.size());
+  // A stored transition is its latents and the next ones; every sample has its clean latents. A rollout
+  // stores a trained step of every sample; a tree says how many of its transitions it keeps.
+  auto transitions = static_cast<double>(calls.trained_steps.size());
   for (const auto& [name, value] : metrics)
-    if (name == "replayed_transitions") transitions = value;
-  count.stored_latents = 1.0 + 2.0 * transitions / samples;
+    if (name == "replayed_transitions") transitions = value / samples;
+  count.stored_latents = 1.0 + 2.0 * transitions;
   count.rows_with_gradient = calls.rows_of_sample;
-  for (const auto& role : training.roles.all())
-    count.roles.push_back({role->name(), role->learns(), role->averaged()});
+  count.roles = roles;
   return count;
 }
 

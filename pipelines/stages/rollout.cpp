@@ -53,7 +53,7 @@ std::vector<SampleRow> particle_rows(const RolloutInput& in, int64_t begin, int6
   for (int64_t i = begin; i < end; ++i)
     for (int64_t p = 0; p < in.particles; ++p) {
       rows.push_back(in.rows[static_cast<size_t>(i)]);
-      rows.back().slot = rows.back().slot * in.particles + p;
+      for (auto* slot : {&rows.back().slot, &rows.back().noise_slot}) *slot = *slot * in.particles + p;
     }
   return rows;
 }
@@ -81,10 +81,13 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
   const auto slots = batch.slot_B();
   {
     PhaseClock::Scope scope(in.clock, "rollout");
+    std::vector<int64_t> noise_slots;
+    for (const auto& row : batch.rows) noise_slots.push_back(row.noise_slot);
     const auto x =
         in.initial_noise_NCFHW.defined()
             ? on_device(in.initial_noise_NCFHW.slice(0, begin * in.particles, end * in.particles), device)
-            : normal_noise(in.seed, in.noise, slots, 0, in.shape.sizes(), in.model.latent_dtype(), device);
+            : normal_noise(in.seed, in.noise, noise_slots, 0, in.shape.sizes(), in.model.latent_dtype(),
+                           device);
     batch.trajectory = in.sampler({in.velocity, in.schedule, batch.conditioning, x, slots, in.seed});
   }
   if (batch.trajectory.x0_BCFHW.size(0) < static_cast<int64_t>(batch.rows.size())) {

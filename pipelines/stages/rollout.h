@@ -17,6 +17,7 @@ namespace thalweg {
 /// One sample: which prompt, which group, which noise stream. Particle p of N has the stream N slot + p.
 struct SampleRow {
   int64_t prompt = 0, group = 0, slot = 0;
+  int64_t noise_slot = slot;  // of the initial noise: samples may share it
 };
 
 struct MicroBatch {

@@ -12,19 +12,22 @@ namespace thalweg {
 /// The groups of one rollout and how its updates share them.
 struct GroupPlan {
   int64_t groups = 8, group_size = 16, updates = 1;
+  bool same_noise = false;  // one initial noise a group: its samples differ by what the sampler draws
 
   /// First group of update `update`; begin(updates) is the number of groups.
   int64_t begin(int64_t update) const { return groups * update / updates; }
   int64_t samples() const { return groups * group_size; }
 };
 
-/// "prompts_per_iteration", "group_size", "updates".
+/// "prompts_per_iteration", "group_size", "updates", "same_noise".
 void describe(Fields& fields, GroupPlan& plan);
 /// The same without "group_size": that of pictures, which are there, is `plan.group_size` already.
 void describe_given(Fields& fields, GroupPlan& plan);
 
-/// Throws Error at /method/updates when an update would have no group.
+/// Throws Error at /method/updates when an update would have no group, and at /method/same_noise when the
+/// samples of a group would all be one, since `sampler` draws no noise.
 void check_groups(const GroupPlan& plan);
+void check_groups(const GroupPlan& plan, const SamplerSection& sampler);
 
 /// `plan.groups` prompts of this iteration, `plan.group_size` samples each, drawn with `velocity` (guided) by
 /// `sampler`, decoded and scored. No micro-batch belongs to two updates, so numbers do not depend on the
