@@ -25,14 +25,22 @@ Conditioning with_dropout(const Training& t, const MicroBatch& batch, double sha
   return share > 0.0 ? concatenate(conditioning, t.unconditional).select(rows) : conditioning;
 }
 
+void describe_plan(Fields& f, GroupPlan& plan, bool drawn) {
+  f.integer({"prompts_per_iteration", "groups of one rollout, or of one batch of pictures"}, plan.groups, 1,
+            100000);
+  if (drawn) f.integer({"group_size", "samples a prompt"}, plan.group_size, 2, 4096);
+  f.integer({"updates", "optimizer steps a rollout, each on its own share of the groups"}, plan.updates, 1,
+            1000);
+}
+
 }  // namespace
 
 void describe(Fields& f, GroupPlan& plan) {
-  f.integer({"group_size", "samples a prompt"}, plan.group_size, 2, 4096);
-  describe_given(f, plan);
+  describe_plan(f, plan, true);
 }
 
 void describe_given(Fields& f, GroupPlan& plan) {
+<<<<<<< HEAD
   f.integer({"prompts_per_iteration", "groups of one rollout, or of one batch of pictures"}, plan.groups, 1,
             100000);
   f.integer({"updates", "optimizer steps a rollout, each on its own share of the groups"}, plan.updates, 1,
@@ -41,6 +49,9 @@ void describe_given(Fields& f, GroupPlan& plan) {
              "one initial noise for all samples of a group, which then differ by the noise of the sampler's "
              "steps alone"},
             plan.same_noise);
+=======
+  describe_plan(f, plan, false);
+>>>>>>> c07e97eb9a545afce6ef43d997397b307e535eda
 }
 
 void check_groups(const GroupPlan& plan) {

@@ -60,8 +60,8 @@ def test_a_run_draws_nothing_and_learns(method, file, drawn, tmp_path):
     rows = train_rows(run)
     assert len(rows) == 3
     assert all(row["policy_loss"] > 0 and row["grad_norm"] > 0 and "reward" not in row for row in rows)
-    phases = json.loads((run / "result.json").read_text())
-    assert phases["status"] == "done"
+    result = json.loads((run / "result.json").read_text())
+    assert result["status"] == "succeeded"
     assert (run / "report.html").is_file()
     # Any number of workers, and a stop on the way, give the same weights.
     two = run_job(tmp_path / "two", {**whole, "parallel": {**whole["parallel"], "workers": 2}})

@@ -2,8 +2,11 @@
 // them.
 #pragma once
 
+#include <ATen/ATen.h>
+
 #include "engine/core/rng.h"
 #include "pipelines/methods/noise_levels.h"
+#include "pipelines/training/scores.h"
 #include "samplers/kernels/ode.h"
 #include "tests/methods/methods.h"
 
