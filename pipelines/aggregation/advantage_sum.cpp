@@ -50,7 +50,7 @@ class AdvantageSum final : public Cloneable<AdvantageSum, Aggregation> {
     f.number({"trimmed_ratio", "of a group's worst samples, left out of its mean and deviation"},
              trimmed_ratio_, 0.0, 0.9);
   }
-  std::unique_ptr<Aggregator> start(const GroupNorm& norm) const override {
+  std::unique_ptr<Aggregator> start(const GroupNorm& norm, const RewardSet&) const override {
     return std::make_unique<AdvantageSumAggregator>(norm, trimmed_ratio_);
   }
 

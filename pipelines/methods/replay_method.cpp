@@ -22,7 +22,7 @@ class ReplayRun final : public MethodRun {
         replaying_(dynamic_cast<const ReplayMethod&>(*method_)),
         o_(replaying_.options()),
         t_(training),
-        aggregator_(o_.advantages.start()),
+        aggregator_(o_.advantages.start(training)),
         reference_(o_.reference, o_.replay.kl_beta, training) {}
 
   Metrics iterate(int64_t iteration) override {

@@ -47,11 +47,14 @@ class TreeRun final : public MethodRun {
                                  t_.options.parallel.micro_batch);
     metrics.emplace_back("replayed_transitions", static_cast<double>(gathered.rows.size()));
     const Transitions transitions{std::move(gathered.batches), {}, kernel_};
-    const Replay replay{o_.replay, form_,
-                        [&](const Replayed& r, const Share&) {
-                          return clipped(r, rules.weight ? rules.weight(r.step.index) : 1.0);
-                        },
-                        [&](Velocity v) { return at_shared_states(std::move(v), rules.shape); }};
+    const Replay replay{
+        .options = o_.replay,
+        .log_prob = form_,
+        .loss =
+            [&](const Replayed& r, const Share&) {
+              return clipped(r, rules.weight ? rules.weight(r.step.index) : 1.0);
+            },
+        .shared = [&](Velocity v) { return at_shared_states(std::move(v), rules.shape); }};
     train_on_transitions(t_, transitions, o_.groups, selected(advantages, gathered.rows), *aggregator_,
                          replay, iteration, metrics);
     return metrics;

@@ -37,21 +37,14 @@ void describe_plan(Fields& f, GroupPlan& plan, bool drawn) {
 
 void describe(Fields& f, GroupPlan& plan) {
   describe_plan(f, plan, true);
-}
-
-void describe_given(Fields& f, GroupPlan& plan) {
-<<<<<<< HEAD
-  f.integer({"prompts_per_iteration", "groups of one rollout, or of one batch of pictures"}, plan.groups, 1,
-            100000);
-  f.integer({"updates", "optimizer steps a rollout, each on its own share of the groups"}, plan.updates, 1,
-            1000);
   f.boolean({"same_noise",
              "one initial noise for all samples of a group, which then differ by the noise of the sampler's "
              "steps alone"},
             plan.same_noise);
-=======
+}
+
+void describe_given(Fields& f, GroupPlan& plan) {
   describe_plan(f, plan, false);
->>>>>>> c07e97eb9a545afce6ef43d997397b307e535eda
 }
 
 void check_groups(const GroupPlan& plan) {
