@@ -1,15 +1,19 @@
 #include "pipelines/align/options.h"
 
+#include <set>
+
+#include "engine/core/error.h"
 #include "pipelines/resume.h"
 
 namespace thalweg {
 namespace {
 
 std::vector<InputFile> inputs_of(const AlignOptions& o) {
-  std::vector<InputFile> inputs = {{"/model/path", o.model.path},
-                                   {"/prompts/train", o.train_prompts},
-                                   {"/prompts/select", o.select_prompts},
-                                   {"/prompts/eval", o.eval_prompts}};
+  std::vector<InputFile> inputs = {{"/model/path", o.model.path}};
+  std::set<std::string> of_folder;
+  for (const auto& file : {o.prompts.to_train(), o.prompts.to_select(), o.prompts.to_eval()})
+    if (file.pointer != PromptFiles::kFolder || of_folder.insert(file.path).second)
+      inputs.push_back({file.pointer, file.path});
   if (o.model.has_lora && !o.model.lora.path.empty())
     inputs.push_back({"/model/lora/path", o.model.lora.path});
   add_inputs(inputs, o.rewards);
@@ -17,6 +21,25 @@ std::vector<InputFile> inputs_of(const AlignOptions& o) {
 }
 
 }  // namespace
+
+PromptFile PromptFiles::file(const std::string& path, const char* key, const char* split) const {
+  if (!path.empty()) return {path, std::string("/prompts/") + key};
+  if (!folder.empty()) return file_of_split(folder, split, kFolder);
+  throw Error(std::string("/prompts/") + key,
+              "is missing: a file of prompts. In its place /prompts/folder takes a folder with train.txt and "
+              "test.txt, or train_metadata.jsonl and test_metadata.jsonl");
+}
+
+void describe(Fields& f, PromptFiles& p) {
+  f.text(
+      {"folder",
+       "Flow-GRPO's: train.txt and test.txt, or train_metadata.jsonl and test_metadata.jsonl. Its train "
+       "prompts are taken for `train`, its test prompts for `select` and `eval`, where those are not given"},
+      p.folder);
+  f.text({"train", "prompts of the rollouts"}, p.train);
+  f.text({"select", "held-out prompts that choose the checkpoint"}, p.select);
+  f.text({"eval", "held-out prompts that are reported, before and after; none of the above"}, p.eval);
+}
 
 void describe(Fields& f, EvaluateSection& e) {
   f.integer({"every", "iterations between evaluations"}, e.every, 1, 1000000);
@@ -40,12 +63,11 @@ void describe(Fields& f, ExportSection& e) {
 void describe(Fields& f, AlignOptions& o) {
   f.text({"name", "of the run, in its report and in the exported LoRA; empty: method and model"}, o.name);
   f.object({"model", "what is aligned", true}, [&](Fields& m) { describe(m, o.model); });
-  f.object({"prompts", "files of prompts", true}, [&](Fields& p) {
-    p.text({"train", "prompts of the rollouts", true}, o.train_prompts);
-    p.text({"select", "held-out prompts that choose the checkpoint", true}, o.select_prompts);
-    p.text({"eval", "held-out prompts that are reported, before and after; none of the above", true},
-           o.eval_prompts);
-  });
+  f.object({"prompts", "files of prompts", true}, [&](Fields& p) { describe(p, o.prompts); });
+  f.text({"negative_prompt",
+          "what guidance leads away from in rollouts, training and evaluations, instead of the empty prompt; "
+          "refused where nothing is guided"},
+         o.negative_prompt);
   f.object({"sampler", "of the rollouts"}, [&](Fields& s) { describe(s, o.sampler); });
   f.list({"rewards", "what to align with", true}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });

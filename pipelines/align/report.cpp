@@ -174,6 +174,14 @@ Chart held_out_chart(const AlignContext& c, const std::vector<Json>& rows) {
       "exploited.");
 }
 
+std::string trained_part(const PolicySpace& space) {
+  if (!space.is_lora()) return "all weights";
+  int64_t low = space.strength().rank, high = low;
+  for (const auto& [layer, rank] : space.strength().ranks)
+    low = std::min(low, rank), high = std::max(high, rank);
+  return "LoRA, rank " + std::to_string(low) + (low == high ? "" : " to " + std::to_string(high));
+}
+
 }  // namespace
 
 void write_report(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s) {
@@ -183,12 +191,10 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.title = o.name.empty() ? last_component(folder.string()) : o.name;
   report.subtitle = o.method.name() + " on " + last_component(o.model.path);
   report.status = "succeeded";
-  report.headline = {
-      {"Method", o.method.name()},
-      {"Trained", c.training.space.is_lora() ? "LoRA, rank " + std::to_string(c.training.space.lora().rank)
-                                             : "all weights"},
-      {"Iterations", std::to_string(o.iterations)},
-      {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
+  report.headline = {{"Method", o.method.name()},
+                     {"Trained", trained_part(c.training.space)},
+                     {"Iterations", std::to_string(o.iterations)},
+                     {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
   report.health = health_of(s);
   report.comparisons = comparisons_of(s);
   report.charts.push_back(

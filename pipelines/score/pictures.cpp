@@ -111,7 +111,7 @@ ScoredPictures pictures_of_manifest(const std::string& manifest, const fs::path&
   require_json_lines(manifest, "/manifest");
   const auto base = folder.empty() ? fs::path(manifest).parent_path() : folder;
   ScoredPictures pictures;
-  for (auto& line : read_prompt_lines(manifest, "/manifest")) {
+  for (auto& line : read_prompt_lines({manifest, "/manifest"})) {
     const auto json = parse_json(line.metadata_json, line.place);
     PictureFile file{text_of(json, "file_name", line.place), {}};
     if (file.name.empty())

@@ -27,6 +27,10 @@ void describe(Fields& f, OptimizerSection& o) {
   f.number({"eps", "added to the root of the second moment"}, o.eps, 1e-16, 1.0);
   f.number({"weight_decay", "decoupled"}, o.weight_decay, 0.0, 10.0);
   f.number({"max_grad_norm", "gradient clipping"}, o.max_grad_norm, 1e-9, 1e9);
+  f.boolean({"offload",
+             "on a GPU: float32 parameters, moments and averages stay in the machine's own memory, where the "
+             "optimizer steps; the GPU holds copies to compute with. Less of its memory, more time"},
+            o.offload);
 }
 
 }  // namespace thalweg

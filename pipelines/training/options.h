@@ -12,6 +12,7 @@ struct OptimizerSection {
   double learning_rate = 3e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-4,
          max_grad_norm = 1.0;
   int64_t warmup_iterations = 0;
+  bool offload = false;  // what is trained, its moments and averages stay on the host of a GPU
 
   double rate_at(int64_t iteration, int64_t iterations) const;
 };
@@ -24,6 +25,7 @@ struct TrainingOptions {
   std::string reference = "loaded";  // or "base": see ReferenceModel
   double ema_decay = 0.0;            // of the policy's average; 0: none
   int64_t iterations = 100;
+  std::string negative_prompt;  // what guidance leads away from
   ParallelSection parallel;
   int64_t seed = 0;
 };
