@@ -30,6 +30,7 @@ struct EvaluateOptions {
   PromptSection prompts;
   SizeSection size;
   ScheduleSection schedule;
+  std::string negative_prompt;
   int64_t steps = 28, pictures = 64, seed = 0;
   std::vector<double> guidance_scales;
   std::vector<RewardSpec> rewards;
@@ -43,6 +44,8 @@ struct EvaluateOptions {
 void describe_evaluate(Fields& f, EvaluateOptions& o) {
   f.object({"model", "what is evaluated", true}, [&](Fields& m) { describe(m, o.model); });
   f.object({"prompts", "held-out prompts", true}, [&](Fields& p) { describe(p, o.prompts); });
+  f.text({"negative_prompt", "what guidance leads away from; refused where there is none"},
+         o.negative_prompt);
   f.object({"size", "of the pictures"}, [&](Fields& s) { describe(s, o.size); });
   f.integer({"steps", "ODE steps"}, o.steps, 1, 1000);
   f.object({"schedule", "noise levels of the steps"}, [&](Fields& s) { describe(s, o.schedule); });
@@ -86,6 +89,7 @@ class EvaluateJob final : public Job {
     require_lora_file(o_.model);
     o_.prompts.require();
     check_schedule(o_.schedule, o_.steps, o_.size, "/schedule");
+    require_guided(o_.negative_prompt, o_.guidance_scales);
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward");
     require_plugins(o_.rewards);
   }
@@ -177,7 +181,8 @@ Json EvaluateJob::run(const Observer& observer) {
   {
     const PromptEncoder encoder(*model, o_.model.prompt_cache, workers, observer);
     prompts = encoder.encode(o_.prompts.read(), o_.prompts.place());
-    unconditional = encoder.conditioning({""});
+    encoder.tell_cut({o_.negative_prompt}, "/negative_prompt");
+    unconditional = encoder.conditioning({o_.negative_prompt});
   }
   RewardLines lines(observer);
   const auto rewards =

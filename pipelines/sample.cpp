@@ -38,6 +38,7 @@ class SampleJob final : public Job {
     if (!o_.latents.empty()) require_file(o_.latents, "/latents");
     require_plugins(o_.rewards, followed_by(o_.steering));
     check_sampler(o_.sampler);
+    require_guided(o_.negative_prompt, {o_.sampler.guidance_scale});
     check_steering(o_.steering, o_.sampler, o_.rewards);
     if (!o_.steering.empty()) check_soft_values(o_.rewards, o_.model.path);
   }

@@ -60,7 +60,7 @@ void PromptSection::require() const {
 }
 
 PromptList PromptSection::read() const {
-  if (!path.empty()) return read_prompts(path, "/prompts/path", limit);
+  if (!path.empty()) return read_prompts({path, "/prompts/path"}, limit);
   return {texts, std::vector<std::string>(texts.size(), "{}")};
 }
 
@@ -89,7 +89,7 @@ Velocity bound_with_lora(const FlowModel& model, const ModelSection& section, co
   if (!section.has_lora) return model.bind(model.backbone(), nullptr);
   const auto lora = read_model_lora(section.lora, model);
   if (const auto note = lora_note(section.lora, lora); !note.empty()) observer.message(note);
-  Adapter adapter{{}, lora.scale};
+  Adapter adapter{{}, lora.scale, lora.scales};
   for (const auto& [name, tensor] : lora.tensors)
     adapter.tensors[name] = tensor.to(model.device(), section.options(model.device()).dtype);
   return model.bind(model.backbone(), &adapter);

@@ -9,11 +9,9 @@
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/core/path.h"
-#include "pipelines/prompt_file.h"
 #include "rewards/plugin.h"
 
 namespace thalweg {
-
 ModelOptions ModelSection::options(at::Device device) const {
   return {dtype_named(dtype),       dtype_named(vae_dtype),
           max_sequence_length,      device,
@@ -66,6 +64,15 @@ void describe(Fields& f, ModelSection& m) {
            m.lora.path);
     l.integer({"rank", "rank of the update, at least that of the file to start from"}, m.lora.rank, 1, 4096);
     l.number({"alpha", "the update is scaled by alpha / rank"}, m.lora.alpha, 1e-6, 1e6);
+    l.numbers(
+        {"rank_pattern",
+         "rank of some layers: ends of their names, or regular expressions of such, as PEFT takes them; "
+         "the first that fits counts"},
+        m.lora.rank_pattern, 1, 4096);
+    l.numbers({"alpha_pattern",
+               "alpha of some layers, likewise; a layer's scale is its own alpha / rank. A file's scales "
+               "replace it too"},
+              m.lora.alpha_pattern, 1e-6, 1e6);
     l.texts({"targets", "linear layers, as ends of their names; empty: the family's default"},
             m.lora.targets);
     l.choice({"text_encoders",
@@ -106,10 +113,10 @@ void describe(Fields& f, CombineSection& c) {
   f.choice({"name", "how several rewards become one"}, c.name, {"weighted"});
 }
 
-PromptList read_prompts(const std::string& path, const std::string& pointer, int64_t limit) {
-  require_file(path, pointer);
+PromptList read_prompts(const PromptFile& file, int64_t limit) {
+  require_file(file.path, file.pointer);
   PromptList list;
-  for (auto& line : read_prompt_lines(path, pointer, limit)) {
+  for (auto& line : read_prompt_lines(file, limit)) {
     list.prompts.push_back(std::move(line.prompt));
     list.metadata_json.push_back(std::move(line.metadata_json));
   }
@@ -125,7 +132,9 @@ void require_file(const std::string& path, const std::string& pointer) {
 void require_model(const ModelSection& model) {
   require_file(model.path, "/model/path");
   require_file(model.path + "/model_index.json", "/model/path");
-  if (model.has_lora && !model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
+  if (!model.has_lora) return;
+  if (!model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
+  require_lora_patterns(model.lora);
 }
 
 void require_outside(const std::string& output, const ModelSection& model) {
@@ -135,33 +144,14 @@ void require_outside(const std::string& output, const ModelSection& model) {
                     ": what the run writes would become a part of the model. Choose one elsewhere");
 }
 
-void require_lora_layers(const LoraNames& names) {
-  if (names.layers.empty())
+void require_guided(const std::string& negative_prompt, const std::vector<double>& guidance_scales) {
+  const bool guided =
+      std::any_of(guidance_scales.begin(), guidance_scales.end(), [](double s) { return s > 1.0; });
+  if (!negative_prompt.empty() && !guided)
     throw Error(
-        "/model/lora",
-        "this model has no layer that a LoRA could adapt; leave the key out: without it all parameters "
-        "are trained");
-}
-
-LoraFile read_model_lora(const LoraSection& section, const FlowModel& model) {
-  require_lora_layers(model.lora_names());
-  auto lora = read_lora(section.path, model.lora_names());
-  if (!lora.text_encoder.empty() && section.text_encoders != "ignore")
-    throw Error(
-        "/model/lora/path",
-        section.path + " also adapts text encoders (" + lora.text_encoder.front() + " and others, " +
-            std::to_string(lora.text_encoder.size()) +
-            " tensors), which is not supported: without that part it draws other pictures than its author "
-            "saw. Set /model/lora/text_encoders to \"ignore\" to leave it out");
-  return lora;
-}
-
-std::string lora_note(const LoraSection& section, const LoraFile& lora) {
-  std::string note = lora.note();
-  if (!lora.text_encoder.empty())
-    note += (note.empty() ? "" : "; ") + std::to_string(lora.text_encoder.size()) +
-            " tensors for text encoders are left out";
-  return note.empty() ? "" : "LoRA " + section.path + ": " + note;
+        "/negative_prompt",
+        "is read by nothing: this job draws without guidance. Set a guidance_scale above 1, or leave it "
+        "out");
 }
 
 std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
@@ -176,11 +166,6 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
   activation.width = size.width;
   activation.seed = static_cast<uint64_t>(seed);
   return std::make_unique<RewardSet>(open_rewards(specs, installed_plugin_dirs(), activation));
-}
-
-void require_lora_file(const ModelSection& model) {
-  if (model.has_lora && model.lora.path.empty())
-    throw Error("/model/lora/path", "is missing: the LoRA file to use");
 }
 
 void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<RewardUse>& steered) {

@@ -8,6 +8,7 @@
 #include "engine/models/flow_model.h"
 #include "engine/weights/lora_file.h"
 #include "pipelines/observer.h"
+#include "pipelines/prompt_file.h"
 #include "pipelines/sampler_section.h"
 #include "rewards/reward_set.h"
 
@@ -17,8 +18,12 @@ struct LoraSection {
   std::string path;  // weights to start from
   int64_t rank = 32;
   double alpha = 64.0;
-  std::vector<std::string> targets;      // suffixes of module names; empty: the family's default
-  std::string text_encoders = "refuse";  // a file's part for them; or "ignore"
+  LoraPatterns rank_pattern, alpha_pattern;  // of layers that have others
+  std::vector<std::string> targets;          // suffixes of module names; empty: the family's default
+  std::string text_encoders = "refuse";      // a file's part for them; or "ignore"
+
+  /// Of the adapted layers. Throws Error at the pattern that fits none of them.
+  LoraStrength strength(const std::vector<std::string>& layers) const;
 };
 
 /// Encoded prompts that are kept on disk for later runs.
@@ -77,8 +82,8 @@ struct PromptList {
   std::vector<std::string> metadata_json;
 };
 
-/// Throws Error at `pointer` or in the file with the line's number. At most `limit` prompts (0: all).
-PromptList read_prompts(const std::string& path, const std::string& pointer, int64_t limit = 0);
+/// Throws Error at the file's pointer or in it with the line's number. At most `limit` prompts (0: all).
+PromptList read_prompts(const PromptFile& file, int64_t limit = 0);
 
 /// Throws Error at `pointer` unless `path` is a regular file (or folder).
 void require_file(const std::string& path, const std::string& pointer);
@@ -86,6 +91,11 @@ void require_model(const ModelSection& model);
 /// Throws Error at /output for a folder that is the model's or lies inside of it: what a run writes would
 /// become a part of the model that it reads.
 void require_outside(const std::string& output, const ModelSection& model);
+/// Throws Error at /negative_prompt for one that nothing reads: no guidance scale is above 1.
+void require_guided(const std::string& negative_prompt, const std::vector<double>& guidance_scales);
+/// What can be said of the section's patterns before the model's layers are known. Throws Error at the
+/// pattern.
+void require_lora_patterns(const LoraSection& lora);
 /// Throws Error at /model/lora for a model without layers to adapt.
 void require_lora_layers(const LoraNames& names);
 
@@ -103,7 +113,8 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
                                         int64_t max_batch, int64_t seed, at::Device device,
                                         const RewardLog& log);
 
-/// Throws Error at /model/lora/path when a LoRA is asked for and no file is named.
+/// For a job that does not train: throws Error at /model/lora when a LoRA is asked for and no file is named,
+/// or ranks by layer, which are the file's.
 void require_lora_file(const ModelSection& model);
 
 /// Checks that plugins exist and may be loaded, without loading weights, and that each reward is of some use:

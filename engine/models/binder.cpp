@@ -110,7 +110,9 @@ void Binder::adapt(Layer& layer, const std::string& name, const std::vector<int6
   }
   layer.lora_a = a->second;
   layer.lora_b = b->second;
-  layer.lora_scale = state_->adapter->scale;
+  const auto& scales = state_->adapter->scales;
+  const auto own = scales.find(full);
+  layer.lora_scale = own == scales.end() ? state_->adapter->scale : own->second;
 }
 
 Conv2d Binder::conv2d(const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride,

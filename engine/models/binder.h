@@ -5,6 +5,7 @@
 // names and shapes are written once. Linear layers pick up an adapter's LoRA pair by name on the way.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -29,7 +30,8 @@ struct ParameterSpec {
 /// convolution [r, in, k, k] and [out, r, 1, 1].
 struct Adapter {
   TensorMap tensors;
-  double scale = 1.0;  // alpha / rank
+  double scale = 1.0;                         // alpha / rank
+  std::map<std::string, double> scales = {};  // of modules that have another
 };
 
 class Binder {

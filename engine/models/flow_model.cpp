@@ -75,14 +75,16 @@ std::vector<LoraLayer> lora_layers(const std::vector<ParameterSpec>& specs) {
 }
 
 Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules,
-                     int64_t rank, double alpha, uint64_t seed) {
+                     const LoraStrength& strength, uint64_t seed) {
   Adapter adapter;
-  adapter.scale = alpha / static_cast<double>(rank);
+  adapter.scale = strength.alpha / static_cast<double>(strength.rank);
   std::vector<ParameterSpec> pairs;
   for (const auto& spec : specs) {
     if (!spec.name.ends_with(kWeight)) continue;
     const auto module = spec.name.substr(0, spec.name.size() - std::char_traits<char>::length(kWeight));
     if (std::find(modules.begin(), modules.end(), module) == modules.end()) continue;
+    const auto rank = strength.rank_of(module);
+    if (const auto scale = strength.scale_of(module); scale != adapter.scale) adapter.scales[module] = scale;
     pairs.push_back({module + ".lora_A.weight", {rank, spec.shape[1]}, Init::kaiming_uniform, spec.shape[1]});
     pairs.push_back({module + ".lora_B.weight", {spec.shape[0], rank}, Init::zeros, rank});
   }

@@ -12,6 +12,7 @@
 #include "engine/core/values.h"
 #include "engine/models/binder.h"
 #include "engine/weights/lora_names.h"
+#include "engine/weights/lora_pattern.h"
 #include "engine/weights/model_copy.h"
 
 namespace thalweg {
@@ -28,6 +29,7 @@ struct ModelOptions {
   at::Device device = at::kCPU;
   bool activation_checkpointing = false;  // blocks run again in the backward pass: less memory, more time
   std::string variant = {};               // of the files of weights, "fp16"; empty: the plain ones
+  bool masters_on_host = false;           // where master_backbone() puts what it reads
 };
 
 /// What the results of encode() depend on beside the prompts, and what they look like: enough to keep them.
@@ -67,7 +69,8 @@ class FlowModel {
   virtual const std::vector<ParameterSpec>& specs() const = 0;
   /// The backbone's tensors in the model's compute dtype (shared, frozen).
   virtual const TensorMap& backbone() const = 0;
-  /// The backbone's tensors in latent_dtype(), as masters for full fine-tuning (read again from the folder).
+  /// The backbone's tensors in latent_dtype(), as masters for full fine-tuning (read again from the folder),
+  /// on the device or on the CPU.
   virtual TensorMap master_backbone() const = 0;
   /// Linear layers that a LoRA adapts by default, as suffixes of module names.
   virtual std::vector<std::string> default_lora_targets() const = 0;
@@ -108,6 +111,6 @@ std::vector<LoraLayer> lora_layers(const std::vector<ParameterSpec>& specs);
 
 /// Fresh adapter over `modules`: A kaiming-uniform as PEFT's default, B zero, so the start is the base model.
 Adapter make_adapter(const std::vector<ParameterSpec>& specs, const std::vector<std::string>& modules,
-                     int64_t rank, double alpha, uint64_t seed);
+                     const LoraStrength& strength, uint64_t seed);
 
 }  // namespace thalweg

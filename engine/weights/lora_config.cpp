@@ -12,24 +12,6 @@ namespace {
 constexpr double kMaxAlpha = 1e9, kMinAlpha = 1e-9;
 constexpr double kPeftAlpha = 8.0;  // peft.LoraConfig's own, where a config leaves it out
 
-/// PEFT takes a pattern as a regular expression that must match the end of a module's name, from a dot on.
-/// Names are what occurs; anything else would be guessed at.
-bool matches(std::string pattern, const std::string& module, const std::string& place) {
-  const bool whole = pattern.starts_with('^');
-  if (whole) pattern.erase(0, 1);
-  if (pattern.ends_with('$')) pattern.pop_back();
-  std::string name;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] == '\\' && i + 1 < pattern.size() && pattern[i + 1] == '.') ++i;
-    if (std::string_view("*+?()[]{}|\\^$").find(pattern[i]) != std::string_view::npos)
-      throw Error(
-          place, "the pattern " + shown_name(pattern) + " is a regular expression; only names are supported");
-    name += pattern[i];
-  }
-  if (!module.ends_with(name)) return false;
-  return module.size() == name.size() || (!whole && module[module.size() - name.size() - 1] == '.');
-}
-
 std::string number(double value) {
   return Json(value).dump();
 }
@@ -55,6 +37,8 @@ LoraConfig::LoraConfig(Json json, std::string prefix, std::filesystem::path plac
                       "save it with PEFT's path_initial_model_for_weight_conversion");
   }
   rank_stabilised_ = config_bool(json_, prefix_ + "use_rslora", false, place_);
+  ranks_ = patterns("rank_pattern", 1.0, static_cast<double>(kMaxLoraRank));
+  alphas_ = patterns("alpha_pattern", kMinAlpha, kMaxAlpha);
 }
 
 LoraConfig LoraConfig::of_metadata(const Metadata& metadata, const std::filesystem::path& file) {
@@ -73,25 +57,32 @@ const Json* LoraConfig::find(const std::string& key) const {
   return it == json_.end() || it->is_null() ? nullptr : &*it;
 }
 
-std::optional<double> LoraConfig::stated(const char* pattern, const char* key, const std::string& module,
+LoraConfig::Patterns LoraConfig::patterns(const char* key, double low, double high) const {
+  Patterns patterns;
+  const auto* json = find(key);
+  if (!json) return patterns;
+  if (!json->is_object()) throw Error(place_.string(), std::string(key) + " must be a JSON object");
+  for (const auto& [name, value] : json->items())
+    patterns.emplace_back(LoraPattern(name, place_.string()),
+                          config_number(*json, name, 0.0, low, high, place_));
+  return patterns;
+}
+
+std::optional<double> LoraConfig::stated(const Patterns& patterns, const char* key, const std::string& module,
                                          double low, double high) const {
-  if (const auto* patterns = find(pattern)) {
-    if (!patterns->is_object()) throw Error(place_.string(), std::string(pattern) + " must be a JSON object");
-    for (const auto& [name, value] : patterns->items())
-      if (matches(name, module, place_.string()))
-        return config_number(*patterns, name, 0.0, low, high, place_);
-  }
+  for (const auto& [pattern, value] : patterns)
+    if (pattern.matches(module)) return value;
   if (!find(key)) return std::nullopt;
   return config_number(json_, prefix_ + key, 0.0, low, high, place_);
 }
 
 double LoraConfig::scale(const LoraModule& module) const {
   const auto rank = static_cast<double>(module.rank);
-  if (const auto r = stated("rank_pattern", "r", module.name, 1.0, static_cast<double>(kMaxLoraRank));
+  if (const auto r = stated(ranks_, "r", module.name, 1.0, static_cast<double>(kMaxLoraRank));
       r && *r != rank)
     throw Error(place_.string(), "says rank " + number(*r) + " for " + shown_name(module.name) +
                                      ", its tensors have " + std::to_string(module.rank));
-  auto alpha = stated("alpha_pattern", "lora_alpha", module.name, kMinAlpha, kMaxAlpha);
+  auto alpha = stated(alphas_, "lora_alpha", module.name, kMinAlpha, kMaxAlpha);
   if (!alpha && !module.alpha && find("r")) alpha = kPeftAlpha;
   if (module.alpha && !(*module.alpha >= kMinAlpha && *module.alpha <= kMaxAlpha))
     throw Error(place_.string(), "the tensor " + shown_name(module.name + ".alpha") + " is " +

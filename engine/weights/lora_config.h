@@ -5,8 +5,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/core/json.h"
+#include "engine/weights/lora_pattern.h"
 #include "engine/weights/safetensors.h"
 
 namespace thalweg {
@@ -36,15 +39,18 @@ class LoraConfig {
 
  private:
   LoraConfig(Json json, std::string prefix, std::filesystem::path place);
+  using Patterns = std::vector<std::pair<LoraPattern, double>>;
   const Json* find(const std::string& key) const;
-  /// The value of "<kind>_pattern" for the module, else of `key`; none where neither is there.
-  std::optional<double> stated(const char* pattern, const char* key, const std::string& module, double low,
-                               double high) const;
+  Patterns patterns(const char* key, double low, double high) const;
+  /// The value of the first pattern that fits the module, else of `key`; none where neither is there.
+  std::optional<double> stated(const Patterns& patterns, const char* key, const std::string& module,
+                               double low, double high) const;
 
   Json json_ = Json::object();
   std::string prefix_;  // of its keys
   std::filesystem::path place_;
   bool rank_stabilised_ = false;
+  Patterns ranks_, alphas_;
 };
 
 }  // namespace thalweg

@@ -22,9 +22,8 @@ constexpr std::string_view kPrefix = "transformer.";
 constexpr std::string_view kDown = ".lora_A.weight";
 constexpr std::string_view kUp = ".lora_B.weight";
 
-/// The common rank of the pairs; throws where one is not whole, not finite, or of another rank.
-int64_t check_pairs(const TensorMap& tensors, const Path& path) {
-  int64_t rank = 0;
+/// Throws where a pair is not whole, not finite, or of another rank than it should be.
+void check_pairs(const TensorMap& tensors, const LoraStrength& strength, const Path& path) {
   for (const auto& [name, tensor] : tensors) {
     const auto fail = [&, name = name](const std::string& message) {
       throw Error(path.string(), "LoRA tensor " + shown_name(name) + " " + message);
@@ -36,29 +35,35 @@ int64_t check_pairs(const TensorMap& tensors, const Path& path) {
     if (!tensor.defined() || (tensor.dim() != 2 && tensor.dim() != 4) ||
         !at::isFloatingType(tensor.scalar_type()))
       fail("is not a matrix of floating-point numbers");
-    const auto own = tensor.size(down ? 0 : 1);
-    if (own < 1 || own > kMaxLoraRank) fail("has rank " + std::to_string(own));
-    if (rank != 0 && own != rank)
-      fail("has rank " + std::to_string(own) + ", others " + std::to_string(rank) +
-           ": one rank a file is supported");
-    rank = own;
+    const auto rank = tensor.size(down ? 0 : 1);
+    if (rank < 1 || rank > kMaxLoraRank) fail("has rank " + std::to_string(rank));
+    if (rank != strength.rank_of(module))
+      fail("has rank " + std::to_string(rank) + ", not " + std::to_string(strength.rank_of(module)));
     if (!at::isfinite(tensor).all().item<bool>()) fail("holds NaN or infinity");
   }
-  return rank;
 }
 
-/// As Python's json.dumps(..., indent=2, sort_keys=True) writes it.
-std::string adapter_metadata(int64_t rank, double alpha, std::vector<std::string> target_modules,
+/// PEFT's lora_alpha is a whole number wherever it can be.
+Json alpha_json(double alpha, const Path& path) {
+  if (!std::isfinite(alpha) || alpha <= 0.0) throw Error(path.string(), "alpha must be a positive number");
+  return alpha == std::floor(alpha) && std::abs(alpha) < 1e15 ? Json(static_cast<int64_t>(alpha))
+                                                              : Json(alpha);
+}
+
+/// As Python's json.dumps(..., indent=2, sort_keys=True) writes it. A layer of another rank or alpha stands
+/// in the patterns under its whole name, "^" before it as diffusers writes it: no other layer's name ends so.
+std::string adapter_metadata(const LoraStrength& strength, std::vector<std::string> target_modules,
                              const Path& path) {
   std::sort(target_modules.begin(), target_modules.end());
   Json config;
   const auto key = [](const char* name) { return std::string(kPrefix) + name; };
-  // PEFT's lora_alpha is a whole number wherever it can be.
-  if (alpha == std::floor(alpha) && std::abs(alpha) < 1e15)
-    config[key("lora_alpha")] = static_cast<int64_t>(alpha);
-  else
-    config[key("lora_alpha")] = alpha;
-  config[key("r")] = rank;
+  Json alphas = Json::object(), ranks = Json::object();
+  for (const auto& [layer, alpha] : strength.alphas) alphas["^" + layer] = alpha_json(alpha, path);
+  for (const auto& [layer, rank] : strength.ranks) ranks["^" + layer] = rank;
+  if (!alphas.empty()) config[key("alpha_pattern")] = std::move(alphas);
+  config[key("lora_alpha")] = alpha_json(strength.alpha, path);
+  config[key("r")] = strength.rank;
+  if (!ranks.empty()) config[key("rank_pattern")] = std::move(ranks);
   config[key("target_modules")] = std::move(target_modules);
   try {
     return config.dump(2, ' ', /*ensure_ascii=*/true);
@@ -89,29 +94,35 @@ struct Found {
                                          family_guess(lora.unmatched));
 }
 
-/// One scale for all layers: the common one, or else 1, each pair's own being multiplied into its lora_B.
+/// The commonest value of a map, the smallest of those.
+template <typename T>
+T commonest(const std::map<std::string, T>& values) {
+  std::map<T, int64_t> counts;
+  for (const auto& [name, value] : values) ++counts[value];
+  return std::max_element(counts.begin(), counts.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; })
+      ->first;
+}
+
 void take(LoraFile& lora, const std::vector<Found>& found) {
-  const bool common =
-      std::all_of(found.begin(), found.end(), [&](const Found& f) { return f.scale == found.front().scale; });
-  lora.scale = common ? found.front().scale : 1.0;
   for (const auto& [part, scale] : found) {
     lora.tensors[part.layer + std::string(kDown)] = part.down;
-    lora.tensors[part.layer + std::string(kUp)] = common ? part.up : part.up.to(at::kFloat) * scale;
+    lora.tensors[part.layer + std::string(kUp)] = part.up;
+    lora.scales[part.layer] = scale;
   }
+  lora.scale = commonest(lora.scales);
+  std::erase_if(lora.scales, [&](const auto& entry) { return entry.second == lora.scale; });
 }
 
 }  // namespace
 
-void write_lora(const Path& path, const TensorMap& tensors, int64_t rank, double alpha,
+void write_lora(const Path& path, const TensorMap& tensors, const LoraStrength& strength,
                 const std::vector<std::string>& target_modules, const Metadata& metadata) {
   if (tensors.empty()) throw Error(path.string(), "a LoRA file without tensors would be loaded as nothing");
-  if (!std::isfinite(alpha) || alpha <= 0.0) throw Error(path.string(), "alpha must be a positive number");
-  if (const auto found = check_pairs(tensors, path); found != rank)
-    throw Error(path.string(),
-                "the adapter's rank is " + std::to_string(found) + ", not " + std::to_string(rank));
+  check_pairs(tensors, strength, path);
   TensorMap prefixed;
   for (const auto& [name, tensor] : tensors) prefixed[std::string(kPrefix) + name] = tensor;
-  Metadata all{{"format", "pt"}, {kAdapterMetadata, adapter_metadata(rank, alpha, target_modules, path)}};
+  Metadata all{{"format", "pt"}, {kAdapterMetadata, adapter_metadata(strength, target_modules, path)}};
   for (const auto& [key, value] : metadata)
     if (!all.emplace(key, value).second)
       throw Error(path.string(), "the metadata key \"" + key + "\" is written by the LoRA writer itself");
@@ -148,25 +159,24 @@ LoraFile read_lora(const Path& path, const LoraNames& names) {
   return lora;
 }
 
-TensorMap padded_lora(const TensorMap& tensors, int64_t rank) {
-  TensorMap padded;
-  for (const auto& [name, tensor] : tensors) {
-    const bool down = name.ends_with(kDown);
-    const int64_t missing = rank - tensor.size(down ? 0 : 1);
-    TORCH_CHECK(missing >= 0, name, " has more than rank ", rank);
-    auto sizes = tensor.sizes().vec();
-    sizes[down ? 0 : 1] = missing;
-    padded[name] =
-        missing == 0 ? tensor : at::cat({tensor, at::zeros(sizes, tensor.options())}, down ? 0 : 1);
-  }
-  return padded;
+double LoraFile::scale_of(const std::string& layer) const {
+  const auto it = scales.find(layer);
+  return it == scales.end() ? scale : it->second;
 }
 
-int64_t LoraFile::largest_rank() const {
-  int64_t rank = 0;
-  for (const auto& [name, tensor] : tensors)
-    if (name.ends_with(kDown)) rank = std::max(rank, tensor.size(0));
-  return rank;
+LoraStrength LoraFile::strength() const {
+  LoraStrength strength;
+  for (const auto& [name, tensor] : tensors) {
+    if (!name.ends_with(kDown)) continue;
+    const auto layer = name.substr(0, name.size() - kDown.size());
+    strength.ranks[layer] = tensor.size(0);
+    strength.alphas[layer] = scale_of(layer) * static_cast<double>(tensor.size(0));
+  }
+  strength.rank = commonest(strength.ranks);
+  strength.alpha = commonest(strength.alphas);
+  std::erase_if(strength.ranks, [&](const auto& entry) { return entry.second == strength.rank; });
+  std::erase_if(strength.alphas, [&](const auto& entry) { return entry.second == strength.alpha; });
+  return strength;
 }
 
 std::string LoraFile::note() const {

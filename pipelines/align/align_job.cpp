@@ -30,8 +30,7 @@ class AlignTrainee final : public Trainee {
   explicit AlignTrainee(AlignContext& context)
       : c_(context),
         column_(metric_column(*c_.training.rewards, c_.options.evaluate.metric)),
-        notes_{trained_rewards(*c_.training.rewards),
-               c_.training.space.is_lora() ? c_.training.space.lora().alpha : 1.0} {}
+        notes_(notes_of(trained_rewards(*c_.training.rewards), c_.training.space)) {}
 
   Metrics iterate(int64_t iteration) override { return c_.method->iterate(iteration); }
 
@@ -188,15 +187,19 @@ class AlignJob final : public Job {
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
 
   void check() override {
-    o_.device.require();
+    const auto device = o_.device.require();
+    if (o_.optimizer.offload && device.is_cpu())
+      throw Error("/optimizer/offload",
+                  "has no meaning on a CPU: there is one memory. Leave it out, or set /device to a GPU");
     require_model(o_.model);
     require_outside(o_.output, o_.model);
     if (lies_in(fs::path(o_.output) / "model", o_.model.path))
       throw Error("/model/path", "lies where this run writes its own model, " + o_.output +
                                      "/model; choose another output folder");
-    read_prompts(o_.train_prompts, "/prompts/train");
-    read_prompts(o_.select_prompts, "/prompts/select");
-    read_prompts(o_.eval_prompts, "/prompts/eval");
+    const auto& p = o_.prompts;
+    for (const auto& file : {p.to_train(), p.to_select(), p.to_eval()}) read_prompts(file);
+    if (!p.folder.empty() && !p.train.empty() && !p.select.empty() && !p.eval.empty())
+      throw Error(PromptFiles::kFolder, "is read by nothing: train, select and eval are all given");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
     require_plugins(o_.rewards);
     if (serving(o_.rewards, RewardUse::train).empty())
@@ -209,6 +212,9 @@ class AlignJob final : public Job {
     o_.method->check(o_);
     check_groups(o_.method->groups(), o_.sampler);
     check_sampler(o_.sampler);
+    auto scales = o_.evaluate.base_guidance_scales;
+    scales.insert(scales.end(), {o_.sampler.guidance_scale, o_.evaluate.guidance_scale});
+    require_guided(o_.negative_prompt, scales);
   }
 
   void check_folder() const override {
@@ -228,7 +234,7 @@ class AlignJob final : public Job {
     const auto source = o_.method->pictures();
     if (!source.given()) return;
     if (!source.folder.empty()) require_file(source.folder, "/method/data/folder");
-    picture_files(o_.train_prompts, source);
+    picture_files(o_.prompts.to_train(), source);
     if (o_.sampler.guidance_scale > 1.0)
       throw Error("/sampler/guidance_scale",
                   "training on pictures draws no samples to guide; leave this key out (that of the held-out "

@@ -71,8 +71,8 @@ std::vector<DrawLoad> draws_of(const AlignOptions& o, double samples, double sel
 
 }  // namespace
 
-double prompts_in(const std::string& path, const char* pointer) {
-  return static_cast<double>(read_prompts(path, pointer).prompts.size());
+double prompts_in(const PromptFile& file) {
+  return static_cast<double>(read_prompts(file).prompts.size());
 }
 
 DrawSettings rollout_settings(const AlignOptions& o, int64_t iteration) {
@@ -88,9 +88,8 @@ MethodCount count_iteration(const AlignOptions& o, int64_t iteration) {
 
 JobLoad align_load(const AlignOptions& o) {
   const auto samples = static_cast<double>(o.method->groups().samples());
-  const double train = prompts_in(o.train_prompts, "/prompts/train"),
-               select = prompts_in(o.select_prompts, "/prompts/select"),
-               eval = prompts_in(o.eval_prompts, "/prompts/eval");
+  const double train = prompts_in(o.prompts.to_train()), select = prompts_in(o.prompts.to_select()),
+               eval = prompts_in(o.prompts.to_eval());
   JobLoad load;
   load.model = o.model;
   load.size = o.sampler.size;
@@ -112,6 +111,7 @@ JobLoad align_load(const AlignOptions& o) {
   load.rows_with_gradient = iterations.method.rows_with_gradient;
   load.roles = iterations.method.roles;
   load.best = true;
+  load.offloaded = o.optimizer.offload;
   load.export_dtype = o.export_.dtype;
   load.checkpoints =
       static_cast<double>(std::min(o.checkpoint.keep, ceil_div(o.iterations, o.checkpoint.every)));

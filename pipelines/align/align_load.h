@@ -9,8 +9,8 @@ namespace thalweg {
 /// Reads the job's prompt files; the method is counted by running it.
 JobLoad align_load(const AlignOptions& options);
 
-/// Prompts of the file `path`, which the job names at `pointer`.
-double prompts_in(const std::string& path, const char* pointer);
+/// How many prompts a file holds.
+double prompts_in(const PromptFile& file);
 
 /// What iteration `iteration` asks for.
 MethodCount count_iteration(const AlignOptions& options, int64_t iteration);

@@ -130,7 +130,7 @@ Plan plan_align(const AlignOptions& o, const PlanRequest& request) {
   little.iterations = 2;
   little.kept_pictures = 0.0;
   little.best = false;
-  little.prompts = little.encoded = prompts_in(o.train_prompts, "/prompts/train");
+  little.prompts = little.encoded = prompts_in(o.prompts.to_train());
   little.draws.resize(2);
   little.draws[1] = draw_load("evaluation", pictures, little.draws[1].settings, o.parallel.micro_batch);
   return make_plan("align", load, model_size(o.model, o.sampler.size), request,

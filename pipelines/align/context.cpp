@@ -21,19 +21,25 @@ struct AlignContext::Loaded {
   Loaded(const AlignOptions& o, const Observer& observer) : lines(std::make_unique<RewardLines>(observer)) {
     const auto device = o.device.open(observer);
     workers = std::make_unique<Workers>(o.parallel.worker_count(device), device);
-    parts.model = load_model(o.model.path, o.model.options(device));
+    auto options = o.model.options(device);
+    options.masters_on_host = o.optimizer.offload;
+    parts.model = load_model(o.model.path, options);
     // Before prompts are encoded.
     checked_latent_shape(*parts.model, o.sampler.size, "/sampler");
     schedule_of(o.sampler.schedule, *parts.model, o.sampler.steps, o.sampler.size);
     {
       const PromptEncoder encoder(*parts.model, o.model.prompt_cache, *workers, observer);
-      parts.prompts = encoder.encode(read_prompts(o.train_prompts, "/prompts/train"), o.train_prompts);
-      select = encoder.encode(read_prompts(o.select_prompts, "/prompts/select"), o.select_prompts);
-      evaluation = encoder.encode(read_prompts(o.eval_prompts, "/prompts/eval"), o.eval_prompts);
-      parts.unconditional = encoder.conditioning({""});
+      const auto encoded = [&](const PromptFile& file) {
+        return encoder.encode(read_prompts(file), file.path);
+      };
+      parts.prompts = encoded(o.prompts.to_train());
+      select = encoded(o.prompts.to_select());
+      evaluation = encoded(o.prompts.to_eval());
+      encoder.tell_cut({o.negative_prompt}, "/negative_prompt");
+      parts.unconditional = encoder.conditioning({o.negative_prompt});
     }
     if (const auto source = o.method->pictures(); source.given())
-      parts.pictures = encode_pictures(*parts.model, picture_files(o.train_prompts, source), source,
+      parts.pictures = encode_pictures(*parts.model, picture_files(o.prompts.to_train(), source), source,
                                        o.sampler.size, *workers, observer);
     parts.rewards = [&o, device, log = lines->log()] {
       return make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);

@@ -121,7 +121,7 @@ void write_weights(const fs::path& folder, const TrainedModel& trained, const Te
   if (trained.space.is_lora()) {
     const auto& lora = trained.space.lora();
     const auto stored = cast(exported, dtype);
-    write_lora(folder / kLoraName, stored, lora.rank, lora.alpha, lora.targets,
+    write_lora(folder / kLoraName, stored, trained.space.strength(), lora.targets,
                lora_metadata(trained, stored, iteration));
     return;
   }

@@ -76,6 +76,7 @@ Export export_run(const ExportRequest& request) {
   // The checkpoint has the strength; the file that training started from need not be there any more.
   o.model.lora.path.clear();
   o.model.lora.alpha = notes.lora_alpha;
+  o.model.lora.alpha_pattern = alpha_pattern_of(notes, done.checkpoint.string());
   const PolicySpace space(*model, o.model, static_cast<uint64_t>(o.seed));
   Role policy("policy", space, space.start(), Learning{o.optimizer, o.ema_decay});
   policy.state(state);

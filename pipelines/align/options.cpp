@@ -1,5 +1,6 @@
 #include "pipelines/align/options.h"
 
+#include <set>
 #include <utility>
 
 #include "pipelines/resume.h"
@@ -8,14 +9,15 @@ namespace thalweg {
 namespace {
 
 std::vector<InputFile> inputs_of(const AlignOptions& o) {
-  std::vector<InputFile> inputs = {{"/model/path", o.model.path},
-                                   {"/prompts/train", o.train_prompts},
-                                   {"/prompts/select", o.select_prompts},
-                                   {"/prompts/eval", o.eval_prompts}};
+  std::vector<InputFile> inputs = {{"/model/path", o.model.path}};
+  std::set<std::string> of_folder;
+  for (const auto& file : {o.prompts.to_train(), o.prompts.to_select(), o.prompts.to_eval()})
+    if (file.pointer != PromptFiles::kFolder || of_folder.insert(file.path).second)
+      inputs.push_back({file.pointer, file.path});
   if (o.model.has_lora && !o.model.lora.path.empty())
     inputs.push_back({"/model/lora/path", o.model.lora.path});
   if (const auto source = o.method->pictures(); source.given())
-    for (auto& picture : picture_files(o.train_prompts, source).inputs) inputs.push_back(std::move(picture));
+    for (auto& picture : picture_files(o.prompts.to_train(), source).inputs) inputs.push_back(std::move(picture));
   add_inputs(inputs, o.rewards);
   return inputs;
 }
@@ -49,13 +51,11 @@ void describe(Fields& f, ExportSection& e) {
 void describe(Fields& f, AlignOptions& o) {
   f.text({"name", "of the run, in its report and in the exported LoRA; empty: method and model"}, o.name);
   f.object({"model", "what is aligned", true}, [&](Fields& m) { describe(m, o.model); });
-  f.object({"prompts", "files of prompts", true}, [&](Fields& p) {
-    p.text({"train", "prompts of the rollouts, or of the pictures that the method trains on", true},
-           o.train_prompts);
-    p.text({"select", "held-out prompts that choose the checkpoint", true}, o.select_prompts);
-    p.text({"eval", "held-out prompts that are reported, before and after; none of the above", true},
-           o.eval_prompts);
-  });
+  f.object({"prompts", "files of prompts", true}, [&](Fields& p) { describe(p, o.prompts); });
+  f.text({"negative_prompt",
+          "what guidance leads away from in rollouts, training and evaluations, instead of the empty prompt; "
+          "refused where nothing is guided"},
+         o.negative_prompt);
   f.object({"sampler", "of the rollouts"}, [&](Fields& s) { describe(s, o.sampler); });
   f.list({"rewards", "what to align with", true}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });

@@ -25,7 +25,6 @@ void describe(Fields& fields, ExportSection& section);
 
 struct AlignOptions : TrainingOptions {
   std::string name;
-  std::string select_prompts, eval_prompts;
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   Chosen<Method> method;

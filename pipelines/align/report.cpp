@@ -134,6 +134,14 @@ std::vector<Note> notes_of(const AlignSummary& s) {
   return notes;
 }
 
+std::string trained_part(const PolicySpace& space) {
+  if (!space.is_lora()) return "all weights";
+  int64_t low = space.strength().rank, high = low;
+  for (const auto& [layer, rank] : space.strength().ranks)
+    low = std::min(low, rank), high = std::max(high, rank);
+  return "LoRA, rank " + std::to_string(low) + (low == high ? "" : " to " + std::to_string(high));
+}
+
 }  // namespace
 
 void write_report(const std::filesystem::path& folder, const AlignContext& c, const AlignSummary& s) {
@@ -145,8 +153,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.status = "succeeded";
   report.headline = {
       {"Method", o.method.name()},
-      {"Trained", c.training.space.is_lora() ? "LoRA, rank " + std::to_string(c.training.space.lora().rank)
-                                             : "all weights"},
+      {"Trained", trained_part(c.training.space)},
       {"Iterations", s.ended_early.empty()
                          ? std::to_string(s.iterations)
                          : std::to_string(s.iterations) + " of " + std::to_string(o.iterations)},

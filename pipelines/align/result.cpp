@@ -42,7 +42,8 @@ Json result_of(const AlignContext& c, const AlignSummary& s, double wall_s, doub
   if (!s.ended_early.empty()) result["ended"]["why"] = s.ended_early;
   if (s.self_check.is_object()) result["self_check"] = self_check_json(s.self_check);
   result["reference"] = c.options.reference;
-  result["checkpoint"] = {{"step", s.best_step}, {"chosen_by", s.metric}, {"on", c.options.select_prompts}};
+  result["checkpoint"] = {
+      {"step", s.best_step}, {"chosen_by", s.metric}, {"on", c.options.prompts.to_select().path}};
   for (size_t i = 0; i < s.names.size(); ++i) result["eval"][s.names[i]] = difference_json(s.differences[i]);
   const auto metric =
       static_cast<size_t>(std::find(s.names.begin(), s.names.end(), s.metric) - s.names.begin());

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
+#include "pipelines/stages/policy.h"
 #include "pipelines/training/state.h"
 
 namespace thalweg {
@@ -11,11 +13,31 @@ namespace thalweg {
 struct TraineeNotes {
   std::string rewards;      // trained_rewards()
   double lora_alpha = 1.0;  // of the adapter; 1 without one
+  std::string lora_alphas;  // of layers that have others, as a JSON object
 
   void state(RunState& state) {
     state.text("trained_rewards", rewards);
     state.number("lora_alpha", lora_alpha);
+    state.text("lora_alphas", lora_alphas);
   }
 };
+
+inline TraineeNotes notes_of(std::string rewards, const PolicySpace& space) {
+  TraineeNotes notes{std::move(rewards), 1.0, "{}"};
+  if (!space.is_lora()) return notes;
+  Json alphas = Json::object();
+  for (const auto& [layer, alpha] : space.strength().alphas) alphas[layer] = alpha;
+  notes.lora_alpha = space.strength().alpha;
+  notes.lora_alphas = alphas.dump();
+  return notes;
+}
+
+/// The alphas by layer as patterns that fit those layers alone.
+inline LoraPatterns alpha_pattern_of(const TraineeNotes& notes, const std::string& place) {
+  LoraPatterns patterns;
+  const auto alphas = parse_json(notes.lora_alphas, place);
+  for (const auto& [layer, alpha] : alphas.items()) patterns.emplace_back("^" + layer, alpha.get<double>());
+  return patterns;
+}
 
 }  // namespace thalweg

@@ -17,8 +17,6 @@
 namespace thalweg::cli {
 namespace {
 
-constexpr int64_t kMaxNumbers = int64_t{1} << 32;  // in a converted file
-
 std::string number(double value) {
   return value == std::floor(value) && std::abs(value) < 1e15 ? std::to_string(static_cast<int64_t>(value))
                                                               : Json(value).dump();
@@ -72,26 +70,17 @@ void print_content(const LoraContent& content) {
 }
 
 void convert(const LoraFile& lora, const std::string& to) {
-  const auto rank = lora.largest_rank();
-  const double alpha = lora.scale * static_cast<double>(rank);
-  int64_t numbers = 0;
+  const auto strength = lora.strength();
   std::vector<std::string> layers;
-  for (const auto& [name, tensor] : lora.tensors) {
-    const bool down = name.ends_with(".lora_A.weight");
-    numbers += tensor.numel() / tensor.size(down ? 0 : 1) * rank;
-    if (down) layers.push_back(name.substr(0, name.rfind(".lora_A")));
-  }
-  if (numbers > kMaxNumbers)
-    throw Error(to, "would hold " + std::to_string(numbers) +
-                        " numbers: its layers would all get the largest rank, " + std::to_string(rank));
-  const auto tensors = padded_lora(lora.tensors, rank);
+  for (const auto& [name, tensor] : lora.tensors)
+    if (name.ends_with(".lora_A.weight")) layers.push_back(name.substr(0, name.rfind(".lora_A")));
   Metadata metadata;
   for (const auto& [key, value] : lora.metadata)
     if (key.starts_with("modelspec.")) metadata[key] = value;
-  metadata["modelspec.hash_sha256"] = modelspec_hash(tensors);
-  metadata["ss_network_dim"] = std::to_string(rank);
-  metadata["ss_network_alpha"] = number(alpha);
-  write_lora(to, tensors, rank, alpha, layers, metadata);
+  metadata["modelspec.hash_sha256"] = modelspec_hash(lora.tensors);
+  metadata["ss_network_dim"] = std::to_string(strength.rank);
+  metadata["ss_network_alpha"] = number(strength.alpha);
+  write_lora(to, lora.tensors, strength, layers, metadata);
 }
 
 }  // namespace

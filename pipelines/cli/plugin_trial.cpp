@@ -105,7 +105,7 @@ bool print_trial(PluginTrial trial, bool as_json) {
     throw Error("--config", "must be a JSON object");
   trial.options.prompts = kPrompts;
   if (!trial.prompts.empty()) {
-    auto list = read_prompts(trial.prompts, "--prompts");
+    auto list = read_prompts({trial.prompts, "--prompts"});
     if (list.prompts.empty()) throw Error("--prompts", "the file holds no prompt");
     trial.options.prompts = std::move(list.prompts);
     trial.options.metadata = std::move(list.metadata_json);

@@ -198,7 +198,7 @@ class FlowDpo final : public Cloneable<FlowDpo, Method> {
     check_groups(o_.groups);
     check_noise_levels(o_.levels, options);
     if (o_.data != "pairs") return;
-    for (const auto& line : read_prompt_lines(options.train_prompts, "/prompts/train"))
+    for (const auto& line : read_prompt_lines(options.prompts.to_train()))
       pair_line(parse_json(line.metadata_json, line.place), line.place, o_);
   }
 

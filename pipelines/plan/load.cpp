@@ -56,6 +56,11 @@ DrawBytes draw_bytes(const JobLoad& load, const DrawLoad& draw, const ModelSize&
   return bytes;
 }
 
+// Whether what is trained lies in a memory that is not planned.
+bool on_host(const JobLoad& load) {
+  return load.offloaded && !load.device.is_cpu();
+}
+
 double training_bytes(const JobLoad& load, const ModelSize& size) {
   const double trainable = trainable_parameters(load, size), compute = element_bytes(load.model.dtype);
   const double micro_batches =
@@ -65,6 +70,8 @@ double training_bytes(const JobLoad& load, const ModelSize& size) {
   const double samples =
       std::min(working * static_cast<double>(load.parallel.micro_batch), load.trained_samples);
   const double saved = samples * load.rows_with_gradient * size.saved_elements * compute;
+  // Of each role the copy that computes, and the gradient of a micro-batch before it goes.
+  if (on_host(load)) return saved + trainable * compute * (working + static_cast<double>(load.roles.size()));
   const double low_precision =
       compute < kFloat ? trainable * compute * (working + static_cast<double>(load.roles.size()) - 1.0) : 0.0;
   // A lane's sum, and for each worker the micro-batch's own sum and the gradient that is added to it.
@@ -101,10 +108,12 @@ double trainable_parameters(const JobLoad& load, const ModelSize& size) {
   const auto& lora = load.model.lora;
   const auto modules = linear_modules(
       size.specs, lora.targets.empty() ? size.default_lora_targets : lora.targets, "/model/lora/targets");
+  const auto strength = lora.strength(modules);
   for (const auto& spec : size.specs)
     for (const auto& module : modules)
       if (spec.name == module + ".weight")
-        sum += static_cast<double>(lora.rank) * static_cast<double>(spec.shape[0] + spec.shape[1]);
+        sum += static_cast<double>(strength.rank_of(module)) *
+               static_cast<double>(spec.shape[0] + spec.shape[1]);
   return sum;
 }
 
@@ -123,21 +132,22 @@ void plan_memory(const JobLoad& load, const ModelSize& size, double program_byte
     if (bytes > 0.0) plan.held.push_back({name, bytes});
   };
   // A run on a GPU keeps prompts and pictures with the processor.
-  const bool on_host = load.device.is_cpu();
+  const bool with_processor = load.device.is_cpu();
   hold("program", program_bytes);
   hold(size.backbone.name, size.backbone.parameters * compute);
   hold("VAE", size.vae.parameters * vae);
   for (const auto& role : load.roles) {
+    if (on_host(load)) break;
     hold(role.name + ", float32", trainable * kFloat);
     if (role.learns) hold(role.name + "'s moments", trainable * 2.0 * kFloat);
     if (role.averaged) hold(role.name + "'s average", trainable * kFloat);
   }
-  hold("best checkpoint so far", load.best ? trainable * kFloat : 0.0);
-  if (on_host) hold("encoded prompts", load.prompts * size.prompt_elements * compute);
-  if (on_host) hold("latents kept", load.kept_latents * size.latent_elements * kFloat);
+  hold("best checkpoint so far", load.best && !on_host(load) ? trainable * kFloat : 0.0);
+  if (with_processor) hold("encoded prompts", load.prompts * size.prompt_elements * compute);
+  if (with_processor) hold("latents kept", load.kept_latents * size.latent_elements * kFloat);
   hold("samples of a rollout", load.stored_samples * (load.stored_latents * size.latent_elements * kFloat +
                                                       size.prompt_elements * compute));
-  if (on_host) hold("pictures kept", load.kept_pictures * size.frame_elements * kFloat);
+  if (with_processor) hold("pictures kept", load.kept_pictures * size.frame_elements * kFloat);
 
   double encoders = 0.0, largest = 0.0;
   for (const auto& encoder : size.text_encoders) {

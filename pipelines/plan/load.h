@@ -41,6 +41,7 @@ struct JobLoad {
   double rows_with_gradient = 1.0;                              // of each sample in one of those
   std::vector<RoleCount> roles;
   bool best = false;         // the best parameters so far are kept
+  bool offloaded = false;    // what is trained is on the host of a GPU
   double checkpoints = 0.0;  // kept on disk
   std::string export_dtype = "float32";
 

@@ -8,7 +8,8 @@ namespace thalweg {
 void describe(Fields& f, SampleOptions& o) {
   f.object({"model", "what to sample from", true}, [&](Fields& m) { describe(m, o.model); });
   f.object({"prompts", "what to draw", true}, [&](Fields& p) { describe(p, o.prompts); });
-  f.text({"negative_prompt", "what guidance leads away from"}, o.negative_prompt);
+  f.text({"negative_prompt", "what guidance leads away from; refused where there is none"},
+         o.negative_prompt);
   f.integer({"images_per_prompt", "pictures a prompt, each from its own noise"}, o.images_per_prompt, 1,
             100000);
   f.object({"sampler", "how to draw"}, [&](Fields& s) { describe(s, o.sampler); });

@@ -103,7 +103,7 @@ ScoredPictures pictures_of_manifest(const std::string& manifest, const fs::path&
   require_json_lines(manifest, "/manifest");
   const auto base = folder.empty() ? fs::path(manifest).parent_path() : folder;
   ScoredPictures pictures;
-  for (auto& line : read_prompt_lines(manifest, "/manifest")) {
+  for (auto& line : read_prompt_lines({manifest, "/manifest"})) {
     PictureFile file{file_of(line, "file_name"), {}};
     if (file.name.empty())
       throw Error(line.place, "has no \"file_name\": the picture, relative to " + base.string());

@@ -14,8 +14,9 @@ enum class ReferenceModel { loaded, base };
 class PolicySpace {
  public:
   /// Throws Error at /model/lora/... for targets that match nothing or a file that does not fit.
+  /// With `on_host` roles are kept on the CPU, and bindings compute with copies on the model's device.
   PolicySpace(const FlowModel& model, const ModelSection& section, uint64_t seed,
-              ReferenceModel reference = ReferenceModel::loaded);
+              ReferenceModel reference = ReferenceModel::loaded, bool on_host = false);
 
   /// Where training starts: float32 leaves that require gradients.
   const TensorMap& start() const { return start_; }
@@ -25,8 +26,9 @@ class PolicySpace {
   Velocity reference() const;
 
   bool is_lora() const { return lora_; }
-  double lora_scale() const { return lora_scale_; }
   const LoraSection& lora() const { return section_.lora; }
+  /// Ranks and alphas of the adapted layers, of the file that training starts from where there is one.
+  const LoraStrength& strength() const { return strength_; }
   const std::vector<std::string>& modules() const { return modules_; }
   /// The file that training starts from, without its tensors; empty without one.
   const LoraFile& lora_file() const { return lora_file_; }
@@ -35,13 +37,18 @@ class PolicySpace {
   TensorMap exported(const TensorMap& parameters, at::ScalarType dtype) const;
 
  private:
+  void read_start();
   void start_from_file(Adapter& adapter);
+  /// Where the model computes, in compute dtype; gradients flow back to the parameters.
+  TensorMap at_work(const TensorMap& parameters) const;
+  Adapter adapter_of(const TensorMap& parameters) const;
   at::ScalarType compute_dtype() const;
 
   const FlowModel& model_;
   ModelSection section_;
   bool lora_;
-  double lora_scale_ = 0.0;
+  LoraStrength strength_;
+  Adapter scales_;  // without tensors
   LoraFile lora_file_;
   std::vector<std::string> modules_;  // adapted layers
   TensorMap start_;

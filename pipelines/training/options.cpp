@@ -35,6 +35,10 @@ void describe(Fields& f, OptimizerSection& o) {
        "updates in a row that are skipped, since their gradient is not finite, before the run ends with "
        "an error; 0: any number"},
       o.max_skipped, 0, 1000000);
+  f.boolean({"offload",
+             "on a GPU: float32 parameters, moments and averages stay in the machine's own memory, where the "
+             "optimizer steps; the GPU holds copies to compute with. Less of its memory, more time"},
+            o.offload);
 }
 
 }  // namespace thalweg

@@ -3,6 +3,7 @@
 
 #include "pipelines/sampler_section.h"
 #include "pipelines/sections.h"
+#include "pipelines/training/prompt_files.h"
 
 namespace thalweg {
 
@@ -12,6 +13,7 @@ struct OptimizerSection {
   double learning_rate = 3e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-4,
          max_grad_norm = 1.0, max_grad_value = 0.0;
   int64_t warmup_iterations = 0, max_skipped = 0;
+  bool offload = false;  // what is trained, its moments and averages stay on the host of a GPU
 
   double rate_at(int64_t iteration, int64_t iterations) const;
 };
@@ -19,12 +21,13 @@ void describe(Fields& fields, OptimizerSection& optimizer);
 
 struct TrainingOptions {
   ModelSection model;
-  std::string train_prompts;  // file of what is trained on: of the rollouts, or with their pictures
-  SamplerSection sampler;     // of the rollouts
+  PromptFiles prompts;
+  SamplerSection sampler;  // of the rollouts
   OptimizerSection optimizer;
   std::string reference = "loaded";  // or "base": see ReferenceModel
   double ema_decay = 0.0;            // of the policy's average; 0: none
   int64_t iterations = 100;
+  std::string negative_prompt;  // what guidance leads away from
   ParallelSection parallel;
   int64_t seed = 0;
 };

@@ -57,11 +57,11 @@ void describe(Fields& f, PictureSource& s) {
            s.fit, {"exact", "crop"});
 }
 
-PictureFiles picture_files(const std::string& train_prompts, const PictureSource& source) {
-  require_json_lines(train_prompts, kPrompts);
-  const auto base = source.folder.empty() ? fs::path(train_prompts).parent_path() : fs::path(source.folder);
+PictureFiles picture_files(const PromptFile& train_prompts, const PictureSource& source) {
+  require_json_lines(train_prompts.path, kPrompts);
+  const auto base = source.folder.empty() ? fs::path(train_prompts.path).parent_path() : fs::path(source.folder);
   PictureFiles files;
-  for (const auto& line : read_prompt_lines(train_prompts, kPrompts)) {
+  for (const auto& line : read_prompt_lines(train_prompts)) {
     auto& of_line = files.of_line.emplace_back();
     for (const auto& key : source.keys) {
       const auto name = file_of(line, key.c_str());

@@ -34,7 +34,7 @@ struct PictureFiles {
 
 /// Throws Error at /prompts/train for a file that is not .jsonl, and at a line that names no picture, or one
 /// that is not there.
-PictureFiles picture_files(const std::string& train_prompts, const PictureSource& source);
+PictureFiles picture_files(const PromptFile& train_prompts, const PictureSource& source);
 
 /// Clean latents of N lines, K pictures each.
 struct PictureSet {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "engine/core/device.h"
 #include "engine/optim/gradients.h"
 
 namespace thalweg {
@@ -52,8 +53,12 @@ void Role::follow(const Role& leader, double decay) {
 }
 
 void Role::state(RunState& state) {
+  const auto home = parameters_.empty() ? at::Device(at::kCPU) : parameters_.begin()->second.device();
   state.tensors(name_, parameters_);
-  if (state.reads()) bound_ = nullptr;
+  if (state.reads()) {
+    bound_ = nullptr;
+    parameters_ = moved(parameters_, home);  // a checkpoint is read to where the model is
+  }
   if (!learning_) return;
   auto moments = optimizer_->state();
   state.tensors(name_ + ".optimizer", moments);
@@ -62,7 +67,8 @@ void Role::state(RunState& state) {
   state.integer(name_ + ".skipped_in_a_row", skipped_in_a_row_);
   if (!state.reads()) return;
   parameters_ = leaves(parameters_);
-  optimizer_->load_state(moments);
+  average_ = moved(average_, home);
+  optimizer_->load_state(moved(moments, home));
 }
 
 Role& Roles::add(const std::string& name, const PolicySpace& space, TensorMap parameters,

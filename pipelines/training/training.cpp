@@ -19,7 +19,7 @@ Training::Training(const TrainingOptions& o, const Observer& observer, Workers& 
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),
       space(*model, o.model, static_cast<uint64_t>(o.seed),
-            o.reference == "base" ? ReferenceModel::base : ReferenceModel::loaded),
+            o.reference == "base" ? ReferenceModel::base : ReferenceModel::loaded, o.optimizer.offload),
       rewards(parts.rewards()),
       policy(roles.add("policy", space, space.start(), Learning{o.optimizer, o.ema_decay})),
       clock(model->device()) {}

@@ -19,7 +19,7 @@ namespace thalweg {
 struct TrainingParts {
   std::unique_ptr<FlowModel> model;
   PromptSet prompts;                                    // of the rollouts, encoded
-  Conditioning unconditional;                           // the empty prompt's
+  Conditioning unconditional;                           // the negative prompt's, or the empty one's
   std::function<std::unique_ptr<RewardSet>()> rewards;  // activated last: after the LoRA was checked
   PictureSet pictures = {};                             // of the prompts, for methods that draw no samples
 };

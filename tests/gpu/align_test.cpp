@@ -81,6 +81,20 @@ TEST_P(GpuAlign, IterationIsThatOfTheCpu) {
   }
 }
 
+TEST_P(GpuAlign, WhatIsOffloadedIsOnTheHostAndLearnsTheSame) {
+  auto options = tiny(GetParam(), "cuda", out_);
+  const Run plain(options, 1);
+  options.optimizer.offload = true;
+  const Run offloaded(options, 1);
+  for (const auto& [name, tensor] : plain.policy().parameters()) {
+    const auto& other = offloaded.policy().parameters().at(name);
+    EXPECT_TRUE(other.is_cpu());
+    EXPECT_TRUE(offloaded.policy().shown().at(name).is_cpu());
+    const auto close = (other - tensor.to(at::kCPU)).abs().lt(1e-3);
+    EXPECT_GT(close.to(at::kDouble).mean().item<double>(), 0.98) << name;
+  }
+}
+
 TEST_P(GpuAlign, GoesOnFromACheckpoint) {
   const auto options = tiny(GetParam(), "cuda", out_);
   Run whole(options, 1), resumed(options, 0);

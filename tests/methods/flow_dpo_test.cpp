@@ -133,7 +133,7 @@ class FlowDpoOfPairs : public ::testing::Test {
   }
   TrainingOptions options(int64_t micro_batch = 4) const {
     auto o = SmallPictures::options(stochastic(micro_batch));
-    o.train_prompts = pictures_.lines_path();
+    o.prompts.train = pictures_.lines_path();
     return o;
   }
   SmallTraining training(int64_t micro_batch = 4) const {

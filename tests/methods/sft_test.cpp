@@ -69,7 +69,7 @@ class SftOfPictures : public ::testing::Test {
   SmallTraining training(int64_t micro_batch = 4, double learning_rate = 0.01) const {
     auto options = SmallPictures::options(stochastic(micro_batch));
     options.optimizer.learning_rate = learning_rate;
-    options.train_prompts = pictures_.lines_path();
+    options.prompts.train = pictures_.lines_path();
     return {pictures_.parts({.keys = {"file_name"}}), options};
   }
 

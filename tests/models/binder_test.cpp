@@ -187,7 +187,7 @@ TEST(LinearModules, MatchWholeNamesAtTheEnd) {
 }
 
 TEST(MakeAdapter, StartsAsTheBaseModel) {
-  const auto adapter = make_adapter(specs(), {"mlp.up", "mlp.down"}, 2, 8.0, 5);
+  const auto adapter = make_adapter(specs(), {"mlp.up", "mlp.down"}, {2, 8.0}, 5);
   EXPECT_EQ(adapter.scale, 4.0);
   ASSERT_EQ(adapter.tensors.size(), 4u);
   EXPECT_EQ(adapter.tensors.at("mlp.up.lora_A.weight").sizes(), at::IntArrayRef({2, 3}));
@@ -195,6 +195,20 @@ TEST(MakeAdapter, StartsAsTheBaseModel) {
   EXPECT_EQ(adapter.tensors.at("mlp.down.lora_B.weight").abs().max().item<double>(), 0.0);
   EXPECT_GT(adapter.tensors.at("mlp.down.lora_A.weight").abs().min().item<double>(), 0.0);
   EXPECT_NO_THROW(bind_and_finish(weights(), &adapter));
+}
+
+TEST(MakeAdapter, RankAndScaleMayDifferByLayer) {
+  const auto adapter =
+      make_adapter(specs(), {"mlp.up", "mlp.down"}, {2, 8.0, {{"mlp.down", 4}}, {{"mlp.down", 1.0}}}, 5);
+  EXPECT_EQ(adapter.tensors.at("mlp.up.lora_A.weight").size(0), 2);
+  EXPECT_EQ(adapter.tensors.at("mlp.down.lora_A.weight").size(0), 4);
+  EXPECT_EQ(adapter.tensors.at("mlp.down.lora_B.weight").size(1), 4);
+  const auto tensors = weights();
+  Binder binder(tensors, "net", &adapter);
+  const auto net = bind_net(binder);
+  binder.finish();
+  EXPECT_EQ(net.up.lora_scale, 4.0);
+  EXPECT_EQ(net.down.lora_scale, 0.25);
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ TEST_F(Checkpointed, GradientsOfAnAdapterInBfloat16AreEqualToTheBit) {
       make_adapter(sd3_specs(config_),
                    {"transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn2.to_v",
                     "transformer_blocks.3.ff.net.2", "transformer_blocks.2.norm1.linear", "context_embedder"},
-                   2, 4.0, 7);
+                   {2, 4.0}, 7);
   for (auto& [name, tensor] : adapter.tensors)
     tensor = normal_noise(8, Purpose::data, {static_cast<int64_t>(name.size())}, 0, tensor.sizes())[0];
   const auto policy = leaves(adapter.tensors);
@@ -109,6 +109,29 @@ TEST_F(Checkpointed, GradientsOfTheInputAreEqualToTheBit) {
   }
   EXPECT_TRUE(at::equal(gradients[1], gradients[0]));
   EXPECT_GT(gradients[0].abs().max().item<double>(), 0.0);
+}
+
+// Several heads, or a monitor, differentiate one graph more than once.
+TEST_F(Checkpointed, SeveralBackwardPassesThroughOneGraph) {
+  const auto policy = leaves(cloned(weights_));
+  TensorMap trained = policy;
+  trained.erase("pos_embed.pos_embed");
+  const std::vector<int64_t> slots = {1, 2};
+  const auto sigma = at::tensor({0.8, 0.3}, at::kDouble);
+  const auto losses_of = [&](bool checkpoint) {
+    const auto v = sd3(config_, policy, nullptr, checkpoint)(
+        small_sd3_noise(slots), {sigma, sigma, -1, slots}, small_sd3_conditioning(config_, slots));
+    return std::vector<at::Tensor>{v.square().mean(), v[0].abs().mean(), v.mean()};
+  };
+  const auto losses = losses_of(true);
+  const auto kept = gradients_of(losses, trained), plain = gradients_of(losses_of(false), trained);
+  ASSERT_EQ(kept.size(), 3u);
+  for (size_t head = 0; head < kept.size(); ++head) {
+    expect_equal(kept[head], plain[head]);
+    expect_equal(kept[head], gradients_of(losses_of(true)[head], trained));
+  }
+  // The last pass has let go of what was kept.
+  EXPECT_THROW(gradients_of(losses[0], trained), c10::Error);
 }
 
 TEST_F(Checkpointed, BackwardMayOutliveTheTransformer) {

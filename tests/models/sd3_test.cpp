@@ -120,7 +120,7 @@ TEST_F(Sd3, Float32AgreesWithFloat64) {
 TEST_F(Sd3, AFreshAdapterIsTheIdentityBitForBit) {
   const auto specs = sd3_specs(config_);
   auto adapter = make_adapter(
-      specs, linear_modules(specs, {"attn.to_q", "attn.add_k_proj", "attn.to_out.0"}, ""), 4, 8.0, 3);
+      specs, linear_modules(specs, {"attn.to_q", "attn.add_k_proj", "attn.to_out.0"}, ""), {4, 8.0}, 3);
   const auto base = velocity_(x_, step_, conditioning_);
   EXPECT_TRUE(at::equal(small_sd3_velocity(config_, weights_, &adapter)(x_, step_, conditioning_), base));
   for (auto& [name, tensor] : adapter.tensors)

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/core/error.h"
 #include "engine/models/sd3/sd3_size.h"
 #include "pipelines/plan/advice.h"
 #include "samplers/schedules/linear.h"
@@ -40,6 +41,41 @@ double held(const Plan& plan, const std::string& name) {
   for (const auto& item : plan.held)
     if (item.name == name) return item.bytes;
   return 0.0;
+}
+
+TEST(JobLoad, CountsRanksByLayer) {
+  const auto size = embedded();
+  auto load = load_of(true);
+  load.model.lora.rank = 4;
+  load.model.lora.targets = {"attn.to_q", "attn.to_k"};
+  const double all = trainable_parameters(load, size);  // layers of [128, 128]: 8 blocks, two in each
+  double layers = 0;
+  for (const auto& spec : size.specs) layers += spec.name.ends_with("attn.to_q.weight") ? 1.0 : 0.0;
+  EXPECT_EQ(all, 2.0 * layers * 4.0 * 256.0);
+  load.model.lora.rank_pattern = {{"transformer_blocks.0.attn.to_q", 64.0}, {"to_k", 1.0}};
+  EXPECT_EQ(trainable_parameters(load, size), 256.0 * (64.0 + 4.0 * (layers - 1.0) + layers));
+  load.model.lora.rank_pattern = {{"to_v", 2.0}};
+  EXPECT_THROW(trainable_parameters(load, size), Error);
+}
+
+TEST(JobLoad, WhatIsOffloadedIsNotInTheMemoryOfAGpu) {
+  const auto size = embedded();
+  auto load = load_of(false);
+  load.roles = {{"policy", true, true}};
+  Plan plain, offloaded, on_cpu;
+  load.device = at::Device(at::kCUDA, 0);
+  plan_memory(load, size, 0.0, plain);
+  load.offloaded = true;
+  plan_memory(load, size, 0.0, offloaded);
+  for (const char* part : {"policy, float32", "policy's moments", "policy's average"}) {
+    EXPECT_GT(held(plain, part), 0.0) << part;
+    EXPECT_EQ(held(offloaded, part), 0.0) << part;
+  }
+  const double trainable = trainable_parameters(load, size);
+  EXPECT_LE(offloaded.peak_bytes, plain.peak_bytes - 16.0 * trainable + 1.0);  // master, moments, average
+  load.device = at::kCPU;
+  plan_memory(load, size, 0.0, on_cpu);
+  EXPECT_GT(held(on_cpu, "policy, float32"), 0.0);
 }
 
 // docs/decisions/0008 lists these counts.

@@ -8,6 +8,7 @@ import torch
 from diffusers import StableDiffusion3Pipeline
 from diffusers.training_utils import _collate_lora_metadata
 from peft import LoraConfig
+from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
 from pipeline_parity_test import (PROMPTS, TOLERANCE, assert_same, diffusers_pictures, noise_for, thalweg_pictures)
 from program import run_job, thalweg, write_job
@@ -29,6 +30,13 @@ LORAS = [
     ("everything", dict(r=2, lora_alpha=5, target_modules=EVERYTHING), True),
     ("rank_stabilised", dict(r=4, lora_alpha=4, target_modules=["to_k", "to_out.0"], use_rslora=True), True),
 ]
+
+
+# Of PEFT's own kind: ends of names, whole names, regular expressions; the first that fits counts.
+PATTERNS = dict(
+    target_modules=["attn.to_q", "attn.to_k", "attn.to_out.0", "ff.net.2", "proj_out"],
+    rank_pattern={"^transformer_blocks.1.attn.to_k": 1, "to_k": 5, r"transformer_blocks\.\d+\.ff\..*": 3},
+    alpha_pattern={"proj_out": 0.7, "(attn.to_k|ff.net.2)": 6, "0.attn.to_q": 2})
 
 
 def add_lora(pipe, folder, options, with_metadata, gain=0.5, **components):
@@ -141,7 +149,9 @@ def align_job(folder, tmp_path, method, lora=None):
 @pytest.mark.parametrize("method,lora", [
     ("flow_grpo", {"rank": 4, "alpha": 8}),
     ("diffusion_nft", {"rank": 2, "alpha": 3.5, "targets": ["attn.to_q", "ff.net.2", "proj_out"]}),
-], ids=["flow_grpo", "diffusion_nft"])
+    ("diffusion_nft", {"rank": 2, "alpha": 3.5, "targets": PATTERNS["target_modules"],
+                       "rank_pattern": PATTERNS["rank_pattern"], "alpha_pattern": PATTERNS["alpha_pattern"]}),
+], ids=["flow_grpo", "diffusion_nft", "patterns"])
 def test_lora_of_thalweg(method, lora, model, tmp_path):
     folder, pipe, noise = model
     base = diffusers_pictures(pipe, noise, CALL)
@@ -154,6 +164,59 @@ def test_lora_of_thalweg(method, lora, model, tmp_path):
     assert (config.r, config.lora_alpha) == (lora["rank"], lora["alpha"])
     with safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["lora_adapter_metadata"])["transformer.r"] == lora["rank"]
+
+
+def strengths(pipe):
+    """Rank and scale of each adapted layer, as PEFT has them."""
+    return {name: (layer.r[adapter], layer.scaling[adapter]) for name, layer in pipe.transformer.named_modules()
+            if isinstance(layer, LoraLayer) for adapter in layer.r}
+
+
+def test_ranks_and_alphas_by_layer_are_those_of_peft(model, tmp_path):
+    """The written file gives each layer what PEFT gives it for the same patterns; so does the run that starts from it,
+    and its file in turn."""
+    folder, pipe, noise = model
+    pipe.transformer.add_adapter(LoraConfig(r=2, lora_alpha=3.5, **PATTERNS))
+    expected = strengths(pipe)
+    assert len({rank for rank, scale in expected.values()}) == 4 and len({scale for rank, scale in expected.values()}) >= 5
+    lora = {"rank": 2, "alpha": 3.5, "targets": PATTERNS["target_modules"], "rank_pattern": PATTERNS["rank_pattern"]}
+    job = align_job(folder, tmp_path, "diffusion_nft", {**lora, "alpha_pattern": PATTERNS["alpha_pattern"]})
+    first = run_job(tmp_path / "run", job)
+    job = align_job(folder, tmp_path, "diffusion_nft", {**lora, "path": str(first / "pytorch_lora_weights.safetensors")})
+    job["optimizer"] = {"learning_rate": 0.0}
+    second = run_job(tmp_path / "again", job)
+    read, other = (load_file(run / "pytorch_lora_weights.safetensors") for run in (first, second))
+    assert read.keys() == other.keys() and all(torch.equal(read[name], other[name]) for name in read)
+    done = thalweg("export", second, "--to", tmp_path / "exported")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "converted").mkdir()
+    done = thalweg("lora", first / "pytorch_lora_weights.safetensors", "--model", folder, "--to",
+                   tmp_path / "converted" / "pytorch_lora_weights.safetensors")
+    assert done.returncode == 0 and "rank          1 to 5" in done.stdout, done.stdout + done.stderr
+    pictures = None
+    for run in (first, second, tmp_path / "exported", tmp_path / "converted"):
+        fresh = tiny_sd3.load(folder)
+        fresh.load_lora_weights(run)
+        found = strengths(fresh)
+        assert {name: rank for name, (rank, scale) in found.items()} == {name: rank for name, (rank, scale) in expected.items()}
+        assert {name: scale for name, (rank, scale) in found.items()} == pytest.approx(
+            {name: scale for name, (rank, scale) in expected.items()}, rel=1e-12), run
+        drawn = diffusers_pictures(fresh, noise, CALL)
+        pictures = pictures or drawn
+        assert_same(drawn, pictures)
+
+
+@pytest.mark.parametrize("lora,words", [
+    ({"rank_pattern": {"to_z": 4}}, '/model/lora/rank_pattern: the pattern "to_z" fits none of the 15 adapted layers'),
+    ({"alpha_pattern": {"ff.net.2": 4}}, '/model/lora/alpha_pattern: the pattern "ff.net.2" fits none'),
+    ({"rank_pattern": {"to_q": 4, "attn.to_q": 2}}, '"attn.to_q" decides nothing'),
+])
+def test_a_pattern_that_decides_nothing_is_refused(lora, words, model, tmp_path):
+    folder, pipe, noise = model
+    job = align_job(folder, tmp_path, "diffusion_nft", {"rank": 4, "alpha": 8, **lora})
+    for command in (["run"], ["plan"]):
+        done = thalweg(*command, write_job(tmp_path / "job.json", {**job, "output": str(tmp_path / "refused")}))
+        assert done.returncode == 2 and words in done.stderr, done.stderr
 
 
 def test_lora_that_align_starts_from(model, tmp_path):

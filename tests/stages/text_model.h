@@ -9,7 +9,7 @@
 
 namespace thalweg {
 
-class TextModel final : public FlowModel {
+class TextModel : public FlowModel {
  public:
   explicit TextModel(std::filesystem::path weights) : weights_(std::move(weights)) {}
 

@@ -8,9 +8,11 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
+#include "engine/core/rng.h"
 #include "engine/io/picture.h"
 #include "engine/models/sd3/flow_match_euler.h"
 #include "engine/models/sd3/sd3_schedule.h"
@@ -150,10 +152,22 @@ TensorMap pictures(const path& folder, const TensorMap&) {
   return pictures;
 }
 
+/// numbers: seed, and how many prompts of the shape of `shape` -> the noise that their held-out pictures
+/// start from.
+TensorMap evaluation_noise(const path&, const TensorMap& inputs) {
+  const auto numbers = input(inputs, "numbers").to(at::kLong).contiguous();
+  const auto* n = numbers.const_data_ptr<int64_t>();
+  std::vector<int64_t> slots(static_cast<size_t>(n[1]));
+  std::iota(slots.begin(), slots.end(), int64_t{0});
+  return {{"noise", normal_noise(static_cast<uint64_t>(n[0]), Purpose::evaluation, slots, 0,
+                                 input(inputs, "shape").sizes())}};
+}
+
 const std::map<std::string, Component>& components() {
   static const std::map<std::string, Component> table{
       {"clip", clip},
       {"clip-text", clip_text},
+      {"evaluation-noise", evaluation_noise},
       {"flow-match", flow_match},
       {"image-processor", image_processor},
       {"pictures", pictures},

@@ -36,7 +36,7 @@ class PictureSetTest : public ::testing::Test {
     pictures_.write_lines(lines);
   }
   PictureFiles files(const PictureSource& source = kOne) const {
-    return picture_files(pictures_.lines_path(), source);
+    return picture_files({pictures_.lines_path(), "/prompts/train"}, source);
   }
   PictureSet encode(const PictureSource& source = kOne, int workers = 1) const {
     Workers w(workers);
@@ -90,7 +90,7 @@ TEST_F(PictureSetTest, RefusesLinesWithoutPictures) {
   EXPECT_ERROR(files(), "must be an object with a text \"prompt\"");
   pictures_.write_lines({});
   EXPECT_ERROR(files(), "holds no prompt");
-  EXPECT_ERROR(picture_files(pictures_ / "prompts.txt", kOne), "/prompts/train");
+  EXPECT_ERROR(picture_files({pictures_ / "prompts.txt", "/prompts/train"}, kOne), "/prompts/train");
 }
 
 TEST_F(PictureSetTest, RefusesPicturesOfAnotherSize) {

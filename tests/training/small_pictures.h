@@ -34,13 +34,13 @@ class SmallPictures {
   TrainingParts parts(const PictureSource& source) const {
     auto parts = SmallTraining::parts(0.0, [](uint64_t) { return false; });
     parts.prompts = {};
-    for (auto& line : read_prompt_lines(lines_path(), "/prompts/train")) {
+    for (auto& line : read_prompt_lines({lines_path(), "/prompts/train"})) {
       parts.prompts.list.prompts.push_back(line.prompt);
       parts.prompts.list.metadata_json.push_back(line.metadata_json);
       parts.prompts.conditioning.prompts.push_back(line.prompt);
     }
     Workers workers(2);
-    parts.pictures = encode_pictures(*parts.model, picture_files(lines_path(), source), source,
+    parts.pictures = encode_pictures(*parts.model, picture_files({lines_path(), "/prompts/train"}, source), source,
                                      options().sampler.size, workers, {});
     return parts;
   }

@@ -27,7 +27,7 @@ TensorMap prefixed(const TensorMap& tensors) {
 
 TEST(LoraFile, WritesTheLayoutOfDiffusers) {
   const Folder folder;
-  write_lora(folder / "l.safetensors", adapter(), 2, 8.0, {"attn.to_v", "attn.to_q"},
+  write_lora(folder / "l.safetensors", adapter(), {2, 8.0}, {"attn.to_v", "attn.to_q"},
              {{"modelspec.title", "t"}});
   const auto file = read_safetensors(folder / "l.safetensors");
   ASSERT_EQ(file.tensors.size(), 2u);
@@ -44,11 +44,12 @@ TEST(LoraFile, WritesTheLayoutOfDiffusers) {
 TEST(LoraFile, ReadsBackTensorsAndScale) {
   const Folder folder;
   for (const auto& [alpha, scale] : {std::pair{8.0, 4.0}, {2.0, 1.0}, {0.5, 0.25}}) {
-    write_lora(folder / "l", adapter(), 2, alpha, {"to_q"});
+    write_lora(folder / "l", adapter(), {2, alpha}, {"to_q"});
     const auto lora = read_lora(folder / "l", lora_model());
     EXPECT_EQ(lora.scale, scale);
     EXPECT_EQ(lora.matched, 1);
-    EXPECT_EQ(lora.largest_rank(), 2);
+    EXPECT_EQ(lora.strength().rank, 2);
+    EXPECT_EQ(lora.strength().alpha, alpha);
     EXPECT_EQ(lora.note(), "");
     EXPECT_TRUE(lora.text_encoder.empty());
     ASSERT_EQ(lora.tensors.size(), 2u);
@@ -177,7 +178,9 @@ TEST(LoraFile, RefusesWhatItWouldMisread) {
   expect(said({}, "{\"transformer.use_dora\":true}"), "DoRA");
   expect(said({}, "{\"transformer.peft_type\":\"LOHA\"}"), "kind \"LOHA\"");
   expect(said({}, "{\"transformer.init_lora_weights\":\"pissa\"}"), "changes the base model");
-  expect(said({}, R"({"transformer.alpha_pattern":{"(a+)+":1}})"), "is a regular expression");
+  EXPECT_EQ(said({}, R"({"transformer.alpha_pattern":{"(a+)+":1}})"), "");
+  expect(said({}, R"({"transformer.alpha_pattern":{"(a+":1}})"), "is no regular expression");
+  expect(said({}, R"({"transformer.rank_pattern":{"to_q":0}})"), "must be a number from");
   expect(said({}, R"({"transformer.alpha_pattern":[]})"), "alpha_pattern must be a JSON object");
   expect(said({}, "[]"), "must be a JSON object");
   expect(said({}, "{"), "not valid JSON");
@@ -186,10 +189,10 @@ TEST(LoraFile, RefusesWhatItWouldMisread) {
 TEST(LoraFile, RefusesToWriteWhatNobodyWouldLoad) {
   const Folder folder;
   const auto said = [&](const TensorMap& tensors, int64_t rank, double alpha, const Metadata& metadata = {}) {
-    return complaint([&] { write_lora(folder / "l", tensors, rank, alpha, {"to_q"}, metadata); });
+    return complaint([&] { write_lora(folder / "l", tensors, {rank, alpha}, {"to_q"}, metadata); });
   };
   EXPECT_NE(said({}, 2, 4.0).find("loaded as nothing"), std::string::npos);
-  EXPECT_NE(said(adapter(), 3, 4.0).find("rank is 2, not 3"), std::string::npos);
+  EXPECT_NE(said(adapter(), 3, 4.0).find("has rank 2, not 3"), std::string::npos);
   EXPECT_NE(said(adapter(), 2, std::numeric_limits<double>::infinity()).find("alpha must be"),
             std::string::npos);
   EXPECT_NE(said(adapter(), 2, 0.0).find("alpha must be"), std::string::npos);
@@ -199,20 +202,40 @@ TEST(LoraFile, RefusesToWriteWhatNobodyWouldLoad) {
   EXPECT_FALSE(std::filesystem::exists(folder / "l"));
 }
 
-TEST(LoraFile, PaddingChangesNothing) {
-  LoraFile lora;
-  lora.tensors = {{"x.lora_A.weight", testing::numbers({2, 6})},
-                  {"x.lora_B.weight", testing::numbers({5, 2}, 1.0)},
-                  {"y.lora_A.weight", testing::numbers({3, 4, 2, 2})},
-                  {"y.lora_B.weight", testing::numbers({5, 3, 1, 1})}};
-  LoraFile wide;
-  wide.tensors = padded_lora(lora.tensors, 4);
-  for (const char* layer : {"x", "y"}) {
-    EXPECT_EQ(wide.tensors.at(std::string(layer) + ".lora_A.weight").size(0), 4);
-    EXPECT_EQ(wide.tensors.at(std::string(layer) + ".lora_B.weight").size(1), 4);
-    EXPECT_TRUE(at::equal(testing::effect(lora, layer), testing::effect(wide, layer)));
+TEST(LoraFile, WritesRanksAndAlphasByLayer) {
+  const Folder folder;
+  const std::string q = "blocks.0.attn.to_q", k = "blocks.0.attn.to_k", v = "blocks.0.attn.to_v";
+  TensorMap tensors;
+  for (const auto& [layer, rank] : {std::pair{q, 2}, {k, 3}, {v, 2}}) {
+    tensors[layer + ".lora_A.weight"] = testing::numbers({rank, 6});
+    tensors[layer + ".lora_B.weight"] = testing::numbers({5, rank}, 1.0);
   }
-  EXPECT_EQ(wide.largest_rank(), 4);
+  const LoraStrength strength{2, 8.0, {{k, 3}}, {{k, 0.5}, {v, 1.0}}};
+  write_lora(folder / "l", tensors, strength, {"to_q", "to_k", "to_v"});
+  const auto file = read_safetensors(folder / "l");
+  EXPECT_EQ(file.metadata.at("lora_adapter_metadata"),
+            "{\n  \"transformer.alpha_pattern\": {\n    \"^blocks.0.attn.to_k\": 0.5,\n"
+            "    \"^blocks.0.attn.to_v\": 1\n  },\n  \"transformer.lora_alpha\": 8,\n"
+            "  \"transformer.r\": 2,\n  \"transformer.rank_pattern\": {\n    \"^blocks.0.attn.to_k\": 3\n"
+            "  },\n  \"transformer.target_modules\": [\n    \"to_k\",\n    \"to_q\",\n    \"to_v\"\n  ]\n}");
+  const auto lora = read_lora(folder / "l", lora_model());
+  EXPECT_EQ(lora.scale_of(q), 4.0);
+  EXPECT_EQ(lora.scale_of(k), 0.5 / 3.0);
+  EXPECT_EQ(lora.scale_of(v), 0.5);
+  for (const auto& [name, tensor] : tensors) EXPECT_TRUE(at::equal(lora.tensors.at(name), tensor)) << name;
+  const auto read = lora.strength();
+  for (const auto& layer : {q, k, v}) {
+    EXPECT_EQ(read.rank_of(layer), strength.rank_of(layer));
+    EXPECT_EQ(read.scale_of(layer), strength.scale_of(layer));
+  }
+  EXPECT_NE(complaint([&] {
+              write_lora(folder / "x", tensors, {2, 8.0}, {"to_q"});
+            }).find("has rank 3, not 2"),
+            std::string::npos);
+  EXPECT_NE(complaint([&] {
+              write_lora(folder / "x", tensors, {2, 8.0, {{k, 3}}, {{v, -1.0}}}, {"to_q"});
+            }).find("alpha must be"),
+            std::string::npos);
 }
 
 }  // namespace

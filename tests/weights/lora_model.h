@@ -32,7 +32,7 @@ inline at::Tensor numbers(const std::vector<int64_t>& shape, double shift = 0.0)
 /// up * down * scale of a layer, in float64.
 inline at::Tensor effect(const LoraFile& lora, const std::string& layer) {
   const auto down = lora.tensors.at(layer + ".lora_A.weight"), up = lora.tensors.at(layer + ".lora_B.weight");
-  return at::matmul(up.flatten(1).to(at::kDouble), down.flatten(1).to(at::kDouble)) * lora.scale;
+  return at::matmul(up.flatten(1).to(at::kDouble), down.flatten(1).to(at::kDouble)) * lora.scale_of(layer);
 }
 
 }  // namespace thalweg::testing

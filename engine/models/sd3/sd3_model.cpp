@@ -86,7 +86,8 @@ class Sd3Model final : public FlowModel, public LimitedText {
   TensorMap master_backbone() const override {
     TensorMap masters;
     for (const auto& [name, tensor] : component_weights(folder_, "transformer"))
-      masters[name] = tensor.to(options_.device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+      masters[name] = tensor.to(options_.masters_on_host ? at::kCPU : options_.device, at::kFloat,
+                                /*non_blocking=*/false, /*copy=*/true);
     return masters;
   }
 

@@ -1,0 +1,72 @@
+// The LoRA of a job's model: its section, and the file that it names.
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "pipelines/sections.h"
+
+namespace thalweg {
+namespace {
+
+constexpr const char* kRankPattern = "/model/lora/rank_pattern";
+constexpr const char* kAlphaPattern = "/model/lora/alpha_pattern";
+
+}  // namespace
+
+LoraStrength LoraSection::strength(const std::vector<std::string>& layers) const {
+  LoraStrength strength{rank, alpha};
+  for (const auto& [layer, value] : values_by_layer(rank_pattern, layers, kRankPattern))
+    strength.ranks[layer] = static_cast<int64_t>(value);
+  strength.alphas = values_by_layer(alpha_pattern, layers, kAlphaPattern);
+  return strength;
+}
+
+// What can be said of them before the model's layers are known.
+void require_lora_patterns(const LoraSection& lora) {
+  for (const auto& [key, rank] : lora.rank_pattern) {
+    const LoraPattern pattern(key, kRankPattern);
+    if (rank != std::floor(rank))
+      throw Error(kRankPattern + ("/" + pointer_token(key)), "must be a whole number");
+  }
+  for (const auto& [key, alpha] : lora.alpha_pattern) const LoraPattern pattern(key, kAlphaPattern);
+  if (!lora.alpha_pattern.empty() && !lora.path.empty())
+    throw Error(kAlphaPattern,
+                "has no meaning with /model/lora/path: the file says how strongly each of its layers counts");
+}
+
+void require_lora_layers(const LoraNames& names) {
+  if (names.layers.empty())
+    throw Error(
+        "/model/lora",
+        "this model has no layer that a LoRA could adapt; leave the key out: without it all parameters "
+        "are trained");
+}
+
+LoraFile read_model_lora(const LoraSection& section, const FlowModel& model) {
+  require_lora_layers(model.lora_names());
+  auto lora = read_lora(section.path, model.lora_names());
+  if (!lora.text_encoder.empty() && section.text_encoders != "ignore")
+    throw Error(
+        "/model/lora/path",
+        section.path + " also adapts text encoders (" + lora.text_encoder.front() + " and others, " +
+            std::to_string(lora.text_encoder.size()) +
+            " tensors), which is not supported: without that part it draws other pictures than its author "
+            "saw. Set /model/lora/text_encoders to \"ignore\" to leave it out");
+  return lora;
+}
+
+std::string lora_note(const LoraSection& section, const LoraFile& lora) {
+  std::string note = lora.note();
+  if (!lora.text_encoder.empty())
+    note += (note.empty() ? "" : "; ") + std::to_string(lora.text_encoder.size()) +
+            " tensors for text encoders are left out";
+  return note.empty() ? "" : "LoRA " + section.path + ": " + note;
+}
+
+void require_lora_file(const ModelSection& model) {
+  if (model.has_lora && model.lora.path.empty())
+    throw Error("/model/lora/path", "is missing: the LoRA file to use");
+  if (!model.lora.rank_pattern.empty())
+    throw Error(kRankPattern, "is for training; here the file says which rank each of its layers has");
+}
+
+}  // namespace thalweg

@@ -1,0 +1,75 @@
+"""Negative prompts: what guided pictures, rollouts and updates are led away from; refused where nothing is guided."""
+
+import json
+
+import pytest
+from base_jobs import base_jobs
+from job_errors_test import assert_refused
+from program import run_job, thalweg, write_job
+from resuming import make_files, rows, short_job
+
+NEGATIVE = "two blue squares"
+WORDS = "is read by nothing: this job draws without guidance"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return make_files(tmp_path_factory.mktemp("negative"))
+
+
+def evaluate_job(files, scales, **keys):
+    return {"job": "evaluate", "model": {"path": str(files / "model"), "max_sequence_length": 1},
+            "prompts": {"path": str(files / "prompts.txt")}, "size": {"height": 16, "width": 16}, "steps": 3,
+            "guidance": [{"guidance_scale": scale} for scale in scales], "rewards": [{"plugin": "color"}], "pictures": 0,
+            "parallel": {"workers": 1, "micro_batch": 4}, "seed": 11, **keys}
+
+
+@pytest.mark.parametrize("kind,key,guided", [
+    ("sample", "sampler", {"guidance_scale": 1.01}), ("evaluate", "guidance", [{"guidance_scale": 2.0}]),
+    ("align", "sampler", {"guidance_scale": 2.0}), ("align", "evaluate", {"guidance_scale": 2.0}),
+    ("align", "evaluate", {"baselines": [{"guidance_scale": 2.0}]})])
+def test_refused_where_nothing_is_guided(kind, key, guided, tmp_path):
+    job = base_jobs(tmp_path)[kind] | {"negative_prompt": NEGATIVE}
+    without = {"sampler": {"guidance_scale": 1.0}, "evaluate": {"guidance_scale": 0.5, "baselines": []}}
+    for section, keys in without.items():
+        if section in job:
+            job[section] = job[section] | keys
+    if kind == "evaluate":
+        job["guidance"] = [{"guidance_scale": 1.0}, {"guidance_scale": 0.5}]
+    assert_refused(thalweg("validate", write_job(tmp_path / "job.json", job)), "/negative_prompt: ", WORDS)
+    assert thalweg("validate", write_job(tmp_path / "job.json", job | {"negative_prompt": ""})).returncode == 0
+    job[key] = job[key] | guided if isinstance(guided, dict) else guided
+    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    assert done.returncode == 0, done.stderr
+
+
+def test_evaluations_and_rollouts_are_led_away_from_it(files, tmp_path):
+    def evaluations(name, **keys):
+        result = json.loads((run_job(tmp_path / name, evaluate_job(files, [1.0, 3.0], **keys)) / "result.json").read_text())
+        return [row["reward"] for row in result["evaluations"]]
+
+    plain, empty, led = evaluations("plain"), evaluations("empty", negative_prompt=""), evaluations("led", negative_prompt=NEGATIVE)
+    assert plain == empty
+    assert led[0] == plain[0] and led[1] != plain[1]  # the first is not guided
+
+    # The same in `align`, before anything is trained; its rollouts and updates change too.
+    def run(name, **keys):
+        job = short_job(files, "diffusion_nft", iterations=1, sampler={"guidance_scale": 3.0}, **keys)
+        job["evaluate"] = {"every": 1, "steps": 3, "pictures": 0, "guidance_scale": 3.0}
+        folder = run_job(tmp_path / name, job)
+        training = next(row for row in rows(folder / "metrics.jsonl") if row["kind"] == "train")
+        return json.loads((folder / "result.json").read_text())["eval"]["reward"]["before"], training
+
+    before, train = run("align")
+    before_led, train_led = run("align-led", negative_prompt=NEGATIVE)
+    assert (before, before_led) == (plain[1], led[1])
+    assert train["reward"] != train_led["reward"] and train["policy_loss"] != train_led["policy_loss"]
+
+
+def test_a_run_goes_on_only_with_the_same_negative_prompt(files, tmp_path):
+    job = short_job(files, "diffusion_nft", iterations=1, negative_prompt=NEGATIVE)
+    job["evaluate"] = {"every": 1, "steps": 2, "pictures": 0}
+    run = run_job(tmp_path / "run", job)
+    job["iterations"] = 2
+    done = thalweg("run", write_job(tmp_path / "job.json", {**job, "negative_prompt": "a", "output": str(run)}))
+    assert_refused(done, "/output: ", "/negative_prompt is")
