@@ -71,7 +71,6 @@ class GradientWeights final : public Cloneable<GradientWeights, Aggregation> {
     f.number({"weight_floor", "least weight of a reward; all together are 1"}, o_.floor, 0.0, 1.0);
     f.integer({"average", "solutions whose mean moves the weights once"}, o_.average, 1, 10000);
   }
-  bool several_heads() const override { return true; }
   std::unique_ptr<Aggregator> start(const GroupNorm& norm, const RewardSet& rewards) const override {
     return std::make_unique<GradientWeightsAggregator>(o_, norm, rewards);
   }

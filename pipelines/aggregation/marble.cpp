@@ -121,7 +121,6 @@ class Marble final : public Cloneable<Marble, Aggregation> {
          "(unit)"},
         o_.scale, {"raw", "unit"});
   }
-  bool several_heads() const override { return true; }
   std::unique_ptr<Aggregator> start(const GroupNorm& norm, const RewardSet& rewards) const override {
     return std::make_unique<MarbleAggregator>(o_, norm, rewards);
   }

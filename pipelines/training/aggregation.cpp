@@ -4,9 +4,6 @@
 
 #include <utility>
 
-#include "engine/core/error.h"
-#include "engine/core/names.h"
-
 namespace thalweg {
 
 void describe(Fields& f, GroupNorm& norm) {
@@ -34,17 +31,6 @@ void describe(Fields& f, AdvantageOptions& o) {
   if (o.aggregation.name() != before)
     o.norm.deviation = o.aggregation->deviation().value_or(o.norm.deviation);
   describe(f, o.norm);
-}
-
-void require_one_head(const AdvantageOptions& options, const std::string& method) {
-  if (!options.aggregation->several_heads()) return;
-  std::vector<std::string> known;
-  for (const auto& row : aggregation_table())
-    if (!row.make()->several_heads()) known.emplace_back(row.name);
-  throw Error("/method/aggregation/name",
-              "\"" + options.aggregation.name() +
-                  "\" differentiates a loss for the advantages of each reward, and " + method +
-                  " has one loss for all of them; it takes " + join(known));
 }
 
 std::vector<size_t> trained_columns(const std::vector<double>& weights_K) {

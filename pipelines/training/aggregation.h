@@ -48,8 +48,6 @@ class Aggregation {
   virtual void describe(Fields& fields) = 0;
   /// The deviation that a job gets which names none; none: the method's own.
   virtual std::optional<DeviationOver> deviation() const { return std::nullopt; }
-  /// Whether an update may have more than one head. Only methods whose loss takes advantages can do that.
-  virtual bool several_heads() const { return false; }
   /// `rewards`: of the job; without any (a rehearsal) the sum is the one reward. Throws Error for options
   /// that do not fit them.
   virtual std::unique_ptr<Aggregator> start(const GroupNorm& norm, const RewardSet& rewards) const = 0;
@@ -68,10 +66,6 @@ struct AdvantageOptions {
   }
 };
 void describe(Fields& fields, AdvantageOptions& options);
-
-/// For the check of a method whose loss is not one of advantages (it weighs or pairs samples): throws Error
-/// at /method/aggregation/name for a way with several heads.
-void require_one_head(const AdvantageOptions& options, const std::string& method);
 
 /// Columns whose weight is not 0, by index.
 std::vector<size_t> trained_columns(const std::vector<double>& weights_K);

@@ -154,14 +154,5 @@ TEST(AdvantageOptions, TheDeviationIsTheWaysOwn) {
   EXPECT_FALSE(global("marble", {{"global_std", false}}));
 }
 
-TEST(AdvantageOptions, AMethodWithOneLossRefusesSeveralHeads) {
-  AdvantageOptions options;
-  EXPECT_NO_THROW(require_one_head(options, "some_method"));
-  options.aggregation = Chosen<Aggregation>(aggregation_table(), "marble");
-  EXPECT_ERROR(require_one_head(options, "some_method"), "/method/aggregation/name");
-  EXPECT_ERROR(require_one_head(options, "some_method"),
-               "it takes weighted_sum, gdpo, correlation, hypervolume");
-}
-
 }  // namespace
 }  // namespace thalweg
