@@ -28,6 +28,26 @@ struct AtWork {
   std::unique_ptr<MethodRun> run;
 };
 
+// All pictures are alike to it.
+class ConstantReward final : public Reward {
+ public:
+  ConstantReward() {
+    info_.name = "constant";
+    info_.dimensions_K = {"one"};
+    info_.required.frames = true;
+  }
+  const RewardInfo& info() const override { return info_; }
+  Scored score(const ScoreInput& input) override {
+    return {at::ones({input.frames_BF3HW.size(0), 1}, at::kFloat), {}};
+  }
+  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
+    throw std::logic_error("no gradient");
+  }
+
+ private:
+  RewardInfo info_;
+};
+
 class EveryMethod : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EveryMethod, Learns) {
@@ -73,6 +93,27 @@ TEST_P(EveryMethod, TheRatioIsOneBeforeTheFirstUpdate) {
     if (const double value = number(metrics, zero); !std::isnan(value))
       EXPECT_NEAR(value, 0.0, 1e-12) << zero;
   if (const double ratio = number(metrics, "ratio"); !std::isnan(ratio)) EXPECT_NEAR(ratio, 1.0, 1e-12);
+}
+
+// At the start, where the policy is its own reference. Methods that weigh or pair samples have no advantages.
+TEST_P(EveryMethod, WithoutAdvantagesThereIsNoGradient) {
+  const auto method = method_named(GetParam(), groups());
+  auto copy = method;
+  const auto written = write_fields([&](Fields& f) { copy.describe(f, {"name", ""}, method_table()); });
+  if (!written.contains("aggregation")) GTEST_SKIP() << "learns from no advantages";
+  auto parts = SmallTraining::parts(0.0, [](uint64_t) { return false; });
+  parts.rewards = [] {
+    RewardSpec spec;
+    spec.plugin = "constant";
+    spec.dimensions = {{"one", 1.0}};
+    std::vector<RewardMember> members;
+    members.push_back({spec, std::make_shared<ConstantReward>()});
+    return std::make_unique<RewardSet>(std::move(members));
+  };
+  SmallTraining small(std::move(parts), stochastic());
+  const auto metrics = method->start(small.training)->iterate(0);
+  EXPECT_EQ(number(metrics, "zero_std_ratio"), 1.0);
+  if (const double norm = number(metrics, "grad_norm"); !std::isnan(norm)) EXPECT_NEAR(norm, 0.0, 1e-12);
 }
 
 TEST_P(EveryMethod, GoesOnFromACheckpointBitForBit) {
