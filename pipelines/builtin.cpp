@@ -39,7 +39,9 @@ const std::vector<FamilyRow>& family_table() {
 }
 
 using MakeMethod = std::unique_ptr<Method>();
-MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo, make_crd, make_branch_grpo, make_tempflow_grpo, make_flow_grpo_fast, make_dance_grpo, make_mix_grpo, make_grpo_guard, make_flow_dppo;
+MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo,
+    make_crd, make_branch_grpo, make_tempflow_grpo, make_flow_grpo_fast, make_dance_grpo, make_mix_grpo,
+    make_grpo_guard, make_flow_dppo;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
@@ -63,7 +65,8 @@ const MethodTable& method_table() {
 }
 
 using MakeAggregation = std::unique_ptr<Aggregation>();
-MakeAggregation make_weighted_sum, make_gdpo, make_correlation, make_hypervolume, make_marble, make_gradient_weights, make_advantage_sum;
+MakeAggregation make_weighted_sum, make_gdpo, make_correlation, make_hypervolume, make_marble,
+    make_gradient_weights, make_advantage_sum;
 
 const Chosen<Aggregation>::Table& aggregation_table() {
   static const Chosen<Aggregation>::Table table = {

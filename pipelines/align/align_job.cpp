@@ -240,9 +240,10 @@ class AlignJob final : public Job {
                   "training on pictures draws no samples to guide; leave this key out (that of the held-out "
                   "pictures is /evaluate/guidance_scale)");
     if (!o_.negative_prompt.empty())
-      throw Error("/negative_prompt",
-                  "training on pictures knows the empty prompt alone: captions are dropped to it, and guidance "
-                  "leads away from it; leave this key out");
+      throw Error(
+          "/negative_prompt",
+          "training on pictures knows the empty prompt alone: captions are dropped to it, and guidance "
+          "leads away from it; leave this key out");
   }
 
   AlignOptions o_;

@@ -17,7 +17,8 @@ std::vector<InputFile> inputs_of(const AlignOptions& o) {
   if (o.model.has_lora && !o.model.lora.path.empty())
     inputs.push_back({"/model/lora/path", o.model.lora.path});
   if (const auto source = o.method->pictures(); source.given())
-    for (auto& picture : picture_files(o.prompts.to_train(), source).inputs) inputs.push_back(std::move(picture));
+    for (auto& picture : picture_files(o.prompts.to_train(), source).inputs)
+      inputs.push_back(std::move(picture));
   add_inputs(inputs, o.rewards);
   return inputs;
 }

@@ -151,13 +151,12 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.title = o.name.empty() ? last_component(folder.string()) : o.name;
   report.subtitle = o.method.name() + " on " + last_component(o.model.path);
   report.status = "succeeded";
-  report.headline = {
-      {"Method", o.method.name()},
-      {"Trained", trained_part(c.training.space)},
-      {"Iterations", s.ended_early.empty()
-                         ? std::to_string(s.iterations)
-                         : std::to_string(s.iterations) + " of " + std::to_string(o.iterations)},
-      {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
+  report.headline = {{"Method", o.method.name()},
+                     {"Trained", trained_part(c.training.space)},
+                     {"Iterations", s.ended_early.empty() ? std::to_string(s.iterations)
+                                                          : std::to_string(s.iterations) + " of " +
+                                                                std::to_string(o.iterations)},
+                     {"Checkpoint", "after iteration " + std::to_string(s.best_step)}};
   report.health = health_of(s);
   report.notes = notes_of(s);
   report.comparisons = comparisons_of(s);

@@ -25,7 +25,7 @@ struct Replay {
   LogProb log_prob;
   std::function<StepLoss(const Replayed&, const Share& rows)> loss;
   Velocity reference = {};  // of the KL term, without guidance; empty: the run's own
-  Guidance shared = {};  // wraps the guided velocities: rows with the same latents may share a forward
+  Guidance shared = {};     // wraps the guided velocities: rows with the same latents may share a forward
 };
 
 /// All updates of an iteration. Throws Error when, at the first update of a float32 run, log-probs of the

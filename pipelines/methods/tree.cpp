@@ -50,10 +50,8 @@ class TreeRun final : public MethodRun {
     const Replay replay{
         .options = o_.replay,
         .log_prob = form_,
-        .loss =
-            [&](const Replayed& r, const Share&) {
-              return clipped(r, rules.weight ? rules.weight(r.step.index) : 1.0);
-            },
+        .loss = [&](const Replayed& r,
+                    const Share&) { return clipped(r, rules.weight ? rules.weight(r.step.index) : 1.0); },
         .shared = [&](Velocity v) { return at_shared_states(std::move(v), rules.shape); }};
     train_on_transitions(t_, transitions, o_.groups, selected(advantages, gathered.rows), *aggregator_,
                          replay, iteration, metrics);

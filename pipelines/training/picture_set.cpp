@@ -59,7 +59,8 @@ void describe(Fields& f, PictureSource& s) {
 
 PictureFiles picture_files(const PromptFile& train_prompts, const PictureSource& source) {
   require_json_lines(train_prompts.path, kPrompts);
-  const auto base = source.folder.empty() ? fs::path(train_prompts.path).parent_path() : fs::path(source.folder);
+  const auto base =
+      source.folder.empty() ? fs::path(train_prompts.path).parent_path() : fs::path(source.folder);
   PictureFiles files;
   for (const auto& line : read_prompt_lines(train_prompts)) {
     auto& of_line = files.of_line.emplace_back();

@@ -10,6 +10,7 @@
 #include "engine/models/flow_model.h"
 #include "engine/parallel/workers.h"
 #include "pipelines/observer.h"
+#include "pipelines/prompt_file.h"
 #include "pipelines/resume.h"
 #include "pipelines/sampler_section.h"
 

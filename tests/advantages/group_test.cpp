@@ -33,8 +33,8 @@ void expect_values(const GroupAdvantages& advantages, const std::vector<double>&
 
 // Groups {1,3} and {10,14}: means 2 and 12, deviations 1 and 2.
 TEST(GroupAdvantages, DivideByTheGroupsDeviation) {
-  const auto a =
-      group_advantages(rewards({1, 10, 3, 14}), mask({1, 1, 1, 1}), {7, 4, 7, 4}, {DeviationOver::group, 5.0});
+  const auto a = group_advantages(rewards({1, 10, 3, 14}), mask({1, 1, 1, 1}), {7, 4, 7, 4},
+                                  {DeviationOver::group, 5.0});
   expect_values(a, {-1.0 / (1.0 + kEps), -2.0 / (2.0 + kEps), 1.0 / (1.0 + kEps), 2.0 / (2.0 + kEps)});
   EXPECT_EQ(listed(a.used_B), (std::vector<double>{1, 1, 1, 1}));
   EXPECT_EQ(a.zero_std_ratio, 0.0);
@@ -45,8 +45,8 @@ TEST(GroupAdvantages, DivideByTheGroupsDeviation) {
 
 // All four: mean 7, squares 36, 9, 16, 49: population variance 27.5.
 TEST(GroupAdvantages, DivideByTheBatchsDeviation) {
-  const auto a =
-      group_advantages(rewards({1, 10, 3, 14}), mask({1, 1, 1, 1}), {7, 4, 7, 4}, {DeviationOver::batch, 5.0});
+  const auto a = group_advantages(rewards({1, 10, 3, 14}), mask({1, 1, 1, 1}), {7, 4, 7, 4},
+                                  {DeviationOver::batch, 5.0});
   const double std = std::sqrt(27.5) + kEps;
   expect_values(a, {-1.0 / std, -2.0 / std, 1.0 / std, 2.0 / std});
   EXPECT_NEAR(a.reward_std_mean, 1.5, 1e-12);  // still the groups'

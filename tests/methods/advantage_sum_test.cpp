@@ -25,7 +25,7 @@ Advantages advantages_by_sum(const Scores& scores, const GroupNorm& norm, double
     way.describe(f, {"name", ""}, aggregation_table());
   });
   Metrics metrics;
-  return way->start(norm)->advantages(scores, metrics);
+  return way->start(norm, RewardSet({}))->advantages(scores, metrics);
 }
 
 const GroupNorm kNorm{.deviation = DeviationOver::group, .clip = 5.0, .ddof = 1, .eps = 1e-8};

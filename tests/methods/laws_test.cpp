@@ -87,7 +87,8 @@ TEST_P(EveryMethod, SameBitsForAnyNumberOfWorkers) {
 
 // Where there is an importance ratio, it is 1 as long as the policy is the one that drew the samples.
 TEST_P(EveryMethod, TheRatioIsOneBeforeTheFirstUpdate) {
-  AtWork run(GetParam(), stochastic(), [](uint64_t) { return false; }, 1);
+  AtWork run(
+      GetParam(), stochastic(), [](uint64_t) { return false; }, 1);
   const auto metrics = run.run->iterate(0);
   for (const char* zero : {"ratio_dev_first_step", "approx_kl", "clipfrac"})
     if (const double value = number(metrics, zero); !std::isnan(value))

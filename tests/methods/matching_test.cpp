@@ -38,7 +38,7 @@ struct Loop {
                 }};
   }
   Metrics train(const Matching& matching, const GroupPlan& plan = kPlan) {
-    const auto aggregator = AdvantageOptions{}.start();
+    const auto aggregator = AdvantageOptions{}.start(small.training);
     Metrics metrics;
     const auto advantages = aggregator->advantages(drawn.scores, metrics);
     train_on_clean_latents(small.training, drawn.batches, plan, advantages, *aggregator, matching, 0,

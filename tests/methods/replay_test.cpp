@@ -39,7 +39,7 @@ struct Watched {
     start = cloned(t.policy.parameters());
     const auto window = step_window(t.options.sampler, t.seed(), 0);
     drawn = draw_transitions(t, 0, kPlan, window, trained_steps(window, t.options.sampler.steps), metrics);
-    const auto aggregator = AdvantageOptions{}.start();
+    const auto aggregator = AdvantageOptions{}.start(small.training);
     Replay replay{.options = {.anchor = anchor},
                   .log_prob = gaussian,
                   .loss = [this](const Replayed& r, const Share& share) { return seen_loss(r, share); }};
@@ -215,7 +215,7 @@ TEST(Keep, TrainsTheKeptAloneAndComputesNoMore) {
   const GroupPlan plan{3, 4, 1};
   const auto window = step_window(t.options.sampler, t.seed(), 0);
   const auto drawn = draw_transitions(t, 0, plan, window, trained_steps(window, 4), metrics);
-  const auto aggregator = AdvantageOptions{}.start();
+  const auto aggregator = AdvantageOptions{}.start(small.training);
   auto advantages = aggregator->advantages(drawn.scores, metrics);
   const auto rows = best_and_worst(advantages, drawn.scores.group_B, 2);
   ASSERT_EQ(rows.size(), 6u);

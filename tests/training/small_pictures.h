@@ -40,8 +40,8 @@ class SmallPictures {
       parts.prompts.conditioning.prompts.push_back(line.prompt);
     }
     Workers workers(2);
-    parts.pictures = encode_pictures(*parts.model, picture_files({lines_path(), "/prompts/train"}, source), source,
-                                     options().sampler.size, workers, {});
+    parts.pictures = encode_pictures(*parts.model, picture_files({lines_path(), "/prompts/train"}, source),
+                                     source, options().sampler.size, workers, {});
     return parts;
   }
 
