@@ -17,6 +17,7 @@ class AdvantageSumAggregator final : public Aggregator {
       : norm_(norm), trimmed_ratio_(trimmed_ratio) {}
 
   Advantages advantages(const Scores& scores, Metrics& metrics) override {
+    require_totals(scores);
     // What is used, and what is said of the group, is the total's.
     auto sum = advantages_of(scores.total, scores.group_B, norm_, metrics);
     sum.values_B.zero_();

@@ -88,6 +88,7 @@ class FlowDpoRun final : public MethodRun {
   Pairs drawn(int64_t iteration, Metrics& metrics) const {
     const auto [batches, scores] =
         draw_clean_latents(t_, iteration, o_.groups, t_.policy.velocity(), metrics);
+    report_totals(scores, metrics);
     const auto reward = scores.total.total_B.accessor<double, 1>();
     std::vector<int64_t> rows;
     std::vector<PairLine> lines;

@@ -28,6 +28,7 @@ class FlowRwrRun final : public MethodRun {
     Metrics metrics;
     const auto [batches, scores] =
         draw_clean_latents(t_, iteration, o_.groups, t_.policy.velocity(), metrics);
+    report_totals(scores, metrics);
     const auto& [reward_B, valid_B] = scores.total;
     const auto rwr = rwr_weights(reward_B, valid_B, o_.beta);
     metrics.emplace_back("ess", rwr.ess);

@@ -41,6 +41,7 @@ class SftRun final : public MethodRun {
   Samples drawn(int64_t iteration, Metrics& metrics) {
     const auto [batches, scores] =
         draw_clean_latents(t_, iteration, o_.groups, t_.policy.velocity(), metrics);
+    report_totals(scores, metrics);
     const auto rows = best_of_groups(scores);
     const auto best_B = scores.total.total_B.index_select(0, at::tensor(rows, at::kLong));
     metrics.emplace_back("best_reward", best_B.mean().item<double>());

@@ -68,6 +68,11 @@ GroupAdvantages advantages_of(const CombinedReward& reward, const std::vector<in
   return advantages;
 }
 
+void report_totals(const Scores& scores, Metrics& metrics) {
+  require_totals(scores);
+  advantages_of(scores.total, scores.group_B, {}, metrics);
+}
+
 Head head_of(const GroupAdvantages& advantages, const Update& update) {
   auto counts = at::zeros_like(advantages.values_B);
   for (const auto& share : update.shares) share.rows(counts).copy_(share.rows(advantages.used_B));

@@ -81,6 +81,10 @@ void report_advantages(const GroupAdvantages& advantages, const at::Tensor& vali
 GroupAdvantages advantages_of(const CombinedReward& reward, const std::vector<int64_t>& group_B,
                               const GroupNorm& norm, Metrics& metrics);
 
+/// For who learns from the sum of the rewards itself: requires it (see require_totals), and says the same of
+/// its groups as advantages would.
+void report_totals(const Scores& scores, Metrics& metrics);
+
 /// Of the samples of an update that the head uses, each with the same weight.
 Head head_of(const GroupAdvantages& advantages, const Update& update);
 

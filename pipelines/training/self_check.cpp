@@ -77,13 +77,13 @@ constexpr const char* kSpread =
 
 // What keeps a run from learning, most basic first: what follows from the one before is not said.
 std::vector<Finding> obstacles(const Seen& s, const SelfCheckFacts& facts) {
+  if (s.spread <= 0.0) return {{true, "in no group do the rewards differ", kSpread}};
   if (!s.updated)
     return {{true, "no update was made: no group has two samples with a reward",
              "mend the rewards (/rewards; events.jsonl says why they failed) or raise /method/group_size"}};
   if (s.all_skipped)
     return {{true, "every update was skipped, since no gradient was finite",
              "lower /optimizer/learning_rate, or set /model/dtype to float32"}};
-  if (s.spread <= 0.0) return {{true, "in no group do the rewards differ", kSpread}};
   if (s.grad_norm == 0.0)
     return {{true, "the gradient is 0, though the rewards differ",
              "see whether what is trained reaches the picture (/model/lora/targets) and the method's weights "

@@ -19,7 +19,7 @@ def base_jobs(folder):
     size = {"height": 16, "width": 16}
     jobs = {
         "sample": {"model": {"path": path, "dtype": "bfloat16", "lora": {"path": str(folder / "lora.safetensors")}},
-                   "prompts": {"texts": ["a red circle"]}, "negative_prompt": "a blue circle",
+                   "prompts": {"texts": ["a red circle"]}, "negative_prompt": "",
                    "sampler": {"name": "flow_ode", "steps": 4, "guidance_scale": 4.5, **size},
                    "rewards": rewards, "save_latents": True},
         "score": {"frames": prompts, "prompts": {"path": prompts, "limit": 2}, "rewards": rewards, "batch_size": 4},

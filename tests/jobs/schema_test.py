@@ -87,7 +87,7 @@ CHANGES = [
     ("align", "/method/group_size", 4.0, None),  # an integer to draft 7, not to the program
     ("align", "/optimizer/schedule", "exponential", False),
     ("align", "/optimizer/learning_rate", 1, True),
-    ("align", "/prompts/select", MISSING, False),
+    ("align", "/prompts/select", MISSING, None),
     ("align", "/ema_decay", 1.0001, False),
     ("pretrain", "/architecture/anything", {"goes": 1}, True),
     ("pretrain", "/architecture", None, False),

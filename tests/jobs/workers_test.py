@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+import resuming
 import tiny_sd3
 from program import ENVIRONMENT, PROGRAM, ROOT, run_job, thalweg, write_job
 
@@ -21,6 +22,10 @@ METHODS = {
 SAMPLERS = {"flow_grpo": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "policy": "random"}},
             "diffusion_nft": {"name": "flow_ode", "guidance_scale": 1.5}, "awm": {"name": "heun"},
             "dgpo": {"name": "flow_ode", "guidance_scale": 1.5}, "crd": {"name": "dpmpp_2m"}}
+# The others as they are resumed.
+for _name, _parts in resuming.METHODS.items():
+    METHODS.setdefault(_name, _parts["method"])
+    SAMPLERS.setdefault(_name, _parts["sampler"])
 
 
 @pytest.fixture(scope="module")

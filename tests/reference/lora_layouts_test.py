@@ -173,7 +173,7 @@ def test_names_of_the_original_code(prefix, model, tmp_path):
         metadata = opened.metadata()
     assert metadata["modelspec.title"] == "native" and metadata["ss_network_dim"] == str(
         json.loads(metadata["lora_adapter_metadata"])["transformer.r"])
-    config = {key.removeprefix("transformer."): value for key, value in json.loads(metadata["lora_adapter_metadata"]).items()}
+    written = {key.removeprefix("transformer."): value for key, value in json.loads(metadata["lora_adapter_metadata"]).items()}
     tensors = load_file(tmp_path / "converted.safetensors")
     expected = differences_of(shapes, deltas, config)
     assert {module_of(name) for name in tensors} == set(expected)
@@ -181,8 +181,8 @@ def test_names_of_the_original_code(prefix, model, tmp_path):
     for name, delta in expected.items():
         down, up = (tensors[f"transformer.{name}.lora_{half}.weight"].double() for half in "AB")
         assert delta.abs().max() > 1e-3
-        assert down.shape[0] == config["rank_pattern"].get("^" + name, config["r"])
-        up *= config["alpha_pattern"].get("^" + name, config["lora_alpha"]) / down.shape[0]
+        assert down.shape[0] == written["rank_pattern"].get("^" + name, written["r"])
+        up *= written["alpha_pattern"].get("^" + name, written["lora_alpha"]) / down.shape[0]
         worst = max(worst, ((up.flatten(1) @ down.flatten(1)).view(delta.shape) - delta).abs().max().item())
     assert worst <= 1e-6
     print(f"{len(deltas)} modules of the original code, {len(expected)} layers: largest error {worst:.1e}")
