@@ -28,6 +28,18 @@ ROWS = [
     ("DiffusionNFT", "demo"),
     ("Flow-GRPO", "flow_grpo_tiny"),
     ("AWM", "awm_tiny"),
+    ("DGPO", "dgpo_tiny"),
+    ("CRD", "crd_tiny"),
+    ("Flow-DPO", "flow_dpo_tiny"),
+    ("Flow-RWR", "flow_rwr_tiny"),
+    ("SFT", "sft_tiny"),
+    ("Flow-GRPO-Fast", "flow_grpo_fast_tiny"),
+    ("DanceGRPO", "dance_grpo_tiny"),
+    ("MixGRPO", "mix_grpo_tiny"),
+    ("GRPO-Guard", "grpo_guard_tiny"),
+    ("Flow-DPPO", "flow_dppo_tiny"),
+    ("BranchGRPO", "branch_grpo_tiny"),
+    ("TempFlow-GRPO", "tempflow_grpo_tiny"),
 ]
 REHEARSED = 5  # iterations
 GAINS = (0.08, 0.20)

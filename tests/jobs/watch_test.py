@@ -22,6 +22,9 @@ def job(tmp_path):
     return {**jobs_in(tmp_path)["score"], "batch_size": 1, "output": str(tmp_path / "run")}
 
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the program ignores it under nohup, and so would these runs
+
+
 def start(tmp_path, job, **environment):
     """The process, once it has begun. In a group of its own, which is no orphan: those are never suspended."""
     process = subprocess.Popen([PROGRAM, "run", write_job(tmp_path / "job.json", job)], stdout=subprocess.PIPE,
