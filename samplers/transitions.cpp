@@ -9,27 +9,6 @@
 #include "samplers/cuda/fused_transition.h"
 
 namespace thalweg {
-namespace {
-
-struct NextState {
-  at::Tensor next_BCFHW, log_prob_B;  // the latter where it is asked for
-};
-
-// mean + std * noise, and how likely that was. One kernel on a GPU.
-NextState draw(const at::Tensor& x, const at::Tensor& v, const at::Tensor& noise, const KernelStep& step,
-               LogProb form, bool with_log_prob) {
-  const bool needs_graph = c10::GradMode::is_enabled() && (x.requires_grad() || v.requires_grad());
-  if (cuda::fuses(x.device(), x.scalar_type(), needs_graph)) {
-    const auto fused = cuda::fused_transition(x, v, noise, step, form(step.std));
-    return {fused.next_BCFHW, fused.log_prob_B};
-  }
-  const auto there = transition(x, v, step);
-  const auto next = at::add(there.mean_BCFHW, noise, there.std);
-  return {next, with_log_prob ? log_prob(next, there, form) : at::Tensor()};
-}
-
-}  // namespace
-
 Step step_of(const Kernel& kernel, const Schedule& schedule, int64_t index,
              const std::vector<int64_t>& slot_B, at::Device device) {
   auto step = step_at(schedule, index, slot_B, device);
@@ -37,16 +16,33 @@ Step step_of(const Kernel& kernel, const Schedule& schedule, int64_t index,
   return step;
 }
 
-at::Tensor transition_noise(const SamplerInput& in, const at::Tensor& x, const Step& step) {
+at::Tensor transition_noise(uint64_t seed, const std::vector<int64_t>& slot_B, const at::Tensor& x,
+                            const Step& step) {
   if (step.kernel.std == 0.0) return {};
-  return normal_noise(in.seed, Purpose::transition, in.slot_B, static_cast<uint64_t>(step.index),
+  return normal_noise(seed, Purpose::transition, slot_B, static_cast<uint64_t>(step.index),
                       x.sizes().slice(1), x.scalar_type(), x.device());
+}
+
+at::Tensor transition_noise(const SamplerInput& in, const at::Tensor& x, const Step& step) {
+  return transition_noise(in.seed, in.slot_B, x, step);
+}
+
+DrawnState drawn_state(const at::Tensor& x, const at::Tensor& v, const at::Tensor& noise,
+                       const KernelStep& step, LogProb form) {
+  const bool needs_graph = c10::GradMode::is_enabled() && (x.requires_grad() || v.requires_grad());
+  if (cuda::fuses(x.device(), x.scalar_type(), needs_graph)) {
+    const auto fused = cuda::fused_transition(x, v, noise, step, (form ? form : gaussian)(step.std));
+    return {fused.next_BCFHW, fused.log_prob_B};
+  }
+  const auto there = transition(x, v, step);
+  const auto next = at::add(there.mean_BCFHW, noise, there.std);
+  return {next, form ? log_prob(next, there, form) : at::Tensor()};
 }
 
 at::Tensor next_latents(const at::Tensor& x, const at::Tensor& v, const at::Tensor& noise,
                         const KernelStep& step) {
   if (step.std == 0.0) return transition(x, v, step).mean_BCFHW;
-  return draw(x, v, noise, step, gaussian, /*with_log_prob=*/false).next_BCFHW;
+  return drawn_state(x, v, noise, step, nullptr).next_BCFHW;
 }
 
 Trajectory sample_transitions(const SamplerInput& in, const Kernel& kernel,
@@ -63,7 +59,8 @@ Trajectory sample_transitions(const SamplerInput& in, const Kernel& kernel,
       x = transition(x, v, step.kernel).mean_BCFHW;
       continue;
     }
-    const auto drawn = draw(x, v, transition_noise(in, x, step), step.kernel, form, trained);
+    const auto drawn =
+        drawn_state(x, v, transition_noise(in, x, step), step.kernel, trained ? form : nullptr);
     if (trained) {
       trajectory.latents.push_back(x);
       trajectory.next_latents.push_back(drawn.next_BCFHW);

@@ -46,23 +46,19 @@ Children children(const States& states, const TreeShape& shape, int64_t step, in
   return result;
 }
 
-struct NextState {
-  at::Tensor next_BCFHW, log_prob_B;  // the latter where it is asked for
-};
-
-NextState drawn_with_noise(const SamplerInput& in, const at::Tensor& x, const at::Tensor& v, const Step& step,
-                           const std::vector<int64_t>& slot_B, double scale, LogProb form, bool trained) {
-  TORCH_CHECK(!trained || step.kernel.std > 0.0, "step ", step.index,
+// `form`: of a trained step.
+DrawnState drawn_with_noise(const SamplerInput& in, const at::Tensor& x, const at::Tensor& v,
+                            const Step& step, const std::vector<int64_t>& slot_B, double scale,
+                            LogProb form) {
+  TORCH_CHECK(!form || step.kernel.std > 0.0, "step ", step.index,
               " draws no noise: it has no log-probability");
   if (step.kernel.std == 0.0) return {transition(x, v, step.kernel).mean_BCFHW, {}};  // to noise level 0
-  auto noise = normal_noise(in.seed, Purpose::transition, slot_B, static_cast<uint64_t>(step.index),
-                            x.sizes().slice(1), x.scalar_type(), x.device());
+  auto noise = transition_noise(in.seed, slot_B, x, step);
   if (scale != 1.0) noise = noise * scale;
-  const auto next = next_latents(x, v, noise, step.kernel);
-  return {next, trained ? log_prob(next, transition(x, v, step.kernel), form) : at::Tensor()};
+  return drawn_state(x, v, noise, step.kernel, form);
 }
 
-Trajectory edge(const Schedule& schedule, int64_t step, const at::Tensor& x, const NextState& drawn) {
+Trajectory edge(const Schedule& schedule, int64_t step, const at::Tensor& x, const DrawnState& drawn) {
   return {schedule, {}, {step}, {x}, {drawn.next_BCFHW}, drawn.log_prob_B.unsqueeze(0)};
 }
 
@@ -175,7 +171,7 @@ TreeSamples sample_tree(const SamplerInput& in, const TreeShape& shape, const Ke
       const auto from = rows_of(states.x_BCFHW, with.parent_B);
       step.kernel = noisy_step;
       const auto drawn = drawn_with_noise(in, from, rows_of(v, with.parent_B), step, with.slot_B,
-                                          level.noise_scale, form, trained);
+                                          level.noise_scale, trained ? form : nullptr);
       if (trained) samples.edges.push_back(edge(in.schedule, i, from, drawn));
       noisy = drawn.next_BCFHW;
     }

@@ -3,7 +3,6 @@
 // worst samples are left out of its mean and deviation, though not out of training.
 #include <ATen/ATen.h>
 
-#include <limits>
 #include <memory>
 
 #include "pipelines/training/aggregation.h"
@@ -20,27 +19,19 @@ class AdvantageSumAggregator final : public Aggregator {
     require_totals(scores);
     // What is used, and what is said of the group, is the total's.
     auto sum = advantages_of(scores.total, scores.group_B, norm_, metrics);
+    auto rewards = trained_rewards(scores);
+    rewards.valid_BK = sum.used_B.unsqueeze(1).expand_as(rewards.valid_BK);
+    auto norm = norm_;
+    norm.trimmed = trimmed_ratio_;
     sum.values_B.zero_();
-    for (int64_t k = 0; k < scores.transformed.dimensions(); ++k) {
-      const double weight = scores.weights_K[static_cast<size_t>(k)];
-      if (weight == 0.0) continue;
-      const auto reward_B = scores.transformed.values_BK.select(1, k);
-      sum.values_B += weight * of_reward(reward_B, sum.used_B, scores.group_B);
-    }
+    const auto columns = column_advantages(rewards, scores.group_B, norm);  // the sum is clamped, not they
+    for (size_t k = 0; k < columns.size(); ++k) sum.values_B += rewards.weights_K[k] * columns[k].values_B;
     sum.values_B = at::where(sum.used_B, sum.values_B.clamp(-norm_.clip, norm_.clip), 0.0);
     check_masked(sum, scores.total.valid_B);
     return {{sum}, sum.used_B};
   }
 
  private:
-  at::Tensor of_reward(const at::Tensor& reward_B, const at::Tensor& used_B,
-                       const std::vector<int64_t>& group_B) const {
-    auto norm = norm_;
-    norm.clip = std::numeric_limits<double>::infinity();  // the sum is clamped
-    norm.trimmed = trimmed_ratio_;
-    return group_advantages(reward_B, used_B, group_B, norm).values_B;
-  }
-
   const GroupNorm norm_;
   const double trimmed_ratio_;
 };

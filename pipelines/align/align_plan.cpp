@@ -25,7 +25,7 @@ AlignOptions smaller(const AlignOptions& o) {
   auto& plan = little.method->groups();
   const int64_t enough = 2 * o.parallel.worker_count() * o.parallel.micro_batch;
   const int64_t per_update = std::max<int64_t>(plan.groups / plan.updates, 1);
-  const int64_t updates = (enough + per_update * plan.group_size - 1) / (per_update * plan.group_size);
+  const int64_t updates = ceil_div(enough, per_update * plan.group_size);
   if (updates < plan.updates) {
     plan.updates = updates;
     plan.groups = updates * per_update;

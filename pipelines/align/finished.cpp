@@ -1,5 +1,6 @@
 #include "pipelines/align/finished.h"
 
+#include "engine/core/ceil_div.h"
 #include "engine/core/error.h"
 #include "engine/io/checkpoint.h"
 #include "engine/io/metrics.h"
@@ -41,7 +42,7 @@ std::optional<EarlyStop> early_stop_of(const AlignOptions& o) {
 
 void check_early_stop(const AlignOptions& o) {
   const auto& e = o.evaluate;
-  if (e.early_stop.present && e.early_stop.patience >= (o.iterations + e.every - 1) / e.every)
+  if (e.early_stop.present && e.early_stop.patience >= ceil_div(o.iterations, e.every))
     throw Error("/evaluate/early_stop/patience",
                 std::to_string(e.early_stop.patience) + " evaluations, one every " + std::to_string(e.every) +
                     " iterations, are not over before the last of " + std::to_string(o.iterations) +

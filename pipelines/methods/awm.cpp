@@ -7,13 +7,13 @@
 // micro-batch, so that the numbers do not depend on how the work is cut.
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "engine/core/error.h"
 #include "engine/losses/grpo.h"
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
+#include "pipelines/methods/lag.h"
 #include "pipelines/methods/matching.h"
 #include "pipelines/methods/method.h"
 
@@ -27,9 +27,7 @@ struct Options {
   double ghuber_power = 0.25, clip_range = 1.0, kl_beta = 1e-4, ema_kl_beta = 1.0;
   int64_t times_per_sample = 6, first_step = 1;
   double last_share = 0.9;  // of the steps
-  // Average <- decay * average + (1 - decay) * policy after iteration i, decay = min(rate * (i + 1),
-  // maximum).
-  double ema_rate = 0.001, ema_maximum = 0.3;
+  Lag lag{.maximum = 0.3};  // of the average, by iterations
 };
 
 // log p up to a constant; l_B in float64, w the weighting of the paper's section 4.2.
@@ -59,7 +57,7 @@ class AwmRun final : public MethodRun {
   Metrics iterate(int64_t iteration) override {
     auto metrics =
         match_groups(t_, iteration, o_.groups, t_.policy.velocity(), *aggregator_, matching(ema_.velocity()));
-    const double decay = std::min(o_.ema_rate * static_cast<double>(iteration + 1), o_.ema_maximum);
+    const double decay = o_.lag.at(iteration + 1);
     ema_.follow(t_.policy, decay);
     metrics.emplace_back("ema_kl_decay", decay);
     return metrics;
@@ -108,7 +106,7 @@ class AwmRun final : public MethodRun {
   const std::unique_ptr<Aggregator> aggregator_;
 };
 
-class Awm final : public Cloneable<Awm, Method> {
+class Awm final : public MethodOf<Awm, AwmRun, Options> {
  public:
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
@@ -133,9 +131,9 @@ class Awm final : public Cloneable<Awm, Method> {
              o_.ema_kl_beta, 0.0, 1e3);
     f.object({"ema", "decay = min(rate (iteration + 1), maximum): how slowly that average follows"},
              [&](Fields& e) {
-               e.number({"rate", "growth of the decay an iteration; 0: it follows at once"}, o_.ema_rate, 0.0,
+               e.number({"rate", "growth of the decay an iteration; 0: it follows at once"}, o_.lag.rate, 0.0,
                         1.0);
-               e.number({"maximum", "largest decay"}, o_.ema_maximum, 0.0, 1.0);
+               e.number({"maximum", "largest decay"}, o_.lag.maximum, 0.0, 1.0);
              });
     f.integer({"times_per_sample", "noise levels a sample is trained at, one in each part of the steps"},
               o_.times_per_sample, 1, 1000);
@@ -152,14 +150,7 @@ class Awm final : public Cloneable<Awm, Method> {
                                             ", /method/last_share of /sampler/steps");
   }
 
-  GroupPlan& groups() override { return o_.groups; }
   std::optional<double> clip_range() const override { return o_.clip_range; }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return std::make_unique<AwmRun>(o_, training);
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

@@ -1,8 +1,8 @@
 // CRD, Centered Reward Distillation (arXiv 2603.14128): rollout of a snapshot of the policy, clean latents
-// only
-// -> score -> group advantages as rewards r in [0, 1] -> forward noising -> the policy's implicit reward, by
-// its matching error and that of a second snapshot, is drawn to r, both centred over the update. Beside it
-// the squared velocity difference to the reference, which is guided: guidance is distilled on the way.
+// only -> score -> group advantages as rewards r in [0, 1] -> forward noising -> the policy's implicit
+// reward, by its matching error and that of a second snapshot, is drawn to r, both centred over the update.
+// Beside it the squared velocity difference to the reference, which is guided: guidance is distilled on the
+// way.
 //
 // Left open by the paper and taken from its authors' trainer as Flow-Factory has it: uniform weights in the
 // centring, the scale adv_clip_max / beta, and a penalty that grows with r. The means need all samples: they
@@ -44,14 +44,10 @@ class CrdRun final : public MethodRun {
         aggregator_(options.advantages.start(training)) {}
 
   Metrics iterate(int64_t iteration) override {
-    told_.clear();
-    auto metrics =
-        match_groups(t_, iteration, o_.groups, sampler_.velocity(), *aggregator_, matching(iteration));
+    auto metrics = match_groups(t_, iteration, o_.groups, sampler_.velocity(), *aggregator_, matching());
     const double old_decay = o_.old_lag.at(iteration + 1), sampler_decay = o_.sampler_lag.at(iteration + 1);
     old_.follow(t_.policy, old_decay);
     sampler_.follow(t_.policy, sampler_decay);
-    for (const auto& [name, value] : told_)
-      metrics.emplace_back(name, value / static_cast<double>(o_.groups.updates));
     metrics.emplace_back("old_decay", old_decay);
     metrics.emplace_back("sampler_decay", sampler_decay);
     return metrics;
@@ -60,21 +56,18 @@ class CrdRun final : public MethodRun {
   void state(RunState& state) override { aggregator_->state(state); }
 
  private:
-  Matching matching(int64_t iteration) {
-    Matching m{.times = o_.levels.times,
-               .sigmas_TB =
-                   [this](const auto& slot_B) {
-                     auto group_B = slot_B;  // of all iterations: a group is compared at one level
-                     for (auto& slot : group_B) slot /= o_.groups.group_size;
-                     return stratified_sigmas(t_, 0, o_.levels.of(t_.schedule.steps()), o_.levels.times,
-                                              group_B);
-                   },
-               .loss = [this](const Noising& n, const Share& rows) { return loss_of(n, rows); }};
-    m.prepare = [this, m, iteration](const Update& update, std::vector<Head> heads) {
-      compare(update, heads, m, iteration);
-      return heads;
-    };
-    return m;
+  Matching matching() {
+    return {.times = o_.levels.times,
+            .sigmas_TB =
+                [this](const auto& slot_B) {
+                  auto group_B = slot_B;  // of all iterations: a group is compared at one level
+                  for (auto& slot : group_B) slot /= o_.groups.group_size;
+                  return stratified_sigmas(t_, 0, o_.levels.of(t_.schedule.steps()), o_.levels.times,
+                                           group_B);
+                },
+            .loss = [this](const Noising& n, const Share& rows) { return loss_of(n, rows); },
+            .prepare = [this](const UpdateNoisings& all, std::vector<Head>& heads,
+                              Metrics& told) { compare(all, heads, told); }};
   }
 
   StepLoss loss_of(const Noising& n, const Share& rows) const {
@@ -91,22 +84,23 @@ class CrdRun final : public MethodRun {
   }
 
   // Advantages become residuals. Of several heads, the penalty goes by the mean of their rewards.
-  void compare(const Update& update, std::vector<Head>& heads, const Matching& m, int64_t iteration) {
+  void compare(const UpdateNoisings& all, std::vector<Head>& heads, Metrics& told) {
+    const auto& update = all.update;
     const auto policy = t_.policy.velocity(), old = old_.velocity();
-    const auto told = measure_noisings(t_, o_.groups, m, update, iteration, 2, [&](const Noising& n) {
+    const auto measured = all.measure(2, [&](const Noising& n) {
       const auto v = n.answer(policy), v_old = n.answer(old);
       return std::vector<at::Tensor>{crd_implicit_reward(v, v_old, n.target()), velocity_kl(v, v_old)};
     });
     const auto mean = [&](const at::Tensor& of_TB) {
       return at::where(update.used_B, of_TB, 0.0).sum(1).mean().item<double>() / std::max(update.used, 1.0);
     };
-    add_metric(told_, "implicit_reward", mean(told[0]));
-    add_metric(told_, "old_deviation", mean(told[1]));
+    add_metric(told, "implicit_reward", mean(measured[0]));
+    add_metric(told, "old_deviation", mean(measured[1]));
     auto r_mean_B = at::zeros(update.used_B.sizes(), at::kDouble);
     for (auto& head : heads) {
       const auto r_B = nft_optimality(head.advantage_B, o_.advantages.norm.clip);
       r_mean_B += r_B / static_cast<double>(heads.size());
-      head.advantage_B = crd_residual(told[0], r_B, head.weight_B > 0.0, o_.beta);
+      head.advantage_B = crd_residual(measured[0], r_B, head.weight_B > 0.0, o_.beta);
     }
     kl_share_B_ = o_.kl_floor + r_mean_B * (1.0 - o_.kl_floor);
   }
@@ -117,10 +111,9 @@ class CrdRun final : public MethodRun {
   const Velocity teacher_;
   const std::unique_ptr<Aggregator> aggregator_;
   at::Tensor kl_share_B_;  // of kl_beta, in this update
-  Metrics told_;           // of an iteration's updates
 };
 
-class Crd final : public Cloneable<Crd, Method> {
+class Crd final : public MethodOf<Crd, CrdRun, Options> {
  public:
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
@@ -144,14 +137,6 @@ class Crd final : public Cloneable<Crd, Method> {
     check_groups(o_.groups);
     o_.levels.check(options.sampler.steps);
   }
-
-  GroupPlan& groups() override { return o_.groups; }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return std::make_unique<CrdRun>(o_, training);
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

@@ -41,38 +41,29 @@ class DgpoRun final : public MethodRun {
         aggregator_(options.advantages.start(training)) {}
 
   Metrics iterate(int64_t iteration) override {
-    told_.clear();
     const auto& drawing = t_.policy.steps() > o_.average_rollouts_after ? average_ : t_.policy;
-    auto metrics =
-        match_groups(t_, iteration, o_.groups, drawing.velocity(), *aggregator_, matching(iteration));
+    auto metrics = match_groups(t_, iteration, o_.groups, drawing.velocity(), *aggregator_, matching());
     follow();
-    for (const auto& [name, value] : told_)
-      metrics.emplace_back(name, value / static_cast<double>(o_.groups.updates));
     return metrics;
   }
 
   void state(RunState& state) override { aggregator_->state(state); }
 
  private:
-  Matching matching(int64_t iteration) {
-    Matching m{
+  Matching matching() {
+    return {
         .times = o_.levels.times,
         .sigmas_TB = [this, levels = schedule_levels(t_, o_.levels.last_share)](
                          const auto& slot_B) { return shuffled_sigmas(t_, levels, o_.levels.times, slot_B); },
         .loss = [this](const Noising& n, const Share&) { return loss_of(n); },
-        .of_group = true};
-    m.prepare = [this, m, iteration](const Update& update, std::vector<Head> heads) {
-      weigh(update, heads, m, iteration);
-      return heads;
-    };
-    return m;
+        .of_group = true,
+        .prepare = [this](const UpdateNoisings& all, std::vector<Head>& heads,
+                          Metrics& told) { weigh(all, heads, told); }};
   }
 
   StepLoss loss_of(const Noising& n) const {
-    const auto l_B = velocity_kl(n.v, n.target());
-    StepLoss loss{.policy_B = [l_B](const at::Tensor& weight_B) { return weight_B.to(l_B) * l_B; }};
+    auto loss = weighted_error(n);
     add_velocity_penalty(loss, "kl_loss", n, base_, o_.kl_beta);
-    loss.measures = {{"matching_loss", l_B.detach()}};
     return loss;
   }
 
@@ -80,33 +71,33 @@ class DgpoRun final : public MethodRun {
   void follow() { average_.follow(t_.policy, o_.lag.at(t_.policy.steps())); }
 
   // Advantages become w A, or 0 where a guard says so.
-  void weigh(const Update& update, std::vector<Head>& heads, const Matching& m, int64_t iteration) {
+  void weigh(const UpdateNoisings& all, std::vector<Head>& heads, Metrics& told) {
+    const auto& update = all.update;
     if (update.index > 0) follow();
     const auto policy = t_.policy.velocity(), average = average_.velocity();
     const bool base = o_.base_limit > 0.0 || o_.reference == "base";
-    const auto told =
-        measure_noisings(t_, o_.groups, m, update, iteration, base ? 4 : 2, [&](const Noising& n) {
-          const auto v = n.answer(policy);
-          std::vector<at::Tensor> errors = {velocity_kl(v, n.target()),
+    const auto errors = all.measure(base ? 4 : 2, [&](const Noising& n) {
+      const auto v = n.answer(policy);
+      std::vector<at::Tensor> of_noising = {velocity_kl(v, n.target()),
                                             velocity_kl(n.answer(average), n.target())};
-          if (base) {
-            const auto v_base = n.answer(base_);
-            errors.insert(errors.end(), {velocity_kl(v_base, n.target()), velocity_kl(v, v_base)});
-          }
-          return errors;
-        });
-    const auto &l = told[0], &l_old = told[1], &l_ref = o_.reference == "base" ? told[2] : told[1];
+      if (base) {
+        const auto v_base = n.answer(base_);
+        of_noising.insert(of_noising.end(), {velocity_kl(v_base, n.target()), velocity_kl(v, v_base)});
+      }
+      return of_noising;
+    });
+    const auto &l = errors[0], &l_old = errors[1], &l_ref = o_.reference == "base" ? errors[2] : errors[1];
     for (auto& head : heads) {
       const auto A = head.advantage_B;
       const auto used_B = head.weight_B > 0.0;
       const auto w = dgpo_group_weight(l, l_ref, A, groups_of(update), used_B, o_.beta);
       const auto clipped = dgpo_clipped(l, l_old, A, o_.clip_range);
-      const auto far =
-          o_.base_limit > 0.0 ? dgpo_too_far(l, told[2], told[3], A, o_.base_limit) : at::zeros_like(clipped);
+      const auto far = o_.base_limit > 0.0 ? dgpo_too_far(l, errors[2], errors[3], A, o_.base_limit)
+                                           : at::zeros_like(clipped);
       head.advantage_B = at::where(at::logical_or(clipped, far), 0.0, w * A);
       const auto tell = [&](const char* name, const at::Tensor& of_TB) {
         const auto mean = (of_TB.to(at::kDouble) * head.weight_B).sum(1).mean().item<double>();
-        add_metric(told_, name, mean / static_cast<double>(heads.size()));
+        add_metric(told, name, mean / static_cast<double>(heads.size()));
       };
       tell("group_weight", w);
       tell("ratio", (l_old - l).exp());
@@ -120,10 +111,9 @@ class DgpoRun final : public MethodRun {
   Role& average_;
   const Velocity base_;
   const std::unique_ptr<Aggregator> aggregator_;
-  Metrics told_;  // of an iteration's updates
 };
 
-class Dgpo final : public Cloneable<Dgpo, Method> {
+class Dgpo final : public MethodOf<Dgpo, DgpoRun, Options> {
  public:
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
@@ -162,14 +152,7 @@ class Dgpo final : public Cloneable<Dgpo, Method> {
     o_.levels.check(options.sampler.steps);
   }
 
-  GroupPlan& groups() override { return o_.groups; }
   std::optional<double> clip_range() const override { return o_.clip_range; }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return std::make_unique<DgpoRun>(o_, training);
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

@@ -93,7 +93,7 @@ class DiffusionNftRun final : public MethodRun {
   const std::unique_ptr<Aggregator> aggregator_;
 };
 
-class DiffusionNft final : public Cloneable<DiffusionNft, Method> {
+class DiffusionNft final : public MethodOf<DiffusionNft, DiffusionNftRun, Options> {
  public:
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
@@ -116,14 +116,6 @@ class DiffusionNft final : public Cloneable<DiffusionNft, Method> {
       throw Error("/method/times_per_sample",
                   "must be at most /sampler/steps, " + std::to_string(options.sampler.steps));
   }
-
-  GroupPlan& groups() override { return o_.groups; }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return std::make_unique<DiffusionNftRun>(o_, training);
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

@@ -159,7 +159,7 @@ class FlowDpoRun final : public MethodRun {
   OneHead head_;
 };
 
-class FlowDpo final : public Cloneable<FlowDpo, Method> {
+class FlowDpo final : public MethodOf<FlowDpo, FlowDpoRun, Options> {
  public:
   void describe(Fields& f) override {
     f.object({"data", "what is compared"}, [this](Fields& d) {
@@ -203,18 +203,11 @@ class FlowDpo final : public Cloneable<FlowDpo, Method> {
       pair_line(parse_json(line.metadata_json, line.place), line.place, o_);
   }
 
-  GroupPlan& groups() override { return o_.groups; }
   PictureSource pictures() const override {
     auto source = o_.pairs;
     if (o_.data == "pairs") source.keys = {"chosen", "rejected"};
     return source;
   }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return std::make_unique<FlowDpoRun>(o_, training);
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

@@ -4,11 +4,9 @@
 // to p exp(r / beta) / Z, from one iteration to the next.
 #include <ATen/ATen.h>
 
-#include "engine/losses/nft.h"
 #include "engine/losses/rwr.h"
-#include "pipelines/methods/matching.h"
 #include "pipelines/methods/method.h"
-#include "pipelines/methods/noise_levels.h"
+#include "pipelines/methods/weighted_matching.h"
 #include "pipelines/training/selection.h"
 
 namespace thalweg {
@@ -16,8 +14,8 @@ namespace {
 
 struct Options {
   GroupPlan groups{16, 12, 1};
-  NoiseLevels levels{.times = 4};
-  double beta = 0.2, kl_beta = 0.0;
+  WeightedMatching matching{.levels = {.times = 4}};
+  double beta = 0.2;
 };
 
 class FlowRwrRun final : public MethodRun {
@@ -32,55 +30,30 @@ class FlowRwrRun final : public MethodRun {
     const auto& [reward_B, valid_B] = scores.total;
     const auto rwr = rwr_weights(reward_B, valid_B, o_.beta);
     metrics.emplace_back("ess", rwr.ess);
-    train_on_clean_latents(t_, batches, o_.groups, weights(rwr.weight_B, valid_B), head_, matching(),
-                           iteration, metrics);
+    train_on_clean_latents(t_, batches, o_.groups, weights(rwr.weight_B, valid_B), head_,
+                           matching_of(o_.matching, t_), iteration, metrics);
     return metrics;
   }
 
  private:
-  Matching matching() const {
-    return {.times = o_.levels.times,
-            .sigmas_TB = [this](const auto& slot_B) { return drawn_levels(o_.levels, t_, slot_B); },
-            .loss =
-                [this, reference = o_.kl_beta > 0.0 ? t_.space.reference() : Velocity{}](const Noising& n,
-                                                                                         const Share&) {
-                  const auto l_B = velocity_kl(n.v, n.target());
-                  StepLoss loss{.policy_B = [l_B](const at::Tensor& weight_B) {
-                    return weight_B.to(l_B.scalar_type()) * l_B;
-                  }};
-                  add_velocity_penalty(loss, "kl_loss", n, reference, o_.kl_beta);
-                  loss.measures = {{"matching_loss", l_B.detach()}};
-                  return loss;
-                }};
-  }
-
   const Options o_;
   Training& t_;
   OneHead head_;
 };
 
-class FlowRwr final : public Cloneable<FlowRwr, Method> {
+class FlowRwr final : public MethodOf<FlowRwr, FlowRwrRun, Options> {
  public:
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     f.number({"beta", "temperature: a sample weighs exp(combined reward / beta). Watch the metric ess"},
              o_.beta, 1e-4, 1e4);
-    thalweg::describe(f, o_.levels);
-    f.number({"kl_beta", "weight of the squared velocity difference to the reference"}, o_.kl_beta, 0.0, 1e3);
+    thalweg::describe(f, o_.matching);
   }
 
   void check(const TrainingOptions& options) const override {
     check_groups(o_.groups);
-    check_noise_levels(o_.levels, options);
+    check_noise_levels(o_.matching.levels, options);
   }
-
-  GroupPlan& groups() override { return o_.groups; }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return std::make_unique<FlowRwrRun>(o_, training);
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

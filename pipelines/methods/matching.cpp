@@ -78,24 +78,6 @@ Rollout draw_clean_latents(Training& t, int64_t iteration, const GroupPlan& plan
   return {std::move(batches), std::move(scores)};
 }
 
-void train_on_clean_latents(Training& t, const std::vector<MicroBatch>& batches, const GroupPlan& plan,
-                            const Advantages& advantages, Aggregator& aggregator, const Matching& matching,
-                            int64_t iteration, Metrics& metrics) {
-  for (int64_t i = 0; i < plan.updates; ++i) {
-    const auto update = update_of(batches, plan, i, advantages.used_B);
-    const auto heads = matching.prepare(update, aggregator.heads(advantages, update));
-    const auto count = gradients_of_heads(heads.size());
-    auto [gradients, records] =
-        update_gradients(t, update, count, [&](const Share& share, StepRecord& record) {
-          const ShareHeads of_share(heads, update, share, matching.times, t.device());
-          const Noiser noiser(t, plan, matching, iteration, share.batch, of_share.used_B());
-          return train_share(t, share, of_share, noiser, matching, count, record);
-        });
-    apply_heads(t, aggregator, std::move(gradients), iteration, metrics);
-    add_measured(records, plan.updates, metrics);
-  }
-}
-
 std::vector<at::Tensor> measure_noisings(Training& t, const GroupPlan& plan, const Matching& matching,
                                          const Update& update, int64_t iteration, int64_t numbers,
                                          const NoisingMeasure& measure) {
@@ -115,6 +97,33 @@ std::vector<at::Tensor> measure_noisings(Training& t, const GroupPlan& plan, con
     share.rows(all, 2).copy_(at::stack(of_times, 1));  // once a share: a device is waited for here
   });
   return all.unbind();
+}
+
+void train_on_clean_latents(Training& t, const std::vector<MicroBatch>& batches, const GroupPlan& plan,
+                            const Advantages& advantages, Aggregator& aggregator, const Matching& matching,
+                            int64_t iteration, Metrics& metrics) {
+  Metrics told;
+  for (int64_t i = 0; i < plan.updates; ++i) {
+    const auto update = update_of(batches, plan, i, advantages.used_B);
+    auto heads = aggregator.heads(advantages, update);
+    if (matching.prepare)
+      matching.prepare({update,
+                        [&](int64_t numbers, const NoisingMeasure& measure) {
+                          return measure_noisings(t, plan, matching, update, iteration, numbers, measure);
+                        }},
+                       heads, told);
+    const auto count = gradients_of_heads(heads.size());
+    auto [gradients, records] =
+        update_gradients(t, update, count, [&](const Share& share, StepRecord& record) {
+          const ShareHeads of_share(heads, update, share, matching.times, t.device());
+          const Noiser noiser(t, plan, matching, iteration, share.batch, of_share.used_B());
+          return train_share(t, share, of_share, noiser, matching, count, record);
+        });
+    apply_heads(t, aggregator, std::move(gradients), iteration, metrics);
+    add_measured(records, plan.updates, metrics);
+  }
+  for (const auto& [name, value] : told)
+    metrics.emplace_back(name, value / static_cast<double>(plan.updates));
 }
 
 at::Tensor groups_of(const Update& update) {
@@ -187,6 +196,12 @@ at::Tensor stratified_sigmas(const Training& training, int64_t begin, int64_t en
           training.schedule.sigmas[static_cast<size_t>(std::min(index, end - 1))];
     }
   return sigmas_TB;
+}
+
+StepLoss weighted_error(const Noising& noising) {
+  const auto l_B = velocity_kl(noising.v, noising.target());
+  return {.policy_B = [l_B](const at::Tensor& weight_B) { return weight_B.to(l_B) * l_B; },
+          .measures = {{"matching_loss", l_B.detach()}}};
 }
 
 void add_velocity_penalty(StepLoss& loss, const std::string& name, const Noising& noising,

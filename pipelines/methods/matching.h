@@ -22,6 +22,16 @@ struct Noising {
   at::Tensor answer(const Velocity& velocity) const;
 };
 
+/// Numbers [B] of a noising.
+using NoisingMeasure = std::function<std::vector<at::Tensor>(const Noising&)>;
+
+/// The noisings of an update, before it.
+struct UpdateNoisings {
+  const Update& update;
+  /// So many numbers of each: see measure_noisings().
+  std::function<std::vector<at::Tensor>(int64_t numbers, const NoisingMeasure&)> measure;
+};
+
 /// How a method trains on clean latents.
 struct Matching {
   int64_t times = 1;  // noisings of a sample
@@ -31,9 +41,9 @@ struct Matching {
   std::function<StepLoss(const Noising&, const Share& rows)> loss;
   bool of_group = false;  // one noise and one level for all samples of a group, else each its own
   /// Called before each update with what it differentiates. A loss that couples its samples turns advantages
-  /// [B] into coefficients [times,B], from what measure_noisings() says of all of them.
-  std::function<std::vector<Head>(const Update&, std::vector<Head>)> prepare =
-      [](const Update&, std::vector<Head> heads) { return heads; };
+  /// [B] into coefficients [times,B], from what the update's noisings say of all of them. What it adds to
+  /// `told` becomes a metric, the mean over the updates.
+  std::function<void(const UpdateNoisings&, std::vector<Head>&, Metrics& told)> prepare = {};
 };
 
 /// A rollout and what was said of it.
@@ -51,9 +61,8 @@ void train_on_clean_latents(Training& training, const std::vector<MicroBatch>& b
                             const Advantages& advantages, Aggregator& aggregator, const Matching& matching,
                             int64_t iteration, Metrics& metrics);
 
-/// Numbers [B] of each noising of an update, [numbers][times,B]: without gradients, at the noisings that the
+/// Numbers of each noising of an update, [numbers][times,B]: without gradients, at the noisings that the
 /// update itself will have (Noising::v is undefined). Rows of other updates are 0; float64 on the CPU.
-using NoisingMeasure = std::function<std::vector<at::Tensor>(const Noising&)>;
 std::vector<at::Tensor> measure_noisings(Training& training, const GroupPlan& plan, const Matching& matching,
                                          const Update& update, int64_t iteration, int64_t numbers,
                                          const NoisingMeasure& measure);
@@ -90,6 +99,9 @@ at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& 
 /// same slot always the same ones.
 at::Tensor stratified_sigmas(const Training& training, int64_t begin, int64_t end, int64_t times,
                              const std::vector<int64_t>& slot_B);
+
+/// The matching error of each sample, by the head's advantage as its weight; with its mean among the metrics.
+StepLoss weighted_error(const Noising& noising);
 
 /// Squared velocity difference to `reference`; nothing where `weight` is 0.
 void add_velocity_penalty(StepLoss& loss, const std::string& name, const Noising& noising,

@@ -40,6 +40,20 @@ class Method {
   virtual std::unique_ptr<MethodRun> start(Training& training) const = 0;
 };
 
+/// A method whose options hold its `groups` and whose run is made of them: what is left is to describe and to
+/// check.
+template <typename Derived, typename Run, typename Options>
+class MethodOf : public Cloneable<Derived, Method> {
+ public:
+  GroupPlan& groups() override { return o_.groups; }
+  std::unique_ptr<MethodRun> start(Training& training) const override {
+    return std::make_unique<Run>(o_, training);
+  }
+
+ protected:
+  Options o_;
+};
+
 using MethodTable = std::vector<KindRow<Method>>;
 const MethodTable& method_table();
 

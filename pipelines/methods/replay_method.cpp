@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <utility>
 
+#include "engine/advantages/ranking.h"
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "engine/losses/grpo.h"
@@ -64,9 +64,9 @@ class ReplayRun final : public MethodRun {
   Replay replay() const {
     Replay replay{.options = o_.replay,
                   .log_prob = log_prob_of(t_.options.sampler),
-                  .loss = [this](const Replayed& r, const Share&) { return replaying_.loss(r); },
-                  .reference = reference_.velocity()};
+                  .loss = [this](const Replayed& r, const Share&) { return replaying_.loss(r); }};
     replay.options.kl_beta = reference_.in_reward() ? 0.0 : reference_.beta();
+    if (replay.options.kl_beta > 0.0) replay.reference = reference_.velocity();
     return replay;
   }
 
@@ -132,20 +132,10 @@ std::vector<int64_t> best_and_worst(const Advantages& advantages, const std::vec
                                     int64_t keep) {
   auto sum_B = at::zeros({static_cast<int64_t>(group_B.size())}, at::kDouble);
   for (const auto& head : advantages.heads) sum_B += head.values_B;
-  const auto used_B = advantages.used_B.contiguous();
-  const auto* value = sum_B.const_data_ptr<double>();
-  const auto* used = used_B.const_data_ptr<bool>();
-  std::map<int64_t, std::vector<int64_t>> by_group;
-  for (size_t i = 0; i < group_B.size(); ++i)
-    if (used[i]) by_group[group_B[i]].push_back(static_cast<int64_t>(i));
   std::vector<int64_t> rows;
-  for (auto& [group, members] : by_group) {
-    std::stable_sort(members.begin(), members.end(),
-                     [&](int64_t a, int64_t b) { return value[a] > value[b]; });
-    const auto count = static_cast<int64_t>(members.size());
-    for (int64_t i = 0; i < count; ++i)
-      if (count <= keep || i < keep / 2 || i >= count - keep / 2)
-        rows.push_back(members[static_cast<size_t>(i)]);
+  for (const auto& [group, members] : ranked_groups(sum_B, advantages.used_B, group_B)) {
+    const auto kept = extremes(members, keep);
+    rows.insert(rows.end(), kept.begin(), kept.end());
   }
   std::sort(rows.begin(), rows.end());
   return rows;

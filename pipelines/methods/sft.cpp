@@ -3,10 +3,8 @@
 // or pictures with captions, which people train on before they align.
 #include <ATen/ATen.h>
 
-#include "engine/losses/nft.h"
-#include "pipelines/methods/matching.h"
 #include "pipelines/methods/method.h"
-#include "pipelines/methods/noise_levels.h"
+#include "pipelines/methods/weighted_matching.h"
 #include "pipelines/training/selection.h"
 
 namespace thalweg {
@@ -14,10 +12,10 @@ namespace {
 
 struct Options {
   GroupPlan groups{16, 12, 1};
-  NoiseLevels levels{.name = "logit_normal", .times = 4};
+  WeightedMatching matching{.levels = {.name = "logit_normal", .times = 4}};
   std::string data = "best_of_group";  // or "pictures"
   PictureSource pictures;
-  double caption_dropout = 0.1, kl_beta = 0.0;
+  double caption_dropout = 0.1;
 };
 
 struct Samples {
@@ -32,8 +30,8 @@ class SftRun final : public MethodRun {
   Metrics iterate(int64_t iteration) override {
     Metrics metrics;
     const auto chosen = o_.data == "pictures" ? given(iteration) : drawn(iteration, metrics);
-    train_on_clean_latents(t_, chosen.batches, o_.groups, chosen.weights, head_, matching(), iteration,
-                           metrics);
+    train_on_clean_latents(t_, chosen.batches, o_.groups, chosen.weights, head_, matching_of(o_.matching, t_),
+                           iteration, metrics);
     return metrics;
   }
 
@@ -55,26 +53,12 @@ class SftRun final : public MethodRun {
             weights(all_B, all_B)};
   }
 
-  Matching matching() const {
-    const auto reference = o_.kl_beta > 0.0 ? t_.space.reference() : Velocity{};
-    return {.times = o_.levels.times,
-            .sigmas_TB = [this](const auto& slot_B) { return drawn_levels(o_.levels, t_, slot_B); },
-            .loss =
-                [this, reference](const Noising& n, const Share&) {
-                  StepLoss loss{.policy_B = [l_B = velocity_kl(n.v, n.target())](const at::Tensor& weight_B) {
-                    return weight_B.to(l_B.scalar_type()) * l_B;
-                  }};
-                  add_velocity_penalty(loss, "kl_loss", n, reference, o_.kl_beta);
-                  return loss;
-                }};
-  }
-
   const Options o_;
   Training& t_;
   OneHead head_;
 };
 
-class Sft final : public Cloneable<Sft, Method> {
+class Sft final : public MethodOf<Sft, SftRun, Options> {
  public:
   void describe(Fields& f) override {
     f.object({"data", "what is matched"}, [this](Fields& d) {
@@ -97,27 +81,19 @@ class Sft final : public Cloneable<Sft, Method> {
     } else {
       thalweg::describe(f, o_.groups);
     }
-    thalweg::describe(f, o_.levels);
-    f.number({"kl_beta", "weight of the squared velocity difference to the reference"}, o_.kl_beta, 0.0, 1e3);
+    thalweg::describe(f, o_.matching);
   }
 
   void check(const TrainingOptions& options) const override {
     check_groups(o_.groups);
-    check_noise_levels(o_.levels, options);
+    check_noise_levels(o_.matching.levels, options);
   }
 
-  GroupPlan& groups() override { return o_.groups; }
   PictureSource pictures() const override {
     auto source = o_.pictures;
     if (o_.data == "pictures") source.keys = {"file_name"};
     return source;
   }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return std::make_unique<SftRun>(o_, training);
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

@@ -30,14 +30,8 @@ Replayed stored_step(const Training& t, const Kernel& kernel, const MicroBatch& 
 }
 
 at::Tensor drawn_mean(const Training& t, const Replayed& r) {
-  const SamplerInput drawn{.velocity = {},
-                           .schedule = {},
-                           .conditioning = {},
-                           .x_BCFHW = {},
-                           .slot_B = r.step.slot_B,
-                           .seed = t.seed()};
   c10::NoGradGuard no_grad;
-  return r.next - r.step.kernel.std * transition_noise(drawn, r.x, r.step);
+  return r.next - r.step.kernel.std * transition_noise(t.seed(), r.step.slot_B, r.x, r.step);
 }
 
 namespace {

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "engine/advantages/tree.h"
-#include "engine/core/device.h"
 
 namespace thalweg {
 namespace {
@@ -21,32 +20,19 @@ struct Place {
 };
 
 // The part of a micro-batch of edges that comes from one micro-batch of leaves.
-void append(MicroBatch& sum, size_t k, const std::vector<Place>& places) {
+MicroBatch part_of(size_t k, const std::vector<Place>& places) {
   const auto& from = *places.front().batch;
-  const auto& edges = places.front().edges->at(k);
   std::vector<int64_t> rows, leaf_rows;
+  MicroBatch part;
   for (const auto& place : places) {
     rows.push_back(place.row);
     leaf_rows.push_back(place.leaf_row);
-    auto row = from.rows[static_cast<size_t>(place.leaf_row)];
-    row.slot += place.node;
-    sum.rows.push_back(row);
+    part.rows.push_back(from.rows[static_cast<size_t>(place.leaf_row)]);
+    part.rows.back().slot += place.node;
   }
-  const auto index = on_device(at::tensor(rows, at::kLong), edges.latents[0].device());
-  auto conditioning = from.conditioning.select(leaf_rows);
-  Trajectory part{edges.schedule, {}, edges.trained_steps, {}, {}, edges.log_probs_TB.index_select(1, index)};
-  part.latents.push_back(edges.latents[0].index_select(0, index));
-  part.next_latents.push_back(edges.next_latents[0].index_select(0, index));
-  if (sum.trajectory.latents.empty()) {
-    sum.trajectory = std::move(part);
-    sum.conditioning = std::move(conditioning);
-    return;
-  }
-  auto& t = sum.trajectory;
-  sum.conditioning = concatenate(sum.conditioning, conditioning);
-  t.latents[0] = at::cat({t.latents[0], part.latents[0]});
-  t.next_latents[0] = at::cat({t.next_latents[0], part.next_latents[0]});
-  t.log_probs_TB = at::cat({t.log_probs_TB, part.log_probs_TB}, 1);
+  part.conditioning = from.conditioning.select(leaf_rows);
+  part.trajectory = selected(places.front().edges->at(k), rows);
+  return part;
 }
 
 MicroBatch micro_batch_of(size_t k, const std::vector<Place>& places) {
@@ -54,7 +40,7 @@ MicroBatch micro_batch_of(size_t k, const std::vector<Place>& places) {
   for (auto begin = places.begin(); begin != places.end();) {
     const auto end =
         std::find_if(begin, places.end(), [&](const Place& p) { return p.batch != begin->batch; });
-    append(batch, k, {begin, end});
+    append(batch, part_of(k, {begin, end}));
     begin = end;
   }
   return batch;

@@ -6,6 +6,9 @@
 #include <map>
 #include <utility>
 
+#include "engine/advantages/ranking.h"
+#include "engine/core/device.h"
+
 namespace thalweg {
 namespace {
 
@@ -25,17 +28,13 @@ class Gatherer {
 
   MicroBatch gathered(const std::vector<int64_t>& rows) const {
     MicroBatch result;
-    std::vector<MicroBatch> parts;
     for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
       const auto from = place(rows[begin]).first;
       std::vector<int64_t> local;
       for (; end < rows.size() && place(rows[end]).first == from; ++end)
         local.push_back(place(rows[end]).second);
-      parts.push_back(part(batches_[from], local));
+      append(result, part(batches_[from], local));
     }
-    result = std::move(parts.front());
-    for (size_t i = 1; i < parts.size(); ++i) append(result, parts[i]);
-    for (const int64_t of_rollout : rows) result.rows.push_back(row(of_rollout));
     return result;
   }
 
@@ -43,50 +42,56 @@ class Gatherer {
   std::pair<size_t, int64_t> place(int64_t row) const { return places_.at(static_cast<size_t>(row)); }
 
   static MicroBatch part(const MicroBatch& batch, const std::vector<int64_t>& rows) {
-    const auto& from = batch.trajectory;
-    const auto index = at::tensor(rows, at::kLong).to(from.x0_BCFHW.device());
     MicroBatch part;
+    for (const int64_t row : rows) part.rows.push_back(batch.rows[static_cast<size_t>(row)]);
     part.conditioning = batch.conditioning.select(rows);
-    part.trajectory = {from.schedule, from.x0_BCFHW.index_select(0, index), from.trained_steps, {}, {}, {}};
-    for (const auto& x : from.latents) part.trajectory.latents.push_back(x.index_select(0, index));
-    for (const auto& x : from.next_latents) part.trajectory.next_latents.push_back(x.index_select(0, index));
-    if (from.log_probs_TB.defined()) part.trajectory.log_probs_TB = from.log_probs_TB.index_select(1, index);
+    part.trajectory = selected(batch.trajectory, rows);
     return part;
-  }
-
-  static void append(MicroBatch& sum, const MicroBatch& part) {
-    auto& a = sum.trajectory;
-    const auto& b = part.trajectory;
-    sum.conditioning = concatenate(sum.conditioning, part.conditioning);
-    a.x0_BCFHW = at::cat({a.x0_BCFHW, b.x0_BCFHW});
-    for (size_t i = 0; i < a.latents.size(); ++i) {
-      a.latents[i] = at::cat({a.latents[i], b.latents[i]});
-      a.next_latents[i] = at::cat({a.next_latents[i], b.next_latents[i]});
-    }
-    if (a.log_probs_TB.defined()) a.log_probs_TB = at::cat({a.log_probs_TB, b.log_probs_TB}, 1);
   }
 
   const std::vector<MicroBatch>& batches_;
   std::vector<std::pair<size_t, int64_t>> places_;  // micro-batch and row in it, by row of the rollout
 };
 
-// The first row of largest `sign` times reward among `rows`, which are not empty.
-int64_t first_best(const at::Tensor& reward_B, const std::vector<int64_t>& rows, double sign) {
-  const auto* reward = reward_B.const_data_ptr<double>();
-  return *std::max_element(rows.begin(), rows.end(),
-                           [&](int64_t a, int64_t b) { return sign * reward[a] < sign * reward[b]; });
+std::map<int64_t, std::vector<int64_t>> ranked_groups_of(const Scores& scores) {
+  return ranked_groups(scores.total.total_B, scores.total.valid_B, scores.group_B);
 }
 
-// Scored rows of each group, groups ascending.
-std::map<int64_t, std::vector<int64_t>> scored_rows(const Scores& scores) {
-  std::map<int64_t, std::vector<int64_t>> rows;
-  for (size_t i = 0; i < scores.group_B.size(); ++i)
-    if (scores.total.valid_B[static_cast<int64_t>(i)].item<bool>())
-      rows[scores.group_B[i]].push_back(static_cast<int64_t>(i));
-  return rows;
+// Rows of `sum`, then of `part`; what neither has stays undefined.
+void join(at::Tensor& sum, const at::Tensor& part, int64_t dim = 0) {
+  if (sum.defined()) sum = at::cat({sum, part}, dim);
 }
 
 }  // namespace
+
+Trajectory selected(const Trajectory& from, const std::vector<int64_t>& rows) {
+  const auto& some = from.x0_BCFHW.defined() ? from.x0_BCFHW : from.latents.at(0);
+  const auto index = on_device(at::tensor(rows, at::kLong), some.device());
+  const auto of = [&](const at::Tensor& x, int64_t dim) {
+    return x.defined() ? x.index_select(dim, index) : x;
+  };
+  Trajectory part{from.schedule, of(from.x0_BCFHW, 0), from.trained_steps, {}, {}, of(from.log_probs_TB, 1)};
+  for (const auto& x : from.latents) part.latents.push_back(of(x, 0));
+  for (const auto& x : from.next_latents) part.next_latents.push_back(of(x, 0));
+  return part;
+}
+
+void append(MicroBatch& sum, MicroBatch part) {
+  if (sum.rows.empty()) {
+    sum = std::move(part);
+    return;
+  }
+  sum.rows.insert(sum.rows.end(), part.rows.begin(), part.rows.end());
+  sum.conditioning = concatenate(sum.conditioning, part.conditioning);
+  auto& a = sum.trajectory;
+  const auto& b = part.trajectory;
+  join(a.x0_BCFHW, b.x0_BCFHW);
+  join(a.log_probs_TB, b.log_probs_TB, 1);
+  for (size_t i = 0; i < a.latents.size(); ++i) {
+    join(a.latents[i], b.latents[i]);
+    join(a.next_latents[i], b.next_latents[i]);
+  }
+}
 
 Selection selected(const std::vector<MicroBatch>& batches, std::vector<int64_t> rows, const GroupPlan& plan,
                    int64_t micro_batch) {
@@ -122,19 +127,18 @@ Advantages selected(const Advantages& advantages, const std::vector<int64_t>& ro
 
 std::vector<int64_t> best_of_groups(const Scores& scores) {
   std::vector<int64_t> best;
-  for (const auto& [group, rows] : scored_rows(scores))
-    best.push_back(first_best(scores.total.total_B, rows, 1.0));
+  for (const auto& [group, rows] : ranked_groups_of(scores)) best.push_back(rows.front());
   return best;
 }
 
 std::vector<int64_t> best_and_worst_of_groups(const Scores& scores) {
+  const auto reward = scores.total.total_B.accessor<double, 1>();
   std::vector<int64_t> pairs;
-  for (auto& [group, rows] : scored_rows(scores)) {
+  for (const auto& [group, rows] : ranked_groups_of(scores)) {
     if (rows.size() < 2) continue;
-    pairs.push_back(first_best(scores.total.total_B, rows, 1.0));
-    auto others = rows;
-    std::erase(others, pairs.back());
-    pairs.push_back(first_best(scores.total.total_B, others, -1.0));
+    const auto worst = std::find_if(rows.begin() + 1, rows.end(),
+                                    [&](int64_t row) { return reward[row] == reward[rows.back()]; });
+    pairs.insert(pairs.end(), {rows.front(), *worst});
   }
   return pairs;
 }

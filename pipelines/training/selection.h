@@ -16,6 +16,13 @@ struct Selection {
 Selection selected(const std::vector<MicroBatch>& batches, std::vector<int64_t> rows, const GroupPlan& plan,
                    int64_t micro_batch);
 
+/// Those rows of a trajectory, on its device; what it lacks stays undefined.
+Trajectory selected(const Trajectory& trajectory, const std::vector<int64_t>& rows);
+
+/// The rows of `sum`, if it has any, then those of `part`, of the same trained steps: samples, conditioning
+/// and trajectory.
+void append(MicroBatch& sum, MicroBatch part);
+
 /// Of the selected samples.
 Advantages selected(const Advantages& advantages, const std::vector<int64_t>& rows);
 

@@ -4,9 +4,7 @@
 #include <optional>
 #include <tuple>
 
-#include "engine/io/checkpoint.h"
 #include "pipelines/training/aggregation.h"
-#include "pipelines/training/state.h"
 #include "tests/io/scratch.h"
 #include "tests/methods/several_rewards.h"
 
@@ -76,16 +74,9 @@ TEST_P(EveryWay, SameNumbersForAnyMicroBatch) {
 
 // Three iterations of two updates: whatever is kept between updates is in use.
 TEST_P(EveryWay, GoesOnFromACheckpointBitForBit) {
-  const Scratch scratch;
   AtWork whole(*method_, stochastic()), resumed(*method_, stochastic());
   for (int64_t i = 0; i < 3; ++i) whole.run->iterate(i);
-  CheckpointWriter checkpoint(scratch.folder(), 3);
-  StateWriter writer(checkpoint);
-  whole.small.training.roles.state(writer);
-  whole.run->state(writer);
-  StateReader reader(checkpoint.commit(writer.json(), {}), at::kCPU);
-  resumed.small.training.roles.state(reader);
-  resumed.run->state(reader);
+  carry_over(3, whole.small.training, *whole.run, resumed.small.training, *resumed.run);
   const auto a = whole.run->iterate(3), b = resumed.run->iterate(3);
   ASSERT_EQ(a.size(), b.size());
   for (const auto& [name, value] : a) EXPECT_EQ(value, number(b, name)) << name;

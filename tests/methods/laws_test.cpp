@@ -1,9 +1,7 @@
 // What holds for every method of the table.
 #include <gtest/gtest.h>
 
-#include "engine/io/checkpoint.h"
 #include "pipelines/plan/method_count.h"
-#include "pipelines/training/state.h"
 #include "tests/io/scratch.h"
 #include "tests/methods/methods.h"
 
@@ -26,26 +24,6 @@ struct AtWork {
   SmallTraining small;
   Chosen<Method> method;
   std::unique_ptr<MethodRun> run;
-};
-
-// All pictures are alike to it.
-class ConstantReward final : public Reward {
- public:
-  ConstantReward() {
-    info_.name = "constant";
-    info_.dimensions_K = {"one"};
-    info_.required.frames = true;
-  }
-  const RewardInfo& info() const override { return info_; }
-  Scored score(const ScoreInput& input) override {
-    return {at::ones({input.frames_BF3HW.size(0), 1}, at::kFloat), {}};
-  }
-  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
-    throw std::logic_error("no gradient");
-  }
-
- private:
-  RewardInfo info_;
 };
 
 class EveryMethod : public ::testing::TestWithParam<std::string> {};
@@ -103,14 +81,7 @@ TEST_P(EveryMethod, WithoutAdvantagesThereIsNoGradient) {
   const auto written = write_fields([&](Fields& f) { copy.describe(f, {"name", ""}, method_table()); });
   if (!written.contains("aggregation")) GTEST_SKIP() << "learns from no advantages";
   auto parts = SmallTraining::parts(0.0, [](uint64_t) { return false; });
-  parts.rewards = [] {
-    RewardSpec spec;
-    spec.plugin = "constant";
-    spec.dimensions = {{"one", 1.0}};
-    std::vector<RewardMember> members;
-    members.push_back({spec, std::make_shared<ConstantReward>()});
-    return std::make_unique<RewardSet>(std::move(members));
-  };
+  parts.rewards = flat_rewards;
   SmallTraining small(std::move(parts), stochastic());
   const auto metrics = method->start(small.training)->iterate(0);
   EXPECT_NEAR(number(metrics, "zero_std_ratio"), 1.0, 1e-12);
@@ -118,16 +89,9 @@ TEST_P(EveryMethod, WithoutAdvantagesThereIsNoGradient) {
 }
 
 TEST_P(EveryMethod, GoesOnFromACheckpointBitForBit) {
-  const Scratch scratch;
   AtWork whole(GetParam(), stochastic()), resumed(GetParam(), stochastic());
   whole.run->iterate(0);
-  CheckpointWriter checkpoint(scratch.folder(), 1);
-  StateWriter writer(checkpoint);
-  whole.small.training.roles.state(writer);
-  whole.run->state(writer);
-  StateReader reader(checkpoint.commit(writer.json(), {}), at::kCPU);
-  resumed.small.training.roles.state(reader);
-  resumed.run->state(reader);
+  carry_over(1, whole.small.training, *whole.run, resumed.small.training, *resumed.run);
   const auto a = whole.run->iterate(1), b = resumed.run->iterate(1);
   ASSERT_EQ(a.size(), b.size());
   for (const auto& [name, value] : a) EXPECT_EQ(value, number(b, name)) << name;

@@ -150,12 +150,11 @@ TEST(CleanLatents, CoefficientsTakeTheAdvantagesPlace) {
     const auto told = errors_of(loop, matching, loop.update(0, kPlan))[0];
     const auto coefficient = at::arange(24, at::kDouble).view({2, 12}) - 7.0;
     int64_t asked = 0;
-    matching.prepare = [&](const Update& update, std::vector<Head> heads) {
+    matching.prepare = [&](const UpdateNoisings& all, std::vector<Head>& heads, Metrics&) {
       ++asked;
-      EXPECT_EQ(update.index, 0);
+      EXPECT_EQ(all.update.index, 0);
       EXPECT_EQ(heads.size(), 1u);
       heads[0].advantage_B = coefficient;
-      return heads;
     };
     const auto metrics = loop.train(matching);
     EXPECT_EQ(asked, 1);

@@ -1,7 +1,10 @@
 // Methods by name with their options, at work on the small model.
 #pragma once
 
+#include "engine/io/checkpoint.h"
 #include "pipelines/methods/method.h"
+#include "pipelines/training/state.h"
+#include "tests/io/scratch.h"
 #include "tests/training/small_training.h"
 
 namespace thalweg {
@@ -21,6 +24,48 @@ inline TrainingOptions stochastic(int64_t micro_batch = 4) {
   o.parallel.micro_batch = micro_batch;
   o.optimizer.learning_rate = 0.01;
   return o;
+}
+
+/// Through a checkpoint of iteration `step`: all that `from` keeps, into a run of the same job that has not
+/// begun.
+inline void carry_over(int64_t step, Training& from, MethodRun& run, Training& to, MethodRun& fresh) {
+  const Scratch scratch;
+  CheckpointWriter checkpoint(scratch.folder(), step);
+  StateWriter writer(checkpoint);
+  from.roles.state(writer);
+  run.state(writer);
+  StateReader reader(checkpoint.commit(writer.json(), {}), at::kCPU);
+  to.roles.state(reader);
+  fresh.state(reader);
+}
+
+/// All pictures are alike to it.
+class FlatReward final : public Reward {
+ public:
+  FlatReward() {
+    info_.name = "small";
+    info_.dimensions_K = {"bright"};
+    info_.required.frames = true;
+  }
+  const RewardInfo& info() const override { return info_; }
+  Scored score(const ScoreInput& input) override {
+    return {at::full({input.frames_BF3HW.size(0), 1}, 0.5, at::kFloat), {}};
+  }
+  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
+    throw std::logic_error("no gradient");
+  }
+
+ private:
+  RewardInfo info_;
+};
+
+inline std::unique_ptr<RewardSet> flat_rewards() {
+  RewardSpec spec;
+  spec.plugin = "small";
+  spec.dimensions = {{"bright", 1.0}};
+  std::vector<RewardMember> members;
+  members.push_back({spec, std::make_shared<FlatReward>()});
+  return std::make_unique<RewardSet>(std::move(members));
 }
 
 }  // namespace thalweg

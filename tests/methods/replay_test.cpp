@@ -2,7 +2,6 @@
 // policy is held against.
 #include <gtest/gtest.h>
 
-#include "engine/io/checkpoint.h"
 #include "engine/losses/grpo.h"
 #include "engine/optim/gradients.h"
 #include "pipelines/methods/replay_method.h"
@@ -426,7 +425,6 @@ TEST(ReplayMethod, GoesOnFromACheckpointWithEveryKey) {
                      {"kl_beta", 0.1},
                      {"kl_target", {{"kl", 1e-3}, {"rate", 1.0}}},
                      {"reference_reset", {{"every", 2}}}};
-  const Scratch scratch;
   const auto method = method_named("flow_grpo", keys);
   SmallTraining whole(
       0.5, [](uint64_t) { return false; }, fast());
@@ -434,13 +432,7 @@ TEST(ReplayMethod, GoesOnFromACheckpointWithEveryKey) {
       0.5, [](uint64_t) { return false; }, fast());
   const auto a = method->start(whole.training), b = method->start(resumed.training);
   for (int64_t i = 0; i < 3; ++i) a->iterate(i);
-  CheckpointWriter checkpoint(scratch.folder(), 3);
-  StateWriter writer(checkpoint);
-  whole.training.roles.state(writer);
-  a->state(writer);
-  StateReader reader(checkpoint.commit(writer.json(), {}), at::kCPU);
-  resumed.training.roles.state(reader);
-  b->state(reader);
+  carry_over(3, whole.training, *a, resumed.training, *b);
   const auto expected = a->iterate(3), found = b->iterate(3);
   EXPECT_EQ(number(expected, "reference_resets"), 1.0);
   EXPECT_NE(number(expected, "kl_beta"), 0.1);

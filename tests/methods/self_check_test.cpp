@@ -12,26 +12,6 @@ namespace {
 
 constexpr int64_t kGroups = 3, kSize = 4;
 
-// The same value for every picture.
-class FlatReward final : public Reward {
- public:
-  FlatReward() {
-    info_.name = "small";
-    info_.dimensions_K = {"bright"};
-    info_.required.frames = true;
-  }
-  const RewardInfo& info() const override { return info_; }
-  Scored score(const ScoreInput& input) override {
-    return {at::full({input.frames_BF3HW.size(0), 1}, 0.5, at::kFloat), {}};
-  }
-  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
-    throw std::logic_error("no gradient");
-  }
-
- private:
-  RewardInfo info_;
-};
-
 // Parameters that do not reach the picture, as of a LoRA on layers that it passes by.
 class DeafModel final : public FlowModel {
  public:
@@ -101,14 +81,7 @@ TEST_P(SelfCheckOf, ARunThatLearns) {
 
 TEST_P(SelfCheckOf, ARewardWithoutASpread) {
   auto flat = parts();
-  flat.rewards = [] {
-    RewardSpec spec;
-    spec.plugin = "small";
-    spec.dimensions = {{"bright", 1.0}};
-    std::vector<RewardMember> members;
-    members.push_back({spec, std::make_shared<FlatReward>()});
-    return std::make_unique<RewardSet>(std::move(members));
-  };
+  flat.rewards = flat_rewards;
   const auto event = check(std::move(flat));
   if (event.data.at("groups_with_spread").is_null()) GTEST_SKIP() << "compares no samples of a group";
   EXPECT_EQ(event.data.at("can_learn"), false);
