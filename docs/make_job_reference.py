@@ -44,7 +44,8 @@ its files and plugins exist, without loading a model; `thalweg schema` prints it
   environment runs the job in the first one, for debuggers and profilers; a crash then leaves no result.
 """
 
-LORA_OF_A_FILE = "`/model/lora`, where given, needs its `path`; rank, alpha and layers are then those of the file."
+LORA_OF_A_FILE = ("`/model/lora`, where given, needs its `path`; rank, alpha and layers are then those of the file. `/model/loras` in its "
+                  "place adds several files up: the update of a layer is the sum of weight times scale times B A over the files that have it.")
 ONE_SOURCE = "`/prompts` has either `texts` or `path` ([prompts.md](prompts.md): what a file may hold)."
 WINDOWS = ("Windows and intervals (`begin`, `size`) lie within the steps of `/sampler/steps`; size 0 is to the end, so begin 0 "
            "with size 0 is every step.")
@@ -128,6 +129,8 @@ NOTES = {
                   "`flow_rwr`, `sft` and `flow_dpo` take any sampler. `sft` on `pictures` and `flow_dpo` on `pairs` draw no samples in "
                   "training: `/prompts/train` is then a `.jsonl` file that names the pictures ([prompts.md](prompts.md)), "
                   "`group_size` is not there, and rewards only judge the held-out pictures.",
+                  "`mah_dpo` takes any sampler, and needs `/model/lora` with ranks that are multiples of the number of rewards of weight "
+                  "other than 0; a block of the ranks is the head of each.",
                   "`dgpo` and `crd` take any sampler, and `times_per_sample` of at most `last_share` of its steps.",
                   "`branch_grpo` and `tempflow_grpo` need a sampler that draws noise, too, and no shorter tail. `group_size` is the "
                   "number of pictures of a prompt: of `branch_grpo` a multiple of `split/children`, of `tempflow_grpo` of "
@@ -160,6 +163,7 @@ NOTES = {
                   "and with a constant learning rate `/iterations`, which extends a run (decision 0028).",
                   "`thalweg export RUN` writes the weights of a run that was stopped or goes on into `RUN/export-ITERATION`."],
         "writes": ["`pytorch_lora_weights.safetensors` with a LoRA, else the whole folder `model/`",
+                   "`heads/REWARD/pytorch_lora_weights.safetensors` of `mah_dpo`: the head of each reward, `/` in its name as `_`",
                    "`metrics.jsonl` and TensorBoard events: one row an iteration and an evaluation", EVENTS,
                    "`samples/step-N/`, `samples/before/`, `samples/after/`: pictures of the first held-out prompts",
                    "`checkpoint-N/`",

@@ -41,7 +41,7 @@ const std::vector<FamilyRow>& family_table() {
 using MakeMethod = std::unique_ptr<Method>();
 MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo,
     make_crd, make_branch_grpo, make_tempflow_grpo, make_flow_grpo_fast, make_dance_grpo, make_mix_grpo,
-    make_grpo_guard, make_flow_dppo;
+    make_grpo_guard, make_flow_dppo, make_mah_dpo;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
@@ -56,6 +56,8 @@ const MethodTable& method_table() {
       {"flow_rwr", "Flow-RWR, reward-weighted regression (arXiv 2501.13918)", make_flow_rwr},
       {"sft", "supervised flow matching, of the best samples or of pictures with captions", make_sft},
       {"flow_dpo", "Flow-DPO, direct preference optimisation (arXiv 2501.13918)", make_flow_dpo},
+      {"mah_dpo", "MAH-DPO, a Flow-DPO for each reward, in a LoRA of its own (arXiv 2510.01167)",
+       make_mah_dpo},
       {"dgpo", "DGPO, Direct Group Preference Optimization (arXiv 2510.08425)", make_dgpo},
       {"crd", "CRD, Centered Reward Distillation (arXiv 2603.14128)", make_crd},
       {"branch_grpo", "BranchGRPO (arXiv 2509.06040)", make_branch_grpo},

@@ -42,7 +42,10 @@ struct EvaluateOptions {
 };
 
 void describe_evaluate(Fields& f, EvaluateOptions& o) {
-  f.object({"model", "what is evaluated", true}, [&](Fields& m) { describe(m, o.model); });
+  f.object({"model", "what is evaluated", true}, [&](Fields& m) {
+    describe(m, o.model);
+    describe_loras(m, o.model);
+  });
   f.object({"prompts", "held-out prompts", true}, [&](Fields& p) { describe(p, o.prompts); });
   f.text({"negative_prompt", "what guidance leads away from; refused where there is none"},
          o.negative_prompt);
@@ -68,7 +71,7 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
 Json evaluate_identity(const EvaluateOptions& o) {
   std::vector<InputFile> inputs = {{"/model/path", o.model.path}};
   if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
-  if (o.model.has_lora) inputs.push_back({"/model/lora/path", o.model.lora.path});
+  for (const auto& [pointer, path] : lora_paths(o.model)) inputs.push_back({pointer, path});
   add_inputs(inputs, o.rewards);
   EvaluateOptions copy = o;
   return run_identity([&](Fields& f) { describe_evaluate(f, copy); }, inputs);

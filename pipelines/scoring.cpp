@@ -86,11 +86,10 @@ Json phases_json(const PhaseClock& clock) {
 }
 
 Velocity bound_with_lora(const FlowModel& model, const ModelSection& section, const Observer& observer) {
-  if (!section.has_lora) return model.bind(model.backbone(), nullptr);
-  const auto lora = read_model_lora(section.lora, model);
-  if (const auto note = lora_note(section.lora, lora); !note.empty()) observer.message(note);
-  Adapter adapter{{}, lora.scale, lora.scales};
-  for (const auto& [name, tensor] : lora.tensors)
+  const auto lora = read_loras(section, model, observer);
+  if (!lora) return model.bind(model.backbone(), nullptr);
+  Adapter adapter{{}, lora->scale, lora->scales};
+  for (const auto& [name, tensor] : lora->tensors)
     adapter.tensors[name] = tensor.to(model.device(), section.options(model.device()).dtype);
   return model.bind(model.backbone(), &adapter);
 }

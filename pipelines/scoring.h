@@ -33,7 +33,8 @@ LatentShape checked_latent_shape(const FlowModel& model, const SizeSection& size
 /// "time_phases" of result.json: wall and CPU seconds by phase.
 Json phases_json(const PhaseClock& clock);
 
-/// The model with the LoRA of its section, if it names one. Tells the observer what of its file is left out.
+/// The model with the LoRA of its section, or with the sum of them. Tells the observer what of their files is
+/// left out.
 Velocity bound_with_lora(const FlowModel& model, const ModelSection& section, const Observer& observer);
 
 /// Writes events.jsonl of a job of one step, tells the observer, and sums the failed rewards up in `result`.

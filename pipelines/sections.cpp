@@ -90,6 +90,22 @@ void describe(Fields& f, ModelSection& m) {
            });
 }
 
+void describe_loras(Fields& f, ModelSection& m) {
+  f.list({"loras",
+          "several LoRAs in place of `lora`, their updates added up by weight: a mixture of heads, say; "
+          "empty: none"},
+         m.loras, [](Fields& l, AddedLora& added) {
+           l.text({"path", "a file, or a folder of PEFT or diffusers; rank and scale are its own", true},
+                  added.lora.path);
+           l.number({"weight", "what its update is multiplied by, beside its own scale"}, added.weight,
+                    -100.0, 100.0);
+           l.choice({"text_encoders",
+                     "what is done with the part of the file that adapts text encoders, which is not "
+                     "supported"},
+                    added.lora.text_encoders, {"refuse", "ignore"});
+         });
+}
+
 int64_t ParallelSection::worker_count(at::Device device) const {
   if (device.is_cuda()) return 1;
   const auto cores = static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()));

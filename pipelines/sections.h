@@ -1,7 +1,9 @@
 // Sections that several kinds of job share: each an options struct with its description.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/core/fields.h"
@@ -26,6 +28,12 @@ struct LoraSection {
   LoraStrength strength(const std::vector<std::string>& layers) const;
 };
 
+/// One of several LoRAs whose updates are added up.
+struct AddedLora {
+  LoraSection lora;  // its path and text_encoders
+  double weight = 1.0;
+};
+
 /// Encoded prompts that are kept on disk for later runs.
 struct PromptCacheSection {
   std::string folder;  // empty: the user's cache folder
@@ -38,11 +46,14 @@ struct ModelSection {
   bool activation_checkpointing = false, has_lora = false;
   std::string variant;  // of the files of weights
   LoraSection lora;
+  std::vector<AddedLora> loras;  // of jobs that draw, in place of the one
   PromptCacheSection prompt_cache;
 
   ModelOptions options(at::Device device = at::kCPU) const;
 };
 void describe(Fields& fields, ModelSection& model);
+/// "loras", of a job that draws and trains nothing.
+void describe_loras(Fields& fields, ModelSection& model);
 
 /// Where a job that has a model or rewards computes: two keys of the job itself.
 struct DeviceSection {
@@ -104,6 +115,11 @@ void require_lora_layers(const LoraNames& names);
 /// saw.
 LoraFile read_model_lora(const LoraSection& section, const FlowModel& model);
 
+/// The LoRAs of the section as one: "lora", or the sum of "loras"; none where it names neither. Tells the
+/// observer what of their files is left out. Throws Error, for one of several at its pointer.
+std::optional<LoraFile> read_loras(const ModelSection& section, const FlowModel& model,
+                                   const Observer& observer);
+
 /// What of the file is left out, as a line for the user; empty when nothing is.
 std::string lora_note(const LoraSection& section, const LoraFile& lora);
 
@@ -114,8 +130,11 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
                                         const RewardLog& log);
 
 /// For a job that does not train: throws Error at /model/lora when a LoRA is asked for and no file is named,
-/// or ranks by layer, which are the file's.
+/// or ranks by layer, which are the file's; at /model/loras for both, or a file that is not there.
 void require_lora_file(const ModelSection& model);
+
+/// The files of the section's LoRAs, by their pointers.
+std::vector<std::pair<std::string, std::string>> lora_paths(const ModelSection& model);
 
 /// Checks that plugins exist and may be loaded, without loading weights, and that each reward is of some use:
 /// `steered` are the uses beside train and watch that this job's steering knows.

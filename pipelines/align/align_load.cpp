@@ -55,6 +55,18 @@ Iterations iterations_of(const AlignOptions& o) {
   return mean;
 }
 
+// No plugin is loaded for it: one whose dimensions are not named has one.
+int64_t trained_rewards_of(const AlignOptions& o) {
+  int64_t count = 0;
+  for (const auto& spec : o.rewards) {
+    if (use_of(spec) != RewardUse::train || spec.weight == 0.0) continue;
+    count += spec.dimensions.empty() ? 1
+                                     : std::count_if(spec.dimensions.begin(), spec.dimensions.end(),
+                                                     [](const auto& entry) { return entry.second != 0.0; });
+  }
+  return std::max<int64_t>(count, 1);
+}
+
 std::vector<DrawLoad> draws_of(const AlignOptions& o, double samples, double select, double eval) {
   const auto& e = o.evaluate;
   const int64_t micro_batch = o.parallel.micro_batch;
@@ -82,8 +94,10 @@ DrawSettings rollout_settings(const AlignOptions& o, int64_t iteration) {
 }
 
 MethodCount count_iteration(const AlignOptions& o, int64_t iteration) {
-  return count_method(*o.method, o, iteration,
-                      [&](int64_t steps) { return planned_schedule({}, o.model, steps, o.sampler.size); });
+  return count_method(
+      *o.method, o, iteration,
+      [&](int64_t steps) { return planned_schedule({}, o.model, steps, o.sampler.size); },
+      trained_rewards_of(o));
 }
 
 JobLoad align_load(const AlignOptions& o) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 
 #include "engine/core/ceil_div.h"
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLoraName = "pytorch_lora_weights.safetensors";
+constexpr const char* kHeadsName = "heads";
 constexpr const char* kModelName = "model";
 constexpr const char* kUnfinishedName = ".model.tmp";
 
@@ -42,12 +44,17 @@ std::string gigabytes(double bytes) {
   return text;
 }
 
+bool has_blocks(const AlignContext& c) {
+  const auto& t = c.training;
+  return !exported_blocks({c.options, *t.model, t.space, trained_rewards(*t.rewards)}).empty();
+}
+
 double export_bytes(const AlignContext& c) {
   const auto& t = c.training;
   const auto stored = static_cast<double>(c10::elementSize(dtype_named(c.options.export_.dtype)));
   double bytes = bytes_of(t.policy.parameters()) * stored / static_cast<double>(sizeof(float));
   if (!t.space.is_lora()) bytes += static_cast<double>(readable_bytes(t.model->files()));
-  return bytes;
+  return has_blocks(c) ? 2.0 * bytes : bytes;
 }
 
 double checkpoint_bytes(const Training& t) {
@@ -88,6 +95,40 @@ void require_name(const fs::path& path, fs::file_type type) {
                                (type == fs::file_type::directory ? "no folder" : "no file"));
 }
 
+/// A folder for each block. Two names that become one are told apart by a number.
+std::vector<std::string> folder_names(const std::vector<LoraBlock>& blocks) {
+  std::vector<std::string> names;
+  for (const auto& block : blocks) {
+    auto name = block.name;
+    for (auto& c : name)
+      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '.') c = '_';
+    const auto plain = name;
+    for (int64_t n = 2; std::find(names.begin(), names.end(), name) != names.end(); ++n)
+      name = plain + "-" + std::to_string(n);
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+void write_loras(const fs::path& folder, const TrainedModel& trained, const TensorMap& stored,
+                 int64_t iteration) {
+  const auto& targets = trained.space.lora().targets;
+  const auto& strength = trained.space.strength();
+  const auto metadata = lora_metadata(trained, stored, iteration);
+  write_lora(folder / kLoraName, stored, strength, targets, metadata);
+  const auto blocks = exported_blocks(trained);
+  const auto names = folder_names(blocks);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const auto home = folder / kHeadsName / names[i];
+    const auto part = block_of(stored, blocks[i]);
+    std::error_code ec;
+    fs::create_directories(home, ec);
+    if (ec) throw_io_error(home, "cannot be created", ec.value());
+    write_lora(home / kLoraName, part, strength_of(strength, blocks[i]), targets,
+               block_metadata(metadata, trained, part, blocks[i]));
+  }
+}
+
 }  // namespace
 
 TensorMap exported_parameters(const PolicySpace& space, const TensorMap& parameters,
@@ -108,6 +149,7 @@ void check_export(const AlignContext& c, const RunProgress& progress) {
                 "has no meaning for this model, whose parameters are written in float64; leave it out");
   if (t.space.is_lora()) {
     require_name(folder / kLoraName, fs::file_type::regular);
+    if (has_blocks(c)) require_name(folder / kHeadsName, fs::file_type::directory);
   } else {
     require_name(folder / kModelName, fs::file_type::directory);
     remove_path(folder / kUnfinishedName);
@@ -119,10 +161,7 @@ void write_weights(const fs::path& folder, const TrainedModel& trained, const Te
                    int64_t iteration) {
   const auto dtype = dtype_named(trained.options.export_.dtype);
   if (trained.space.is_lora()) {
-    const auto& lora = trained.space.lora();
-    const auto stored = cast(exported, dtype);
-    write_lora(folder / kLoraName, stored, trained.space.strength(), lora.targets,
-               lora_metadata(trained, stored, iteration));
+    write_loras(folder, trained, cast(exported, dtype), iteration);
     return;
   }
   const auto whole = folder / kUnfinishedName;

@@ -12,6 +12,14 @@ std::string trained_rewards(const RewardSet& rewards) {
   return json.dump();
 }
 
+std::vector<LoraBlock> exported_blocks(const TrainedModel& trained) {
+  if (!trained.space.is_lora()) return {};
+  NamedWeights rewards;
+  const auto weights = parse_json(trained.rewards, "trained rewards");
+  for (const auto& [name, weight] : weights.items()) rewards.emplace_back(name, weight.get<double>());
+  return trained.options.method->blocks(rewards);
+}
+
 std::string modelspec_hash(const TensorMap& tensors) {
   Sha256 hash;
   stored_data(tensors, "LoRA", [&](std::string_view bytes) { hash.update(bytes); });
@@ -42,6 +50,18 @@ Metadata lora_metadata(const TrainedModel& trained, const TensorMap& parameters,
       {"thalweg.base_model", last_component(o.model.path)},
       {"thalweg.base_sha256", sha256_files(model.backbone_files())},
   };
+}
+
+Metadata block_metadata(Metadata whole, const TrainedModel& trained, const TensorMap& parameters,
+                        const LoraBlock& block) {
+  const auto strength = strength_of(trained.space.strength(), block);
+  whole["modelspec.title"] += ", " + block.name;
+  whole["modelspec.hash_sha256"] = modelspec_hash(parameters);
+  whole["ss_network_dim"] = std::to_string(strength.rank);
+  whole["ss_network_alpha"] = Json(strength.alpha).dump();
+  whole["thalweg.head"] = block.name;
+  whole["thalweg.head_weight"] = Json(block.weight).dump();
+  return whole;
 }
 
 }  // namespace thalweg

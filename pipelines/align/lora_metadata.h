@@ -20,10 +20,18 @@ struct TrainedModel {
 /// JSON of dimension and weight, of the rewards that count.
 std::string trained_rewards(const RewardSet& rewards);
 
+/// `blocks` of the method: what is exported beside the whole LoRA.
+std::vector<LoraBlock> exported_blocks(const TrainedModel& trained);
+
 /// ModelSpec 1.0.1 (https://github.com/Stability-AI/ModelSpec) without its date, the two keys of sd-scripts
 /// that user interfaces show, and "thalweg.*". `parameters` are those that the file will hold, `iteration`
 /// made them. Reads the backbone's files for their hash.
 Metadata lora_metadata(const TrainedModel& trained, const TensorMap& parameters, int64_t iteration);
+
+/// That of the whole, as a block by itself says it: its own rank, alpha and hash, its name and its weight in
+/// the whole ("thalweg.head", "thalweg.head_weight").
+Metadata block_metadata(Metadata whole, const TrainedModel& trained, const TensorMap& parameters,
+                        const LoraBlock& block);
 
 /// modelspec.hash_sha256 of a file of these tensors: of its data without the header.
 std::string modelspec_hash(const TensorMap& tensors);

@@ -51,7 +51,7 @@ class Noiser {
 
 Gradients train_share(const Training& t, const Share& share, const ShareHeads& heads, const Noiser& noiser,
                       const Matching& matching, int64_t count, StepRecord& record) {
-  const auto policy = t.policy.velocity();
+  const auto policy = matching.velocity ? matching.velocity(share) : t.policy.velocity();
   Gradients sums(static_cast<size_t>(count));
   for (int64_t i = 0; i < matching.times; ++i) {
     auto noising = noiser.at(i);

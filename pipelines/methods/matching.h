@@ -15,7 +15,7 @@ struct Noising {
   at::Tensor noise;
   at::Tensor sigma_B;  // float64, on the device
   Step step;
-  at::Tensor v;  // of the policy, with its gradient
+  at::Tensor v;  // of what is trained, with its gradient
 
   at::Tensor target() const { return noise - x0; }
   /// Of another role, without gradient.
@@ -40,6 +40,8 @@ struct Matching {
   /// Of each noising; `rows`: of the micro-batch among all samples.
   std::function<StepLoss(const Noising&, const Share& rows)> loss;
   bool of_group = false;  // one noise and one level for all samples of a group, else each its own
+  /// What is trained on a micro-batch, a function of the policy's parameters; none: the policy.
+  std::function<Velocity(const Share& rows)> velocity = {};
   /// Called before each update with what it differentiates. A loss that couples its samples turns advantages
   /// [B] into coefficients [times,B], from what the update's noisings say of all of them. What it adds to
   /// `told` becomes a metric, the mean over the updates.

@@ -5,8 +5,12 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/core/chosen.h"
+#include "pipelines/stages/lora_block.h"
 #include "pipelines/training/groups.h"
 #include "pipelines/training/metrics.h"
 
@@ -22,6 +26,9 @@ class MethodRun {
   virtual void state(RunState&) {}
 };
 
+/// Trained rewards with their weights, in the order of their columns.
+using NamedWeights = std::vector<std::pair<std::string, double>>;
+
 class Method {
  public:
   virtual ~Method() = default;
@@ -36,6 +43,8 @@ class Method {
   virtual PictureSource pictures() const { return {}; }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
+  /// Blocks of the policy's LoRA that are a LoRA each, exported beside the whole; none: it is one.
+  virtual std::vector<LoraBlock> blocks(const NamedWeights&) const { return {}; }
   /// Adds the method's roles. `training` must outlive the run.
   virtual std::unique_ptr<MethodRun> start(Training& training) const = 0;
 };

@@ -67,14 +67,15 @@ class CountingModel final : public FlowModel {
 // A number of its own for each sample: a method that compares them finds them different.
 class CountingReward final : public Reward {
  public:
-  CountingReward() {
+  explicit CountingReward(std::vector<std::string> dimensions_K) {
     info_.name = "counting";
-    info_.dimensions_K = {"number"};
+    info_.dimensions_K = std::move(dimensions_K);
     info_.required.frames = true;
   }
   const RewardInfo& info() const override { return info_; }
   Scored score(const ScoreInput& input) override {
-    return {at::arange(input.frames_BF3HW.size(0), at::kFloat).unsqueeze(1), {}};
+    const auto K = static_cast<int64_t>(info_.dimensions_K.size());
+    return {at::arange(input.frames_BF3HW.size(0), at::kFloat).unsqueeze(1).repeat({1, K}), {}};
   }
   ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
     throw std::logic_error("no gradient");
@@ -84,12 +85,16 @@ class CountingReward final : public Reward {
   RewardInfo info_;
 };
 
-std::unique_ptr<RewardSet> counting_rewards() {
+std::unique_ptr<RewardSet> counting_rewards(int64_t count) {
   RewardSpec spec;
   spec.plugin = "counting";
-  spec.dimensions = {{"number", 1.0}};
+  std::vector<std::string> names;
+  for (int64_t k = 0; k < count; ++k) {
+    names.push_back("number" + std::to_string(k));
+    spec.dimensions.emplace_back(names.back(), 1.0);
+  }
   std::vector<RewardMember> members;
-  members.push_back({spec, std::make_shared<CountingReward>()});
+  members.push_back({spec, std::make_shared<CountingReward>(std::move(names))});
   return std::make_unique<RewardSet>(std::move(members));
 }
 
@@ -110,7 +115,7 @@ struct Rehearsed {
 
 // An iteration of as many groups as updates, each one micro-batch.
 Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t iteration,
-                   const std::function<Schedule(int64_t)>& model_schedule, int64_t updates) {
+                   const std::function<Schedule(int64_t)>& model_schedule, int64_t rewards, int64_t updates) {
   const int64_t group_size = method.groups().group_size;
   const auto o = smallest(options, group_size);
   const auto little = method.clone();
@@ -123,7 +128,7 @@ Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t
                     {.model = std::make_unique<CountingModel>(result.calls, model_schedule),
                      .prompts = {{{""}, {"{}"}}, {{""}, {}}},
                      .unconditional = {{""}, {}},
-                     .rewards = counting_rewards,
+                     .rewards = [&] { return counting_rewards(rewards); },
                      .pictures = {at::zeros({1, group_size, 1, 1, 1, 1})}});
   const auto run = little->start(training);
   result.metrics = run->iterate(iteration);
@@ -135,13 +140,13 @@ Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t
 }  // namespace
 
 MethodCount count_method(const Method& method, const TrainingOptions& options, int64_t iteration,
-                         const std::function<Schedule(int64_t)>& model_schedule) {
+                         const std::function<Schedule(int64_t)>& model_schedule, int64_t rewards) {
   // The job's own updates and group size, since forwards of a sample may depend on both: the first update
   // needs none that later ones do, and of a group some may be trained alone. Of very many, fewer.
   constexpr int64_t kEnough = 65536;
   const auto& plan = method.groups();
   const int64_t updates = std::clamp<int64_t>(kEnough / plan.group_size, 1, plan.updates);
-  const auto [calls, roles, metrics] = rehearse(method, options, iteration, model_schedule, updates);
+  const auto [calls, roles, metrics] = rehearse(method, options, iteration, model_schedule, rewards, updates);
   const auto samples = static_cast<double>(plan.group_size * updates);
   const auto each = [&](int64_t rows) { return static_cast<double>(rows) / samples; };
   MethodCount count;

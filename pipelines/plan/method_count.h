@@ -25,8 +25,9 @@ struct MethodCount {
   std::vector<RoleCount> roles;
 };
 
-/// Of iteration `iteration`. `model_schedule`: the model's own schedule of so many steps.
+/// Of iteration `iteration`. `model_schedule`: the model's own schedule of so many steps. `rewards`: trained
+/// ones.
 MethodCount count_method(const Method& method, const TrainingOptions& options, int64_t iteration,
-                         const std::function<Schedule(int64_t)>& model_schedule);
+                         const std::function<Schedule(int64_t)>& model_schedule, int64_t rewards = 1);
 
 }  // namespace thalweg

@@ -6,7 +6,10 @@
 namespace thalweg {
 
 void describe(Fields& f, SampleOptions& o) {
-  f.object({"model", "what to sample from", true}, [&](Fields& m) { describe(m, o.model); });
+  f.object({"model", "what to sample from", true}, [&](Fields& m) {
+    describe(m, o.model);
+    describe_loras(m, o.model);
+  });
   f.object({"prompts", "what to draw", true}, [&](Fields& p) { describe(p, o.prompts); });
   f.text({"negative_prompt", "what guidance leads away from; refused where there is none"},
          o.negative_prompt);
@@ -42,7 +45,7 @@ Json sample_identity(const SampleOptions& o) {
   std::vector<InputFile> inputs = {{"/model/path", o.model.path}};
   if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
   if (!o.latents.empty()) inputs.push_back({"/latents", o.latents});
-  if (o.model.has_lora) inputs.push_back({"/model/lora/path", o.model.lora.path});
+  for (const auto& [pointer, path] : lora_paths(o.model)) inputs.push_back({pointer, path});
   add_inputs(inputs, o.rewards);
   SampleOptions copy = o;
   return run_identity([&](Fields& f) { describe(f, copy); }, inputs);

@@ -104,6 +104,18 @@ Velocity PolicySpace::reference() const {
   return model_.bind(model_.backbone(), reference_.tensors.empty() ? nullptr : &reference_);
 }
 
+Velocity PolicySpace::bind(const TensorMap& parameters, const LoraBlock& block) const {
+  const auto strength = strength_of(strength_, block);
+  Adapter adapter{at_work(block_of(parameters, block)), strength.alpha / static_cast<double>(strength.rank)};
+  for (const auto& layer : modules_)
+    if (const auto scale = strength.scale_of(layer); scale != adapter.scale) adapter.scales[layer] = scale;
+  return model_.bind(model_.backbone(), &adapter);
+}
+
+Velocity PolicySpace::reference(const LoraBlock& block) const {
+  return reference_.tensors.empty() ? reference() : bind(reference_.tensors, block);
+}
+
 TensorMap PolicySpace::exported(const TensorMap& parameters, at::ScalarType dtype) const {
   return lora_ ? rounded(parameters, dtype) : model_.as_saved(parameters, dtype);
 }

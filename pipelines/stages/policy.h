@@ -4,6 +4,7 @@
 
 #include "engine/models/flow_model.h"
 #include "pipelines/sections.h"
+#include "pipelines/stages/lora_block.h"
 
 namespace thalweg {
 
@@ -24,6 +25,9 @@ class PolicySpace {
   Velocity bind(const TensorMap& parameters) const;
   /// What gains, KL terms and alarms are measured against; it never changes.
   Velocity reference() const;
+  /// Of a LoRA: the role that has that block of these parameters alone, and what it is held against.
+  Velocity bind(const TensorMap& parameters, const LoraBlock& block) const;
+  Velocity reference(const LoraBlock& block) const;
 
   bool is_lora() const { return lora_; }
   const LoraSection& lora() const { return section_.lora; }

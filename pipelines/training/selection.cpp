@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "engine/advantages/ranking.h"
@@ -52,10 +51,6 @@ class Gatherer {
   const std::vector<MicroBatch>& batches_;
   std::vector<std::pair<size_t, int64_t>> places_;  // micro-batch and row in it, by row of the rollout
 };
-
-std::map<int64_t, std::vector<int64_t>> ranked_groups_of(const Scores& scores) {
-  return ranked_groups(scores.total.total_B, scores.total.valid_B, scores.group_B);
-}
 
 // Rows of `sum`, then of `part`; what neither has stays undefined.
 void join(at::Tensor& sum, const at::Tensor& part, int64_t dim = 0) {
@@ -127,17 +122,24 @@ Advantages selected(const Advantages& advantages, const std::vector<int64_t>& ro
 
 std::vector<int64_t> best_of_groups(const Scores& scores) {
   std::vector<int64_t> best;
-  for (const auto& [group, rows] : ranked_groups_of(scores)) best.push_back(rows.front());
+  const auto& [total_B, valid_B] = scores.total;
+  for (const auto& [group, rows] : ranked_groups(total_B, valid_B, scores.group_B))
+    best.push_back(rows.front());
   return best;
 }
 
 std::vector<int64_t> best_and_worst_of_groups(const Scores& scores) {
-  const auto reward = scores.total.total_B.accessor<double, 1>();
+  return best_and_worst_of_groups(scores.total, scores.group_B);
+}
+
+std::vector<int64_t> best_and_worst_of_groups(const CombinedReward& reward,
+                                              const std::vector<int64_t>& group_B) {
+  const auto value = reward.total_B.accessor<double, 1>();
   std::vector<int64_t> pairs;
-  for (const auto& [group, rows] : ranked_groups_of(scores)) {
+  for (const auto& [group, rows] : ranked_groups(reward.total_B, reward.valid_B, group_B)) {
     if (rows.size() < 2) continue;
     const auto worst = std::find_if(rows.begin() + 1, rows.end(),
-                                    [&](int64_t row) { return reward[row] == reward[rows.back()]; });
+                                    [&](int64_t row) { return value[row] == value[rows.back()]; });
     pairs.insert(pairs.end(), {rows.front(), *worst});
   }
   return pairs;

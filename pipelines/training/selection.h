@@ -33,6 +33,9 @@ std::vector<int64_t> best_of_groups(const Scores& scores);
 /// The best and the worst scored sample of each group that has two, one after the other; of those alike the
 /// first. Where all of a group are alike they are its first two.
 std::vector<int64_t> best_and_worst_of_groups(const Scores& scores);
+/// The same by any numbers of the samples, float64 [B].
+std::vector<int64_t> best_and_worst_of_groups(const CombinedReward& reward,
+                                              const std::vector<int64_t>& group_B);
 
 /// One head, whose advantages are weights: `values_B` where `used_B`, else 0.
 Advantages weights(const at::Tensor& values_B, const at::Tensor& used_B);

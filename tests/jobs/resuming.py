@@ -33,6 +33,8 @@ METHODS = {
     "flow_dpo": {"method": {"name": "flow_dpo", "prompts_per_iteration": 4, "group_size": 2, "updates": 2, "times_per_sample": 2,
                             "refresh": 2},
                  "sampler": {"name": "flow_ode"}},
+    "mah_dpo": {"method": {"name": "mah_dpo", "prompts_per_iteration": 4, "group_size": 4, "updates": 2, "times_per_sample": 2},
+                "sampler": {"name": "flow_ode"}, "rewards": [{"plugin": "color"}, {"plugin": "jpeg", "weight": 2.0}]},
     "flow_grpo_fast": {"method": {"name": "flow_grpo_fast", "prompts_per_iteration": 2, "group_size": 4, "updates": 2},
                        "sampler": {"name": "cps", "window": {"begin": 0, "size": 2, "policy": "random"}}},
     "dance_grpo": {"method": {"name": "dance_grpo", "prompts_per_iteration": 2, "group_size": 4, "updates": 2, "keep": 2},
@@ -69,7 +71,7 @@ def short_job(files, method_name, **sections):
                                      "lora": {"rank": 4, "alpha": 8}},
            "prompts": {"train": prompts, "select": prompts, "eval": prompts},
            "sampler": {"steps": 4, "height": 16, "width": 16, **parts["sampler"]},
-           "rewards": [{"plugin": "color"}], "method": parts["method"],
+           "rewards": parts.get("rewards", [{"plugin": "color"}]), "method": parts["method"],
            "optimizer": {"learning_rate": 0.01, "warmup_iterations": 2}, "ema_decay": 0.9, "iterations": 6,
            "evaluate": {"every": 2, "steps": 3, "pictures": 2}, "checkpoint": {"every": 1, "keep": 2},
            "parallel": {"workers": 1, "lanes": 2, "micro_batch": 4}, "seed": 11}

@@ -111,7 +111,16 @@ TEST_P(SelfCheckOf, OneScoredSampleAGroup) {
 }
 
 TEST_P(SelfCheckOf, NothingScoredIsAnErrorBefore) {
-  EXPECT_ERROR(check(parts([](uint64_t) { return true; })), "/rewards");
+  auto given = parts();
+  given.rewards = [] {
+    RewardSpec spec;
+    spec.plugin = "small";
+    spec.dimensions = {{"bright", 0.0}, {"dark", 1.0}};
+    std::vector<RewardMember> members;
+    members.push_back({spec, std::make_shared<SmallReward>([](uint64_t) { return true; })});
+    return std::make_unique<RewardSet>(std::move(members));
+  };
+  EXPECT_ERROR(check(std::move(given)), "/rewards");
 }
 
 TEST_P(SelfCheckOf, NoRate) {

@@ -37,6 +37,14 @@ TEST(BestAndWorstOfGroups, AreTwoSamples) {
             (std::vector<int64_t>{5, 4}));  // one sample is no pair
 }
 
+TEST(BestAndWorstOfGroups, ByOneColumn) {
+  const auto value_B = at::tensor({1.0, kNan, 4.0, 4.0, 1.0}, at::kDouble);
+  EXPECT_EQ(best_and_worst_of_groups({value_B, value_B.isfinite()}, {0, 0, 0, 0, 0}),
+            (std::vector<int64_t>{2, 0}));
+  EXPECT_EQ(best_and_worst_of_groups({-value_B, value_B.isfinite()}, {0, 0, 0, 0, 0}),
+            (std::vector<int64_t>{0, 2}));
+}
+
 TEST(Weights, AreNothingWhereNotUsed) {
   const auto used = at::tensor({1, 0}, at::kLong).to(at::kBool);
   const auto advantages = weights(at::tensor({2.5, kNan}, at::kDouble), used);
