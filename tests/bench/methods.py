@@ -60,10 +60,17 @@ def job_of(arguments, name, seed, iterations, folder, **prompts):
     return job
 
 
+def write_few(arguments):
+    """A file of captions for evaluations that nobody looks at."""
+    few = (ROOT / f"{SPLITS['world']}select.txt").read_text().splitlines()[:4]
+    (arguments.folder / "few.txt").write_text("\n".join(few) + "\n")
+    return str(arguments.folder / "few.txt")
+
+
 def rehearsal(arguments, name):
     """How many iterations of the row the budget pays for."""
     folder = arguments.folder / name / "rehearsal"
-    few = str(arguments.folder / "few.txt")  # its evaluations are not looked at
+    few = str(arguments.folder / "few.txt")
     finished(job_of(arguments, name, 0, REHEARSED, folder, select=few, eval=few), folder)
     seconds = [row["time_phases"]["iteration"]["cpu_s"] for row in lines_of(folder / "metrics.jsonl")
                if row["kind"] == "train"]
@@ -182,8 +189,7 @@ def main():
         parser.error("--write wants all rows, not --only")
     arguments.folder = arguments.folder.resolve() / arguments.split
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    few = (ROOT / f"{SPLITS['world']}select.txt").read_text().splitlines()[:4]
-    (arguments.folder / "few.txt").write_text("\n".join(few) + "\n")
+    write_few(arguments)
     bases = [base(arguments, seed) for seed in range(arguments.seeds)]
     rows = results(arguments)
     content = table(arguments, bases, rows)

@@ -3,15 +3,19 @@
 A Gaussian of D independent elements N(0, s^2) and the reward mean(x). A policy gradient of the advantages r / sigma against beta times
 the KL of the steps has its optimum at the law tilted by e^{r / (sigma beta)}, whose mean is s^2 / (D sigma beta): exactly in the limit of many
 steps of the memoryless kernel, where x_0 does not depend on the initial noise, which no step can change.
+
+Methods on clean latents hold the velocity near the reference's; where each of them then stops is LAWS.
 """
 
 import json
 
+import numpy as np
 import pytest
 import resuming
+import scipy.optimize
 from program import run_job
 
-ELEMENTS, DEVIATION = 16, 0.5
+ELEMENTS, DEVIATION, CLIP = 16, 0.5, 5.0  # CLIP: the default of adv_clip_max
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,7 @@ def align(folder, output, method, sampler, iterations, rate):
     job = {"job": "align", "model": {"path": str(folder / "model")},
            "prompts": {"train": prompts, "select": prompts, "eval": prompts},
            "sampler": {"height": 4, "width": 4, **sampler}, "rewards": [{"plugin": "analytic"}], "method": method,
-           "optimizer": {"learning_rate": rate, "schedule": "linear", "weight_decay": 0.0}, "iterations": iterations,
+           "optimizer": {"learning_rate": rate, "schedule": "linear", "weight_decay": 0.0}, "ema_decay": 0.9, "iterations": iterations,
            "evaluate": {"every": iterations, "steps": 10, "pictures": 0}, "checkpoint": {"every": iterations},
            "monitors": {"brightness_shift": 0}, "parallel": {"workers": 1, "micro_batch": 512},
            "seed": 0}
@@ -54,6 +58,150 @@ def test_a_policy_gradient_with_a_kl_reaches_the_tilted_law(folder, tmp_path):
         print(f"{steps} steps: mean {config['means'][0]:.4f}, of the law {law:.4f}, deviation {config['stds'][0]:.4f}")
         assert config["stds"][0] == pytest.approx(DEVIATION, abs=0.02)  # a linear reward does not touch it
     assert distance[20] < 0.18 and distance[80] < 0.08 and distance[80] < 0.6 * distance[20]
+
+
+# Methods on clean latents. A shift m of the Gaussian's mean moves its velocity by -c(t) m in every element, c = t / ((1-t)^2 s^2 + t^2),
+# at every state, so a loss of velocities has in m a quadratic of weight c^2. With samples x_0 of mean mu and deviation sigma of mean(x_0),
+# E[A (u - v)] = -c sigma: for an advantage A the policy's term pulls m by sigma, against kl_beta m.
+
+
+def slope_and_offset(mean, s, t):
+    """v(x_t) = slope x_t + offset of N(mean, s^2) at noise level t."""
+    gain = (1 - t) * s**2 / ((1 - t) ** 2 * s**2 + t**2)  # E[x_0 | x_t] = mean + gain (x_t - (1-t) mean)
+    return (1 - gain) / t, (gain * (1 - t) - 1) * mean / t
+
+
+def sampled(mean, s=DEVIATION):
+    """Mean and deviation of an element of what the ODE of N(mean, s^2) draws."""
+    mu, deviation = 0.0, 1.0
+    for t in LEVELS:
+        slope, offset = slope_and_offset(mean, s, t)
+        mu -= (slope * mu + offset) / STEPS
+        deviation *= 1.0 - slope / STEPS
+    return mu, deviation
+
+
+def deviation_of_mean(mean):
+    return sampled(mean)[1] / ELEMENTS**0.5
+
+
+def normalised_pull(mean, level_weight):
+    """E[w c A e / mean|e|] / E[c^2] over the steps' noise levels, e = v - u of N(mean, s^2) at samples of the ODE: the pull where
+    errors are divided by their own mean absolute value."""
+    generator = np.random.default_rng(0)
+    mu, deviation = sampled(mean)
+    x0 = mu + deviation * generator.standard_normal((20000, ELEMENTS))
+    advantage = (x0.mean(1) - mu) / deviation_of_mean(mean)
+    pull = weight = 0.0
+    for t in LEVELS:
+        noise = generator.standard_normal(x0.shape)
+        slope, offset = slope_and_offset(mean, DEVIATION, t)
+        e = slope * ((1 - t) * x0 + t * noise) + offset - (noise - x0)
+        c = t / ((1 - t) ** 2 * DEVIATION**2 + t**2)
+        pull += c * level_weight(t) * (advantage * e.mean(1) / np.abs(e).mean(1)).mean()
+        weight += c**2
+    return pull / weight
+
+
+def matched(mu, variance):
+    """Mean and deviation of the Gaussian whose velocity is nearest to that of samples of the given mean and variance of an element,
+    and KL_BETA times as near to the reference's."""
+    def errors(mean, s):
+        total = 0.0
+        for t in LEVELS:
+            (slope, offset), (slope0, offset0) = slope_and_offset(mean, s, t), slope_and_offset(0.0, DEVIATION, t)
+            x, x2 = (1 - t) * mu, ((1 - t) * mu) ** 2 + (1 - t) ** 2 * variance + t**2
+            target_x = t - (1 - t) * (variance + mu**2)  # E[(noise - x_0) x_t]
+            total += slope**2 * x2 + 2 * slope * (offset * x - target_x) + offset**2 + 2 * offset * mu
+            d, o = slope - slope0, offset - offset0
+            total += KL_BETA * (d**2 * x2 + 2 * d * o * x + o**2)
+        return total
+
+    return scipy.optimize.minimize(lambda point: errors(*point), [mu, DEVIATION], method="Nelder-Mead").x
+
+
+def of_matching(weighted):
+    """Where a method that fits weighted samples of its own stops: `weighted` makes their mean and variance of an element."""
+    at = np.array([0.0, DEVIATION])
+    for _ in range(60):
+        mu, deviation = sampled(*at)
+        at = matched(*weighted(mu, deviation))
+    return at
+
+
+def best_of_group(mu, deviation):
+    """Of the largest mean(x_0) in GROUP."""
+    largest = np.random.default_rng(1).standard_normal((100000, GROUP)).max(1)
+    return (mu + deviation / ELEMENTS**0.5 * largest.mean(),
+            deviation**2 * (1 - 1 / ELEMENTS + largest.var() / ELEMENTS))
+
+
+def of_advantages(pull):
+    """Where kl_beta m balances the pull, which depends a little on m through what is drawn there."""
+    mean = 0.0
+    for _ in range(20):
+        mean = pull(mean) / KL_BETA
+    return mean, DEVIATION
+
+
+KL_BETA, STEPS, GROUP, BETA = 0.25, 20, 64, 0.25
+LEVELS = 1.0 - np.arange(STEPS) / STEPS
+ALL_LEVELS = {"times_per_sample": STEPS}
+SCHEDULE = {"noise_levels": {"name": "schedule"}, **ALL_LEVELS}
+# The method's own keys, and the mean and deviation that it should reach.
+LAWS = {
+    # The gradient of -A l / clip.
+    "awm": ({"weighting": {"name": "uniform"}, "ema_kl_beta": 0.0, "first_step": 0, "last_share": 1.0, **ALL_LEVELS},
+            lambda: of_advantages(lambda m: deviation_of_mean(m) / CLIP)),
+    # At beta 0 each group weighs 1/2.
+    "dgpo": ({"beta": 0.0, "clip_range": 0.5, "base_limit": 0.0, "last_share": 1.0, "average": {"rate": 0.0, "maximum": 0.0},
+              **ALL_LEVELS}, lambda: of_advantages(lambda m: 0.5 * deviation_of_mean(m))),
+    # Its errors are those of x_0 = x_t - t v: t e.
+    "diffusion_nft": ({"old_policy": {"name": "none"}, **ALL_LEVELS},
+                      lambda: of_advantages(lambda m: normalised_pull(m, lambda t: t))),
+    # Where the old policy follows at once, implicit rewards are 0.
+    "crd": ({"old_policy": {"name": "none"}, "rollout_policy": {"name": "none"}, "kl_guidance": 1.0, "kl_floor": 1.0,
+             "last_share": 1.0, **ALL_LEVELS}, lambda: of_advantages(lambda m: normalised_pull(m, lambda t: 1.0))),
+    # e^{mean(x) / BETA} moves the mean of an element by its variance / (D BETA).
+    "flow_rwr": ({"beta": BETA, **SCHEDULE},
+                 lambda: of_matching(lambda mu, s: (mu + s**2 / (ELEMENTS * BETA), s**2))),
+    "sft": ({"data": {"name": "best_of_group"}, **SCHEDULE}, lambda: of_matching(best_of_group)),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_matching_method_with_a_kl_reaches_its_law(name, folder, tmp_path):
+    keys, law_of = LAWS[name]
+    method = {"name": name, "prompts_per_iteration": 8, "group_size": GROUP, "updates": 1, "kl_beta": KL_BETA, **keys}
+    config, _ = align(folder, tmp_path / "run", method, {"name": "flow_ode", "steps": STEPS}, 120, 0.03)
+    mean, deviation = law_of()
+    print(f"{name}: mean {config['means'][0]:.4f}, of the law {mean:.4f}; deviation {config['stds'][0]:.4f}, of the law {deviation:.4f}")
+    assert config["means"][0] == pytest.approx(mean, rel=0.05)
+    assert config["stds"][0] == pytest.approx(deviation, rel=0.05)
+
+
+# What the advantages pull by depends on the method, its steps and its sampler, but not on where the policy is (advantages know differences
+# alone). So the mean at which a KL holds it goes with 1 / kl_beta.
+REPLAYED = ["flow_grpo", "flow_grpo_fast", "dance_grpo", "mix_grpo", "grpo_guard", "flow_dppo", "branch_grpo", "tempflow_grpo"]
+
+
+@pytest.mark.parametrize("name", REPLAYED)
+def test_twice_the_kl_is_half_the_way(name, folder, tmp_path):
+    parts = resuming.METHODS[name]
+    means, weakest = [], 8.0 if name == "tempflow_grpo" else 0.5  # its KL is of path states alone, which the branches share
+    for kl_beta in (weakest, 2 * weakest):
+        method = {**parts["method"], "prompts_per_iteration": 8, "group_size": 32, "updates": 1, "kl_beta": kl_beta, "kl_scale": "std"}
+        method.pop("kl_target", None)
+        if name not in ("flow_dppo",):
+            method["clip_range"] = 10
+        if "keep" in method:
+            method["keep"] = 32
+        if "branches" in method:
+            method["branches"] = 16  # of two steps
+        config, _ = align(folder, tmp_path / str(kl_beta), method, {"steps": 8, **parts["sampler"]}, 100, 0.02)
+        means.append(config["means"][0])
+    print(f"{name}: means {means[0]:.4f} and {means[1]:.4f}")
+    assert means[0] > 0.02 and means[0] / means[1] == pytest.approx(2.0, rel=0.12)
 
 
 @pytest.mark.parametrize("name", resuming.METHODS)
