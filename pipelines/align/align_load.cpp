@@ -18,7 +18,8 @@ StepWindow window_of(const AlignOptions& o, int64_t iteration) {
   return step_window(o.sampler, static_cast<uint64_t>(o.seed), iteration);
 }
 
-// The first iteration with each place of the window, and the share of the iterations that have it there.
+// The last iteration with each place of the window (a method may begin otherwise than it goes on), and the
+// share of the iterations that have it there.
 struct WindowShare {
   int64_t iteration = 0;
   double share = 0.0;
@@ -27,8 +28,11 @@ struct WindowShare {
 std::vector<WindowShare> window_shares(const AlignOptions& o) {
   std::map<int64_t, WindowShare> by_begin;
   const double one = 1.0 / static_cast<double>(o.iterations);
-  for (int64_t i = 0; i < o.iterations; ++i)
-    by_begin.try_emplace(window_of(o, i).begin, WindowShare{i, 0.0}).first->second.share += one;
+  for (int64_t i = 0; i < o.iterations; ++i) {
+    auto& place = by_begin[window_of(o, i).begin];
+    place.iteration = i;
+    place.share += one;
+  }
   std::vector<WindowShare> shares;
   for (const auto& [begin, share] : by_begin) shares.push_back(share);
   return shares;
@@ -48,6 +52,9 @@ Iterations iterations_of(const AlignOptions& o) {
     mean.network_evaluations += share * count.forwards_of_rollout;
     mean.method.forwards_with_gradient += share * count.forwards_with_gradient;
     mean.method.forwards_without += share * count.forwards_without;
+    mean.method.backwards += share * count.backwards;
+    mean.method.gradients = std::max(mean.method.gradients, count.gradients);
+    mean.method.decoded = count.decoded;
     mean.method.stored_latents += share * count.stored_latents;
     mean.method.rows_with_gradient = std::max(mean.method.rows_with_gradient, count.rows_with_gradient);
     mean.method.roles = count.roles;
@@ -122,7 +129,13 @@ JobLoad align_load(const AlignOptions& o) {
   load.iterations = o.iterations;
   load.forwards_with_gradient = iterations.method.forwards_with_gradient;
   load.forwards_without = iterations.method.forwards_without;
+  load.backwards = iterations.method.backwards;
+  load.gradients = iterations.method.gradients;
   load.rows_with_gradient = iterations.method.rows_with_gradient;
+  if (!iterations.method.decoded) {
+    load.draws[0].decoded = false;
+    load.draws[0].cost.reward_calls = 0.0;
+  }
   load.roles = iterations.method.roles;
   load.best = true;
   load.offloaded = o.optimizer.offload;

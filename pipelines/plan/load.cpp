@@ -75,7 +75,8 @@ double training_bytes(const JobLoad& load, const ModelSize& size) {
   const double low_precision =
       compute < kFloat ? trainable * compute * (working + static_cast<double>(load.roles.size()) - 1.0) : 0.0;
   // A lane's sum, and for each worker the micro-batch's own sum and the gradient that is added to it.
-  return saved + low_precision + trainable * kFloat * (lanes + 2.0 * working);
+  const auto gradients = static_cast<double>(load.gradients);
+  return saved + low_precision + trainable * kFloat * gradients * (lanes + 2.0 * working);
 }
 
 // Asked for in the whole run.
@@ -213,7 +214,7 @@ void plan_time(const JobLoad& load, const ModelSize& size, double rate, double v
   spend("gradient", gradient, workers);
   // A backward of training costs twice its forward.
   const double train = static_cast<double>(load.iterations) * load.trained_samples * size.forward_flops *
-                       (3.0 * load.forwards_with_gradient + load.forwards_without);
+                       (load.forwards_with_gradient + 2.0 * load.backwards + load.forwards_without);
   spend("train", train / (rate * kTrainEfficiency),
         std::min(workers, static_cast<double>(load.parallel.lanes)));
   spend("evaluation", network["evaluation"], workers);

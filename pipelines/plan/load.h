@@ -39,6 +39,8 @@ struct JobLoad {
   double trained_samples = 0.0;                                 // of one iteration
   double forwards_with_gradient = 0.0, forwards_without = 0.0;  // for each sample; a guided one is two
   double rows_with_gradient = 1.0;                              // of each sample in one of those
+  double backwards = 0.0;                                       // for each sample
+  int64_t gradients = 1;                                        // of as many losses, held at once
   std::vector<RoleCount> roles;
   bool best = false;         // the best parameters so far are kept
   bool offloaded = false;    // what is trained is on the host of a GPU

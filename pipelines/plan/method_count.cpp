@@ -4,21 +4,25 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <utility>
+
+#include "pipelines/stages/phase_clock.h"
 
 namespace thalweg {
 namespace {
 
 struct Calls {
   int64_t with_gradient = 0, without = 0, of_rollout = 0;
+  int64_t backwards = 0, backwards_of_one = 0;  // of all forwards with gradient, and the most of one
+  bool decoded = false;
   double rows_of_sample = 0.0;  // the most in one call
   std::set<int64_t> trained_steps;
 };
 
-// One parameter, latents of one number. The rollout ends where it is decoded: what runs without gradients
-// after that belongs to the training.
+// One parameter, latents of one number.
 class CountingModel final : public FlowModel {
  public:
   CountingModel(Calls& calls, std::function<Schedule(int64_t)> schedule)
@@ -37,9 +41,9 @@ class CountingModel final : public FlowModel {
             const auto count = static_cast<double>(std::max<size_t>(samples.size(), 1));
             calls_.rows_of_sample = std::max(calls_.rows_of_sample, static_cast<double>(rows) / count);
             if (step.index >= 0) calls_.trained_steps.insert(step.index);
-          } else {
-            calls_.without += rows;
+            return watched(weight.expand_as(x));
           }
+          (PhaseClock::current() == "rollout" ? calls_.of_rollout : calls_.without) += rows;
           return weight.expand_as(x);
         };
   }
@@ -51,13 +55,22 @@ class CountingModel final : public FlowModel {
   std::vector<std::filesystem::path> backbone_files() const override { return {}; }
   LoraNames lora_names() const override { return {}; }
   at::Tensor decode(const at::Tensor& latents) const override {
-    calls_.of_rollout = calls_.without;
+    calls_.decoded = true;
     constexpr int64_t kSide = 8;
     return at::zeros({latents.size(0), 1, 3, kSide, kSide});
   }
   void save(const std::filesystem::path&, const TensorMap&, at::ScalarType) const override {}
 
  private:
+  // Counts the backward passes through it.
+  at::Tensor watched(const at::Tensor& v) const {
+    v.register_hook([this, rows = v.size(0), of_this = std::make_shared<int64_t>(0)](const at::Tensor&) {
+      calls_.backwards += rows;
+      calls_.backwards_of_one = std::max(calls_.backwards_of_one, ++*of_this);
+    });
+    return v;
+  }
+
   Calls& calls_;
   std::function<Schedule(int64_t)> schedule_;
   std::vector<ParameterSpec> specs_ = {{"weight", {1}}};
@@ -107,8 +120,11 @@ TrainingOptions smallest(const TrainingOptions& options, int64_t micro_batch) {
   return o;
 }
 
+constexpr int64_t kAveraged = 100;  // updates
+
 struct Rehearsed {
   Calls calls;
+  double backwards_of_forward = 1.0;
   std::vector<RoleCount> roles;
   Metrics metrics;
 };
@@ -132,6 +148,13 @@ Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t
                      .pictures = {at::zeros({1, group_size, 1, 1, 1, 1})}});
   const auto run = little->start(training);
   result.metrics = run->iterate(iteration);
+  const auto first = result.calls;
+  // Where a forward has several backward passes, not all updates do: an average.
+  for (int64_t i = 1; result.calls.backwards_of_one > 1 && i * updates < kAveraged; ++i)
+    run->iterate(iteration + i);
+  result.backwards_of_forward = static_cast<double>(result.calls.backwards) /
+                                static_cast<double>(std::max<int64_t>(result.calls.with_gradient, 1));
+  result.calls = first;
   for (const auto& role : training.roles.all())
     result.roles.push_back({role->name(), role->learns(), role->averaged()});
   return result;
@@ -146,13 +169,17 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
   constexpr int64_t kEnough = 65536;
   const auto& plan = method.groups();
   const int64_t updates = std::clamp<int64_t>(kEnough / plan.group_size, 1, plan.updates);
-  const auto [calls, roles, metrics] = rehearse(method, options, iteration, model_schedule, rewards, updates);
+  const auto [calls, backwards_of_forward, roles, metrics] =
+      rehearse(method, options, iteration, model_schedule, rewards, updates);
   const auto samples = static_cast<double>(plan.group_size * updates);
   const auto each = [&](int64_t rows) { return static_cast<double>(rows) / samples; };
   MethodCount count;
   count.forwards_of_rollout = each(calls.of_rollout);
   count.forwards_with_gradient = each(calls.with_gradient);
-  count.forwards_without = each(calls.without - calls.of_rollout);
+  count.forwards_without = each(calls.without);
+  count.backwards = count.forwards_with_gradient * backwards_of_forward;
+  count.gradients = std::max<int64_t>(calls.backwards_of_one, 1);
+  count.decoded = calls.decoded;
   // A stored transition is its latents and the next ones; every sample has its clean latents. A rollout
   // stores a trained step of every sample; a tree says how many of its transitions it keeps.
   auto transitions = static_cast<double>(calls.trained_steps.size());

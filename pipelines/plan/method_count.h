@@ -20,8 +20,11 @@ struct RoleCount {
 struct MethodCount {
   double forwards_of_rollout = 0.0;
   double forwards_with_gradient = 0.0, forwards_without = 0.0;  // the rollout's own left out
-  double stored_latents = 1.0;                                  // kept from rollout to training
-  double rows_with_gradient = 1.0;                              // in one call, of one sample: 2 where guided
+  double backwards = 0.0;           // more than forwards where rewards have gradients of their own
+  int64_t gradients = 1;            // at once
+  bool decoded = true;              // the samples of a rollout, and scored
+  double stored_latents = 1.0;      // kept from rollout to training
+  double rows_with_gradient = 1.0;  // in one call, of one sample: 2 where guided
   std::vector<RoleCount> roles;
 };
 

@@ -33,6 +33,10 @@ PhaseClock::Scope::~Scope() {
   clock_.book(phase_, start_);
 }
 
+std::string PhaseClock::current() {
+  return innermost ? innermost->phase_ : "";
+}
+
 PhaseClock::Mark PhaseClock::mark() const {
   return {{wall_seconds(), thread_seconds()}, marked_queue(device_)};
 }

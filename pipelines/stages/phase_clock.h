@@ -21,6 +21,9 @@ class PhaseClock {
   /// what it asked of it last. The queue is marked, and waited for in times() alone.
   explicit PhaseClock(c10::Device device = c10::kCPU) : device_(device) {}
 
+  /// The phase of the calling thread; empty outside of any.
+  static std::string current();
+
   /// A moment of the calling thread, and of the GPU's queue.
   struct Mark {
     Time at;

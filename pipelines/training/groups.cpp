@@ -33,6 +33,38 @@ void describe_plan(Fields& f, GroupPlan& plan, bool drawn) {
             1000);
 }
 
+// One sample a row, not scored.
+RolloutInput rollout_of(Training& t, int64_t iteration, const GroupPlan& plan, const Velocity& velocity,
+                        const std::function<Trajectory(const SamplerInput&)>& sampler) {
+  RolloutInput input{.model = *t.model,
+                     .prompts = t.prompts,
+                     .rows = {},
+                     .shape = t.shape,
+                     .schedule = t.schedule,
+                     .velocity = velocity,
+                     .sampler = sampler,
+                     .seed = t.seed(),
+                     .noise = Purpose::initial_noise,
+                     .occasion = {ScorePhase::rollout, iteration, iteration},
+                     .initial_noise_NCFHW = {},
+                     .micro_batch = t.options.parallel.micro_batch,
+                     .keep_frames = 0,
+                     .workers = t.workers,
+                     .clock = t.clock,
+                     .stop_requested = t.observer.stop_requested,
+                     .most_decoded = t.options.parallel.micro_batch};
+  const auto prompts = draw_prompts(t.prompts.size(), plan.groups, iteration, t.seed());
+  for (int64_t i = 0; i < plan.samples(); ++i) {
+    const int64_t group = i / plan.group_size;
+    const int64_t first = iteration * plan.samples(), slot = first + i;
+    input.rows.push_back({prompts[static_cast<size_t>(group)], group, slot,
+                          plan.same_noise ? first + group * plan.group_size : slot});
+  }
+  for (int64_t update = 1; update < plan.updates; ++update)
+    input.cuts.push_back(plan.begin(update) * plan.group_size);
+  return input;
+}
+
 }  // namespace
 
 void describe(Fields& f, GroupPlan& plan) {
@@ -65,35 +97,17 @@ std::vector<MicroBatch> draw_groups(Training& t, int64_t iteration, const GroupP
                                     const Velocity& velocity,
                                     const std::function<Trajectory(const SamplerInput&)>& sampler,
                                     int64_t particles) {
-  RolloutInput input{.model = *t.model,
-                     .prompts = t.prompts,
-                     .rows = {},
-                     .particles = particles,
-                     .shape = t.shape,
-                     .schedule = t.schedule,
-                     .velocity = velocity,
-                     .sampler = sampler,
-                     .seed = t.seed(),
-                     .noise = Purpose::initial_noise,
-                     .occasion = {ScorePhase::rollout, iteration, iteration},
-                     .initial_noise_NCFHW = {},
-                     .rewards = t.rewards.get(),
-                     .micro_batch = std::max<int64_t>(1, t.options.parallel.micro_batch / particles),
-                     .keep_frames = 0,
-                     .workers = t.workers,
-                     .clock = t.clock,
-                     .stop_requested = t.observer.stop_requested,
-                     .most_decoded = t.options.parallel.micro_batch};
-  const auto prompts = draw_prompts(t.prompts.size(), plan.groups, iteration, t.seed());
-  for (int64_t i = 0; i < plan.samples(); ++i) {
-    const int64_t group = i / plan.group_size;
-    const int64_t first = iteration * plan.samples(), slot = first + i;
-    input.rows.push_back({prompts[static_cast<size_t>(group)], group, slot,
-                          plan.same_noise ? first + group * plan.group_size : slot});
-  }
-  for (int64_t update = 1; update < plan.updates; ++update)
-    input.cuts.push_back(plan.begin(update) * plan.group_size);
+  auto input = rollout_of(t, iteration, plan, velocity, sampler);
+  input.particles = particles;
+  input.micro_batch = std::max<int64_t>(1, t.options.parallel.micro_batch / particles);
+  input.rewards = t.rewards.get();
   return rollout(input);
+}
+
+std::vector<MicroBatch> draw_unscored_groups(Training& t, int64_t iteration, const GroupPlan& plan,
+                                             const Velocity& velocity,
+                                             const std::function<Trajectory(const SamplerInput&)>& sampler) {
+  return rollout(rollout_of(t, iteration, plan, velocity, sampler));
 }
 
 std::vector<MicroBatch> given_groups(const Training& t, int64_t iteration, const GroupPlan& plan,

@@ -36,6 +36,10 @@ std::vector<MicroBatch> draw_groups(Training& training, int64_t iteration, const
                                     const Velocity& velocity,
                                     const std::function<Trajectory(const SamplerInput&)>& sampler,
                                     int64_t particles = 1);
+/// The same without pictures and scores: for who learns from the latents alone.
+std::vector<MicroBatch> draw_unscored_groups(Training& training, int64_t iteration, const GroupPlan& plan,
+                                             const Velocity& velocity,
+                                             const std::function<Trajectory(const SamplerInput&)>& sampler);
 
 /// Groups of this iteration out of the training pictures, in place of a rollout: one line each, its pictures
 /// the samples. At most `micro_batch` in a micro-batch, none of which belongs to two updates. A share of

@@ -37,8 +37,8 @@ constexpr const char* kSmallerSteps = "Lower /optimizer/learning_rate or /optimi
 // THE table of monitors. Where thresholds come from: reward_hacking and reward_starved, 3 standard errors of
 // the difference, unpaired and so on the safe side of the paired one, since the best of several evaluations
 // is compared; edge_density_drop, -60 % was seen while a text reward rose (UniRL pull request 407); the
-// others are ours, set so that assets/jobs/demo.json and flow_grpo_tiny.json stay quiet and hacking_tiny.json
-// does not (docs/results/hacking.md has the figures).
+// others are ours, set so that assets/jobs/nft_tiny.json and flow_grpo_tiny.json stay quiet and
+// hacking_tiny.json does not (docs/results/hacking.md has the figures).
 const std::vector<MonitorRow>& table() {
   using S = MonitorSection;
   static const std::vector<MonitorRow> rows = {

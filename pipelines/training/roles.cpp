@@ -32,7 +32,12 @@ Velocity Role::velocity() const {
   return bound_;
 }
 
-Role::Step Role::step(TensorMap gradients, int64_t iteration, int64_t iterations) {
+double Role::rate_at(int64_t iteration, int64_t iterations) const {
+  TORCH_CHECK(learning_, name_, " does not learn");
+  return learning_->optimizer.rate_at(iteration, iterations);
+}
+
+Role::Step Role::step(TensorMap gradients, double rate) {
   TORCH_CHECK(learning_, name_, " does not learn");
   const auto& o = learning_->optimizer;
   Step taken{clip_gradients(gradients, o.max_grad_norm, o.max_grad_value)};
@@ -40,7 +45,7 @@ Role::Step Role::step(TensorMap gradients, int64_t iteration, int64_t iterations
   taken.skipped_in_a_row = skipped_in_a_row_ = taken.skipped ? skipped_in_a_row_ + 1 : 0;
   if (taken.skipped) return taken;
   bound_ = nullptr;
-  optimizer_->step(parameters_, gradients, o.rate_at(iteration, iterations));
+  optimizer_->step(parameters_, gradients, rate);
   const auto n = static_cast<double>(steps_++);
   if (!average_.empty())
     ema_update(average_, parameters_, std::min((1.0 + n) / (10.0 + n), learning_->ema_decay));

@@ -40,8 +40,10 @@ class Role {
     bool skipped = false;          // it was not finite: nothing changed
     int64_t skipped_in_a_row = 0;  // this one and those before it
   };
-  /// Clips the gradients, and steps the optimizer, at its rate in this iteration of so many, and the average.
-  Step step(TensorMap gradients, int64_t iteration, int64_t iterations);
+  /// Clips the gradients, and steps the optimizer at this learning rate, and the average.
+  Step step(TensorMap gradients, double rate);
+  /// Its optimizer's learning rate in this iteration of so many.
+  double rate_at(int64_t iteration, int64_t iterations) const;
   /// Steps that were taken, skipped ones left out.
   int64_t steps() const { return steps_; }
   /// parameters <- decay * parameters + (1 - decay) * leader's.

@@ -106,9 +106,13 @@ std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& t, cons
 }
 
 void apply(Training& t, Role& role, TensorMap gradients, int64_t iteration, Metrics& metrics) {
+  apply_at(t, role, std::move(gradients), role.rate_at(iteration, t.options.iterations), metrics);
+}
+
+void apply_at(Training& t, Role& role, TensorMap gradients, double rate, Metrics& metrics) {
   PhaseClock::Scope scope(t.clock, "optimizer");
   if (gradients.empty()) return;
-  const auto step = role.step(std::move(gradients), iteration, t.options.iterations);
+  const auto step = role.step(std::move(gradients), rate);
   const std::string whose = &role == &t.policy ? "" : role.name() + "_";
   largest_metric(metrics, whose + "grad_norm", step.grad_norm);
   if (!step.skipped) return;

@@ -77,9 +77,11 @@ std::pair<Gradients, std::vector<StepRecord>> update_gradients(Training& trainin
                                                                int64_t heads,
                                                                const ShareGradients& gradient_of);
 
-/// Steps `role`; nothing without gradients. Adds grad_norm and skipped_updates, of another role than the
-/// policy under its name. Throws Error, and adds the event "updates_given_up", when as many updates in a row
-/// were skipped as the role's max_skipped allows.
+/// Steps `role` at this learning rate; nothing without gradients. Adds grad_norm and skipped_updates, of
+/// another role than the policy under its name. Throws Error, and adds the event "updates_given_up", when as
+/// many updates in a row were skipped as the role's max_skipped allows.
+void apply_at(Training& training, Role& role, TensorMap gradients, double rate, Metrics& metrics);
+/// At the rate that its optimizer has in this iteration.
 void apply(Training& training, Role& role, TensorMap gradients, int64_t iteration, Metrics& metrics);
 
 }  // namespace thalweg

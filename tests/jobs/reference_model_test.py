@@ -18,7 +18,9 @@ def files(tmp_path_factory):
 
 
 # What measures the distance from the reference where it is no plain KL term: crd's is guided, that of pairs is their loss.
-NEAR_REFERENCE = {"crd": {"kl_beta": 0.01, "kl_guidance": 1.0}, "flow_dpo": {}, "mah_dpo": {}}
+NEAR_REFERENCE = {"crd": {"kl_beta": 0.01, "kl_guidance": 1.0}, "flow_dpo": {}, "mah_dpo": {},
+                  "tdm": {"guidance_scale": 1.0, "regression": {}, "critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}}}
+DISTANCE = {"flow_dpo": "implicit_margin", "mah_dpo": "implicit_margin", "tdm": "matching_gap"}
 
 
 def still_job(files, method, **sections):
@@ -41,8 +43,7 @@ def test_learning_rate_zero_gains_nothing(method, files, tmp_path):
     metrics = rows(folder / "metrics.jsonl")
     evaluations = [{key: value for key, value in row.items() if key != "step"} for row in metrics if row["kind"] == "eval"]
     assert len(evaluations) == 3 and evaluations[0] == evaluations[1] == evaluations[2]
-    distance = "implicit_margin" if method in ("flow_dpo", "mah_dpo") else "kl_loss"
-    assert all(abs(row[distance]) < 1e-12 for row in metrics if row["kind"] == "train")
+    assert all(abs(row[DISTANCE.get(method, "kl_loss")]) < 1e-12 for row in metrics if row["kind"] == "train")
     assert result["baselines"][0]["reward"] == result["eval"]["reward"]["before"] and result["reference"] == "loaded"
 
 

@@ -49,6 +49,10 @@ METHODS = {
     "branch_grpo": {"method": {"name": "branch_grpo", "prompts_per_iteration": 2, "group_size": 4,
                                "split": {"first": 0, "every": 1}},
                     "sampler": {"name": "flow_sde"}},
+    "tdm": {"method": {"name": "tdm", "prompts_per_iteration": 4, "updates": 2, "guidance_scale": 1.5,
+                       "regression": {"iterations": 2, "parts": 2, "passes": 1},
+                       "critic": {"alone": 1, "optimizer": {"learning_rate": 0.01}}},
+            "sampler": {"name": "flow_ode", "schedule": {"name": "shifted", "shift": 1.0}}},
     "tempflow_grpo": {"method": {"name": "tempflow_grpo", "prompts_per_iteration": 2, "group_size": 4, "branches": 2},
                       "sampler": {"name": "flow_sde"}},
 }

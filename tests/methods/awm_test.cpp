@@ -131,7 +131,7 @@ TEST(Awm, TheAveragePullsBack) {
   const auto run = method_named("awm", settings({{"ema_kl_beta", 1.0}}))->start(t);
   EXPECT_LT(number(run->iterate(0), "grad_norm"), 1e-3);
   for (int64_t i = 0; i < 5; ++i)  // a push from outside
-    t.policy.step({{"b", at::full({1}, 1.0, at::kDouble)}}, 0, 10);
+    t.policy.step({{"b", at::full({1}, 1.0, at::kDouble)}}, t.policy.rate_at(0, 10));
   const auto distance = [&] {
     return std::fabs(t.policy.parameters().at("b").item<double>() -
                      t.roles.all().at(1)->parameters().at("b").item<double>());

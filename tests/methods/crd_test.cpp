@@ -30,7 +30,8 @@ TrainingOptions options() {
 
 void push(Training& t) {
   for (int i = 0; i < 4; ++i)
-    t.policy.step({{"b", at::full({1}, 1.0, at::kDouble)}, {"a", at::full({1}, -1.0, at::kDouble)}}, 0, 10);
+    t.policy.step({{"b", at::full({1}, 1.0, at::kDouble)}, {"a", at::full({1}, -1.0, at::kDouble)}},
+                  t.policy.rate_at(0, 10));
 }
 
 struct Sample {

@@ -37,8 +37,8 @@ struct Moved {
             0.5, [](uint64_t) { return false; }, options()) {
     start = cloned(t().policy.parameters());
     for (int i = 0; push != 0.0 && i < 4; ++i)
-      t().policy.step({{"b", at::full({1}, push, at::kDouble)}, {"a", at::full({1}, -push, at::kDouble)}}, 0,
-                      10);
+      t().policy.step({{"b", at::full({1}, push, at::kDouble)}, {"a", at::full({1}, -push, at::kDouble)}},
+                      t().policy.rate_at(0, 10));
   }
   static TrainingOptions options() {
     auto o = stochastic(5);
@@ -149,7 +149,8 @@ TEST(Dgpo, ClipsWhatIsPastItsRange) {
   const auto run =
       method_named("dgpo", settings({{"clip_range", 1e-3}}))->start(t);  // the average is the start
   for (int i = 0; i < 4; ++i)
-    t.policy.step({{"b", at::full({1}, 1.0, at::kDouble)}, {"a", at::full({1}, -1.0, at::kDouble)}}, 0, 10);
+    t.policy.step({{"b", at::full({1}, 1.0, at::kDouble)}, {"a", at::full({1}, -1.0, at::kDouble)}},
+                  t.policy.rate_at(0, 10));
   const auto s = first_sample(t);
   const auto l = errors(t, s, t.policy.parameters());
   const auto l_old = errors(t, s, moved.start).detach();

@@ -306,7 +306,8 @@ TEST(KlTerm, InVelocityIsTheSquaredDifferenceOfTheVelocities) {
   const auto run =
       method_named("flow_grpo", settings({{"kl_beta", 0.1}, {"kl_scale", "velocity"}}))->start(t);
   EXPECT_EQ(number(run->iterate(0), "kl_loss"), 0.0);
-  for (int64_t i = 0; i < 3; ++i) t.policy.step({{"b", at::full({1}, -1.0, at::kDouble)}}, 0, 10);
+  for (int64_t i = 0; i < 3; ++i)
+    t.policy.step({{"b", at::full({1}, -1.0, at::kDouble)}}, t.policy.rate_at(0, 10));
   const auto a = t.policy.parameters().at("a").item<double>(),
              b = t.policy.parameters().at("b").item<double>();
   Metrics metrics;
@@ -322,7 +323,8 @@ TEST(KlInReward, IsOneMoreRewardOfItsWeight) {
   SmallTraining small(
       0.5, [](uint64_t) { return false; }, fast());
   auto& t = small.training;
-  for (int64_t i = 0; i < 3; ++i) t.policy.step({{"a", at::full({1}, -1.0, at::kDouble)}}, 0, 10);
+  for (int64_t i = 0; i < 3; ++i)
+    t.policy.step({{"a", at::full({1}, -1.0, at::kDouble)}}, t.policy.rate_at(0, 10));
   Metrics metrics;
   auto drawn = draw_transitions(t, 0, {3, 4, 1}, {0, 4}, {0, 1}, metrics);
   const auto before_B = drawn.scores.total.total_B.clone();
@@ -375,7 +377,9 @@ TEST(ReferenceReset, ByAgeAndByDistance) {
   const auto b_of = [&](const ReferenceKl& reference) {
     return reference.velocity()(at::zeros({1, 1, 1, 1, 1}, at::kDouble), {}, {}).item<double>();
   };
-  const auto push = [&] { t.policy.step({{"b", at::full({1}, -1.0, at::kDouble)}}, 0, 10); };
+  const auto push = [&] {
+    t.policy.step({{"b", at::full({1}, -1.0, at::kDouble)}}, t.policy.rate_at(0, 10));
+  };
   const auto policy_b = [&] { return t.policy.parameters().at("b").item<double>(); };
   ReferenceKl reference({.reset_every = 2, .reset_above = 0.5}, 1.0, t);
   const auto begin = [&] {

@@ -133,7 +133,8 @@ TEST_P(SelfCheckOf, NoRate) {
 
 std::vector<std::string> names() {
   std::vector<std::string> all;
-  for (const auto& row : method_table()) all.emplace_back(row.name);
+  for (const auto& row : method_table())
+    if (row.name != std::string("tdm")) all.emplace_back(row.name);  // it scores no samples
   return all;
 }
 

@@ -38,7 +38,7 @@ TEST_F(RolesTest, AStepIsAdamsAndIsCounted) {
   Roles roles;
   auto& policy = roles.add("policy", space_, space_.start(), learning(0.01));
   EXPECT_EQ(roles.all().at(0).get(), &policy);
-  const auto step = policy.step(gradient(3.0, 4.0), 0, 10);
+  const auto step = policy.step(gradient(3.0, 4.0), policy.rate_at(0, 10));
   EXPECT_DOUBLE_EQ(step.grad_norm, 5.0);
   EXPECT_FALSE(step.skipped);
   EXPECT_EQ(policy.steps(), 1);
@@ -51,7 +51,7 @@ TEST_F(RolesTest, AStepThatIsNotFiniteChangesNothing) {
   Roles roles;
   auto& policy = roles.add("policy", space_, space_.start(), learning(0.01, 0.9));
   const auto before = cloned(policy.parameters()), shown = cloned(policy.shown());
-  const auto step = policy.step(gradient(std::numeric_limits<double>::quiet_NaN()), 0, 10);
+  const auto step = policy.step(gradient(std::numeric_limits<double>::quiet_NaN()), policy.rate_at(0, 10));
   EXPECT_TRUE(step.skipped);
   EXPECT_EQ(policy.steps(), 0);
   EXPECT_TRUE(at::equal(policy.parameters().at("a"), before.at("a")));
@@ -64,7 +64,7 @@ TEST_F(RolesTest, CutsByTheOptimizersBounds) {
   how.optimizer.max_grad_value = 0.5;
   Roles roles;
   auto& policy = roles.add("policy", space_, space_.start(), how);
-  EXPECT_DOUBLE_EQ(policy.step(gradient(3.0, -4.0), 0, 10).grad_norm, 5.0);
+  EXPECT_DOUBLE_EQ(policy.step(gradient(3.0, -4.0), policy.rate_at(0, 10)).grad_norm, 5.0);
   const Scratch scratch;
   CheckpointWriter checkpoint(scratch.folder(), 1);
   StateWriter writer(checkpoint);
@@ -82,16 +82,16 @@ TEST_F(RolesTest, CountsWhatWasSkippedInARow) {
   Roles roles, later;
   auto& policy = roles.add("policy", space_, leaves(cloned(space_.start())), learning(0.01));
   auto& resumed = later.add("policy", space_, leaves(cloned(space_.start())), learning(0.01));
-  EXPECT_EQ(policy.step(gradient(bad), 0, 10).skipped_in_a_row, 1);
-  EXPECT_EQ(policy.step(gradient(1.0), 0, 10).skipped_in_a_row, 0);
-  EXPECT_EQ(policy.step(gradient(bad), 0, 10).skipped_in_a_row, 1);
-  EXPECT_EQ(policy.step(gradient(bad), 0, 10).skipped_in_a_row, 2);
+  EXPECT_EQ(policy.step(gradient(bad), policy.rate_at(0, 10)).skipped_in_a_row, 1);
+  EXPECT_EQ(policy.step(gradient(1.0), policy.rate_at(0, 10)).skipped_in_a_row, 0);
+  EXPECT_EQ(policy.step(gradient(bad), policy.rate_at(0, 10)).skipped_in_a_row, 1);
+  EXPECT_EQ(policy.step(gradient(bad), policy.rate_at(0, 10)).skipped_in_a_row, 2);
   CheckpointWriter checkpoint(scratch.folder(), 1);
   StateWriter writer(checkpoint);
   roles.state(writer);
   StateReader reader(checkpoint.commit(writer.json(), {}), at::kCPU);
   later.state(reader);
-  EXPECT_EQ(resumed.step(gradient(bad), 0, 10).skipped_in_a_row, 3);
+  EXPECT_EQ(resumed.step(gradient(bad), policy.rate_at(0, 10)).skipped_in_a_row, 3);
 }
 
 // Half of the way: 1/2 of the rate whether it falls in a line or as a cosine; a quarter: 3/4 and .8536.
@@ -124,7 +124,7 @@ TEST_F(RolesTest, ParametersAreBoundOnceBetweenTwoChangesOfThem) {
   }
   EXPECT_TRUE(at_one(policy).requires_grad());
   EXPECT_EQ(model_.binds, 1);
-  policy.step(gradient(3.0, 4.0), 0, 10);
+  policy.step(gradient(3.0, 4.0), policy.rate_at(0, 10));
   EXPECT_NEAR(at_one(policy).item<double>(), 0.58, 1e-7);
   EXPECT_EQ(model_.binds, 2);
   EXPECT_DOUBLE_EQ(at_one(old).item<double>(), 0.6);
@@ -135,7 +135,7 @@ TEST_F(RolesTest, ParametersAreBoundOnceBetweenTwoChangesOfThem) {
 TEST_F(RolesTest, TheAverageIsWhatIsShown) {
   Roles roles;
   auto& policy = roles.add("policy", space_, space_.start(), learning(0.01, 0.9));
-  policy.step(gradient(1.0), 0, 10);
+  policy.step(gradient(1.0), policy.rate_at(0, 10));
   // Decay min(1 / 10, .9) at the first step.
   EXPECT_NEAR(value(policy.shown()), 0.1 * 0.5 + 0.9 * value(policy.parameters()), 1e-12);
 }
@@ -146,8 +146,8 @@ TEST_F(RolesTest, RolesLearnApart) {
   auto critic_learns = learning(0.1);
   critic_learns.optimizer.max_grad_norm = 1e-3;
   auto& critic = roles.add("critic", space_, leaves(cloned(space_.start())), critic_learns);
-  critic.step(gradient(1.0), 0, 10);
-  critic.step(gradient(1.0), 1, 10);
+  critic.step(gradient(1.0), critic.rate_at(0, 10));
+  critic.step(gradient(1.0), critic.rate_at(1, 10));
   EXPECT_EQ(policy.steps(), 0);
   EXPECT_EQ(critic.steps(), 2);
   EXPECT_EQ(value(policy.parameters()), 0.5);
@@ -159,7 +159,7 @@ TEST_F(RolesTest, FollowsByTheDecay) {
   auto& policy = roles.add("policy", space_, leaves(cloned(space_.start())), learning(0.1));
   auto& old = roles.add("old", space_, cloned(policy.parameters()));
   EXPECT_FALSE(old.learns());
-  policy.step(gradient(1.0), 0, 10);
+  policy.step(gradient(1.0), policy.rate_at(0, 10));
   old.follow(policy, 0.25);
   EXPECT_NEAR(value(old.parameters()), 0.25 * 0.5 + 0.75 * value(policy.parameters()), 1e-12);
 }
@@ -173,7 +173,7 @@ TEST_F(RolesTest, GoOnFromACheckpointBitForBit) {
         : policy(roles.add("policy", space, leaves(cloned(space.start())), learning(0.03, 0.9))),
           old(roles.add("old", space, cloned(space.start()))) {}
     void iterate(double g) {
-      policy.step(gradient(g, -g), 0, 10);
+      policy.step(gradient(g, -g), policy.rate_at(0, 10));
       old.follow(policy, 0.5);
     }
   };
