@@ -11,6 +11,7 @@ class Chart:
 
     def __init__(self, x_ticks, y_range, x_of=lambda x: x):
         self.x_of, (self.low, self.high) = x_of, y_range
+        self.lines = 0
         self.x0, self.x1 = x_of(min(x_ticks)), x_of(max(x_ticks))
         self.out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
                     'font-size="13">', f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
@@ -31,7 +32,8 @@ class Chart:
         return " ".join(f"{px:.1f},{py:.1f}" for px, py in (self.at(*point) for point in points))
 
     def line(self, points, color):
-        self.out.append(f'<polyline points="{self.points(points)}" fill="none" stroke="{color}" stroke-width="2"/>')
+        self.out.append(f'<polyline points="{self.points(points)}" fill="none" stroke="{color}" stroke-width="2"{dash(self.lines)}/>')
+        self.lines += 1
 
     def dots(self, points, color):
         self.out += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{color}"/>'
@@ -44,11 +46,16 @@ class Chart:
         for i, (color, name) in enumerate(zip(color_cycle(), names)):
             y = 40 + 22 * i
             self.out.append(f'<line x1="{WIDTH - RIGHT + 20}" x2="{WIDTH - RIGHT + 44}" y1="{y - 4}" y2="{y - 4}" '
-                            f'stroke="{color}" stroke-width="3"/><text x="{WIDTH - RIGHT + 52}" y="{y}">{name}</text>')
+                            f'stroke="{color}" stroke-width="3"{dash(i)}/><text x="{WIDTH - RIGHT + 52}" y="{y}">{name}</text>')
         self.out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{x_title}</text>'
                         f'<text x="16" y="{HEIGHT / 2}" transform="rotate(-90 16 {HEIGHT / 2})" text-anchor="middle">'
                         f'{y_title}</text></svg>')
         path.write_text("\n".join(self.out) + "\n")
+
+
+def dash(number):
+    """Of a line with as many before it: where colors come round again it is dashed."""
+    return ' stroke-dasharray="6 4"' if number >= len(COLORS) else ""
 
 
 def color_cycle():

@@ -1,7 +1,7 @@
 """Every online method on the embedded model with the scene reward, at equal CPU time: what it reaches on held-out captions, and
 how fast.
 
-    python tests/bench/methods.py [--cpu-seconds 240] [--seeds 3] [--split world|hard] [--only ROW] [--at-once 1] [--write]
+    python tests/bench/methods.py [--cpu-seconds 240] [--seeds 3] [--split world|hard] [--only ROW] [--at-once 1] [--finished] [--write]
 
 A row is a job of assets/jobs, run on one core. A short rehearsal of it says how long an iteration takes, so how many the
 CPU seconds pay for; the learning rate falls over just these. Evaluations are not counted. --split says on which captions is
@@ -25,7 +25,7 @@ from methods_statistics import (area, envelope, held_out_curve, iterations_withi
 
 # One line a method: its name in the table, and its job in assets/jobs.
 ROWS = [
-    ("DiffusionNFT", "demo"),
+    ("DiffusionNFT", "nft_tiny"),
     ("Flow-GRPO", "flow_grpo_tiny"),
     ("AWM", "awm_tiny"),
     ("DGPO", "dgpo_tiny"),
@@ -116,7 +116,7 @@ def finals(runs):
 def line_of(arguments, title, name, runs):
     curves = [run["curve"] for run in runs]
     lora = runs[0]["model"].get("lora")
-    cells = [title, f"`{name}`", f"LoRA, rank {lora['rank']}" if lora else "all weights", str(runs[0]["iterations"]),
+    cells = [title, f"`{name}`", f"LoRA, rank {lora['rank']}" if lora else "all weights", str(len(runs)), str(runs[0]["iterations"]),
              mean_and_spread([curve[-1][0] for curve in curves], 0), finals([run["final"] for run in runs]),
              mean_and_spread([area(curve, arguments.cpu_seconds) for curve in curves]),
              *[reached([seconds_to(curve, gain) for curve in curves]) for gain in GAINS]]
@@ -124,10 +124,10 @@ def line_of(arguments, title, name, runs):
 
 
 def table(arguments, bases, rows):
-    heads = ["method", "job", "trained", "iterations", "CPU s", "strict", "soft", "strict, hard", "soft, hard", "area",
+    heads = ["method", "job", "trained", "seeds", "iterations", "CPU s", "strict", "soft", "strict, hard", "soft, hard", "area",
              *[f"CPU s to +{gain:.2f}" for gain in GAINS]]
     lines = [" | ".join(["", *heads, ""]).strip(), "|" + "---|" * len(heads),
-             f"| not trained | | | | | {finals(bases)} | | | |"]
+             f"| not trained | | | {len(bases)} | | | {finals(bases)} | | | |"]
     return "\n".join(lines + [line_of(arguments, *row) for row in rows])
 
 
@@ -165,7 +165,8 @@ def results(arguments):
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         iterations = everywhere(rehearsal, [(name,) for name in titles])
-        wanted = [(name, seed, n) for seed in range(arguments.seeds) for name, n in zip(titles, iterations) if n]
+        wanted = [(name, seed, n) for seed in range(arguments.seeds) for name, n in zip(titles, iterations)
+                  if n and (not arguments.finished or (arguments.folder / name / f"seed_{seed}/hard/result.json").exists())]
         runs = {}
         for (name, *_), done in zip(wanted, everywhere(run, wanted)):
             runs.setdefault(name, []).append(done)
@@ -181,6 +182,7 @@ def main():
     parser.add_argument("--only", choices=[name for _, name in ROWS], help="one row alone")
     parser.add_argument("--at-once", type=int, default=1, help="runs side by side, one core each")
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/methods"))
+    parser.add_argument("--finished", action="store_true", help="begin no run: a table of those that are done")
     parser.add_argument("--write", action="store_true", help="fill docs/results/methods.md")
     arguments = parser.parse_args()
     if not PROGRAM.exists():

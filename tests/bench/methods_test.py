@@ -64,16 +64,17 @@ def test_envelope_ends_with_the_shortest_curve():
 
 
 def arguments_for(folder, split="world"):
-    return argparse.Namespace(folder=folder, split=split, cpu_seconds=40.0, seeds=2, points=12, only=None, at_once=1)
+    return argparse.Namespace(folder=folder, split=split, cpu_seconds=40.0, seeds=2, points=12, only=None, at_once=1,
+                              finished=False)
 
 
 def test_a_row_of_the_table(tmp_path):
     final = {"world": {"scene/strict": 0.7, "scene/soft": 0.8}, "hard": {"scene/strict": 0.1, "scene/soft": 0.6}}
     run = {"curve": CURVE, "final": final, "model": {"path": "m", "lora": {"rank": 16}}, "iterations": 20}
     line = methods.line_of(arguments_for(tmp_path), "AWM", "awm_tiny", [run])
-    assert line == ("| AWM | `awm_tiny` | LoRA, rank 16 | 20 | 40 | 0.700 | 0.800 | 0.100 | 0.600 | 0.602 | 8 | 36 |")
+    assert line == ("| AWM | `awm_tiny` | LoRA, rank 16 | 1 | 20 | 40 | 0.700 | 0.800 | 0.100 | 0.600 | 0.602 | 8 | 36 |")
     table = methods.table(arguments_for(tmp_path), [final], [("AWM", "awm_tiny", [run])])
-    assert {row.count("|") for row in table.splitlines()} == {13}
+    assert {row.count("|") for row in table.splitlines()} == {14}
 
 
 def test_a_job_keeps_its_settings_but_for_length_prompts_and_cores(tmp_path):
@@ -88,12 +89,12 @@ def test_a_job_keeps_its_settings_but_for_length_prompts_and_cores(tmp_path):
 
 def test_one_failed_run_leaves_its_row_out_and_the_others_stay(tmp_path, monkeypatch):
     def fail_once(arguments, name, seed, iterations):
-        if (name, seed) == ("demo", 1):
+        if (name, seed) == ("nft_tiny", 1):
             raise methods.subprocess.CalledProcessError(1, "thalweg")
         return {"seed": seed, "iterations": iterations}
 
     monkeypatch.setattr(methods, "rehearsal", lambda arguments, name: 7)
     monkeypatch.setattr(methods, "run", fail_once)
     rows = methods.results(arguments_for(tmp_path))
-    assert [name for _, name, _ in rows] == [name for _, name in methods.ROWS if name != "demo"]
+    assert [name for _, name, _ in rows] == [name for _, name in methods.ROWS if name != "nft_tiny"]
     assert rows[0][2] == [{"seed": 0, "iterations": 7}, {"seed": 1, "iterations": 7}]
