@@ -59,6 +59,8 @@ def of_the_keys(jobs):
         for pointer, schema, required in keys_of(SCHEMA, job):
             if pointer.endswith("/0/config") or "/0/dimensions/" in pointer:
                 continue
+            if "/loras/0/" in pointer and "loras" not in job["model"]:
+                continue  # a file of the list has to be there before
             for value in spoilt_values(schema):
                 yield f"{kind} {pointer} = {str(value)[:20]}", encoded(changed(job, pointer, value)), pointer, ""
             if required and "const" not in schema:  # without a tag the first alternative is meant
