@@ -6,9 +6,11 @@
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
+#include "engine/core/noise_levels.h"
 #include "engine/core/rng.h"
 #include "engine/losses/distribution_matching.h"
 #include "engine/optim/gradients.h"
+#include "samplers/flow_algebra.h"
 
 namespace thalweg {
 namespace {
@@ -55,15 +57,6 @@ WalkedStep walked_step(const MicroBatch& batch, int64_t k, const at::Tensor& use
           .next = used_rows(trajectory.next_latents[i], used_B)};
 }
 
-// Levels before and after a shift: sigma = shift u / (1 + (shift - 1) u).
-double shifted(double u, double shift) {
-  return shift * u / (1.0 + (shift - 1.0) * u);
-}
-
-double unshifted(double sigma, double shift) {
-  return sigma / (shift - (shift - 1.0) * sigma);
-}
-
 // Before the shift.
 struct Range {
   double low, high;
@@ -71,7 +64,7 @@ struct Range {
 
 Range range_of(const TauOptions& o, double t, double s) {
   const double high = o.range == "separate" ? std::min(t, o.maximum) : o.maximum;
-  return {unshifted(s, o.shift) + o.margin, unshifted(high, o.shift)};
+  return {shifted(s, 1.0 / o.shift) + o.margin, shifted(high, 1.0 / o.shift)};
 }
 
 }  // namespace
@@ -134,15 +127,9 @@ Renoised renoised(const Training& t, const WalkedStep& walked, const TauOptions&
   const auto noise = normal_noise(t.seed(), Purpose::training_noise, slots, index, x.sizes().slice(1),
                                   x.scalar_type(), t.device());
   const auto [al_B, be_B] = conditional_path(tau_B, walked.s);
-  const auto like = [&](const at::Tensor& of_B) { return of_B.to(x.scalar_type()).view({-1, 1, 1, 1, 1}); };
-  return {.x_tau = like(al_B) * x + like(be_B) * noise,
+  return {.x_tau = per_sample(al_B, x) * x + per_sample(be_B, x) * noise,
           .noise = noise,
-          .tau_B = tau_B,
           .step = {tau_B, tau_B, -1, slots}};
-}
-
-at::Tensor Renoised::clean(const at::Tensor& velocity) const {
-  return x_tau - velocity * tau_B.to(x_tau.scalar_type()).view({-1, 1, 1, 1, 1});
 }
 
 void train_on_walked(Training& t, Role& role, const Update& update, const std::string& name,

@@ -25,8 +25,6 @@ struct WalkedStep {
   {
     return (x - next) / (t - s);
   }
-  /// Where that velocity would end.
-  at::Tensor clean(const at::Tensor& velocity) const { return x - velocity * t; }
 };
 
 /// How high the state that a step ends at is noised again.
@@ -43,11 +41,7 @@ void check_tau(const TauOptions& options, const Schedule& schedule);
 /// shift.
 struct Renoised {
   at::Tensor x_tau, noise;
-  at::Tensor tau_B;  // float64, on the device
-  Step step;
-
-  /// Clean latents that a velocity at x_tau says.
-  at::Tensor clean(const at::Tensor& velocity) const;
+  Step step;  // at tau
 };
 /// `draw`: of an iteration's draws for the same states.
 Renoised renoised(const Training& training, const WalkedStep& walked, const TauOptions& options,

@@ -17,6 +17,7 @@
 #include "pipelines/methods/few_step.h"
 #include "pipelines/methods/method.h"
 #include "pipelines/training/selection.h"
+#include "samplers/flow_algebra.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
@@ -72,8 +73,10 @@ class TdmRun final : public MethodRun {
     const auto& r = o_.regression;
     const auto batches = draw_trajectories(t_, iteration, o_.groups, guided_, r.parts);
     const auto used_B = said(batches, metrics);
-    const double rate =
-        r.learning_rate * (1.0 - static_cast<double>(iteration) / static_cast<double>(r.iterations));
+    OptimizerSection falling;
+    falling.schedule = "linear";
+    falling.learning_rate = r.learning_rate;
+    const double rate = falling.rate_at(iteration, r.iterations);
     const auto loss = [this](const WalkedStep& w) {
       return StateLoss{velocity_kl(t_.policy.velocity()(w.x, w.step, w.batch.conditioning), w.v())};
     };
@@ -108,12 +111,13 @@ class TdmRun final : public MethodRun {
     StateLoss loss;
     if (o_.critic.target == "path") {
       // Divided by its own size: it has no bound as tau nears s.
-      const auto be_B = conditional_path(r.tau_B, w.s).be_B;
+      const auto be_B = conditional_path(r.step.sigma_B, w.s).be_B;
       loss.loss_B =
-          be_B.square() * velocity_kl(v, conditional_velocity(w.next, r.noise, r.tau_B, w.s)).to(at::kDouble);
+          be_B.square() *
+          velocity_kl(v, conditional_velocity(w.next, r.noise, r.step.sigma_B, w.s)).to(at::kDouble);
     } else {
-      const auto tau = r.tau_B.to(v.scalar_type()).view({-1, 1, 1, 1, 1});
-      loss.loss_B = velocity_kl(v, (r.x_tau - w.clean(w.v())) / tau);
+      const auto tau = per_sample(r.step.sigma_B, v);
+      loss.loss_B = velocity_kl(v, (r.x_tau - clean_estimate(w.x, w.v(), w.step)) / tau);
     }
     if (o_.critic.reference_beta > 0.0)
       loss.loss_B = loss.loss_B + o_.critic.reference_beta * velocity_kl(v, answer(teacher_, w, r));
@@ -121,9 +125,10 @@ class TdmRun final : public MethodRun {
   }
 
   StateLoss generator_loss(const WalkedStep& w) const {
-    const auto clean = w.clean(t_.policy.velocity()(w.x, w.step, w.batch.conditioning));
+    const auto clean = clean_estimate(w.x, t_.policy.velocity()(w.x, w.step, w.batch.conditioning), w.step);
     const auto r = renoised(t_, w, o_.tau, o_.critic.updates);
-    const auto mu_real = r.clean(answer(guided_, w, r)), mu_fake = r.clean(answer(critic_.velocity(), w, r));
+    const auto mu = [&](const Velocity& of) { return clean_estimate(r.x_tau, answer(of, w, r), r.step); };
+    const auto mu_real = mu(guided_), mu_fake = mu(critic_.velocity());
     return {distribution_matching_loss(clean, mu_real, mu_fake, o_.huber),
             {{"matching_gap", (mu_real - mu_fake).abs().flatten(1).mean(1)}}};
   }

@@ -13,14 +13,8 @@ namespace {
 constexpr double kBeta = 3.0;
 const NoiseLevels kLevels{.name = "logit_normal"};
 
-Json online(Json more = Json::object()) {
-  Json all = {{"prompts_per_iteration", 3},
-              {"group_size", 4},
-              {"updates", 1},
-              {"times_per_sample", 1},
-              {"beta", kBeta}};
-  all.update(more);
-  return all;
+Json online(const Json& more = Json::object()) {
+  return pair_settings(kBeta, more);
 }
 
 Json of_pairs(Json more = Json::object()) {

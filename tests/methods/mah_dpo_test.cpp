@@ -14,14 +14,8 @@ namespace {
 constexpr double kBeta = 3.0, kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kLayers[] = {"first", "second"};
 
-Json settings(Json more = Json::object()) {
-  Json all = {{"prompts_per_iteration", 3},
-              {"group_size", 4},
-              {"updates", 1},
-              {"times_per_sample", 1},
-              {"beta", kBeta}};
-  all.update(more);
-  return all;
+Json settings(const Json& more = Json::object()) {
+  return pair_settings(kBeta, more);
 }
 
 const Weights kBoth = {{"a", 1.0}, {"b", 3.0}};

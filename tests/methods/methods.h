@@ -17,6 +17,17 @@ inline Chosen<Method> method_named(const std::string& name, Json options = Json:
   return method;
 }
 
+/// Of a method that learns from pairs: three groups of four, one update, one noise level a sample.
+inline Json pair_settings(double beta, const Json& more) {
+  Json all = {{"prompts_per_iteration", 3},
+              {"group_size", 4},
+              {"updates", 1},
+              {"times_per_sample", 1},
+              {"beta", beta}};
+  all.update(more);
+  return all;
+}
+
 /// Training options with a sampler that every method takes.
 inline TrainingOptions stochastic(int64_t micro_batch = 4) {
   auto o = SmallTraining::default_options();

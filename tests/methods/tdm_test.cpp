@@ -64,11 +64,11 @@ TEST(FewStep, TauStaysInItsRange) {
             from.next_latents[i]};
         const auto r = renoised(t, w, o, 0), again = renoised(t, w, o, 0), other = renoised(t, w, o, 1);
         EXPECT_TRUE(at::equal(r.x_tau, again.x_tau));
-        EXPECT_FALSE(at::equal(r.tau_B, other.tau_B));
-        EXPECT_GT(r.tau_B.min().item<double>(), w.s);
-        EXPECT_LE(r.tau_B.max().item<double>(),
+        EXPECT_FALSE(at::equal(r.step.sigma_B, other.step.sigma_B));
+        EXPECT_GT(r.step.sigma_B.min().item<double>(), w.s);
+        EXPECT_LE(r.step.sigma_B.max().item<double>(),
                   std::string(range) == "separate" ? std::min(w.t, 0.98) : 0.98);
-        const auto [al, be] = conditional_path(r.tau_B, w.s);
+        const auto [al, be] = conditional_path(r.step.sigma_B, w.s);
         const auto like = [](const at::Tensor& x) { return x.view({-1, 1, 1, 1, 1}); };
         EXPECT_TRUE(at::allclose(r.x_tau, like(al) * w.next + like(be) * r.noise, 0.0, 1e-12));
       }
