@@ -1,14 +1,16 @@
 """Every online method on the embedded model with the scene reward, at equal CPU time: what it reaches on held-out captions, and
 how fast.
 
-    python tests/bench/methods.py [--cpu-seconds 240] [--seeds 3] [--split world|hard] [--only ROW] [--at-once 1] [--finished] [--write]
+    python tests/bench/methods.py [--cpu-seconds 240] [--seeds 3] [--split world|hard] [--only ROW] [--at-once 1] [--finished] [--anew]
+                                  [--write]
 
 A row is a job of assets/jobs, run on one core. A short rehearsal of it says how long an iteration takes, so how many the
 CPU seconds pay for; the learning rate falls over just these. Evaluations are not counted. --split says on which captions is
 trained; held-out captions of both are scored at the end. A run that was stopped goes on, and one that is done is not run
 again, unless its job, the program, a plugin, the model or the prompts have changed. A row that fails is left out, and the
 exit code is 1. --write fills docs/results/methods.md and
-docs/images/methods.svg (methods_hard.svg). Five to six minutes a run; wants a quiet machine, on a busy one a CPU second does less."""
+docs/images/methods.svg (methods_hard.svg), and keeps what each run measured in docs/results/methods.json (methods_hard.json): while its
+job is the same, such a run is not made again, unless --anew is given. Five to six minutes a run; wants a quiet machine, on a busy one a CPU second does less."""
 
 import argparse
 import concurrent.futures
@@ -20,6 +22,7 @@ import sys
 
 from cells import PROGRAM, ROOT, finished, lines_of, write
 from chart import Chart, color_cycle, wide
+from kept_runs import KeptRuns
 from methods_statistics import (area, envelope, held_out_curve, iterations_within, mean_and_spread, reached,
                                 seconds_to)
 
@@ -69,6 +72,8 @@ def write_few(arguments):
 
 def rehearsal(arguments, name):
     """How many iterations of the row the budget pays for."""
+    if iterations := arguments.kept.iterations(name):
+        return iterations
     folder = arguments.folder / name / "rehearsal"
     few = str(arguments.folder / "few.txt")
     finished(job_of(arguments, name, 0, REHEARSED, folder, select=few, eval=few), folder)
@@ -98,15 +103,21 @@ def run(arguments, name, seed, iterations):
     """One run: its curve, and its scores at the end on both splits."""
     folder = arguments.folder / name / f"seed_{seed}"
     job = job_of(arguments, name, seed, iterations, folder / "run")
+    if kept := arguments.kept.find(name, seed, job):
+        return kept
     finished(job, folder / "run", go_on=True)
     curve = held_out_curve(lines_of(folder / "run/metrics.jsonl"), SHOWN[0])
     final = {split: scores_on(split, trained_model(job, folder / "run"), seed, folder / split) for split in SPLITS}
-    return {"curve": curve, "final": final, "model": job["model"], "iterations": iterations}
+    return arguments.kept.add(name, seed, job, {"iterations": iterations, "curve": curve, "final": final})
 
 
 def base(arguments, seed):
-    model = {key: value for key, value in job_of(arguments, ROWS[0][1], seed, 1, "")["model"].items() if key != "lora"}
-    return {split: scores_on(split, model, seed, arguments.folder / "base" / f"seed_{seed}" / split) for split in SPLITS}
+    job = job_of(arguments, ROWS[0][1], seed, 1, "")
+    model = {key: value for key, value in job["model"].items() if key != "lora"}
+    folder = arguments.folder / "base" / f"seed_{seed}"
+    run = arguments.kept.find("base", seed, model) or arguments.kept.add(
+        "base", seed, model, {"final": {split: scores_on(split, model, seed, folder / split) for split in SPLITS}})
+    return run["final"]
 
 
 def finals(runs):
@@ -115,7 +126,7 @@ def finals(runs):
 
 def line_of(arguments, title, name, runs):
     curves = [run["curve"] for run in runs]
-    lora = runs[0]["model"].get("lora")
+    lora = json.loads((ROOT / f"assets/jobs/{name}.json").read_text())["model"].get("lora")
     cells = [title, f"`{name}`", f"LoRA, rank {lora['rank']}" if lora else "all weights", str(len(runs)), str(runs[0]["iterations"]),
              mean_and_spread([curve[-1][0] for curve in curves], 0), finals([run["final"] for run in runs]),
              mean_and_spread([area(curve, arguments.cpu_seconds) for curve in curves]),
@@ -153,6 +164,11 @@ def attempted(work, arguments, name, *others):
         return None
 
 
+def is_done(arguments, name, seed):
+    return (arguments.kept.find(name, seed, job_of(arguments, name, seed, 1, ""))
+            or (arguments.folder / name / f"seed_{seed}/hard/result.json").exists())
+
+
 def results(arguments):
     """[(title, job, runs)] of the rows that did not fail: rehearsals first, then all runs, `at_once` side by side, one seed
     after the other."""
@@ -166,7 +182,7 @@ def results(arguments):
                 raise
         iterations = everywhere(rehearsal, [(name,) for name in titles])
         wanted = [(name, seed, n) for seed in range(arguments.seeds) for name, n in zip(titles, iterations)
-                  if n and (not arguments.finished or (arguments.folder / name / f"seed_{seed}/hard/result.json").exists())]
+                  if n and (not arguments.finished or is_done(arguments, name, seed))]
         runs = {}
         for (name, *_), done in zip(wanted, everywhere(run, wanted)):
             runs.setdefault(name, []).append(done)
@@ -183,7 +199,8 @@ def main():
     parser.add_argument("--at-once", type=int, default=1, help="runs side by side, one core each")
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/methods"))
     parser.add_argument("--finished", action="store_true", help="begin no run: a table of those that are done")
-    parser.add_argument("--write", action="store_true", help="fill docs/results/methods.md")
+    parser.add_argument("--anew", action="store_true", help="run what is kept as well")
+    parser.add_argument("--write", action="store_true", help="fill docs/results/methods.md, and keep the runs")
     arguments = parser.parse_args()
     if not PROGRAM.exists():
         parser.error(f"no program {PROGRAM}: build it, or set THALWEG_PROGRAM")
@@ -192,14 +209,16 @@ def main():
     arguments.folder = arguments.folder.resolve() / arguments.split
     arguments.folder.mkdir(parents=True, exist_ok=True)
     write_few(arguments)
+    mark = "methods" if arguments.split == "world" else "methods_hard"
+    arguments.kept = KeptRuns(ROOT / f"docs/results/{mark}.json", arguments.anew)
     bases = [base(arguments, seed) for seed in range(arguments.seeds)]
     rows = results(arguments)
     content = table(arguments, bases, rows)
     print(content)
     if arguments.write and rows:
-        mark = "methods" if arguments.split == "world" else "methods_hard"
         write({mark: content}, ROOT / "docs/results/methods.md")
         plot(arguments, rows, ROOT / f"docs/images/{mark}.svg")
+        arguments.kept.write()
     return 0 if len(rows) == len(ROWS if arguments.only is None else [arguments.only]) else 1
 
 

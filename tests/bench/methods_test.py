@@ -11,6 +11,7 @@ import pytest
 sys.path[:0] = [str(pathlib.Path(__file__).parent)]
 
 import methods  # noqa: E402
+from kept_runs import KeptRuns  # noqa: E402
 from methods_statistics import (area, envelope, held_out_curve, iterations_within, mean_and_spread,  # noqa: E402
                                 reached, seconds_to)
 
@@ -65,14 +66,14 @@ def test_envelope_ends_with_the_shortest_curve():
 
 def arguments_for(folder, split="world"):
     return argparse.Namespace(folder=folder, split=split, cpu_seconds=40.0, seeds=2, points=12, only=None, at_once=1,
-                              finished=False)
+                              finished=False, kept=KeptRuns(folder / "kept.json"))
 
 
 def test_a_row_of_the_table(tmp_path):
     final = {"world": {"scene/strict": 0.7, "scene/soft": 0.8}, "hard": {"scene/strict": 0.1, "scene/soft": 0.6}}
-    run = {"curve": CURVE, "final": final, "model": {"path": "m", "lora": {"rank": 16}}, "iterations": 20}
+    run = {"curve": CURVE, "final": final, "iterations": 20}
     line = methods.line_of(arguments_for(tmp_path), "AWM", "awm_tiny", [run])
-    assert line == ("| AWM | `awm_tiny` | LoRA, rank 16 | 1 | 20 | 40 | 0.700 | 0.800 | 0.100 | 0.600 | 0.602 | 8 | 36 |")
+    assert line == ("| AWM | `awm_tiny` | all weights | 1 | 20 | 40 | 0.700 | 0.800 | 0.100 | 0.600 | 0.602 | 8 | 36 |")
     table = methods.table(arguments_for(tmp_path), [final], [("AWM", "awm_tiny", [run])])
     assert {row.count("|") for row in table.splitlines()} == {14}
 
@@ -98,3 +99,18 @@ def test_one_failed_run_leaves_its_row_out_and_the_others_stay(tmp_path, monkeyp
     rows = methods.results(arguments_for(tmp_path))
     assert [name for _, name, _ in rows] == [name for _, name in methods.ROWS if name != "nft_tiny"]
     assert rows[0][2] == [{"seed": 0, "iterations": 7}, {"seed": 1, "iterations": 7}]
+
+
+def test_a_run_is_kept_while_its_job_is_the_same(tmp_path):
+    job = {"seed": 1, "iterations": 70, "output": "runs/a", "evaluate": {"every": 7, "steps": 28}}
+    kept = KeptRuns(tmp_path / "kept.json")
+    kept.add("awm_tiny", 1, job, {"iterations": 70, "curve": CURVE})
+    kept.add("awm_tiny", 0, {"seed": 0}, {"iterations": 70})
+    kept.write()
+    again = KeptRuns(tmp_path / "kept.json")
+    elsewhere = {**job, "output": "runs/b", "iterations": 1, "evaluate": {"every": 9, "steps": 28}}
+    assert again.find("awm_tiny", 1, elsewhere)["curve"] == [list(point) for point in CURVE]
+    assert again.find("awm_tiny", 2, job) is None and again.iterations("crd_tiny") is None
+    assert again.find("awm_tiny", 1, {**job, "evaluate": {"every": 7, "steps": 14}}) is None
+    assert again.iterations("awm_tiny") == 70
+    assert KeptRuns(tmp_path / "kept.json", anew=True).find("awm_tiny", 1, job) is None
