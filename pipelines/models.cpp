@@ -28,6 +28,23 @@ std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const
   return family_of(folder).load(folder, options);
 }
 
+TensorMap other_backbone(const FlowModel& model, const std::filesystem::path& folder,
+                         const ModelOptions& options, const std::string& pointer) {
+  const auto other = load_model(folder, options);
+  auto masters = other->master_backbone();
+  const auto refuse = [&](const std::string& what) {
+    throw Error(pointer, folder.string() + " is of another architecture than /model/path: " + what);
+  };
+  for (const auto& spec : model.specs()) {
+    const auto found = masters.find(spec.name);
+    if (found == masters.end()) refuse("it has no " + spec.name);
+    if (found->second.sizes() != at::IntArrayRef(spec.shape))
+      refuse(spec.name + " has another shape");
+  }
+  if (masters.size() != model.specs().size()) refuse("it has more parameters");
+  return masters;
+}
+
 LoraNames model_lora_names(const std::filesystem::path& folder) {
   return family_of(folder).lora_names(folder);
 }

@@ -25,6 +25,11 @@ const std::vector<FamilyRow>& family_table();
 /// Opens a model folder by the `_class_name` of its model_index.json.
 std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options);
 
+/// Masters of the backbone of the model in `folder`, by the names and shapes of `model`'s: throws Error at
+/// `pointer` where it has others.
+TensorMap other_backbone(const FlowModel& model, const std::filesystem::path& folder,
+                         const ModelOptions& options, const std::string& pointer);
+
 /// Layers that a LoRA of the model in `folder` may adapt. Reads its configs alone; throws Error as load_model
 /// does.
 LoraNames model_lora_names(const std::filesystem::path& folder);

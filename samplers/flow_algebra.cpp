@@ -4,10 +4,6 @@
 
 namespace thalweg {
 
-at::Tensor per_sample(const at::Tensor& numbers_B, const at::Tensor& x) {
-  return numbers_B.to(x.scalar_type()).view({-1, 1, 1, 1, 1});
-}
-
 at::Tensor clean_estimate(const at::Tensor& x, const at::Tensor& v, const Step& step) {
   return at::addcmul(x, per_sample(step.sigma_B, x), v, -1.0);
 }

@@ -1,12 +1,10 @@
 // What a velocity says: x_t = (1-t) x_0 + t e, v = e - x_0. All steering enters through `guided`.
 #pragma once
 
+#include "engine/core/per_sample.h"
 #include "engine/core/values.h"
 
 namespace thalweg {
-
-/// numbers_B as a factor of x, in the dtype of x: [B,1,1,1,1].
-at::Tensor per_sample(const at::Tensor& numbers_B, const at::Tensor& x_BCFHW);
 
 /// x - t v: the mean of x_0 given x_t.
 at::Tensor clean_estimate(const at::Tensor& x_BCFHW, const at::Tensor& v_BCFHW, const Step& step);

@@ -27,6 +27,7 @@ enum class Purpose : uint32_t {
   resampling = 14,     // which particles live on, and which of them is returned
   probe = 15,          // directions along which a reward without gradients is probed
   lookahead = 16,  // noise of rollouts from candidates; step = step of the sampler times steps, plus theirs
+  walked_steps = 17,  // which steps of a few-step trajectory are trained
 };
 
 /// One Philox block: 128 random bits for a key and a counter.

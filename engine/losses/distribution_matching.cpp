@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/core/per_sample.h"
+
 namespace thalweg {
 namespace {
 
@@ -10,24 +12,18 @@ at::Tensor over_elements(const at::Tensor& x) {
   return x.flatten(1).mean(1);
 }
 
-// [B] against latents.
-at::Tensor like(const at::Tensor& of_B, const at::Tensor& x) {
-  std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
-  shape[0] = x.size(0);
-  return of_B.to(x.scalar_type()).view(shape);
-}
-
 }  // namespace
 
-ConditionalPath conditional_path(const at::Tensor& tau_B, double s) {
-  const auto al_B = (1.0 - tau_B) / (1.0 - s);
-  return {al_B, (tau_B.square() - al_B.square() * (s * s)).clamp_min(0.0).sqrt()};
+ConditionalPath conditional_path(const at::Tensor& tau_B, const at::Tensor& s_B) {
+  const auto al_B = (1.0 - tau_B) / (1.0 - s_B);
+  return {al_B, (tau_B.square() - (al_B * s_B).square()).clamp_min(0.0).sqrt()};
 }
 
 at::Tensor conditional_velocity(const at::Tensor& x_s, const at::Tensor& noise, const at::Tensor& tau_B,
-                                double s) {
-  const auto [al_B, be_B] = conditional_path(tau_B, s);
-  return x_s * (-1.0 / (1.0 - s)) + noise * like((tau_B + al_B * (s * s / (1.0 - s))) / be_B, x_s);
+                                const at::Tensor& s_B) {
+  const auto [al_B, be_B] = conditional_path(tau_B, s_B);
+  const auto of_noise_B = (tau_B + al_B * s_B.square() / (1.0 - s_B)) / be_B;
+  return noise * per_sample(of_noise_B, noise) - x_s * per_sample(1.0 / (1.0 - s_B), x_s);
 }
 
 at::Tensor distribution_matching_loss(const at::Tensor& clean, const at::Tensor& mu_real,

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/core/per_sample.h"
+
 namespace thalweg {
 
 at::Tensor nft_advantage(const at::Tensor& advantage_B, NftMode mode) {
@@ -32,9 +34,7 @@ at::Tensor self_normalised_error(const at::Tensor& predicted, const at::Tensor& 
 
 at::Tensor nft_loss(const at::Tensor& v, const at::Tensor& v_old, const at::Tensor& x_t, const at::Tensor& x0,
                     const at::Tensor& sigma_B, const at::Tensor& r_B, double beta, double scale) {
-  std::vector<int64_t> shape(static_cast<size_t>(x_t.dim()), 1);
-  shape[0] = x_t.size(0);
-  const auto sigma = sigma_B.to(x_t.scalar_type()).view(shape);
+  const auto sigma = per_sample(sigma_B, x_t);
   const auto old = v_old.detach();
   const auto positive = self_normalised_error(x_t - sigma * (beta * v + (1.0 - beta) * old), x0);
   const auto negative = self_normalised_error(x_t - sigma * ((1.0 + beta) * old - beta * v), x0);

@@ -101,7 +101,8 @@ RunPlan run_plan(const AlignContext& c) {
                                        .updates = static_cast<double>(groups.updates),
                                        .learning_rate = o.optimizer.learning_rate,
                                        .clip_range = o.method->clip_range().value_or(0.0),
-                                       .final_evaluations = final_evaluations(c)}};
+                                       .final_evaluations = final_evaluations(c),
+                                       .waits = o.method->waits()}};
 }
 
 class AlignRun {

@@ -137,6 +137,7 @@ JobLoad align_load(const AlignOptions& o) {
     load.draws[0].cost.reward_calls = 0.0;
   }
   load.roles = iterations.method.roles;
+  load.teacher = !o.method->teacher().empty() && !o.model.has_lora;
   load.best = true;
   load.offloaded = o.optimizer.offload;
   load.export_dtype = o.export_.dtype;

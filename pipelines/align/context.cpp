@@ -41,6 +41,8 @@ struct AlignContext::Loaded {
     if (const auto source = o.method->pictures(); source.given())
       parts.pictures = encode_pictures(*parts.model, picture_files(o.prompts.to_train(), source), source,
                                        o.sampler.size, *workers, observer);
+    if (const auto folder = o.method->teacher(); !folder.empty() && !o.model.has_lora)
+      parts.teacher = other_backbone(*parts.model, folder, options, "/method/teacher");
     parts.rewards = [&o, device, log = lines->log()] {
       return make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);
     };

@@ -16,6 +16,8 @@ std::vector<InputFile> inputs_of(const AlignOptions& o) {
       inputs.push_back({file.pointer, file.path});
   if (o.model.has_lora && !o.model.lora.path.empty())
     inputs.push_back({"/model/lora/path", o.model.lora.path});
+  if (const auto teacher = o.method->teacher(); !teacher.empty())
+    inputs.push_back({"/method/teacher", teacher});
   if (const auto source = o.method->pictures(); source.given())
     for (auto& picture : picture_files(o.prompts.to_train(), source).inputs)
       inputs.push_back(std::move(picture));

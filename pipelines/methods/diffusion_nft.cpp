@@ -4,8 +4,8 @@
 #include <ATen/ATen.h>
 
 #include "engine/core/error.h"
-#include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
+#include "pipelines/methods/contrast.h"
 #include "pipelines/methods/lag.h"
 #include "pipelines/methods/matching.h"
 #include "pipelines/methods/method.h"
@@ -74,15 +74,8 @@ class DiffusionNftRun final : public MethodRun {
             .loss =
                 [this, old, reference, mode = named_mode(o_.mode)](const Noising& n, const Share&) {
                   const auto v_old = n.answer(old);
-                  const double clip = o_.advantages.norm.clip;
-                  StepLoss loss{.policy_B = [=, this, v = n.v, x_t = n.x_t, x0 = n.x0,
-                                             sigma_B = n.sigma_B](const at::Tensor& advantage_B) {
-                    const auto r_B =
-                        nft_optimality(nft_advantage(advantage_B, mode), clip).to(x0.scalar_type());
-                    return nft_loss(v, v_old, x_t, x0, sigma_B, r_B, o_.beta, clip);
-                  }};
+                  auto loss = contrast(n, v_old, mode, o_.beta, o_.advantages.norm.clip);
                   add_velocity_penalty(loss, "kl_loss", n, reference, o_.kl_beta);
-                  loss.measures = {{"old_deviation", velocity_kl(n.v.detach(), v_old)}};
                   return loss;
                 }};
   }

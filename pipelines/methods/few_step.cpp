@@ -1,8 +1,11 @@
 #include "pipelines/methods/few_step.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
@@ -27,6 +30,103 @@ Schedule divided(const Schedule& schedule, int64_t parts) {
   return fine;
 }
 
+// Of `n` steps in an order of the sample's own, the first `states`: [states][B].
+std::vector<std::vector<int64_t>> drawn_steps(const Training& t, const std::vector<int64_t>& slots, int64_t n,
+                                              int64_t states, int64_t draw) {
+  std::vector<std::vector<int64_t>> k_JB(static_cast<size_t>(states), std::vector<int64_t>(slots.size()));
+  for (size_t b = 0; b < slots.size(); ++b) {
+    std::vector<std::pair<uint64_t, int64_t>> order;
+    for (int64_t k = 0; k < n; ++k)
+      order.emplace_back(random_bits(t.seed(), Purpose::walked_steps, static_cast<uint64_t>(slots[b]),
+                                     static_cast<uint64_t>(draw * n + k)),
+                         k);
+    if (states < n) std::sort(order.begin(), order.end());
+    for (size_t j = 0; j < k_JB.size(); ++j) k_JB[j][b] = order[j].second;
+  }
+  return k_JB;
+}
+
+bool same(const std::vector<int64_t>& k_B) {
+  return std::all_of(k_B.begin(), k_B.end(), [&](int64_t k) { return k == k_B.front(); });
+}
+
+// Of each sample the state of its own step.
+at::Tensor states_of(const std::vector<at::Tensor>& of_steps, const std::vector<int64_t>& k_B,
+                     const at::Tensor& used_B) {
+  if (same(k_B)) return used_rows(of_steps[static_cast<size_t>(k_B.front())], used_B);
+  return used_rows(rows_of_steps(of_steps, at::tensor(k_B, at::kLong)), used_B);
+}
+
+WalkedStep walked_step(const MicroBatch& batch, int64_t index, const std::vector<int64_t>& k_B,
+                       const at::Tensor& used_B) {
+  const auto& [schedule, x0, steps, latents, next_latents, log_probs, particles] = batch.trajectory;
+  std::vector<double> t, s;
+  for (const auto k : k_B) {
+    t.push_back(schedule.sigmas[static_cast<size_t>(k)]);
+    s.push_back(schedule.sigmas[static_cast<size_t>(k) + 1]);
+  }
+  const auto levels = [&](const std::vector<double>& of_B) {
+    return on_device(at::tensor(of_B, at::kDouble), used_B.device());
+  };
+  return {.batch = batch,
+          .index = index,
+          .k_B = k_B,
+          .step = {levels(t), levels(s), same(k_B) ? k_B.front() : -1, batch.slot_B()},
+          .x = states_of(latents, k_B, used_B),
+          .next = states_of(next_latents, k_B, used_B)};
+}
+
+// Before the shift.
+struct Range {
+  double low, high;
+};
+
+Range range_of(const TauOptions& o, double t, double s) {
+  const double high = o.range == "separate" ? std::min(t, o.maximum) : o.maximum;
+  return {shifted(s, 1.0 / o.shift) + o.margin, shifted(high, 1.0 / o.shift)};
+}
+
+// Whether all states of each sample are finite, bool [B] on the CPU.
+at::Tensor finite(const std::vector<MicroBatch>& batches) {
+  std::vector<at::Tensor> of_batches;
+  for (const auto& batch : batches) {
+    auto finite_B = batch.trajectory.x0_BCFHW.isfinite().flatten(1).all(1);
+    for (const auto& x : batch.trajectory.latents)
+      finite_B = at::logical_and(finite_B, x.isfinite().flatten(1).all(1));
+    of_batches.push_back(finite_B.cpu());
+  }
+  return at::cat(of_batches);
+}
+
+// Of the elements of all samples that count.
+double clean_deviation(const std::vector<MicroBatch>& batches, const at::Tensor& used_B) {
+  auto sums = at::zeros({2}, at::kDouble);
+  int64_t begin = 0, elements = 0;
+  for (const auto& batch : batches) {
+    const auto& x0 = batch.trajectory.x0_BCFHW;
+    const auto used = used_B.slice(0, begin, begin + x0.size(0));
+    const auto x = used_rows(x0, on_device(used, x0.device())).to(at::kDouble);
+    sums += at::stack({x.sum(), x.square().sum()}).cpu();
+    elements += used.sum().item<int64_t>() * x0[0].numel();
+    begin += x0.size(0);
+  }
+  if (elements < 2) return 0.0;
+  const double n = static_cast<double>(elements), sum = sums[0].item<double>();
+  return std::sqrt(std::max(0.0, (sums[1].item<double>() - sum * sum / n) / (n - 1.0)));
+}
+
+}  // namespace
+
+void check_few_step(const TrainingOptions& options, const GroupPlan& plan) {
+  check_groups(plan);
+  const auto& sampler = options.sampler;
+  if (sampler.kind.name() != "flow_ode")
+    throw Error("/sampler/name", "must be \"flow_ode\": the steps of a few-step generator draw no noise");
+  if (sampler.guidance().scale > 1.0)
+    throw Error("/sampler/guidance_scale",
+                "must be 1: a few-step generator learns the teacher's guidance, /method/guidance_scale");
+}
+
 Trajectory walk(const SamplerInput& in, int64_t parts) {
   const auto fine = divided(in.schedule, parts);
   Trajectory trajectory{in.schedule, {}, {}, {}, {}, {}};
@@ -44,46 +144,15 @@ Trajectory walk(const SamplerInput& in, int64_t parts) {
   return trajectory;
 }
 
-WalkedStep walked_step(const MicroBatch& batch, int64_t k, const at::Tensor& used_B) {
-  const auto& trajectory = batch.trajectory;
-  const auto i = static_cast<size_t>(k);
-  const auto& sigmas = trajectory.schedule.sigmas;
-  return {.batch = batch,
-          .k = k,
-          .step = step_at(trajectory.schedule, k, batch.slot_B(), trajectory.latents[i].device()),
-          .t = sigmas[i],
-          .s = sigmas[i + 1],
-          .x = used_rows(trajectory.latents[i], used_B),
-          .next = used_rows(trajectory.next_latents[i], used_B)};
+Walks::Walks(std::vector<MicroBatch> batches, const GroupPlan& plan, Metrics& metrics)
+    : batches_(std::move(batches)), plan_(plan), used_B_(finite(batches_)) {
+  metrics.emplace_back("clean_deviation", clean_deviation(batches_, used_B_));
 }
 
-// Before the shift.
-struct Range {
-  double low, high;
-};
-
-Range range_of(const TauOptions& o, double t, double s) {
-  const double high = o.range == "separate" ? std::min(t, o.maximum) : o.maximum;
-  return {shifted(s, 1.0 / o.shift) + o.margin, shifted(high, 1.0 / o.shift)};
-}
-
-}  // namespace
-
-std::vector<MicroBatch> draw_trajectories(Training& t, int64_t iteration, const GroupPlan& plan,
-                                          const Velocity& velocity, int64_t parts) {
-  return draw_unscored_groups(t, iteration, plan, velocity,
-                              [parts](const SamplerInput& in) { return walk(in, parts); });
-}
-
-at::Tensor finite(const std::vector<MicroBatch>& batches) {
-  std::vector<at::Tensor> of_batches;
-  for (const auto& batch : batches) {
-    auto finite_B = batch.trajectory.x0_BCFHW.isfinite().flatten(1).all(1);
-    for (const auto& x : batch.trajectory.latents)
-      finite_B = at::logical_and(finite_B, x.isfinite().flatten(1).all(1));
-    of_batches.push_back(finite_B.cpu());
-  }
-  return at::cat(of_batches);
+Update Walks::update(int64_t i) {
+  auto update = update_of(batches_, plan_, i, used_B_);
+  update.index = steps_++;
+  return update;
 }
 
 void describe(Fields& f, TauOptions& o) {
@@ -112,37 +181,56 @@ void check_tau(const TauOptions& o, const Schedule& schedule) {
   }
 }
 
-Renoised renoised(const Training& t, const WalkedStep& walked, const TauOptions& o, int64_t draw) {
-  const auto slots = walked.batch.slot_B();
-  const auto index = static_cast<uint64_t>(draw * t.schedule.steps() + walked.k);
-  const auto [low, high] = range_of(o, walked.t, walked.s);
-  auto tau_B = at::empty({static_cast<int64_t>(slots.size())}, at::kDouble);
-  for (size_t b = 0; b < slots.size(); ++b) {
+at::Tensor drawn_tau(const Training& t, const TauOptions& o, const std::vector<int64_t>& slot_B,
+                     const std::vector<int64_t>& k_B, uint64_t index, double minimum) {
+  const auto& sigmas = t.schedule.sigmas;
+  auto tau_B = at::empty({static_cast<int64_t>(slot_B.size())}, at::kDouble);
+  for (size_t b = 0; b < slot_B.size(); ++b) {
+    const auto k = static_cast<size_t>(k_B[b]);
+    const auto [low, high] = range_of(o, sigmas[k], sigmas[k + 1]);
+    const double from = std::min(std::max(low, shifted(minimum, 1.0 / o.shift)), high);
     const double u =
-        random_uniform(t.seed(), Purpose::training_sigma, static_cast<uint64_t>(slots[b]), index);
-    tau_B[static_cast<int64_t>(b)] = shifted(low + (high - low) * u, o.shift);
+        random_uniform(t.seed(), Purpose::training_sigma, static_cast<uint64_t>(slot_B[b]), index);
+    tau_B[static_cast<int64_t>(b)] = shifted(from + (high - from) * u, o.shift);
   }
-  tau_B = on_device(tau_B, t.device());
+  return tau_B;
+}
+
+at::Tensor Renoised::velocity(const Velocity& of) const {
+  c10::NoGradGuard no_grad;
+  return of(x_tau, step, conditioning);
+}
+
+at::Tensor Renoised::clean(const Velocity& of) const {
+  return clean_estimate(x_tau, velocity(of), step);
+}
+
+Renoised renoised(const Training& t, const WalkedStep& walked, const TauOptions& o, int64_t draw) {
+  const auto& slots = walked.step.slot_B;
+  const auto index = static_cast<uint64_t>(draw * t.schedule.steps() + walked.index);
+  const auto tau_B = on_device(drawn_tau(t, o, slots, walked.k_B, index), t.device());
   const auto& x = walked.next;
   const auto noise = normal_noise(t.seed(), Purpose::training_noise, slots, index, x.sizes().slice(1),
                                   x.scalar_type(), t.device());
-  const auto [al_B, be_B] = conditional_path(tau_B, walked.s);
+  const auto [al_B, be_B] = conditional_path(tau_B, walked.step.next_sigma_B);
   return {.x_tau = per_sample(al_B, x) * x + per_sample(be_B, x) * noise,
           .noise = noise,
-          .step = {tau_B, tau_B, -1, slots}};
+          .step = {tau_B, tau_B, -1, slots},
+          .conditioning = walked.batch.conditioning};
 }
 
-void train_on_walked(Training& t, Role& role, const Update& update, const std::string& name,
-                     const std::function<StateLoss(const WalkedStep&)>& loss, double rate,
+void train_on_walked(Training& t, Role& role, const Update& update, const WalkedLoss& loss, double rate,
                      int64_t of_iteration, Metrics& metrics) {
-  const auto steps = t.schedule.steps();
+  const auto steps = t.schedule.steps(), states = loss.states > 0 ? std::min(loss.states, steps) : steps;
   auto [gradients, records] = update_gradients(t, update, 1, [&](const Share& share, StepRecord& record) {
-    const ShareHeads of_share({}, update, share, steps, t.device());
+    const ShareHeads of_share({}, update, share, states, t.device());
+    const auto k_JB = drawn_steps(t, share.batch.slot_B(), steps, states, loss.draw);
     Gradients sums(1);
-    for (int64_t k = 0; k < steps; ++k) {
-      const auto [loss_B, measures] = loss(walked_step(share.batch, k, of_share.used_B()));
+    for (int64_t j = 0; j < states; ++j) {
+      const auto [loss_B, measures] =
+          loss.of(walked_step(share.batch, j, k_JB[static_cast<size_t>(j)], of_share.used_B()));
       const auto value = of_share.mean(loss_B);
-      std::vector<Measured> measured = {{name, value.detach()}};
+      std::vector<Measured> measured = {{loss.name, value.detach()}};
       for (const auto& measure : measures)
         measured.push_back({measure.name, of_share.mean(measure.value_B.detach())});
       record.add(measured);

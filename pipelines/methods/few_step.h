@@ -2,29 +2,50 @@
 // them are kept, and roles are trained there. What TDM and its like share.
 #pragma once
 
+#include "engine/core/per_sample.h"
 #include "pipelines/methods/step_loss.h"
 
 namespace thalweg {
 
-/// The steps of the rollouts' schedule, by Euler, each in `parts` equal ones: of the states, those between
-/// whole steps are kept. Guided as `velocity` is; neither decoded nor scored.
-std::vector<MicroBatch> draw_trajectories(Training& training, int64_t iteration, const GroupPlan& plan,
-                                          const Velocity& velocity, int64_t parts = 1);
+/// What a job that trains a few-step generator must be: throws Error at /sampler or /method.
+void check_few_step(const TrainingOptions& options, const GroupPlan& plan);
 
-/// Samples of whole trajectories of finite numbers, bool [B] on the CPU.
-at::Tensor finite(const std::vector<MicroBatch>& batches);
+/// The steps of a schedule by Euler, each in `parts` equal ones: of the states, those between whole steps are
+/// kept. Guided as the sampler's velocity is.
+Trajectory walk(const SamplerInput& input, int64_t parts = 1);
 
-/// A step k of the trajectories of a micro-batch, from level t to s < t. Rows that are not used are 0.
+/// The trajectories of an iteration, and updates on them.
+class Walks {
+ public:
+  /// Samples of which a number is not finite do not count. The deviation of the clean latents is the metric
+  /// clean_deviation: a generator may leave the decoder's range while its loss falls.
+  Walks(std::vector<MicroBatch> batches, const GroupPlan& plan, Metrics& metrics);
+
+  const std::vector<MicroBatch>& batches() const { return batches_; }
+  /// The plan's update `i`. Each time it is another optimizer step of the iteration, whose first alone may be
+  /// given up.
+  Update update(int64_t i);
+  int64_t updates_so_far() const { return steps_; }
+  /// So many optimizer steps were taken elsewhere.
+  void count(int64_t updates) { steps_ += updates; }
+
+ private:
+  const std::vector<MicroBatch> batches_;
+  const GroupPlan plan_;
+  at::Tensor used_B_;
+  int64_t steps_ = 0;
+};
+
+/// A step of the trajectory of each sample of a micro-batch, from level t = step.sigma_B to s =
+/// step.next_sigma_B. Rows that are not used are 0.
 struct WalkedStep {
   const MicroBatch& batch;
-  int64_t k;
-  Step step;            // asks for the velocity at x
-  double t, s;          // noise levels
-  at::Tensor x, next;   // [B,C,F,H,W]
-  at::Tensor v() const  // that led from one to the other
-  {
-    return (x - next) / (t - s);
-  }
+  int64_t index;             // among those of a sample that are trained
+  std::vector<int64_t> k_B;  // which step it is
+  Step step;                 // asks for the velocity at x
+  at::Tensor x, next;        // [B,C,F,H,W]
+  /// That led from one to the other.
+  at::Tensor v() const { return (x - next) / per_sample(step.sigma_B - step.next_sigma_B, x); }
 };
 
 /// How high the state that a step ends at is noised again.
@@ -37,11 +58,20 @@ void describe(Fields& fields, TauOptions& options);
 /// where its last step begins within the margin: nothing would be left to it.
 void check_tau(const TauOptions& options, const Schedule& schedule);
 
-/// x_tau = al next + be e (engine/losses/distribution_matching.h), tau uniform in the range before the
-/// shift.
+/// Levels for the ends of steps k_B, float64 [B] on the CPU: uniform in the range before the shift, by slot
+/// and `index`, none below `minimum`.
+at::Tensor drawn_tau(const Training& training, const TauOptions& options, const std::vector<int64_t>& slot_B,
+                     const std::vector<int64_t>& k_B, uint64_t index, double minimum = 0.0);
+
+/// x_tau = al next + be e (engine/losses/distribution_matching.h).
 struct Renoised {
   at::Tensor x_tau, noise;
   Step step;  // at tau
+  const Conditioning& conditioning;
+
+  /// Of any role, without gradient.
+  at::Tensor velocity(const Velocity& of) const;
+  at::Tensor clean(const Velocity& of) const;
 };
 /// `draw`: of an iteration's draws for the same states.
 Renoised renoised(const Training& training, const WalkedStep& walked, const TauOptions& options,
@@ -53,11 +83,17 @@ struct StateLoss {
   std::vector<Term> measures = {};
 };
 
-/// One optimizer step of `role` at the rate given, on all steps of the update's trajectories; the mean of
-/// the loss is the metric `name`. Metrics are sums over an iteration divided by `of_iteration`, the number of
-/// such updates in it.
-void train_on_walked(Training& training, Role& role, const Update& update, const std::string& name,
-                     const std::function<StateLoss(const WalkedStep&)>& loss, double rate,
-                     int64_t of_iteration, Metrics& metrics);
+/// What an optimizer step on trajectories learns.
+struct WalkedLoss {
+  std::string name;    // of the metric that its mean becomes
+  int64_t states = 0;  // of each sample, at random; 0: all, in order
+  int64_t draw = 0;    // of an iteration's draws
+  std::function<StateLoss(const WalkedStep&)> of;
+};
+
+/// One optimizer step of `role` at the rate given. Metrics are sums over an iteration divided by
+/// `of_iteration`, the number of such updates in it.
+void train_on_walked(Training& training, Role& role, const Update& update, const WalkedLoss& loss,
+                     double rate, int64_t of_iteration, Metrics& metrics);
 
 }  // namespace thalweg

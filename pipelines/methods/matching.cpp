@@ -8,7 +8,9 @@
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
+#include "engine/core/per_sample.h"
 #include "engine/core/rng.h"
+#include "engine/losses/distribution_matching.h"
 #include "engine/losses/nft.h"
 
 namespace thalweg {
@@ -17,51 +19,78 @@ namespace {
 // The noisings of a share, one after the other.
 class Noiser {
  public:
-  Noiser(const Training& training, const GroupPlan& plan, const Matching& matching, int64_t iteration,
-         const MicroBatch& batch, const at::Tensor& used_B)
-      : t_(training), batch_(batch), slots_(batch.slot_B()) {
+  Noiser(const Training& training, const GroupPlan& plan, const Matching& matching, int64_t pass,
+         int64_t iteration, const MicroBatch& batch, const at::Tensor& used_B)
+      : t_(training), batch_(batch), used_B_(used_B), first_(pass * matching.times), slots_(batch.slot_B()) {
     if (matching.of_group)
       for (size_t b = 0; b < slots_.size(); ++b) slots_[b] = iteration * plan.groups + batch.rows[b].group;
-    x0_ = used_rows(batch.trajectory.x0_BCFHW, used_B);
     sigmas_TB_ = on_device(matching.sigmas_TB(slots_), t_.device());
+    if (matching.steps_TB)
+      steps_TB_ = matching.steps_TB(slots_);
+    else
+      x0_ = used_rows(batch.trajectory.x0_BCFHW, used_B);
   }
 
   // Its velocity is not asked yet.
   Noising at(int64_t i) const {
-    const auto sigma_B = sigmas_TB_[i];
-    const auto sigma = sigma_B.to(x0_.scalar_type()).view({-1, 1, 1, 1, 1});
-    const auto noise = normal_noise(t_.seed(), Purpose::training_noise, slots_, static_cast<uint64_t>(i),
-                                    x0_.sizes().slice(1), x0_.scalar_type(), t_.device());
-    return {.batch = batch_,
-            .index = i,
-            .x0 = x0_,
-            .x_t = (1.0 - sigma) * x0_ + sigma * noise,
-            .noise = noise,
-            .sigma_B = sigma_B,
-            .step = {sigma_B, sigma_B, -1, batch_.slot_B()},
-            .v = {}};
+    const auto index = first_ + i;
+    const auto sigma_B = sigmas_TB_[index];
+    Noising n{.batch = batch_,
+              .index = i,
+              .x0 = x0_,
+              .x_t = {},
+              .noise = {},
+              .sigma_B = sigma_B,
+              .step = {sigma_B, sigma_B, -1, batch_.slot_B()},
+              .s_B = {},
+              .k_B = {},
+              .v = {}};
+    if (steps_TB_.defined()) take_states(n, steps_TB_[index]);
+    n.noise = normal_noise(t_.seed(), Purpose::training_noise, slots_, static_cast<uint64_t>(index),
+                           n.x0.sizes().slice(1), n.x0.scalar_type(), t_.device());
+    if (n.s_B.defined()) {
+      const auto [al_B, be_B] = conditional_path(sigma_B, n.s_B);
+      n.x_t = per_sample(al_B, n.x0) * n.x0 + per_sample(be_B, n.x0) * n.noise;
+    } else {
+      const auto sigma = per_sample(sigma_B, n.x0);
+      n.x_t = (1.0 - sigma) * n.x0 + sigma * n.noise;
+    }
+    return n;
   }
 
  private:
+  void take_states(Noising& n, const at::Tensor& k_B) const {
+    const auto levels = at::tensor(batch_.trajectory.schedule.sigmas, at::kDouble);
+    n.s_B = on_device(levels.index_select(0, k_B + 1), t_.device());
+    n.k_B = on_device(k_B, t_.device());
+    n.x0 = used_rows(rows_of_steps(batch_.trajectory.next_latents, n.k_B), used_B_);
+  }
+
   const Training& t_;
   const MicroBatch& batch_;
+  const at::Tensor used_B_;
+  const int64_t first_;
   std::vector<int64_t> slots_;  // of the noise
-  at::Tensor x0_, sigmas_TB_;
+  at::Tensor x0_, sigmas_TB_, steps_TB_;
 };
 
-Gradients train_share(const Training& t, const Share& share, const ShareHeads& heads, const Noiser& noiser,
+Gradients train_share(const Role& role, const Share& share, const ShareHeads& heads, const Noiser& noiser,
                       const Matching& matching, int64_t count, StepRecord& record) {
-  const auto policy = matching.velocity ? matching.velocity(share) : t.policy.velocity();
+  const auto trained = matching.velocity ? matching.velocity(share) : role.velocity();
   Gradients sums(static_cast<size_t>(count));
   for (int64_t i = 0; i < matching.times; ++i) {
     auto noising = noiser.at(i);
-    noising.v = policy(noising.x_t, noising.step, share.batch.conditioning);
-    heads.differentiate(matching.loss(noising, share), t.policy.parameters(), sums, record, i);
+    noising.v = trained(noising.x_t, noising.step, share.batch.conditioning);
+    heads.differentiate(matching.loss(noising, share), role.parameters(), sums, record, i);
   }
   return sums;
 }
 
 }  // namespace
+
+at::Tensor Noising::target() const {
+  return s_B.defined() ? conditional_velocity(x0, noise, sigma_B, s_B) : noise - x0;
+}
 
 at::Tensor Noising::answer(const Velocity& velocity) const {
   c10::NoGradGuard no_grad;
@@ -80,13 +109,13 @@ Rollout draw_clean_latents(Training& t, int64_t iteration, const GroupPlan& plan
 
 std::vector<at::Tensor> measure_noisings(Training& t, const GroupPlan& plan, const Matching& matching,
                                          const Update& update, int64_t iteration, int64_t numbers,
-                                         const NoisingMeasure& measure) {
+                                         const NoisingMeasure& measure, int64_t pass) {
   auto all = at::zeros({numbers, matching.times, update.used_B.size(0)}, at::kDouble);
   t.workers.for_each(static_cast<int64_t>(update.shares.size()), [&](int64_t s) {
     c10::NoGradGuard no_grad;
     PhaseClock::Scope scope(t.clock, "train");
     const auto& share = update.shares[static_cast<size_t>(s)];
-    const Noiser noiser(t, plan, matching, iteration, share.batch,
+    const Noiser noiser(t, plan, matching, pass, iteration, share.batch,
                         on_device(share.rows(update.used_B), t.device()));
     std::vector<at::Tensor> of_times;
     for (int64_t i = 0; i < matching.times; ++i) {
@@ -103,27 +132,30 @@ void train_on_clean_latents(Training& t, const std::vector<MicroBatch>& batches,
                             const Advantages& advantages, Aggregator& aggregator, const Matching& matching,
                             int64_t iteration, Metrics& metrics) {
   Metrics told;
-  for (int64_t i = 0; i < plan.updates; ++i) {
-    const auto update = update_of(batches, plan, i, advantages.used_B);
+  auto& role = matching.role ? *matching.role : t.policy;
+  const auto updates = matching.passes * plan.updates;
+  for (int64_t u = 0; u < updates; ++u) {
+    const auto pass = u / plan.updates;
+    auto update = update_of(batches, plan, u % plan.updates, advantages.used_B);
+    update.index = matching.updates_before + u;
     auto heads = aggregator.heads(advantages, update);
     if (matching.prepare)
       matching.prepare({update,
                         [&](int64_t numbers, const NoisingMeasure& measure) {
-                          return measure_noisings(t, plan, matching, update, iteration, numbers, measure);
+                          return measure_noisings(t, plan, matching, update, iteration, numbers, measure, pass);
                         }},
                        heads, told);
     const auto count = gradients_of_heads(heads.size());
     auto [gradients, records] =
         update_gradients(t, update, count, [&](const Share& share, StepRecord& record) {
           const ShareHeads of_share(heads, update, share, matching.times, t.device());
-          const Noiser noiser(t, plan, matching, iteration, share.batch, of_share.used_B());
-          return train_share(t, share, of_share, noiser, matching, count, record);
+          const Noiser noiser(t, plan, matching, pass, iteration, share.batch, of_share.used_B());
+          return train_share(role, share, of_share, noiser, matching, count, record);
         });
-    apply_heads(t, aggregator, std::move(gradients), iteration, metrics);
-    add_measured(records, plan.updates, metrics);
+    apply_heads(t, role, aggregator, std::move(gradients), iteration, metrics);
+    add_measured(records, updates, metrics);
   }
-  for (const auto& [name, value] : told)
-    metrics.emplace_back(name, value / static_cast<double>(plan.updates));
+  for (const auto& [name, value] : told) metrics.emplace_back(name, value / static_cast<double>(updates));
 }
 
 at::Tensor groups_of(const Update& update) {

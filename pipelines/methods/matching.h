@@ -7,17 +7,20 @@
 namespace thalweg {
 
 /// Samples of a micro-batch at noise levels of their own: x_t = (1 - sigma) x_0 + sigma e. The velocity to
-/// match is e - x_0.
+/// match is e - x_0. Of states x_s before the clean latents it is that of their path to x_t
+/// (engine/losses/distribution_matching.h).
 struct Noising {
   const MicroBatch& batch;
   int64_t index;       // of the noisings of a sample
-  at::Tensor x0, x_t;  // rows of masked samples are 0
+  at::Tensor x0, x_t;  // rows of masked samples are 0; x0 is x_s where states are noised
   at::Tensor noise;
   at::Tensor sigma_B;  // float64, on the device
   Step step;
-  at::Tensor v;  // of what is trained, with its gradient
+  at::Tensor s_B;  // of the states, float64; undefined: clean latents
+  at::Tensor k_B;  // steps that end there, int64
+  at::Tensor v;    // of what is trained, with its gradient
 
-  at::Tensor target() const { return noise - x0; }
+  at::Tensor target() const;
   /// Of another role, without gradient.
   at::Tensor answer(const Velocity& velocity) const;
 };
@@ -34,13 +37,18 @@ struct UpdateNoisings {
 
 /// How a method trains on clean latents.
 struct Matching {
-  int64_t times = 1;  // noisings of a sample
-  /// Noise levels [times,B] for these slots, float64 on the CPU.
+  int64_t times = 1;   // noisings of a sample in an update
+  int64_t passes = 1;  // over the updates, each with noisings of its own
+  /// Noise levels [passes*times,B] for these slots, float64 on the CPU.
   std::function<at::Tensor(const std::vector<int64_t>& slot_B)> sigmas_TB;
   /// Of each noising; `rows`: of the micro-batch among all samples.
   std::function<StepLoss(const Noising&, const Share& rows)> loss;
   bool of_group = false;  // one noise and one level for all samples of a group, else each its own
-  /// What is trained on a micro-batch, a function of the policy's parameters; none: the policy.
+  /// Steps [passes*times,B] whose ends are noised, int64 on the CPU; none: clean latents are.
+  std::function<at::Tensor(const std::vector<int64_t>& slot_B)> steps_TB = {};
+  Role* role = nullptr;        // that is trained; none: the policy
+  int64_t updates_before = 0;  // optimizer steps of this iteration: only its first may be given up
+  /// What is trained on a micro-batch, a function of the role's parameters; none: the role.
   std::function<Velocity(const Share& rows)> velocity = {};
   /// Called before each update with what it differentiates. A loss that couples its samples turns advantages
   /// [B] into coefficients [times,B], from what the update's noisings say of all of them. What it adds to
@@ -67,7 +75,7 @@ void train_on_clean_latents(Training& training, const std::vector<MicroBatch>& b
 /// update itself will have (Noising::v is undefined). Rows of other updates are 0; float64 on the CPU.
 std::vector<at::Tensor> measure_noisings(Training& training, const GroupPlan& plan, const Matching& matching,
                                          const Update& update, int64_t iteration, int64_t numbers,
-                                         const NoisingMeasure& measure);
+                                         const NoisingMeasure& measure, int64_t pass = 0);
 
 /// The group of each sample, int64 [B] of the size of `update.used_B`; 0 for rows of other updates.
 at::Tensor groups_of(const Update& update);

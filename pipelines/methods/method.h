@@ -41,6 +41,10 @@ class Method {
   const GroupPlan& groups() const { return const_cast<Method*>(this)->groups(); }
   /// Pictures that it trains on in place of rollouts, named by the lines of /prompts/train; none: it draws.
   virtual PictureSource pictures() const { return {}; }
+  /// Folder of a model that it learns from, where that is not the reference; empty: it is.
+  virtual std::string teacher() const { return {}; }
+  /// Iterations before the policy's first update.
+  virtual int64_t waits() const { return 0; }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
   /// Blocks of the policy's LoRA that are a LoRA each, exported beside the whole; none: it is one.

@@ -172,7 +172,7 @@ void train_on_transitions(Training& t, const Transitions& transitions, const Gro
     Metrics measured;
     add_measured(records, plan.updates, measured);
     if (iteration == 0 && update.index == 0) check_agreement(t, measured);
-    apply_heads(t, aggregator, std::move(gradients), iteration, metrics);
+    apply_heads(t, t.policy, aggregator, std::move(gradients), iteration, metrics);
     for (const auto& [name, value] : measured) add_metric(metrics, name, value);
   }
 }

@@ -43,7 +43,7 @@ void ShareHeads::differentiate(const StepLoss& loss, const TensorMap& parameters
     losses.back() = weighted_sum(loss.policy_B(advantage_B), weight_B, weight_B > 0.0);
     policy_loss += losses.back().detach() / static_cast<double>(heads_.size());
   }
-  std::vector<Measured> measured = {{"policy_loss", policy_loss}};
+  std::vector<Measured> measured = {{loss.name, policy_loss}};
   for (const auto& [name, value_B, weight] : loss.penalties) {
     const auto value = mean(value_B);
     measured.push_back({name, value.detach()});
@@ -62,7 +62,7 @@ int64_t gradients_of_heads(size_t heads) {
   return static_cast<int64_t>(heads > 1 ? heads + 1 : heads);
 }
 
-void apply_heads(Training& t, Aggregator& aggregator, Gradients gradients, int64_t iteration,
+void apply_heads(Training& t, Role& role, Aggregator& aggregator, Gradients gradients, int64_t iteration,
                  Metrics& metrics) {
   TensorMap penalty;
   if (gradients.size() > 1) {
@@ -71,7 +71,7 @@ void apply_heads(Training& t, Aggregator& aggregator, Gradients gradients, int64
   }
   auto direction = aggregator.direction(std::move(gradients), metrics);
   accumulate(direction, std::move(penalty));
-  apply(t, t.policy, std::move(direction), iteration, metrics);
+  apply(t, role, std::move(direction), iteration, metrics);
 }
 
 }  // namespace thalweg

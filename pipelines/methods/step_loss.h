@@ -14,8 +14,9 @@ struct Term {
 };
 
 struct StepLoss {
+  std::string name = "policy_loss";  // of the metric
   /// For advantages [B] (float64, constants), or what a method has made of them; asked once a head. Its mean,
-  /// of several heads theirs, is the metric policy_loss. Where it is affine in the advantages, heads can be
+  /// of several heads theirs, is the metric. Where it is affine in the advantages, heads can be
   /// mixed into one (RewardHeads).
   std::function<at::Tensor(const at::Tensor& advantage_B)> policy_B;
   std::vector<Term> penalties = {};    // added whatever the advantages
@@ -51,8 +52,8 @@ class ShareHeads {
 /// Gradients that differentiate() leaves for so many heads.
 int64_t gradients_of_heads(size_t heads);
 
-/// Steps the policy along the aggregator's direction, the penalties' gradient added to it.
-void apply_heads(Training& training, Aggregator& aggregator, Gradients gradients, int64_t iteration,
-                 Metrics& metrics);
+/// Steps the role along the aggregator's direction, the penalties' gradient added to it.
+void apply_heads(Training& training, Role& role, Aggregator& aggregator, Gradients gradients,
+                 int64_t iteration, Metrics& metrics);
 
 }  // namespace thalweg

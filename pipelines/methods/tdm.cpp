@@ -8,14 +8,13 @@
 // teacher's own trajectories, of finer steps (progressive distillation, Salimans & Ho 2022, arXiv 2202.00512,
 // in one stage). The critic starts where that ends: guidance is in it already.
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 
 #include "engine/core/error.h"
 #include "engine/losses/distribution_matching.h"
 #include "engine/losses/nft.h"
-#include "engine/optim/gradients.h"
-#include "pipelines/methods/few_step.h"
+#include "pipelines/methods/critic.h"
 #include "pipelines/methods/method.h"
+#include "pipelines/methods/teacher.h"
 #include "pipelines/training/selection.h"
 #include "samplers/flow_algebra.h"
 #include "samplers/guidance/cfg.h"
@@ -28,19 +27,14 @@ struct Regression {
   double learning_rate = 3e-4;
 };
 
-struct Critic {
-  int64_t updates = 1, alone = 10;
-  std::string target = "clean";  // or "path"
-  double reference_beta = 0.0;
-  OptimizerSection optimizer;
-};
-
 struct Options {
   GroupPlan groups{.groups = 24, .group_size = 1, .updates = 1};
+  std::string teacher;
   double guidance_scale = 4.5, huber = 0.0;
+  int64_t states = 0;
   TauOptions tau;
   Regression regression;
-  Critic critic;
+  CriticOptions critic;
 };
 
 class TdmRun final : public MethodRun {
@@ -48,19 +42,17 @@ class TdmRun final : public MethodRun {
   TdmRun(const Options& options, Training& training)
       : o_(options),
         t_(training),
-        critic_(training.roles.add("critic", training.space, leaves(cloned(training.policy.parameters())),
-                                   Learning{options.critic.optimizer, 0.0})),
-        teacher_(training.space.reference()),
-        guided_(cfg(options.guidance_scale, training.unconditional)(teacher_)) {
+        teacher_(teacher_of(training, options.teacher).velocity),
+        guided_(cfg(options.guidance_scale, training.unconditional)(teacher_)),
+        critic_(options.critic, options.tau, teacher_, training) {
     check_tau(o_.tau, training.schedule);
   }
 
   Metrics iterate(int64_t iteration) override {
-    steps_ = 0;
     Metrics metrics;
     if (iteration < o_.regression.iterations) {
       regress(iteration, metrics);
-      if (iteration + 1 == o_.regression.iterations) critic_.follow(t_.policy, 0.0);
+      if (iteration + 1 == o_.regression.iterations) critic_.start_over();
     } else {
       match(iteration, metrics);
     }
@@ -68,11 +60,15 @@ class TdmRun final : public MethodRun {
   }
 
  private:
+  Walks draw(int64_t iteration, const Velocity& velocity, int64_t parts, Metrics& metrics) const {
+    const auto sampler = [parts](const SamplerInput& in) { return walk(in, parts); };
+    return {draw_unscored_groups(t_, iteration, o_.groups, velocity, sampler), o_.groups, metrics};
+  }
+
   // The generator's steps become the teacher's whole ones.
   void regress(int64_t iteration, Metrics& metrics) {
     const auto& r = o_.regression;
-    const auto batches = draw_trajectories(t_, iteration, o_.groups, guided_, r.parts);
-    const auto used_B = said(batches, metrics);
+    auto walks = draw(iteration, guided_, r.parts, metrics);
     OptimizerSection falling;
     falling.schedule = "linear";
     falling.learning_rate = r.learning_rate;
@@ -82,94 +78,46 @@ class TdmRun final : public MethodRun {
     };
     for (int64_t pass = 0; pass < r.passes; ++pass)
       for (int64_t i = 0; i < o_.groups.updates; ++i)
-        train_on_walked(t_, t_.policy, update(batches, i, used_B), "regression_loss", loss, rate,
+        train_on_walked(t_, t_.policy, walks.update(i), {"regression_loss", 0, 0, loss}, rate,
                         r.passes * o_.groups.updates, metrics);
   }
 
   void match(int64_t iteration, Metrics& metrics) {
-    const auto batches = draw_trajectories(t_, iteration, o_.groups, t_.policy.velocity());
-    const auto used_B = said(batches, metrics);
-    const auto& c = o_.critic;
-    const double rate = critic_.rate_at(iteration, t_.options.iterations);
-    for (int64_t i = 0; i < o_.groups.updates; ++i) {
-      for (int64_t j = 0; j < c.updates; ++j)
-        train_on_walked(
-            t_, critic_, update(batches, i, used_B), "critic_loss",
-            [this, j](const WalkedStep& w) { return critic_loss(w, j); }, rate, c.updates * o_.groups.updates,
-            metrics);
-      if (iteration < o_.regression.iterations + c.alone) continue;
+    auto walks = draw(iteration, t_.policy.velocity(), 1, metrics);
+    const auto updates = o_.groups.updates, draw = o_.critic.updates;
+    for (int64_t i = 0; i < updates; ++i) {
+      critic_.learn(walks, i, iteration, updates, metrics);
+      if (iteration < o_.regression.iterations + o_.critic.alone) continue;
       train_on_walked(
-          t_, t_.policy, update(batches, i, used_B), "policy_loss",
-          [this](const WalkedStep& w) { return generator_loss(w); },
-          t_.policy.rate_at(iteration, t_.options.iterations), o_.groups.updates, metrics);
+          t_, t_.policy, walks.update(i),
+          {"policy_loss", o_.states, draw, [&](const WalkedStep& w) { return generator_loss(w, draw); }},
+          t_.policy.rate_at(iteration, t_.options.iterations), updates, metrics);
     }
   }
 
-  StateLoss critic_loss(const WalkedStep& w, int64_t draw) const {
-    const auto r = renoised(t_, w, o_.tau, draw);
-    const auto v = critic_.velocity()(r.x_tau, r.step, w.batch.conditioning);
-    StateLoss loss;
-    if (o_.critic.target == "path") {
-      // Divided by its own size: it has no bound as tau nears s.
-      const auto be_B = conditional_path(r.step.sigma_B, w.s).be_B;
-      loss.loss_B =
-          be_B.square() *
-          velocity_kl(v, conditional_velocity(w.next, r.noise, r.step.sigma_B, w.s)).to(at::kDouble);
-    } else {
-      const auto tau = per_sample(r.step.sigma_B, v);
-      loss.loss_B = velocity_kl(v, (r.x_tau - clean_estimate(w.x, w.v(), w.step)) / tau);
-    }
-    if (o_.critic.reference_beta > 0.0)
-      loss.loss_B = loss.loss_B + o_.critic.reference_beta * velocity_kl(v, answer(teacher_, w, r));
-    return loss;
-  }
-
-  StateLoss generator_loss(const WalkedStep& w) const {
+  StateLoss generator_loss(const WalkedStep& w, int64_t draw) const {
     const auto clean = clean_estimate(w.x, t_.policy.velocity()(w.x, w.step, w.batch.conditioning), w.step);
-    const auto r = renoised(t_, w, o_.tau, o_.critic.updates);
-    const auto mu = [&](const Velocity& of) { return clean_estimate(r.x_tau, answer(of, w, r), r.step); };
-    const auto mu_real = mu(guided_), mu_fake = mu(critic_.velocity());
+    const auto r = renoised(t_, w, o_.tau, draw);
+    const auto mu_real = r.clean(guided_), mu_fake = r.clean(critic_.velocity());
     return {distribution_matching_loss(clean, mu_real, mu_fake, o_.huber),
             {{"matching_gap", (mu_real - mu_fake).abs().flatten(1).mean(1)}}};
   }
 
-  static at::Tensor answer(const Velocity& velocity, const WalkedStep& w, const Renoised& r) {
-    c10::NoGradGuard no_grad;
-    return velocity(r.x_tau, r.step, w.batch.conditioning);
-  }
-
-  // Only the first optimizer step of an iteration may be given up.
-  Update update(const std::vector<MicroBatch>& batches, int64_t i, const at::Tensor& used_B) {
-    auto update = update_of(batches, o_.groups, i, used_B);
-    update.index = steps_++;
-    return update;
-  }
-
-  // Which samples count; their clean latents are watched, since a generator may leave the decoder's range
-  // while its loss falls.
-  at::Tensor said(const std::vector<MicroBatch>& batches, Metrics& metrics) const {
-    auto used_B = finite(batches);
-    std::vector<at::Tensor> clean;
-    for (const auto& batch : batches) clean.push_back(batch.trajectory.x0_BCFHW.flatten(1).cpu());
-    const auto rows = at::cat(clean).to(at::kDouble).index({used_B});
-    metrics.emplace_back("clean_deviation", rows.numel() > 1 ? rows.std().item<double>() : 0.0);
-    return used_B;
-  }
-
   const Options o_;
   Training& t_;
-  Role& critic_;
   const Velocity teacher_, guided_;
-  int64_t steps_ = 0;  // of all roles, in this iteration
+  Critic critic_;
 };
 
 class Tdm final : public MethodOf<Tdm, TdmRun, Options> {
  public:
   void describe(Fields& f) override {
     describe_given(f, o_.groups);
-    f.number({"guidance_scale", "of the teacher, which is the job's reference"}, o_.guidance_scale, 0.0,
-             100.0);
+    describe_teacher(f, o_.teacher);
+    f.number({"guidance_scale", "of the teacher"}, o_.guidance_scale, 0.0, 100.0);
     f.number({"huber", "errors above it count linearly; 0: squares"}, o_.huber, 0.0, 1.0);
+    f.integer({"states", "of each trajectory that the generator learns from in one update, at random; 0: all"},
+              o_.states, 0, 1000);
     f.object({"tau", "levels at which the two distributions are compared"},
              [this](Fields& t) { thalweg::describe(t, o_.tau); });
     f.object(
@@ -182,31 +130,23 @@ class Tdm final : public MethodOf<Tdm, TdmRun, Options> {
           r.number({"learning_rate", "at the first iteration, from where it falls to 0"},
                    o_.regression.learning_rate, 0.0, 1.0);
         });
-    f.object({"critic", "the role that learns the generator's distribution"}, [this](Fields& c) {
-      c.integer({"updates", "of it for one of the generator"}, o_.critic.updates, 1, 100);
-      c.integer({"alone", "iterations in which it learns before the generator moves"}, o_.critic.alone, 0,
-                100000);
-      c.choice({"target", "the velocity to the clean estimate, or along the path between the states"},
-               o_.critic.target, {"clean", "path"});
-      c.number(
-          {"reference_beta", "weight of its squared velocity difference to the teacher without guidance"},
-          o_.critic.reference_beta, 0.0, 1e3);
-      c.object({"optimizer", "its own"}, [this](Fields& g) { thalweg::describe(g, o_.critic.optimizer); });
-    });
+    f.object({"critic", "the role that learns the generator's distribution"},
+             [this](Fields& c) { thalweg::describe(c, o_.critic); });
   }
 
   void check(const TrainingOptions& options) const override {
-    check_groups(o_.groups);
-    const auto& sampler = options.sampler;
-    if (sampler.kind.name() != "flow_ode")
-      throw Error("/sampler/name", "must be \"flow_ode\": the steps of a few-step generator draw no noise");
-    if (sampler.guidance().scale > 1.0)
-      throw Error("/sampler/guidance_scale",
-                  "must be 1: a few-step generator learns the teacher's guidance, /method/guidance_scale");
+    check_few_step(options, o_.groups);
+    check_teacher(o_.teacher, options);
     if (o_.regression.iterations > options.iterations)
       throw Error("/method/regression/iterations",
                   "must be at most /iterations, " + std::to_string(options.iterations));
+    if (o_.regression.iterations < options.iterations)
+      check_critic(o_.critic, o_.regression.iterations, options);
   }
+
+  int64_t waits() const override { return o_.regression.iterations > 0 ? 0 : o_.critic.alone; }
+
+  std::string teacher() const override { return o_.teacher; }
 };
 
 }  // namespace

@@ -143,6 +143,7 @@ void plan_memory(const JobLoad& load, const ModelSize& size, double program_byte
     if (role.learns) hold(role.name + "'s moments", trainable * 2.0 * kFloat);
     if (role.averaged) hold(role.name + "'s average", trainable * kFloat);
   }
+  hold("teacher", load.teacher ? trainable * (kFloat + compute) : 0.0);
   hold("best checkpoint so far", load.best && !on_host(load) ? trainable * kFloat : 0.0);
   if (with_processor) hold("encoded prompts", load.prompts * size.prompt_elements * compute);
   if (with_processor) hold("latents kept", load.kept_latents * size.latent_elements * kFloat);

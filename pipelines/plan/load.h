@@ -42,6 +42,7 @@ struct JobLoad {
   double backwards = 0.0;                                       // for each sample
   int64_t gradients = 1;                                        // of as many losses, held at once
   std::vector<RoleCount> roles;
+  bool teacher = false;      // a whole backbone of its own, in float32 and as it computes
   bool best = false;         // the best parameters so far are kept
   bool offloaded = false;    // what is trained is on the host of a GPU
   double checkpoints = 0.0;  // kept on disk

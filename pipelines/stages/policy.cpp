@@ -12,7 +12,7 @@
 
 namespace thalweg {
 namespace {
-constexpr std::string_view kDown = ".lora_A.weight";
+constexpr std::string_view kDown = ".lora_A.weight", kUp = ".lora_B.weight";
 }  // namespace
 
 PolicySpace::PolicySpace(const FlowModel& model, const ModelSection& section, uint64_t seed,
@@ -74,6 +74,13 @@ void PolicySpace::start_from_file(Adapter& adapter) {
     adapter.tensors.at(name).slice(ranks, 0, tensor.size(ranks)).copy_(tensor);
   }
   lora_file_.tensors.clear();
+}
+
+TensorMap PolicySpace::without_lora() const {
+  auto none = cloned(start_);
+  for (auto& [name, tensor] : none)
+    if (name.ends_with(kUp)) tensor.zero_();
+  return none;
 }
 
 TensorMap PolicySpace::at_work(const TensorMap& parameters) const {

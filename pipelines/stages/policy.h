@@ -21,6 +21,8 @@ class PolicySpace {
 
   /// Where training starts: float32 leaves that require gradients.
   const TensorMap& start() const { return start_; }
+  /// Where a role starts that is the backbone of a LoRA: the start, with each lora_B 0.
+  TensorMap without_lora() const;
   /// A role with these parameters; gradients flow into those that require them.
   Velocity bind(const TensorMap& parameters) const;
   /// What gains, KL terms and alarms are measured against; it never changes.

@@ -57,7 +57,7 @@ void TrainingRun::run() {
   try {
     while (true) {
       if (evaluation_is_due()) evaluate(progress_.next);
-      if (progress_.next == kSelfCheckAt || is_over()) check_self();
+      if (progress_.next == self_check_at() || is_over()) check_self();
       if (checkpoint_is_due()) save();
       if (is_over()) break;
       iterate();
@@ -183,6 +183,10 @@ void TrainingRun::end_early(int64_t step, const Json& row) {
 }
 
 // Once in a run, also where it is stopped and goes on.
+int64_t TrainingRun::self_check_at() const {
+  return kSelfCheckAt + (plan_.self_check ? plan_.self_check->waits : 0);
+}
+
 void TrainingRun::check_self() {
   if (!plan_.self_check) return;
   for (const auto& row : record_->event_rows())

@@ -100,6 +100,7 @@ class TrainingRun {
   auto recorded(int64_t step, const Work& work);
   void evaluate(int64_t step);
   void monitor(int64_t step, const Json& row);
+  int64_t self_check_at() const;
   void check_self();
   void end_early(int64_t step, const Json& row);
   bool is_over() const;

@@ -1,4 +1,4 @@
-// Whether a run can learn at all, said once, after its second iteration: read off its first rows of
+// Whether a run can learn at all, said once, after the second iteration in which the policy may move: read off its first rows of
 // metrics.jsonl by the names of the numbers, whatever the method; a number that a method has not is left out.
 #pragma once
 
@@ -21,6 +21,7 @@ struct SelfCheckFacts {
   double learning_rate = 0.0;      // at its largest
   double clip_range = 0.0;         // of the ratio; 0: the method has none
   double final_evaluations = 0.0;  // work behind the last iteration, in held-out evaluations
+  int64_t waits = 0;               // iterations before the policy's first update
 };
 
 /// Of the rows so far. Level "warn" where a setting should be turned. `data`: "can_learn";

@@ -15,6 +15,7 @@ Training::Training(const TrainingOptions& o, const Observer& observer, Workers& 
       model(std::move(parts.model)),
       prompts(std::move(parts.prompts)),
       pictures(std::move(parts.pictures)),
+      teacher(std::move(parts.teacher)),
       unconditional(on_device(parts.unconditional, model->device())),
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),

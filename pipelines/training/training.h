@@ -22,6 +22,7 @@ struct TrainingParts {
   Conditioning unconditional;                           // the negative prompt's, or the empty one's
   std::function<std::unique_ptr<RewardSet>()> rewards;  // activated last: after the LoRA was checked
   PictureSet pictures = {};                             // of the prompts, for methods that draw no samples
+  TensorMap teacher = {};                               // backbone of the method's own teacher; empty: none
 };
 
 class Training {
@@ -36,6 +37,7 @@ class Training {
   const std::unique_ptr<FlowModel> model;
   const PromptSet prompts;
   const PictureSet pictures;
+  const TensorMap teacher;           // as in the parts
   const Conditioning unconditional;  // on the device
   const LatentShape shape;
   const Schedule schedule;  // of the rollouts

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 
 namespace thalweg {
@@ -49,6 +50,12 @@ std::vector<int64_t> trained_steps(StepWindow window, int64_t steps) {
 
 at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B) {
   return at::where(used_B.view({-1, 1, 1, 1, 1}), latents_BCFHW, 0.0);
+}
+
+at::Tensor rows_of_steps(const std::vector<at::Tensor>& of_steps, const at::Tensor& k_B) {
+  const auto all = at::stack(of_steps);  // [K,B,C,F,H,W]
+  const auto index = on_device(k_B, all.device()).view({1, -1, 1, 1, 1, 1});
+  return all.gather(0, index.expand_as(all.slice(0, 0, 1))).squeeze(0);
 }
 
 void StepRecord::add(const std::vector<Measured>& numbers) {

@@ -40,6 +40,9 @@ std::vector<int64_t> trained_steps(StepWindow window, int64_t steps);
 /// Latents with the rows of masked samples set to 0: whatever they hold, no NaN of theirs reaches a gradient.
 at::Tensor used_rows(const at::Tensor& latents_BCFHW, const at::Tensor& used_B);
 
+/// Of each sample the latents of its own step: of_steps[k] is [B,C,F,H,W], k_B int64.
+at::Tensor rows_of_steps(const std::vector<at::Tensor>& of_steps, const at::Tensor& k_B);
+
 /// A number that a training step measures.
 struct Measured {
   std::string name;

@@ -19,8 +19,10 @@ def files(tmp_path_factory):
 
 # What measures the distance from the reference where it is no plain KL term: crd's is guided, that of pairs is their loss.
 NEAR_REFERENCE = {"crd": {"kl_beta": 0.01, "kl_guidance": 1.0}, "flow_dpo": {}, "mah_dpo": {},
-                  "tdm": {"guidance_scale": 1.0, "regression": {}, "critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}}}
-DISTANCE = {"flow_dpo": "implicit_margin", "mah_dpo": "implicit_margin", "tdm": "matching_gap"}
+                  "tdm": {"guidance_scale": 1.0, "regression": {}, "critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}},
+                  "tdm_r1": {"critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}}}
+DISTANCE = {"flow_dpo": "implicit_margin", "mah_dpo": "implicit_margin", "tdm": "matching_gap",
+            "tdm_r1": "matching_gap"}
 
 
 def still_job(files, method, **sections):

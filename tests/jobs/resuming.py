@@ -53,6 +53,10 @@ METHODS = {
                        "regression": {"iterations": 2, "parts": 2, "passes": 1},
                        "critic": {"alone": 1, "optimizer": {"learning_rate": 0.01}}},
             "sampler": {"name": "flow_ode", "schedule": {"name": "shifted", "shift": 1.0}}},
+    "tdm_r1": {"method": {"name": "tdm_r1", "prompts_per_iteration": 2, "group_size": 4, "updates": 2, "guidance_scale": 1.5,
+                          "states": 2, "critic": {"alone": 1, "states": 1, "optimizer": {"learning_rate": 0.01}},
+                          "surrogate": {"updates": 2, "optimizer": {"learning_rate": 0.01}}},
+               "sampler": {"name": "flow_ode", "schedule": {"name": "shifted", "shift": 1.0}}},
     "tempflow_grpo": {"method": {"name": "tempflow_grpo", "prompts_per_iteration": 2, "group_size": 4, "branches": 2},
                       "sampler": {"name": "flow_sde"}},
 }

@@ -20,6 +20,10 @@ METHODS = {
     "crd": {"name": "crd", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2, "kl_guidance": 1.5},
     "tdm": {"name": "tdm", "prompts_per_iteration": 8, "guidance_scale": 1.5,
             "critic": {"alone": 0, "optimizer": {"learning_rate": 0.01}}},
+    "tdm_r1": {"name": "tdm_r1", "prompts_per_iteration": 2, "group_size": 8, "guidance_scale": 1.5, "states": 2,
+               "critic": {"alone": 0, "states": 1, "optimizer": {"learning_rate": 0.01}},
+               "surrogate": {"loss": {"name": "contrast"}, "updates": 2, "excess": {"above": 0.0, "beta": 1.0},
+                             "optimizer": {"learning_rate": 0.01}}},
 }
 SAMPLERS = {"flow_grpo": {"name": "flow_sde", "window": {"begin": 0, "size": 2, "policy": "random"}},
             "diffusion_nft": {"name": "flow_ode", "guidance_scale": 1.5}, "awm": {"name": "heun"},

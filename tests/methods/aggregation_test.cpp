@@ -23,6 +23,7 @@ std::optional<Chosen<Method>> chosen(const MethodAndWay& names, Json more = Json
   auto given = settings(way);
   given["aggregation"].update(more);
   if (name == "tdm") given.erase("group_size");  // compares no samples
+  if (is_few_step(name)) given["critic"]["alone"] = 0;
   try {
     return method_named(name, given);
   } catch (const Error& e) {

@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <mutex>
 #include <numeric>
+#include <set>
 
 #include "engine/losses/nft.h"
+#include "engine/optim/gradients.h"
+#include "pipelines/methods/few_step.h"
 #include "pipelines/methods/lag.h"
 #include "tests/io/scratch.h"
 #include "tests/methods/methods.h"
@@ -206,6 +209,67 @@ TEST(Lag, WithoutANameIsARamp) {
   EXPECT_ERROR(read_fields({{"old_policy", {{"name", "late"}, {"rate", 0.1}}}}, "", describe_lag),
                "/old_policy/rate");
   EXPECT_ERROR(read_fields({{"old_policy", {{"name", "lat"}}}}, "", describe_lag), "/old_policy/name");
+}
+
+// A state is noised along its own path, whose velocity is the target; the end of the last step is the clean
+// latents.
+TEST(Matching, StatesAreNoisedAlongTheirPath) {
+  SmallTraining small(
+      0.0, [](uint64_t) { return false; }, stochastic(12));
+  auto& t = small.training;
+  Metrics metrics;
+  const auto batches = draw_groups(t, 0, kPlan, t.policy.velocity(), [](const SamplerInput& in) { return walk(in); });
+  const auto used_B = at::ones({12}, at::kBool);
+  const auto update = update_of(batches, kPlan, 0, used_B);
+  const auto look = [&](int64_t k, bool states, const NoisingMeasure& measure) {
+    Matching matching{.sigmas_TB = [](const auto& slot_B) {
+      return at::full({1, static_cast<int64_t>(slot_B.size())}, 0.8, at::kDouble);
+    }};
+    if (states)
+      matching.steps_TB = [k](const auto& slot_B) {
+        return at::full({1, static_cast<int64_t>(slot_B.size())}, k, at::kLong);
+      };
+    return measure_noisings(t, kPlan, matching, update, 0, 1, measure)[0];
+  };
+  for (const int64_t k : {0, 1, 3}) {
+    look(k, true, [&](const Noising& n) {
+      const double s = t.schedule.sigmas[static_cast<size_t>(k) + 1], al = 0.2 / (1.0 - s),
+                   be = std::sqrt(0.64 - al * al * s * s);
+      const auto& state = n.batch.trajectory.next_latents[static_cast<size_t>(k)];
+      EXPECT_TRUE(at::allclose(n.x_t, al * state + be * n.noise, 0.0, 1e-12));
+      EXPECT_TRUE(at::allclose(
+          n.target(), n.noise * ((0.8 + al * s * s / (1.0 - s)) / be) - state / (1.0 - s), 0.0, 1e-12));
+      EXPECT_TRUE(at::equal(n.k_B, at::full_like(n.k_B, k)));
+      return std::vector<at::Tensor>{n.target().flatten(1).mean(1)};
+    });
+  }
+  const auto mean = [](const Noising& n) { return std::vector<at::Tensor>{n.target().flatten(1).mean(1)}; };
+  EXPECT_TRUE(at::allclose(look(3, true, mean), look(3, false, mean), 0.0, 1e-12));
+}
+
+// Each pass has noisings of its own; the role that is named learns, and no other.
+TEST(Matching, PassesAndRoles) {
+  Loop loop;
+  auto& t = loop.small.training;
+  auto& other = t.roles.add("other", t.space, leaves(cloned(t.policy.parameters())),
+                            Learning{loop.small.options.optimizer, 0.0});
+  auto matching = loop.matching(2);
+  std::mutex mutex;
+  std::set<double> sums;
+  matching.passes = 2;
+  matching.role = &other;
+  matching.sigmas_TB = [&](const auto& slot_B) {
+    return shuffled_sigmas(t, schedule_levels(t), 4, slot_B);
+  };
+  matching.loss = [&, of = matching.loss](const Noising& n, const Share& share) {
+    const std::lock_guard lock(mutex);
+    sums.insert(n.noise.sum().item<double>());
+    return of(n, share);
+  };
+  loop.train(matching);
+  EXPECT_EQ(sums.size(), 4u);
+  EXPECT_EQ(other.steps(), 2);
+  EXPECT_EQ(t.policy.steps(), 0);
 }
 
 }  // namespace

@@ -17,6 +17,11 @@ inline Chosen<Method> method_named(const std::string& name, Json options = Json:
   return method;
 }
 
+/// Whether it trains a generator of few steps, by the ODE.
+inline bool is_few_step(const std::string& name) {
+  return name == "tdm" || name == "tdm_r1";
+}
+
 /// Of a method that learns from pairs: three groups of four, one update, one noise level a sample.
 inline Json pair_settings(double beta, const Json& more) {
   Json all = {{"prompts_per_iteration", 3},

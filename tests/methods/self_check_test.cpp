@@ -57,7 +57,7 @@ class SelfCheckOf : public ::testing::TestWithParam<std::string> {
         method_named(GetParam(), {{"prompts_per_iteration", kGroups}, {"group_size", kSize}, {"updates", 1}});
     const auto run = method->start(training);
     std::vector<Json> rows;
-    for (int64_t i = 0; i < kSelfCheckAt; ++i) {
+    for (int64_t i = 0; i < kSelfCheckAt + method->waits(); ++i) {
       Json row = {{"step", i + 1}, {"kind", "train"}};
       for (const auto& [name, value] : run->iterate(i)) row[name] = value;
       rows.push_back(parse_json(row.dump(), "row"));  // as it is read back

@@ -1,6 +1,9 @@
 // The few-step loop and TDM on the small model.
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "engine/losses/distribution_matching.h"
 #include "engine/optim/gradients.h"
 #include "pipelines/methods/few_step.h"
@@ -23,17 +26,21 @@ TrainingOptions few_steps() {
   return o;
 }
 
+std::vector<MicroBatch> drawn(Training& t, int64_t samples, int64_t parts = 1) {
+  return draw_unscored_groups(t, 0, {.groups = samples, .group_size = 1, .updates = 1}, t.policy.velocity(),
+                              [parts](const SamplerInput& in) { return walk(in, parts); });
+}
+
 // Three parts a step are the ODE of three times the steps; the states between are not kept.
 TEST(FewStep, PartsAreStepsOfAFinerSchedule) {
   SmallTraining small(
       0.0, [](uint64_t) { return false; }, few_steps());
   auto& t = small.training;
-  const GroupPlan plan{.groups = 3, .group_size = 1, .updates = 1};
-  const auto whole = draw_trajectories(t, 0, plan, t.policy.velocity(), 3).at(0).trajectory;
+  const auto whole = drawn(t, 3, 3).at(0).trajectory;
   ASSERT_EQ(whole.latents.size(), 4u);
   EXPECT_TRUE(at::equal(whole.next_latents.back(), whole.x0_BCFHW));
   auto x = whole.latents[0];
-  const auto batch = draw_trajectories(t, 0, plan, t.policy.velocity()).at(0);
+  const auto batch = drawn(t, 3).at(0);
   EXPECT_TRUE(at::equal(batch.trajectory.latents[0], x));  // the same noise
   for (size_t k = 0; k < 4; ++k) {
     EXPECT_TRUE(at::allclose(x, whole.latents[k], 0.0, 1e-12));
@@ -51,28 +58,73 @@ TEST(FewStep, TauStaysInItsRange) {
   SmallTraining small(
       0.0, [](uint64_t) { return false; }, few_steps());
   auto& t = small.training;
-  const auto batches =
-      draw_trajectories(t, 0, {.groups = 8, .group_size = 1, .updates = 1}, t.policy.velocity());
+  const auto batches = drawn(t, 8);
   for (const char* range : {"reverse", "separate"})
     for (const double shift : {1.0, 3.0}) {
       const TauOptions o{.range = range, .margin = 0.01, .maximum = 0.98, .shift = shift};
       for (int64_t k = 0; k < 4; ++k) {
         const auto& from = batches[0].trajectory;
         const auto i = static_cast<size_t>(k);
-        const WalkedStep w{
-            batches[0],          k, {}, t.schedule.sigmas[i], t.schedule.sigmas[i + 1], from.latents[i],
-            from.next_latents[i]};
+        const double t0 = t.schedule.sigmas[i], s = t.schedule.sigmas[i + 1];
+        const auto levels = [&](double level) { return at::full({4}, level, at::kDouble); };
+        const WalkedStep w{batches[0],
+                           k,
+                           {k, k, k, k},
+                           {levels(t0), levels(s), k, batches[0].slot_B()},
+                           from.latents[i],
+                           from.next_latents[i]};
         const auto r = renoised(t, w, o, 0), again = renoised(t, w, o, 0), other = renoised(t, w, o, 1);
         EXPECT_TRUE(at::equal(r.x_tau, again.x_tau));
         EXPECT_FALSE(at::equal(r.step.sigma_B, other.step.sigma_B));
-        EXPECT_GT(r.step.sigma_B.min().item<double>(), w.s);
+        EXPECT_GT(r.step.sigma_B.min().item<double>(), s);
         EXPECT_LE(r.step.sigma_B.max().item<double>(),
-                  std::string(range) == "separate" ? std::min(w.t, 0.98) : 0.98);
-        const auto [al, be] = conditional_path(r.step.sigma_B, w.s);
-        const auto like = [](const at::Tensor& x) { return x.view({-1, 1, 1, 1, 1}); };
-        EXPECT_TRUE(at::allclose(r.x_tau, like(al) * w.next + like(be) * r.noise, 0.0, 1e-12));
+                  std::string(range) == "separate" ? std::min(t0, 0.98) : 0.98);
+        const auto [al, be] = conditional_path(r.step.sigma_B, levels(s));
+        EXPECT_TRUE(at::allclose(r.x_tau, per_sample(al, w.next) * w.next + per_sample(be, w.next) * r.noise,
+                                 0.0, 1e-12));
+        const auto high = drawn_tau(t, o, w.step.slot_B, w.k_B, 0, 0.6);
+        EXPECT_GE(high.min().item<double>(), std::min(0.6, std::string(range) == "separate" ? t0 : 1.0) - 1e-12);
       }
     }
+}
+
+// Of each sample other steps, none twice, and all when as many are asked for as there are; the state that
+// is trained is that of its step.
+TEST(FewStep, StatesAreDrawnForEachSample) {
+  SmallTraining small(
+      0.0, [](uint64_t) { return false; }, few_steps());
+  auto& t = small.training;
+  Metrics metrics;
+  const GroupPlan plan{.groups = 12, .group_size = 1, .updates = 1};
+  Walks walks(drawn(t, 12), plan, metrics);
+  const auto seen = [&](int64_t states, int64_t draw) {
+    std::map<int64_t, std::vector<int64_t>> of_slot;
+    const auto look = [&](const WalkedStep& w) {
+      for (size_t b = 0; b < w.k_B.size(); ++b) {
+        const auto row = static_cast<int64_t>(b);
+        const auto k = static_cast<size_t>(w.k_B[b]);
+        of_slot[w.step.slot_B[b]].push_back(w.k_B[b]);
+        EXPECT_TRUE(at::equal(w.x[row], w.batch.trajectory.latents[k][row]));
+        EXPECT_TRUE(at::equal(w.next[row], w.batch.trajectory.next_latents[k][row]));
+        EXPECT_EQ(w.step.sigma_B[row].item<double>(), t.schedule.sigmas[k]);
+        EXPECT_EQ(w.step.next_sigma_B[row].item<double>(), t.schedule.sigmas[k + 1]);
+      }
+      return StateLoss{t.policy.velocity()(w.x, w.step, w.batch.conditioning).flatten(1).mean(1)};
+    };
+    train_on_walked(t, t.policy, walks.update(0), {"loss", states, draw, look}, 0.0, 1, metrics);
+    return of_slot;
+  };
+  std::set<std::vector<int64_t>> kinds;
+  for (const auto& [slot, steps] : seen(2, 0)) {
+    ASSERT_EQ(steps.size(), 2u);
+    EXPECT_NE(steps[0], steps[1]);
+    kinds.insert(steps);
+  }
+  EXPECT_GT(kinds.size(), 3u);
+  EXPECT_EQ(seen(2, 0), seen(2, 0));
+  EXPECT_NE(seen(2, 0), seen(2, 1));
+  for (const int64_t all : {0, 4, 9})
+    for (const auto& [slot, steps] : seen(all, 0)) EXPECT_EQ(steps, (std::vector<int64_t>{0, 1, 2, 3}));
 }
 
 // Critic and teacher are one model at the start, and without guidance there is nothing to learn.

@@ -1,0 +1,156 @@
+"""Generators of four steps on the embedded model: distilled, aligned by rewards, and their rivals, all on the whole of eval.txt.
+
+    python tests/bench/few_step.py [--seeds 3] [--at-once 1] [--only MODEL] [--finished] [--write]
+
+A model is a job of assets/jobs on one core, some of which start from another's model. Each is then evaluated at 1 to 28 steps without
+guidance, the base also with guidance, with the same noise for all of a seed. A run that was stopped goes on, and one that is done is
+not run again while its job, program, model and prompts are the same. --write fills docs/results/few_step.md. About 40 CPU minutes a
+seed."""
+
+import argparse
+import concurrent.futures
+import json
+import pathlib
+import sys
+
+from cells import PROGRAM, ROOT, finished, lines_of, write
+from methods_statistics import mean_and_spread
+
+BASE = "assets/models/tiny-sd3"
+EVEN = {"name": "shifted", "shift": 1.0}
+STEPS = (1, 2, 4, 8, 28)
+PROMPTS = {"world": "assets/prompts/scenes/eval.txt", "hard": "assets/prompts/scenes/hard_eval.txt"}
+SHOWN = ("scene/strict", "scene/soft")
+
+# Model: its title, its job, the model that it starts from, and what it changes of the job.
+MODELS = {
+    "base": ("base, no guidance", None, None, {}),
+    "guided": ("base, guidance 2.5", None, None, {}),
+    "awm": ("AWM, 28 steps' model", "awm_tiny", None, {}),
+    "nft": ("DiffusionNFT, the same", "nft_tiny", None, {}),
+    "flow_grpo": ("Flow-GRPO, the same", "flow_grpo_tiny", None, {}),
+    "tdm": ("TDM", "tdm_tiny", None, {}),
+    "aligned_tdm": ("AWM, then TDM", "tdm_tiny", "awm", {"method": {"guidance_scale": 1.0}}),
+    "tdm_r1": ("TDM, then TDM-R1", "tdm_r1_tiny", "tdm", {}),
+    "tdm_r1_group": ("the same, the paper's surrogate", "tdm_r1_tiny", "tdm",
+                     {"method": {"surrogate": {"loss": {"name": "group", "beta": 10.0}, "minimum": 0.25, "kl_beta": 0.001}}}),
+    "nft_direct": ("TDM, then DiffusionNFT on it", "nft_tiny", "tdm", {"method": {"force": True}, "iterations": 24}),
+    "dgpo_direct": ("TDM, then DGPO on it", "dgpo_tiny", "tdm", {"method": {"force": True}, "iterations": 14}),
+}
+
+
+def changed(job, changes):
+    """Objects are merged key by key, anything else replaced; of a named choice ({"name": ...}) nothing is kept."""
+    for key, value in changes.items():
+        merge = isinstance(value, dict) and isinstance(job.get(key), dict) and "name" not in value
+        job[key] = changed(dict(job[key]), value) if merge else value
+    return job
+
+
+def folder_of(arguments, name, seed):
+    return arguments.folder / name / f"seed_{seed}"
+
+
+def model_of(arguments, name, seed):
+    return BASE if MODELS[name][1] is None else str(folder_of(arguments, name, seed) / "run/model")
+
+
+def train(arguments, name, seed):
+    """The model's run, after those that it starts from; the rows of its metrics."""
+    _, job_name, start, changes = MODELS[name]
+    if job_name is None:
+        return []
+    if start:
+        train(arguments, start, seed)
+    job = changed(json.loads((ROOT / f"assets/jobs/{job_name}.json").read_text()), changes)
+    if start:
+        job["model"]["path"] = model_of(arguments, start, seed)
+    folder = folder_of(arguments, name, seed) / "run"
+    job.update(seed=seed, output=str(folder))
+    job["parallel"] = {**job["parallel"], "workers": 1}
+    if name.endswith("_direct"):
+        job["evaluate"].update(steps=4, every=job["iterations"])
+        job["sampler"].update(steps=4, schedule=EVEN)
+        job["method"]["times_per_sample"] = min(job["method"].get("times_per_sample", 4), 2)
+    finished(job, folder, go_on=True)
+    return lines_of(folder / "metrics.jsonl")
+
+
+def evaluate(arguments, name, seed, steps, split):
+    job = {"version": 1, "job": "evaluate",
+           "model": {"path": model_of(arguments, name, seed), "dtype": "bfloat16", "vae_dtype": "bfloat16", "max_sequence_length": 1},
+           "prompts": {"path": PROMPTS[split]}, "size": {"height": 64, "width": 64}, "steps": steps, "schedule": EVEN,
+           "guidance": [{"guidance_scale": 2.5 if name == "guided" else 1.0}], "rewards": [{"plugin": "scene"}], "pictures": 64,
+           "parallel": {"workers": 1, "micro_batch": 32}, "seed": seed,
+           "output": str(folder_of(arguments, name, seed) / f"{split}_{steps}")}
+    return {key: finished(job, pathlib.Path(job["output"]))["evaluations"][0][key] for key in SHOWN}
+
+
+def cost(rows):
+    """CPU seconds of all iterations."""
+    return sum(row["time_phases"]["iteration"]["cpu_s"] for row in rows if row["kind"] == "train")
+
+
+def result(arguments, name, seed):
+    rows = train(arguments, name, seed)
+    start, before = MODELS[name][2], 0.0
+    while start:
+        before += cost(train(arguments, start, seed))
+        start = MODELS[start][2]
+    deviation = [row["clean_deviation"] for row in rows if "clean_deviation" in row]
+    return {"cpu": cost(rows), "cpu_all": before + cost(rows), "deviation": deviation[-1] if deviation else None,
+            "scores": {(split, steps): evaluate(arguments, name, seed, steps, split)
+                       for split, steps in [*(("world", n) for n in STEPS), ("hard", 4), ("hard", 28)]}}
+
+
+def line_of(name, runs):
+    cells = [MODELS[name][0], str(len(runs))]
+    cells += [mean_and_spread([run["scores"]["world", steps][SHOWN[0]] for run in runs]) for steps in STEPS]
+    cells += [mean_and_spread([run["scores"]["world", 4][SHOWN[1]] for run in runs])]
+    cells += [mean_and_spread([run["scores"]["hard", steps][SHOWN[0]] for run in runs]) for steps in (4, 28)]
+    trained = MODELS[name][1] is not None
+    cells += [mean_and_spread([run["cpu_all"] for run in runs], 0) if trained else ""]
+    known = [run["deviation"] for run in runs if run["deviation"] is not None]
+    cells += [mean_and_spread(known, 2) if known else ""]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(results):
+    heads = ["model", "seeds", *[f"{n} steps" for n in STEPS], "soft, 4 steps", "hard, 4 steps", "hard, 28 steps", "CPU s in all",
+             "clean deviation"]
+    return "\n".join(["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
+                      *[line_of(name, runs) for name, runs in results.items() if runs]])
+
+
+def is_done(arguments, name, seed):
+    return (folder_of(arguments, name, seed) / "hard_28/result.json").exists()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--at-once", type=int, default=1, help="seeds side by side, one core each")
+    parser.add_argument("--only", choices=MODELS, action="append", help="these models alone, and those that they start from")
+    parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/few_step"))
+    parser.add_argument("--finished", action="store_true", help="begin no run: a table of what is done")
+    parser.add_argument("--write", action="store_true", help="fill docs/results/few_step.md")
+    arguments = parser.parse_args()
+    if not PROGRAM.exists():
+        parser.error(f"no program {PROGRAM}: build it, or set THALWEG_PROGRAM")
+    arguments.folder = arguments.folder.resolve()
+
+    def of_seed(seed):
+        names = arguments.only or MODELS
+        return {name: result(arguments, name, seed) for name in names
+                if not arguments.finished or is_done(arguments, name, seed)}
+
+    with concurrent.futures.ThreadPoolExecutor(arguments.at_once) as pool:
+        of_seeds = list(pool.map(of_seed, range(arguments.seeds)))
+    content = table({name: [runs[name] for runs in of_seeds if name in runs] for name in MODELS})
+    print(content)
+    if arguments.write:
+        write({"few_step": content}, ROOT / "docs/results/few_step.md")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
