@@ -39,7 +39,10 @@ ModelSize model_size(const ModelSection& model, const SizeSection& size) {
 Schedule planned_schedule(const ScheduleSection& s, const ModelSection& model, int64_t steps,
                           const SizeSection& size) {
   return schedule_of(
-      s, [&](int64_t n) { return family_of(model.path).schedule(model.path, n, size.height, size.width); },
+      s,
+      [&](int64_t n) {
+        return family_of(model.path).schedule(model.path, model.options(), n, size.height, size.width);
+      },
       steps, size);
 }
 

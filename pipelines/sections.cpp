@@ -13,9 +13,11 @@
 
 namespace thalweg {
 ModelOptions ModelSection::options(at::Device device) const {
-  return {dtype_named(dtype),       dtype_named(vae_dtype),
-          max_sequence_length,      device,
-          activation_checkpointing, variant};
+  ModelOptions options{dtype_named(dtype),       dtype_named(vae_dtype),
+                       max_sequence_length,      device,
+                       activation_checkpointing, variant};
+  options.scheduler = lora_scheduler(*this);
+  return options;
 }
 
 void describe(Fields& f, DeviceSection& d) {

@@ -10,6 +10,7 @@
 #include "engine/io/checkpoint.h"
 #include "pipelines/align/align_plan.h"
 #include "pipelines/align/export.h"
+#include "pipelines/align/few_step.h"
 #include "pipelines/align/finished.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/align/trainee_state.h"
@@ -30,7 +31,7 @@ class AlignTrainee final : public Trainee {
   explicit AlignTrainee(AlignContext& context)
       : c_(context),
         column_(metric_column(*c_.training.rewards, c_.options.evaluate.metric)),
-        notes_(notes_of(trained_rewards(*c_.training.rewards), c_.training.space)) {}
+        notes_(notes_of(trained_rewards(*c_.training.rewards), c_.training.space, c_.generator)) {}
 
   Metrics iterate(int64_t iteration) override { return c_.method->iterate(iteration); }
 
@@ -150,6 +151,9 @@ class AlignRun {
                   "%s on held-out prompts: %.3f -> %.3f (95 %% interval of the difference %+.3f to %+.3f)",
                   summary.metric.c_str(), d.mean_before, d.mean_after, d.low, d.high);
     if (d.n > 0) c_.observer.message(line);
+    if (c_.generator)
+      c_.observer.message("a generator of " + std::to_string(c_.generator->steps()) +
+                          " steps; diffusers: " + result.at("generator").at("diffusers").get<std::string>());
     if (reported) c_.observer.message("report: " + (folder / "report.html").string());
     record.sync();
     if (d.n == 0)
@@ -172,8 +176,8 @@ class AlignRun {
   void write_weights(const TensorMap& exported) const {
     const auto& t = c_.training;
     const auto& progress = run_.progress();
-    thalweg::write_weights(o_.output, {o_, *t.model, t.space, trained_rewards(*t.rewards)}, exported,
-                           progress.best.empty() ? progress.next : progress.best_step);
+    thalweg::write_weights(o_.output, {o_, *t.model, t.space, trained_rewards(*t.rewards), c_.generator},
+                           exported, progress.best.empty() ? progress.next : progress.best_step);
   }
 
   const AlignOptions& o_;
@@ -185,6 +189,7 @@ class AlignRun {
 class AlignJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
+  void fill_in() override { fill_steps(o_); }
 
   void check() override {
     const auto device = o_.device.require();
@@ -209,6 +214,7 @@ class AlignJob final : public Job {
     check_monitors(o_.monitors);
     check_early_stop(o_);
     check_pictures();
+    check_few_step(o_);
     o_.method->check(o_);
     check_groups(o_.method->groups(), o_.sampler);
     check_sampler(o_.sampler);

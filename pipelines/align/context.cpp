@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "engine/core/names.h"
+#include "pipelines/align/few_step.h"
+#include "pipelines/generator_steps.h"
 #include "pipelines/models.h"
 #include "pipelines/scoring.h"
 #include "pipelines/training/scores.h"
@@ -62,6 +64,17 @@ std::optional<Event> unmatched_lora(const PolicySpace& space) {
                 {"text_encoder_tensors", file.text_encoder.size()}}};
 }
 
+// A model that is a few-step generator and is drawn from otherwise, in rollouts or evaluations.
+std::optional<Event> other_levels_of(const AlignContext& c) {
+  const auto& o = c.options;
+  if (o.method->few_step()) return std::nullopt;
+  const auto of = [&](const Schedule& taken) {
+    return other_levels(o.model, *c.training.model, taken, o.sampler.size);
+  };
+  auto event = of(c.training.schedule);
+  return event ? event : of(c.evaluation_schedule());
+}
+
 int64_t shared(const PromptSet& held_out, const PromptSet& other) {
   const std::set<std::string> known(other.list.prompts.begin(), other.list.prompts.end());
   return std::count_if(held_out.list.prompts.begin(), held_out.list.prompts.end(),
@@ -116,10 +129,11 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& observer, Load
       evaluation(std::move(loaded.evaluation)),
       evaluation_clock(loaded.parts.model->device()),
       training(o, observer, *workers, std::move(loaded.parts)),
-      method(o.method->start(training)) {
+      method(o.method->start(training)),
+      generator(exported_levels(o, *training.model)) {
   const auto shared = shared_prompts_of(*this);
   if (shared) shared_prompts = shared->message;
-  for (const auto& event : {unmatched_lora(training.space), shared})
+  for (const auto& event : {unmatched_lora(training.space), other_levels_of(*this), shared})
     if (event) start_events.push_back(*event);
   for (const auto& event : start_events) observer.message(event.message);
   warn_of_nondeterminism(*training.rewards, observer);
@@ -127,20 +141,23 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& observer, Load
 
 EvaluationInput AlignContext::evaluation_input(const PromptSet& prompts, int64_t keep_frames) {
   const auto& model = *training.model;
-  return {
-      .model = model,
-      .prompts = prompts,
-      .shape = training.shape,
-      .schedule = schedule_of(options.sampler.schedule, model, options.evaluate.steps, options.sampler.size),
-      .guidance_scale = options.evaluate.guidance_scale,
-      .unconditional = training.unconditional,
-      .seed = training.seed(),
-      .rewards = *training.rewards,
-      .micro_batch = options.parallel.micro_batch,
-      .keep_frames = keep_frames,
-      .workers = *workers,
-      .clock = evaluation_clock,
-      .stop_requested = observer.stop_requested};
+  return {.model = model,
+          .prompts = prompts,
+          .shape = training.shape,
+          .schedule = evaluation_schedule(),
+          .guidance_scale = options.evaluate.guidance_scale,
+          .unconditional = training.unconditional,
+          .seed = training.seed(),
+          .rewards = *training.rewards,
+          .micro_batch = options.parallel.micro_batch,
+          .keep_frames = keep_frames,
+          .workers = *workers,
+          .clock = evaluation_clock,
+          .stop_requested = observer.stop_requested};
+}
+
+Schedule AlignContext::evaluation_schedule() const {
+  return schedule_of(options.sampler.schedule, *training.model, options.evaluate.steps, options.sampler.size);
 }
 
 std::vector<PhaseTiming> AlignContext::timings() const {

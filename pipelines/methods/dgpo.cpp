@@ -115,6 +115,7 @@ class DgpoRun final : public MethodRun {
 
 class Dgpo final : public MethodOf<Dgpo, DgpoRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.advantages);

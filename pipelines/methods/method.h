@@ -43,6 +43,10 @@ class Method {
   virtual PictureSource pictures() const { return {}; }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
+  /// Whether it makes a generator of the steps of the job's schedule: what is exported says so.
+  virtual bool few_step() const { return false; }
+  /// Whether it fits the velocity at noised clean latents to a target: that blurs a generator of few steps.
+  virtual bool denoises() const { return false; }
   /// Blocks of the policy's LoRA that are a LoRA each, exported beside the whole; none: it is one.
   virtual std::vector<LoraBlock> blocks(const NamedWeights&) const { return {}; }
   /// Adds the method's roles. `training` must outlive the run.

@@ -165,6 +165,7 @@ class TdmRun final : public MethodRun {
 
 class Tdm final : public MethodOf<Tdm, TdmRun, Options> {
  public:
+  bool few_step() const override { return true; }
   void describe(Fields& f) override {
     describe_given(f, o_.groups);
     f.number({"guidance_scale", "of the teacher, which is the job's reference"}, o_.guidance_scale, 0.0,

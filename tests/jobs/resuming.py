@@ -52,7 +52,7 @@ METHODS = {
     "tdm": {"method": {"name": "tdm", "prompts_per_iteration": 4, "updates": 2, "guidance_scale": 1.5,
                        "regression": {"iterations": 2, "parts": 2, "passes": 1},
                        "critic": {"alone": 1, "optimizer": {"learning_rate": 0.01}}},
-            "sampler": {"name": "flow_ode", "schedule": {"name": "shifted", "shift": 1.0}}},
+            "sampler": {"name": "flow_ode", "schedule": {"name": "shifted", "shift": 1.0}}, "evaluate": {"steps": 4}},
     "tempflow_grpo": {"method": {"name": "tempflow_grpo", "prompts_per_iteration": 2, "group_size": 4, "branches": 2},
                       "sampler": {"name": "flow_sde"}},
 }
@@ -77,7 +77,7 @@ def short_job(files, method_name, **sections):
            "sampler": {"steps": 4, "height": 16, "width": 16, **parts["sampler"]},
            "rewards": parts.get("rewards", [{"plugin": "color"}]), "method": parts["method"],
            "optimizer": {"learning_rate": 0.01, "warmup_iterations": 2}, "ema_decay": 0.9, "iterations": 6,
-           "evaluate": {"every": 2, "steps": 3, "pictures": 2}, "checkpoint": {"every": 1, "keep": 2},
+           "evaluate": {"every": 2, "steps": 3, "pictures": 2, **parts.get("evaluate", {})}, "checkpoint": {"every": 1, "keep": 2},
            "parallel": {"workers": 1, "lanes": 2, "micro_batch": 4}, "seed": 11}
     for key, value in sections.items():
         job[key] = {**job[key], **value} if isinstance(value, dict) else value

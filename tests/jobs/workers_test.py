@@ -46,7 +46,7 @@ def align_job(files, method_name, **changes):
            "sampler": {"steps": 4, "height": 16, "width": 16, **SAMPLERS[method_name]},
            "rewards": [{"plugin": "color"}], "method": METHODS[method_name],
            "optimizer": {"learning_rate": 0.01, "warmup_iterations": 2}, "ema_decay": 0.9, "iterations": 3,
-           "evaluate": {"every": 2, "steps": 3, "pictures": 2}, "checkpoint": {"every": 2, "keep": 5},
+           "evaluate": {"every": 2, "steps": 4, "pictures": 2}, "checkpoint": {"every": 2, "keep": 5},
            "parallel": {"workers": 1, "lanes": 2, "micro_batch": 4}, "seed": 11}
     for pointer, value in changes.items():
         section, _, key = pointer.partition("__")
