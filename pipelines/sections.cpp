@@ -192,7 +192,7 @@ void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<Rew
     if (steers && std::find(steered.begin(), steered.end(), use) == steered.end())
       throw Error(
           spec.pointer + "/use",
-          "\"" + std::string(name_of(use)) + "\" is for the steering of a `sample` job by " +
+          "\"" + std::string(name_of(use)) + "\" is for steering by " +
               (use == RewardUse::guide ? "clean estimates" : "values of noisy latents") +
               ", and nothing of this job does that; write \"train\" to have the reward in the combined "
               "one, or \"watch\" to score it for the curves alone");
