@@ -146,10 +146,15 @@ def tables_are_on_top(root: pathlib.Path):
         yield f"{TABLES}.h: the tables need no header; each is declared where its rows are"
 
 
-def method_names(root: pathlib.Path):
+def names_in(root: pathlib.Path, table: str):
     source = (root / f"{TABLES}.cpp").read_text(encoding="utf-8")
-    table = re.search(r"method_table\(\) \{(.*?)\n\}", source, re.DOTALL)
-    return re.findall(r'\{"(\w+)",', table[1]) if table else []
+    found = re.search(table + r"\(\) \{(.*?)\n\}", source, re.DOTALL)
+    return re.findall(r'\{"(\w+)",', found[1]) if found else []
+
+
+def method_names(root: pathlib.Path):
+    """Without those that a paper has also given its way to steer, whose name they are elsewhere."""
+    return [name for name in names_in(root, "method_table") if name not in names_in(root, "steering_table")]
 
 
 def methods_at_large(root: pathlib.Path):

@@ -17,6 +17,7 @@
 #include "pipelines/stages/decoration.h"
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
+#include "pipelines/steering/soft_value.h"
 #include "pipelines/training/measures.h"
 #include "pipelines/training/run.h"
 
@@ -201,7 +202,8 @@ class AlignJob final : public Job {
     if (!p.folder.empty() && !p.train.empty() && !p.select.empty() && !p.eval.empty())
       throw Error(PromptFiles::kFolder, "is read by nothing: train, select and eval are all given");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
-    require_plugins(o_.rewards);
+    const auto steering = o_.method->steering();
+    require_plugins(o_.rewards, followed_by(steering));
     if (serving(o_.rewards, RewardUse::train).empty())
       throw Error(
           "/rewards",
@@ -212,6 +214,8 @@ class AlignJob final : public Job {
     o_.method->check(o_);
     check_groups(o_.method->groups(), o_.sampler);
     check_sampler(o_.sampler);
+    check_steering(steering, o_.sampler, o_.rewards);
+    if (!steering.empty()) check_soft_values(o_.rewards, o_.model.path);
     auto scales = o_.evaluate.base_guidance_scales;
     scales.insert(scales.end(), {o_.sampler.guidance_scale, o_.evaluate.guidance_scale});
     require_guided(o_.negative_prompt, scales);

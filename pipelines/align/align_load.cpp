@@ -6,6 +6,8 @@
 
 #include "engine/core/ceil_div.h"
 #include "pipelines/models.h"
+#include "rewards/open_reward.h"
+#include "rewards/plugin.h"
 
 namespace thalweg {
 namespace {
@@ -96,6 +98,7 @@ double prompts_in(const PromptFile& file) {
 
 DrawSettings rollout_settings(const AlignOptions& o, int64_t iteration) {
   return {.sampler = o.sampler,
+          .steering = o.method->steering(),
           .schedule = planned_schedule(o.sampler.schedule, o.model, o.sampler.steps, o.sampler.size),
           .window = window_of(o, iteration)};
 }
@@ -118,6 +121,9 @@ JobLoad align_load(const AlignOptions& o) {
   load.draws = draws_of(o, samples, select, eval);
   const auto iterations = iterations_of(o);
   load.draws[0].cost.network_evaluations = iterations.network_evaluations;
+  for (const auto use : followed_by(load.draws[0].settings.steering))
+    load.draws[0].reward_decodes = load.draws[0].reward_decodes ||
+                                   wants_frames(inspect_rewards(o.rewards, use, installed_plugin_dirs()));
   load.prompts = load.encoded = train + select + eval;
   load.kept_pictures = 2.0 * kEightBit * std::min(static_cast<double>(o.evaluate.pictures), eval);
   load.stored_samples = load.trained_samples = samples;
@@ -134,7 +140,6 @@ JobLoad align_load(const AlignOptions& o) {
   load.rows_with_gradient = iterations.method.rows_with_gradient;
   if (!iterations.method.decoded) {
     load.draws[0].decoded = false;
-    load.draws[0].cost.reward_calls = 0.0;
   }
   load.roles = iterations.method.roles;
   load.best = true;

@@ -11,6 +11,7 @@
 
 #include "engine/core/chosen.h"
 #include "pipelines/stages/lora_block.h"
+#include "pipelines/steering/steering.h"
 #include "pipelines/training/groups.h"
 #include "pipelines/training/metrics.h"
 
@@ -41,6 +42,8 @@ class Method {
   const GroupPlan& groups() const { return const_cast<Method*>(this)->groups(); }
   /// Pictures that it trains on in place of rollouts, named by the lines of /prompts/train; none: it draws.
   virtual PictureSource pictures() const { return {}; }
+  /// What leads its rollouts to rewards; none: the policy draws alone.
+  virtual std::vector<SteeringEntry> steering() const { return {}; }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
   /// Blocks of the policy's LoRA that are a LoRA each, exported beside the whole; none: it is one.

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <memory>
 #include <set>
-#include <stdexcept>
 #include <utility>
 
 #include "pipelines/stages/phase_clock.h"
@@ -17,8 +16,8 @@ namespace {
 struct Calls {
   int64_t with_gradient = 0, without = 0, of_rollout = 0;
   int64_t backwards = 0, backwards_of_one = 0;  // of all forwards with gradient, and the most of one
-  bool decoded = false;
-  double rows_of_sample = 0.0;  // the most in one call
+  bool scored = false;                          // the samples of a rollout
+  double rows_of_sample = 0.0;                  // the most in one call
   std::set<int64_t> trained_steps;
 };
 
@@ -55,7 +54,6 @@ class CountingModel final : public FlowModel {
   std::vector<std::filesystem::path> backbone_files() const override { return {}; }
   LoraNames lora_names() const override { return {}; }
   at::Tensor decode(const at::Tensor& latents) const override {
-    calls_.decoded = true;
     constexpr int64_t kSide = 8;
     return at::zeros({latents.size(0), 1, 3, kSide, kSide});
   }
@@ -77,28 +75,32 @@ class CountingModel final : public FlowModel {
   TensorMap backbone_ = {{"weight", at::zeros({1})}};
 };
 
-// A number of its own for each sample: a method that compares them finds them different.
+// A number of its own for each sample: a method that compares them finds them different. Of latents, whose
+// gradient is 0.
 class CountingReward final : public Reward {
  public:
-  explicit CountingReward(std::vector<std::string> dimensions_K) {
+  CountingReward(Calls& calls, std::vector<std::string> dimensions_K) : calls_(calls) {
     info_.name = "counting";
     info_.dimensions_K = std::move(dimensions_K);
-    info_.required.frames = true;
+    info_.required.latents = true;
+    info_.gradient_of = GradientOf::latents;
   }
   const RewardInfo& info() const override { return info_; }
   Scored score(const ScoreInput& input) override {
+    calls_.scored = calls_.scored || input.occasion.phase == ScorePhase::rollout;
     const auto K = static_cast<int64_t>(info_.dimensions_K.size());
-    return {at::arange(input.frames_BF3HW.size(0), at::kFloat).unsqueeze(1).repeat({1, K}), {}};
+    return {at::arange(input.batch(), at::kFloat).unsqueeze(1).repeat({1, K}), {}};
   }
-  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
-    throw std::logic_error("no gradient");
+  ScoreGradient gradient(const ScoreInput& input, const at::Tensor&) override {
+    return {{}, at::zeros_like(input.latents_BCFHW, at::kFloat), {}};
   }
 
  private:
+  Calls& calls_;
   RewardInfo info_;
 };
 
-std::unique_ptr<RewardSet> counting_rewards(int64_t count) {
+std::unique_ptr<RewardSet> counting_rewards(Calls& calls, int64_t count) {
   RewardSpec spec;
   spec.plugin = "counting";
   std::vector<std::string> names;
@@ -107,7 +109,7 @@ std::unique_ptr<RewardSet> counting_rewards(int64_t count) {
     spec.dimensions.emplace_back(names.back(), 1.0);
   }
   std::vector<RewardMember> members;
-  members.push_back({spec, std::make_shared<CountingReward>(std::move(names))});
+  members.push_back({spec, std::make_shared<CountingReward>(calls, std::move(names))});
   return std::make_unique<RewardSet>(std::move(members));
 }
 
@@ -144,7 +146,7 @@ Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t
                     {.model = std::make_unique<CountingModel>(result.calls, model_schedule),
                      .prompts = {{{""}, {"{}"}}, {{""}, {}}},
                      .unconditional = {{""}, {}},
-                     .rewards = [&] { return counting_rewards(rewards); },
+                     .rewards = [&] { return counting_rewards(result.calls, rewards); },
                      .pictures = {at::zeros({1, group_size, 1, 1, 1, 1})}});
   const auto run = little->start(training);
   result.metrics = run->iterate(iteration);
@@ -179,7 +181,7 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
   count.forwards_without = each(calls.without);
   count.backwards = count.forwards_with_gradient * backwards_of_forward;
   count.gradients = std::max<int64_t>(calls.backwards_of_one, 1);
-  count.decoded = calls.decoded;
+  count.decoded = calls.scored;
   // A stored transition is its latents and the next ones; every sample has its clean latents. A rollout
   // stores a trained step of every sample; a tree says how many of its transitions it keeps.
   auto transitions = static_cast<double>(calls.trained_steps.size());

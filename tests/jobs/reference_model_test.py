@@ -18,9 +18,9 @@ def files(tmp_path_factory):
 
 
 # What measures the distance from the reference where it is no plain KL term: crd's is guided, that of pairs is their loss.
-NEAR_REFERENCE = {"crd": {"kl_beta": 0.01, "kl_guidance": 1.0}, "flow_dpo": {}, "mah_dpo": {},
+NEAR_REFERENCE = {"crd": {"kl_beta": 0.01, "kl_guidance": 1.0}, "flow_dpo": {}, "mah_dpo": {}, "guidance_to_policy": {},
                   "tdm": {"guidance_scale": 1.0, "regression": {}, "critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}}}
-DISTANCE = {"flow_dpo": "implicit_margin", "mah_dpo": "implicit_margin", "tdm": "matching_gap"}
+DISTANCE = {"flow_dpo": "implicit_margin", "mah_dpo": "implicit_margin", "tdm": "matching_gap", "guidance_to_policy": "distilled"}
 
 
 def still_job(files, method, **sections):

@@ -53,6 +53,12 @@ METHODS = {
                        "regression": {"iterations": 2, "parts": 2, "passes": 1},
                        "critic": {"alone": 1, "optimizer": {"learning_rate": 0.01}}},
             "sampler": {"name": "flow_ode", "schedule": {"name": "shifted", "shift": 1.0}}},
+    "euphonium": {"method": {"name": "euphonium", "prompts_per_iteration": 2, "group_size": 4, "updates": 2,
+                             "guidance": {"gradient": "clean_estimate", "guidance_scale": 2.0, "window": {"begin": 1}}},
+                  "sampler": {"name": "flow_sde"}},
+    "guidance_to_policy": {"method": {"name": "guidance_to_policy", "prompts_per_iteration": 4, "updates": 2, "passes": 2,
+                                      "steering": [{"name": "dps", "lambda": 3.0}]},
+                           "sampler": {"name": "flow_ode"}},
     "tempflow_grpo": {"method": {"name": "tempflow_grpo", "prompts_per_iteration": 2, "group_size": 4, "branches": 2},
                       "sampler": {"name": "flow_sde"}},
 }
