@@ -18,6 +18,7 @@ SUFFIXES = {".h", ".hpp", ".c", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 TABLES = "pipelines/builtin"
+PLAIN_WORDS = {"draft"}  # names of methods that prose and code have other uses for
 ENGINE_EDGES = {"models": {"weights"}, "io": {"weights"}, "optim": {"parallel"}}
 # Libraries that only some folders may use. An empty tuple: nobody.
 LIBRARIES = {
@@ -153,10 +154,13 @@ def method_names(root: pathlib.Path):
 
 
 def methods_at_large(root: pathlib.Path):
-    """Where a method's name stands outside of its folder and the table: as in a job, or as a class is called."""
-    names = method_names(root)
+    """Where a method's name stands outside of its folder and the table: as in a job, or as a class is called. One that is a
+    plain word counts where it is quoted."""
+    words = [f'"{name}"' for name in method_names(root) if name in PLAIN_WORDS]
+    names = [name for name in method_names(root) if name not in PLAIN_WORDS]
     camel = ["".join(part.capitalize() for part in name.split("_")) for name in names]
-    known = re.compile(r"\b(" + "|".join([*names, *(f"make_{name}" for name in names)]) + r")\b|(" + "|".join(camel) + ")")
+    known = re.compile(r"\b(" + "|".join([*names, *(f"make_{name}" for name in method_names(root))]) + r")\b|(" +
+                       "|".join([*camel, *words]) + ")")
     for folder in CHECKED:
         for path in sorted((root / folder).rglob("*")):
             source = path.relative_to(root).as_posix()

@@ -25,7 +25,16 @@ struct WindowShare {
   double share = 0.0;
 };
 
+// Of a method whose iterations draw how much they do, some of all.
 std::vector<WindowShare> window_shares(const AlignOptions& o) {
+  constexpr int64_t kDrawn = 64;
+  if (o.method->varies()) {
+    const auto count = std::min(o.iterations, kDrawn);
+    std::vector<WindowShare> some;
+    for (int64_t i = 0; i < count; ++i)
+      some.push_back({o.iterations - 1 - i * (o.iterations / count), 1.0 / static_cast<double>(count)});
+    return some;
+  }
   std::map<int64_t, WindowShare> by_begin;
   const double one = 1.0 / static_cast<double>(o.iterations);
   for (int64_t i = 0; i < o.iterations; ++i) {
@@ -53,6 +62,8 @@ Iterations iterations_of(const AlignOptions& o) {
     mean.method.forwards_with_gradient += share * count.forwards_with_gradient;
     mean.method.forwards_without += share * count.forwards_without;
     mean.method.backwards += share * count.backwards;
+    mean.method.latent_backwards += share * count.latent_backwards;
+    mean.method.reward_gradients += share * count.reward_gradients;
     mean.method.gradients = std::max(mean.method.gradients, count.gradients);
     mean.method.decoded = count.decoded;
     mean.method.stored_latents += share * count.stored_latents;
@@ -130,12 +141,15 @@ JobLoad align_load(const AlignOptions& o) {
   load.forwards_with_gradient = iterations.method.forwards_with_gradient;
   load.forwards_without = iterations.method.forwards_without;
   load.backwards = iterations.method.backwards;
+  load.latent_backwards = iterations.method.latent_backwards;
   load.gradients = iterations.method.gradients;
   load.rows_with_gradient = iterations.method.rows_with_gradient;
   if (!iterations.method.decoded) {
     load.draws[0].decoded = false;
     load.draws[0].cost.reward_calls = 0.0;
   }
+  load.draws[0].direct_gradients = iterations.method.reward_gradients;
+  load.draws[0].add_direct_gradients();
   load.roles = iterations.method.roles;
   load.best = true;
   load.offloaded = o.optimizer.offload;

@@ -5,12 +5,29 @@
 #include <set>
 #include <utility>
 
+#include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "pipelines/models.h"
 #include "pipelines/scoring.h"
 #include "pipelines/training/scores.h"
 
 namespace thalweg {
+
+namespace {
+
+void require_gradients(const AlignOptions& o, const RewardSet& rewards) {
+  const auto infos = rewards.infos(RewardUse::train);
+  const auto entries = serving(o.rewards, RewardUse::train);
+  for (size_t i = 0; i < infos.size(); ++i)
+    if (infos[i].gradient_of == GradientOf::none)
+      throw Error(o.rewards[entries[i]].pointer,
+                  o.method.name() + " follows the gradient of every trained reward, and \"" + infos[i].name +
+                      "\" as configured has none: it offers values alone, of " + join(infos[i].dimensions_K) +
+                      ". `thalweg plugins` says which have one; with \"use\": \"watch\" it is scored and not "
+                      "trained");
+}
+
+}  // namespace
 
 struct AlignContext::Loaded {
   std::unique_ptr<RewardLines> lines;
@@ -42,7 +59,9 @@ struct AlignContext::Loaded {
       parts.pictures = encode_pictures(*parts.model, picture_files(o.prompts.to_train(), source), source,
                                        o.sampler.size, *workers, observer);
     parts.rewards = [&o, device, log = lines->log()] {
-      return make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);
+      auto rewards = make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);
+      if (o.method->follows_gradients()) require_gradients(o, *rewards);
+      return rewards;
     };
   }
 };

@@ -10,6 +10,7 @@
 #include "engine/core/rng.h"
 #include "engine/losses/distribution_matching.h"
 #include "engine/optim/gradients.h"
+#include "pipelines/methods/noise_levels.h"
 #include "samplers/flow_algebra.h"
 
 namespace thalweg {
@@ -98,12 +99,7 @@ void describe(Fields& f, TauOptions& o) {
 }
 
 void check_tau(const TauOptions& o, const Schedule& schedule) {
-  if (const double t = schedule.sigmas[static_cast<size_t>(schedule.steps()) - 1]; t <= o.margin)
-    throw Error("/sampler/schedule",
-                "spends the last of " + std::to_string(schedule.steps()) + " steps on the way from " +
-                    std::to_string(t) +
-                    " to 0, as diffusers' own does: take {\"name\": \"shifted\", "
-                    "\"shift\": S}, S the model's shift, whose steps are even before it");
+  require_last_step(schedule, o.margin);
   for (int64_t k = 0; k < schedule.steps(); ++k) {
     const double t = schedule.sigmas[static_cast<size_t>(k)], s = schedule.sigmas[static_cast<size_t>(k) + 1];
     if (const auto [low, high] = range_of(o, t, s); !(low < high))

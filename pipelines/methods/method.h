@@ -24,6 +24,9 @@ class MethodRun {
   virtual Metrics iterate(int64_t iteration) = 0;
   /// What a resumed run needs beside the roles.
   virtual void state(RunState&) {}
+  /// Latents that are kept of each sample from its rollout to its update, for `plan`; 0: the clean ones, and
+  /// two of each step of the schedule that is trained.
+  virtual double stored_latents() const { return 0.0; }
 };
 
 /// Trained rewards with their weights, in the order of their columns.
@@ -43,6 +46,10 @@ class Method {
   virtual PictureSource pictures() const { return {}; }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
+  /// Whether every trained reward must have a gradient.
+  virtual bool follows_gradients() const { return false; }
+  /// Whether iterations draw how much they do, so that `plan` counts several.
+  virtual bool varies() const { return false; }
   /// Blocks of the policy's LoRA that are a LoRA each, exported beside the whole; none: it is one.
   virtual std::vector<LoraBlock> blocks(const NamedWeights&) const { return {}; }
   /// Adds the method's roles. `training` must outlive the run.

@@ -22,7 +22,7 @@ std::optional<Chosen<Method>> chosen(const MethodAndWay& names, Json more = Json
   const auto& [name, way] = names;
   auto given = settings(way);
   given["aggregation"].update(more);
-  if (name == "tdm") given.erase("group_size");  // compares no samples
+  if (!settings_of(name).contains("group_size")) given.erase("group_size");  // compares no samples
   try {
     return method_named(name, given);
   } catch (const Error& e) {

@@ -12,21 +12,6 @@ Json groups(int64_t updates = 2) {
   return {{"prompts_per_iteration", 3}, {"group_size", 4}, {"updates", updates}};
 }
 
-// Of a method by name: one that compares no samples has no groups of them.
-Json settings_of(const std::string& name, int64_t updates = 2) {
-  if (name != "tdm") return groups(updates);
-  return {{"prompts_per_iteration", 12},
-          {"updates", updates},
-          {"guidance_scale", 1.5},
-          {"critic", {{"alone", 0}}}};
-}
-
-TrainingOptions options_of(const std::string& name, int64_t micro_batch = 4) {
-  auto o = stochastic(micro_batch);
-  if (name == "tdm") o.sampler.kind = Chosen<SamplerKind>(sampler_table(), "flow_ode");
-  return o;
-}
-
 struct AtWork {
   AtWork(
       const std::string& name, const TrainingOptions& options,
