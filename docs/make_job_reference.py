@@ -51,6 +51,8 @@ WINDOWS = ("Windows and intervals (`begin`, `size`) lie within the steps of `/sa
            "with size 0 is every step.")
 EVENTS = ("`events.jsonl`: what went wrong without ending the run; `reward_failed` names the plugin, its reasons and how "
           "many samples each masked; `reward_log` is a line that a plugin logged")
+OWN_STEPS = ("Without steps and schedule, a few-step generator is drawn from at its own, as its scheduler's config says, or the one beside its "
+             "LoRA ([methods.md](methods.md#few-step-generators)); another model with 28. Others are taken with a warning.")
 SIZES = ("Height, width and frames must suit the model. SD3: one frame; sides that are multiples of the VAE's factor "
          "times the patch size, up to what the position table holds.")
 
@@ -62,7 +64,7 @@ NOTES = {
             "prompts": {"texts": ["a red circle left of a blue square"]}, "images_per_prompt": 4,
             "sampler": {"name": "flow_ode", "steps": 28, "guidance_scale": 2.0, "height": 64, "width": 64},
             "rewards": [{"plugin": "scene"}], "output": "runs/sample"}],
-        "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES, WINDOWS,
+        "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES, WINDOWS, OWN_STEPS,
                   "N pictures come prompt by prompt: `images_per_prompt` of the first, then of the second.",
                   "`/sampler/window/policy` `random` places the window by the seed; the others leave it at `begin`: there are no iterations.",
                   "Steering that scores noisy latents (`flow_nrg`, `euphonium`, `noisy_latents`) follows the rewards of `\"use\": "
@@ -73,7 +75,7 @@ NOTES = {
                    "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
                    "`scores.jsonl`, where there are rewards: a line a picture with the combined `reward` and every "
                    "dimension; null where not scored",
-                   "`events.jsonl` and `result.json`: means, how many were scored, `reward_failures`, time by phase",
+                   "`events.jsonl` and `result.json`: `steps` and whose word they are (`steps_from`), means, how many were scored, `reward_failures`, time by phase",
                    "`steering` in `result.json`, where there is steering: `network_evaluations` (2 a step under guidance), those of them "
                    "with a gradient (`network_gradients`), `reward_calls`, `reward_gradients`, those of them that pulled nowhere "
                    "(`failed_gradients`; when it is all of them the run fails); and of methods with particles or "
@@ -99,12 +101,12 @@ NOTES = {
             "prompts": {"path": "assets/prompts/scenes/eval.txt"}, "size": {"height": 64, "width": 64},
             "guidance": [{"guidance_scale": 1.0}, {"guidance_scale": 2.0}],
             "rewards": [{"plugin": "scene"}], "output": "runs/evaluate"}],
-        "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES,
+        "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES, OWN_STEPS,
                   "One picture a prompt. Prompt i starts from the same noise at every guidance scale, and from the "
                   "same as in the held-out evaluations of `align` with that seed."],
         "writes": ["`grid-I.png` for each guidance scale",
                    "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
-                   "`result.json`: means by guidance scale, `reward_failures`, time by phase", EVENTS],
+                   "`result.json`: `steps` and whose word they are (`steps_from`), means by guidance scale, `reward_failures`, time by phase", EVENTS],
     },
     "align": {
         "examples": [{
@@ -118,6 +120,9 @@ NOTES = {
             "method": {"name": "flow_grpo", "prompts_per_iteration": 4, "group_size": 16, "clip_range": 1e-3},
             "optimizer": {"learning_rate": 1e-3}, "iterations": 20, "output": "runs/redness"}],
         "rules": ["At least one reward.", SIZES, WINDOWS,
+                  "A method that makes a few-step generator (`tdm`) is evaluated at its `/sampler/steps`, and its reference is none. A model "
+                  "that is one is trained at its own steps and levels, by methods that do not denoise clean latents, or with "
+                  "`/method/force`.",
                   "`flow_grpo` needs a sampler that draws noise (`flow_sde`; `dance_sde` makes it DanceGRPO's, `cps` "
                   "Flow-CPS) with a noise level above 0. The last step of a schedule is never trained, so the window "
                   "must begin before it.",
@@ -163,6 +168,7 @@ NOTES = {
                   "and with a constant learning rate `/iterations`, which extends a run (decision 0028).",
                   "`thalweg export RUN` writes the weights of a run that was stopped or goes on into `RUN/export-ITERATION`."],
         "writes": ["`pytorch_lora_weights.safetensors` with a LoRA, else the whole folder `model/`",
+                   "`scheduler/scheduler_config.json` beside the LoRA of a few-step generator, and `generator` in `result.json`: how diffusers draws from it",
                    "`heads/REWARD/pytorch_lora_weights.safetensors` of `mah_dpo`: the head of each reward, `/` in its name as `_`",
                    "`metrics.jsonl` and TensorBoard events: one row an iteration and an evaluation", EVENTS,
                    "`samples/step-N/`, `samples/before/`, `samples/after/`: pictures of the first held-out prompts",

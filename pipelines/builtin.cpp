@@ -41,7 +41,8 @@ const std::vector<FamilyRow>& family_table() {
 using MakeMethod = std::unique_ptr<Method>();
 MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo,
     make_crd, make_branch_grpo, make_tempflow_grpo, make_flow_grpo_fast, make_dance_grpo, make_mix_grpo,
-    make_grpo_guard, make_flow_dppo, make_mah_dpo, make_tdm, make_tdm_r1;
+    make_grpo_guard, make_flow_dppo, make_mah_dpo, make_tdm, make_tdm_r1, make_euphonium,
+    make_guidance_to_policy, make_refl, make_draft, make_adjoint_matching;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
@@ -63,7 +64,20 @@ const MethodTable& method_table() {
       {"branch_grpo", "BranchGRPO (arXiv 2509.06040)", make_branch_grpo},
       {"tempflow_grpo", "TempFlow-GRPO (arXiv 2508.04324)", make_tempflow_grpo},
       {"tdm", "TDM, Trajectory Distribution Matching (arXiv 2503.06674): a generator of few steps", make_tdm},
-      {"tdm_r1", "TDM-R1 (arXiv 2603.07700): a generator of few steps, by rewards without gradients", make_tdm_r1},
+      {"tdm_r1", "TDM-R1 (arXiv 2603.07700): a generator of few steps, by rewards without gradients",
+       make_tdm_r1},
+      {"euphonium",
+       "Euphonium (arXiv 2602.04928): rollouts that follow a process reward's gradient, trained by two "
+       "rewards",
+       make_euphonium},
+      {"guidance_to_policy",
+       "guidance of rollouts by rewards' gradients, distilled into the network (after arXiv 2602.04928)",
+       make_guidance_to_policy},
+      {"refl", "ReFL (arXiv 2304.05977): a reward's gradient through one random late step", make_refl},
+      {"draft", "DRaFT (arXiv 2309.17400), AlignProp: a reward's gradient through the last steps",
+       make_draft},
+      {"adjoint_matching", "Adjoint Matching (arXiv 2409.08861): the tilted law, by a reward's gradient",
+       make_adjoint_matching},
   };
   return table;
 }

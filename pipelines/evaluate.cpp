@@ -9,6 +9,7 @@
 #include "engine/core/error.h"
 #include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
+#include "pipelines/generator_steps.h"
 #include "pipelines/job.h"
 #include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
@@ -31,7 +32,7 @@ struct EvaluateOptions {
   SizeSection size;
   ScheduleSection schedule;
   std::string negative_prompt;
-  int64_t steps = 28, pictures = 64, seed = 0;
+  int64_t steps = 0, pictures = 64, seed = 0;
   std::vector<double> guidance_scales;
   std::vector<RewardSpec> rewards;
   CombineSection combine;
@@ -50,7 +51,8 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
   f.text({"negative_prompt", "what guidance leads away from; refused where there is none"},
          o.negative_prompt);
   f.object({"size", "of the pictures"}, [&](Fields& s) { describe(s, o.size); });
-  f.integer({"steps", "ODE steps"}, o.steps, 1, 1000);
+  f.integer({"steps", "ODE steps; 0: those of the model where it is a few-step generator, or 28"}, o.steps, 0,
+            1000);
   f.object({"schedule", "noise levels of the steps"}, [&](Fields& s) { describe(s, o.schedule); });
   f.list(
       {"guidance", "one evaluation each; absent: guidance_scale 1"}, o.guidance_scales,
@@ -69,9 +71,9 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
 }
 
 Json evaluate_identity(const EvaluateOptions& o) {
-  std::vector<InputFile> inputs = {{"/model/path", o.model.path}};
+  std::vector<InputFile> inputs;
+  add_inputs(inputs, o.model);
   if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
-  for (const auto& [pointer, path] : lora_paths(o.model)) inputs.push_back({pointer, path});
   add_inputs(inputs, o.rewards);
   EvaluateOptions copy = o;
   return run_identity([&](Fields& f) { describe_evaluate(f, copy); }, inputs);
@@ -84,6 +86,7 @@ std::vector<double> scales_of(const EvaluateOptions& o) {
 class EvaluateJob final : public Job {
  public:
   void describe(Fields& fields) override { describe_evaluate(fields, o_); }
+  void fill_in() override { steps_from_ = fill_steps(o_.steps, o_.schedule, o_.model); }
 
   void check() override {
     o_.device.require();
@@ -111,6 +114,7 @@ class EvaluateJob final : public Job {
   void write_sheet(const at::Tensor& frames_N3HW, size_t evaluation, const Observer& observer) const;
 
   EvaluateOptions o_;
+  std::string steps_from_ = "job";
 };
 
 // What of the evaluation number `index` is not in the store yet. Sample i has the key index * prompts + i
@@ -179,6 +183,7 @@ Json EvaluateJob::run(const Observer& observer) {
   PhaseClock clock(device);
   const auto model = load_model(o_.model.path, o_.model.options(device));
   const auto schedule = schedule_of(o_.schedule, *model, o_.steps, o_.size);
+  if (auto event = other_levels(o_.model, *model, schedule, o_.size)) events.push_back(std::move(*event));
   PromptSet prompts;
   Conditioning unconditional;
   {
@@ -210,7 +215,11 @@ Json EvaluateJob::run(const Observer& observer) {
                             },
                         .stop_requested = observer.stop_requested};
   const auto scales = scales_of(o_);
-  Json result = {{"job", "evaluate"}, {"samples", prompts.size()}, {"evaluations", Json::array()}};
+  Json result = {{"job", "evaluate"},
+                 {"samples", prompts.size()},
+                 {"steps", o_.steps},
+                 {"steps_from", steps_from_},
+                 {"evaluations", Json::array()}};
   if (const auto there = store.sorted().size(); there > 0)
     observer.message("resuming: " + std::to_string(there) + " micro-batches were drawn before");
   int64_t not_finite = 0;

@@ -30,6 +30,9 @@ class Job {
   virtual ~Job() = default;
   virtual void describe(Fields& fields) = 0;
   virtual std::string output() const = 0;
+  /// Fills in what a job may leave to the files that it names, as far as they are there: right after it was
+  /// read. Throws Error naming a file that is malformed.
+  virtual void fill_in() {}
   /// Cheap checks that need the file system: files exist, plugins are found, sizes fit. Throws Error.
   virtual void check() {}
   /// Throws Error when the output folder holds what another run left to go on with.

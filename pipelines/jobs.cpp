@@ -49,6 +49,7 @@ std::unique_ptr<Job> read_job(const Json& json) {
 std::unique_ptr<Job> checked_job(const Json& json) {
   auto job = read_job(json);
   if (job->output().empty()) throw Error("/output", "must name a folder");
+  job->fill_in();
   job->check();
   return job;
 }
@@ -58,6 +59,7 @@ Json resolved_job(const Json& json) {
   read_fields(json, "", whole.describe());
   const auto kind = whole.kind;
   auto job = whole.take();
+  job->fill_in();
   return write_fields([&](Fields& f) {
     int64_t version = 1;
     std::string tag = kind;

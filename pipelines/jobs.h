@@ -20,7 +20,7 @@ std::unique_ptr<Job> read_job(const Json& json);
 /// The same, and checked as far as that needs neither a model nor the output folder. Throws Error.
 std::unique_ptr<Job> checked_job(const Json& json);
 
-/// The job with every default written out.
+/// The job with every default written out, fill_in() among them.
 Json resolved_job(const Json& json);
 
 /// JSON schema (draft 7) of all jobs; a section that stands more than once is a definition.

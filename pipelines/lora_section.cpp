@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "engine/models/sd3/few_step_scheduler.h"
 #include "engine/weights/lora_sum.h"
 #include "pipelines/sections.h"
 
@@ -119,6 +120,27 @@ std::vector<std::pair<std::string, std::string>> lora_paths(const ModelSection& 
   for (size_t i = 0; i < model.loras.size(); ++i)
     paths.emplace_back(pointer_of(i) + "/path", model.loras[i].lora.path);
   return paths;
+}
+
+std::filesystem::path lora_scheduler(const ModelSection& model) {
+  std::filesystem::path found;
+  Json said;
+  for (const auto& [pointer, path] : lora_paths(model)) {
+    if (path.empty()) continue;
+    std::error_code ec;
+    const std::filesystem::path lora(path);
+    const auto file =
+        (std::filesystem::is_directory(lora, ec) ? lora : lora.parent_path()) / kSchedulerConfig;
+    const auto generator = read_few_step_scheduler(file);
+    if (!generator) continue;
+    auto levels = Json(flow_match_schedule(*generator, generator->few_steps, 1, file).sigmas);
+    if (!found.empty() && levels != said)
+      throw Error("/model/loras", "are of generators of different steps, as " + found.string() + " and " +
+                                      file.string() + " say; leave one out");
+    found = file;
+    said = std::move(levels);
+  }
+  return found;
 }
 
 }  // namespace thalweg

@@ -38,8 +38,7 @@ TensorMap other_backbone(const FlowModel& model, const std::filesystem::path& fo
   for (const auto& spec : model.specs()) {
     const auto found = masters.find(spec.name);
     if (found == masters.end()) refuse("it has no " + spec.name);
-    if (found->second.sizes() != at::IntArrayRef(spec.shape))
-      refuse(spec.name + " has another shape");
+    if (found->second.sizes() != at::IntArrayRef(spec.shape)) refuse(spec.name + " has another shape");
   }
   if (masters.size() != model.specs().size()) refuse("it has more parameters");
   return masters;
@@ -56,7 +55,10 @@ ModelSize model_size(const ModelSection& model, const SizeSection& size) {
 Schedule planned_schedule(const ScheduleSection& s, const ModelSection& model, int64_t steps,
                           const SizeSection& size) {
   return schedule_of(
-      s, [&](int64_t n) { return family_of(model.path).schedule(model.path, n, size.height, size.width); },
+      s,
+      [&](int64_t n) {
+        return family_of(model.path).schedule(model.path, model.options(), n, size.height, size.width);
+      },
       steps, size);
 }
 

@@ -17,7 +17,8 @@ struct FamilyRow {
   const char* class_name;
   std::unique_ptr<FlowModel> (*load)(const std::filesystem::path& folder, const ModelOptions&);
   LoraNames (*lora_names)(const std::filesystem::path& folder);
-  Schedule (*schedule)(const std::filesystem::path& folder, int64_t steps, int64_t height, int64_t width);
+  Schedule (*schedule)(const std::filesystem::path& folder, const ModelOptions&, int64_t steps,
+                       int64_t height, int64_t width);
   ModelSize (*size)(const std::filesystem::path& folder, const ModelOptions&, int64_t height, int64_t width);
 };
 const std::vector<FamilyRow>& family_table();

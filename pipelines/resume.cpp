@@ -8,6 +8,7 @@
 #include "engine/core/machine.h"
 #include "engine/io/checkpoint.h"
 #include "engine/io/fingerprint.h"
+#include "pipelines/sections.h"
 #include "rewards/plugin.h"
 
 namespace thalweg {
@@ -178,6 +179,15 @@ void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& r
     inputs.push_back({reward.pointer + "/plugin", plugin.path});
     collect_paths(reward.config, "", reward.pointer + "/config", inputs);
   }
+}
+
+void add_inputs(std::vector<InputFile>& inputs, const ModelSection& model) {
+  inputs.push_back({"/model/path", model.path});
+  const auto loras = lora_paths(model);
+  for (const auto& [pointer, path] : loras)
+    if (!path.empty()) inputs.push_back({pointer, path});
+  if (auto scheduler = lora_scheduler(model); !scheduler.empty())
+    inputs.push_back({loras.front().first, std::move(scheduler)});
 }
 
 Json deciding_part(Json job) {

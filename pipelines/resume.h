@@ -14,6 +14,8 @@
 
 namespace thalweg {
 
+struct ModelSection;
+
 /// A file, or a folder of a model, that a job reads; `pointer` is where the job names it.
 struct InputFile {
   std::string pointer;
@@ -23,6 +25,9 @@ struct InputFile {
 /// Adds the plugins of the rewards, and the files and folders that their configs name: texts of existing
 /// paths that hold a '/', name a file with an ending, or stand under a key such as "model" or "path".
 void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& rewards);
+
+/// Adds the model's folder, its LoRAs, and the scheduler config beside one that says a generator's steps.
+void add_inputs(std::vector<InputFile>& inputs, const ModelSection& model);
 
 /// Which run this is, as a checkpoint's manifest keeps it: "job": the resolved job; "inputs": {pointer, path,
 /// name, sha256} of every file (see fingerprint()), where `name` is the file's own or its place in the folder

@@ -7,6 +7,7 @@
 #include "engine/core/ceil_div.h"
 #include "engine/core/device.h"
 #include "engine/core/error.h"
+#include "pipelines/generator_steps.h"
 #include "pipelines/job.h"
 #include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
@@ -28,6 +29,7 @@ namespace {
 class SampleJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
+  void fill_in() override { steps_from_ = fill_steps(o_.sampler.steps, o_.sampler.schedule, o_.model); }
 
   void check() override {
     o_.device.require();
@@ -73,6 +75,7 @@ class SampleJob final : public Job {
   ScoredRun scored(const std::vector<Drawn>& all, const SteeringCost& cost, const PromptList& prompts) const;
 
   SampleOptions o_;
+  std::string steps_from_ = "job";
 };
 
 // Those of the micro-batches that are not there yet; sample i of the job has slot i.
@@ -110,7 +113,10 @@ Json SampleJob::run(const Observer& observer) {
                                                          o_.seed, device, lines.log());
   if (rewards) require_abilities(o_.steering, *rewards);
   const auto model = load_model(o_.model.path, o_.model.options(device));
-  schedule_of(o_.sampler.schedule, *model, o_.sampler.steps, o_.sampler.size);  // before prompts are encoded
+  // Before prompts are encoded.
+  const auto schedule = schedule_of(o_.sampler.schedule, *model, o_.sampler.steps, o_.sampler.size);
+  if (auto event = other_levels(o_.model, *model, schedule, o_.sampler.size))
+    events.push_back(std::move(*event));
   PromptSet prompts;
   Conditioning negative;
   {
@@ -129,6 +135,8 @@ Json SampleJob::run(const Observer& observer) {
   const auto said = lines.take();
   events.insert(events.end(), said.begin(), said.end());
   run.events.insert(run.events.begin(), events.begin(), events.end());
+  run.sections["steps"] = o_.sampler.steps;
+  run.sections["steps_from"] = steps_from_;
   if (run.sections.contains("steering")) observer.message(steering_line(run.sections["steering"]));
   int64_t not_finite = 0;
   for (const auto& drawn : all) not_finite += drawn.not_finite;

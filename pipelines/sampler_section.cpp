@@ -16,7 +16,8 @@ namespace thalweg {
 namespace {
 
 void describe_common(Fields& f, SamplerSection& s) {
-  f.integer({"steps", "network steps"}, s.steps, 1, 1000);
+  f.integer({"steps", "network steps; 0: those of the model where it is a few-step generator, or 28"},
+            s.steps, 0, 1000);
   f.number({"guidance_scale",
             "classifier-free guidance; 1 and below (0, as some models are told): none, as in diffusers"},
            s.guidance_scale, 0.0, 100.0);

@@ -50,7 +50,7 @@ const Chosen<SamplerKind>::Table& sampler_table();
 /// How many network steps a sampler takes, with which guidance and which noise.
 struct SamplerSection {
   Chosen<SamplerKind> kind{sampler_table().front()};
-  int64_t steps = 28;
+  int64_t steps = 0;  // 0, before fill_steps(): those of the model
   double guidance_scale = 1.0, guidance_rescale = 0.0;
   int64_t guidance_begin = 0, guidance_size = 0;  // guided steps; size 0: to the end
   ScheduleSection schedule;

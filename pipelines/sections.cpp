@@ -13,9 +13,11 @@
 
 namespace thalweg {
 ModelOptions ModelSection::options(at::Device device) const {
-  return {dtype_named(dtype),       dtype_named(vae_dtype),
-          max_sequence_length,      device,
-          activation_checkpointing, variant};
+  ModelOptions options{dtype_named(dtype),       dtype_named(vae_dtype),
+                       max_sequence_length,      device,
+                       activation_checkpointing, variant};
+  options.scheduler = lora_scheduler(*this);
+  return options;
 }
 
 void describe(Fields& f, DeviceSection& d) {
@@ -192,7 +194,7 @@ void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<Rew
     if (steers && std::find(steered.begin(), steered.end(), use) == steered.end())
       throw Error(
           spec.pointer + "/use",
-          "\"" + std::string(name_of(use)) + "\" is for the steering of a `sample` job by " +
+          "\"" + std::string(name_of(use)) + "\" is for steering by " +
               (use == RewardUse::guide ? "clean estimates" : "values of noisy latents") +
               ", and nothing of this job does that; write \"train\" to have the reward in the combined "
               "one, or \"watch\" to score it for the curves alone");

@@ -1,6 +1,7 @@
 // Sections that several kinds of job share: each an options struct with its description.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -135,6 +136,10 @@ void require_lora_file(const ModelSection& model);
 
 /// The files of the section's LoRAs, by their pointers.
 std::vector<std::pair<std::string, std::string>> lora_paths(const ModelSection& model);
+
+/// The scheduler config beside a LoRA of the section that says the steps of a few-step generator; empty: none
+/// does. Throws Error at /model/loras where two say different levels, and naming a file that is malformed.
+std::filesystem::path lora_scheduler(const ModelSection& model);
 
 /// Checks that plugins exist and may be loaded, without loading weights, and that each reward is of some use:
 /// `steered` are the uses beside train and watch that this job's steering knows.

@@ -18,6 +18,7 @@ SUFFIXES = {".h", ".hpp", ".c", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 TABLES = "pipelines/builtin"
+PLAIN_WORDS = {"draft"}  # names of methods that prose and code have other uses for
 ENGINE_EDGES = {"models": {"weights"}, "io": {"weights"}, "optim": {"parallel"}}
 # Libraries that only some folders may use. An empty tuple: nobody.
 LIBRARIES = {
@@ -146,17 +147,25 @@ def tables_are_on_top(root: pathlib.Path):
         yield f"{TABLES}.h: the tables need no header; each is declared where its rows are"
 
 
-def method_names(root: pathlib.Path):
+def names_in(root: pathlib.Path, table: str):
     source = (root / f"{TABLES}.cpp").read_text(encoding="utf-8")
-    table = re.search(r"method_table\(\) \{(.*?)\n\}", source, re.DOTALL)
-    return re.findall(r'\{"(\w+)",', table[1]) if table else []
+    found = re.search(table + r"\(\) \{(.*?)\n\}", source, re.DOTALL)
+    return re.findall(r'\{"(\w+)",', found[1]) if found else []
+
+
+def method_names(root: pathlib.Path):
+    """Without those that a paper has also given its way to steer, whose name they are elsewhere."""
+    return [name for name in names_in(root, "method_table") if name not in names_in(root, "steering_table")]
 
 
 def methods_at_large(root: pathlib.Path):
-    """Where a method's name stands outside of its folder and the table: as in a job, or as a class is called."""
-    names = method_names(root)
+    """Where a method's name stands outside of its folder and the table: as in a job, or as a class is called. One that is a
+    plain word counts where it is quoted."""
+    words = [f'"{name}"' for name in method_names(root) if name in PLAIN_WORDS]
+    names = [name for name in method_names(root) if name not in PLAIN_WORDS]
     camel = ["".join(part.capitalize() for part in name.split("_")) for name in names]
-    known = re.compile(r"\b(" + "|".join([*names, *(f"make_{name}" for name in names)]) + r")\b|(" + "|".join(camel) + ")")
+    known = re.compile(r"\b(" + "|".join([*names, *(f"make_{name}" for name in method_names(root))]) + r")\b|(" +
+                       "|".join([*camel, *words]) + ")")
     for folder in CHECKED:
         for path in sorted((root / folder).rglob("*")):
             source = path.relative_to(root).as_posix()

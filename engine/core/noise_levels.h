@@ -1,6 +1,10 @@
 // Arithmetic of noise levels, for schedules of models and of samplers.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "engine/core/values.h"
 
 namespace thalweg {
@@ -20,5 +24,17 @@ Schedule schedule_between(int64_t steps, Level level) {
   schedule.sigmas.push_back(0.0);
   return schedule;
 }
+
+/// Of the levels of two schedules; infinite where one has more of them.
+inline double largest_difference(const Schedule& a, const Schedule& b) {
+  if (a.steps() != b.steps()) return std::numeric_limits<double>::infinity();
+  double largest = 0.0;
+  for (size_t i = 0; i < a.sigmas.size(); ++i)
+    largest = std::max(largest, std::abs(a.sigmas[i] - b.sigmas[i]));
+  return largest;
+}
+
+/// Schedules no further apart are one: diffusers keeps levels in float32.
+inline constexpr double kSameLevels = 1e-6;
 
 }  // namespace thalweg

@@ -30,6 +30,7 @@ struct ModelOptions {
   bool activation_checkpointing = false;  // blocks run again in the backward pass: less memory, more time
   std::string variant = {};               // of the files of weights, "fp16"; empty: the plain ones
   bool masters_on_host = false;           // where master_backbone() puts what it reads
+  std::filesystem::path scheduler = {};   // config whose noise levels take the place of the folder's own
 };
 
 /// What the results of encode() depend on beside the prompts, and what they look like: enough to keep them.

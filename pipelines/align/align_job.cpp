@@ -10,6 +10,7 @@
 #include "engine/io/checkpoint.h"
 #include "pipelines/align/align_plan.h"
 #include "pipelines/align/export.h"
+#include "pipelines/align/few_step.h"
 #include "pipelines/align/finished.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/align/trainee_state.h"
@@ -17,6 +18,7 @@
 #include "pipelines/stages/decoration.h"
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
+#include "pipelines/steering/soft_value.h"
 #include "pipelines/training/measures.h"
 #include "pipelines/training/run.h"
 
@@ -30,7 +32,7 @@ class AlignTrainee final : public Trainee {
   explicit AlignTrainee(AlignContext& context)
       : c_(context),
         column_(metric_column(*c_.training.rewards, c_.options.evaluate.metric)),
-        notes_(notes_of(trained_rewards(*c_.training.rewards), c_.training.space)) {}
+        notes_(notes_of(trained_rewards(*c_.training.rewards), c_.training.space, c_.generator)) {}
 
   Metrics iterate(int64_t iteration) override { return c_.method->iterate(iteration); }
 
@@ -151,6 +153,9 @@ class AlignRun {
                   "%s on held-out prompts: %.3f -> %.3f (95 %% interval of the difference %+.3f to %+.3f)",
                   summary.metric.c_str(), d.mean_before, d.mean_after, d.low, d.high);
     if (d.n > 0) c_.observer.message(line);
+    if (c_.generator)
+      c_.observer.message("a generator of " + std::to_string(c_.generator->steps()) +
+                          " steps; diffusers: " + result.at("generator").at("diffusers").get<std::string>());
     if (reported) c_.observer.message("report: " + (folder / "report.html").string());
     record.sync();
     if (d.n == 0)
@@ -173,8 +178,8 @@ class AlignRun {
   void write_weights(const TensorMap& exported) const {
     const auto& t = c_.training;
     const auto& progress = run_.progress();
-    thalweg::write_weights(o_.output, {o_, *t.model, t.space, trained_rewards(*t.rewards)}, exported,
-                           progress.best.empty() ? progress.next : progress.best_step);
+    thalweg::write_weights(o_.output, {o_, *t.model, t.space, trained_rewards(*t.rewards), c_.generator},
+                           exported, progress.best.empty() ? progress.next : progress.best_step);
   }
 
   const AlignOptions& o_;
@@ -186,6 +191,7 @@ class AlignRun {
 class AlignJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
+  void fill_in() override { fill_steps(o_); }
 
   void check() override {
     const auto device = o_.device.require();
@@ -202,7 +208,8 @@ class AlignJob final : public Job {
     if (!p.folder.empty() && !p.train.empty() && !p.select.empty() && !p.eval.empty())
       throw Error(PromptFiles::kFolder, "is read by nothing: train, select and eval are all given");
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward; there is nothing to align with");
-    require_plugins(o_.rewards);
+    const auto steering = o_.method->steering();
+    require_plugins(o_.rewards, followed_by(steering));
     if (serving(o_.rewards, RewardUse::train).empty())
       throw Error(
           "/rewards",
@@ -210,9 +217,12 @@ class AlignJob final : public Job {
     check_monitors(o_.monitors);
     check_early_stop(o_);
     check_pictures();
+    check_few_step(o_);
     o_.method->check(o_);
     check_groups(o_.method->groups(), o_.sampler);
     check_sampler(o_.sampler);
+    check_steering(steering, o_.sampler, o_.rewards);
+    if (!steering.empty()) check_soft_values(o_.rewards, o_.model.path);
     auto scales = o_.evaluate.base_guidance_scales;
     scales.insert(scales.end(), {o_.sampler.guidance_scale, o_.evaluate.guidance_scale});
     require_guided(o_.negative_prompt, scales);

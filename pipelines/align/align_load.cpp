@@ -6,6 +6,8 @@
 
 #include "engine/core/ceil_div.h"
 #include "pipelines/models.h"
+#include "rewards/open_reward.h"
+#include "rewards/plugin.h"
 
 namespace thalweg {
 namespace {
@@ -25,7 +27,16 @@ struct WindowShare {
   double share = 0.0;
 };
 
+// Of a method whose iterations draw how much they do, some of all.
 std::vector<WindowShare> window_shares(const AlignOptions& o) {
+  constexpr int64_t kDrawn = 64;
+  if (o.method->varies()) {
+    const auto count = std::min(o.iterations, kDrawn);
+    std::vector<WindowShare> some;
+    for (int64_t i = 0; i < count; ++i)
+      some.push_back({o.iterations - 1 - i * (o.iterations / count), 1.0 / static_cast<double>(count)});
+    return some;
+  }
   std::map<int64_t, WindowShare> by_begin;
   const double one = 1.0 / static_cast<double>(o.iterations);
   for (int64_t i = 0; i < o.iterations; ++i) {
@@ -53,6 +64,8 @@ Iterations iterations_of(const AlignOptions& o) {
     mean.method.forwards_with_gradient += share * count.forwards_with_gradient;
     mean.method.forwards_without += share * count.forwards_without;
     mean.method.backwards += share * count.backwards;
+    mean.method.latent_backwards += share * count.latent_backwards;
+    mean.method.reward_gradients += share * count.reward_gradients;
     mean.method.gradients = std::max(mean.method.gradients, count.gradients);
     mean.method.decoded = count.decoded;
     mean.method.stored_latents += share * count.stored_latents;
@@ -96,6 +109,7 @@ double prompts_in(const PromptFile& file) {
 
 DrawSettings rollout_settings(const AlignOptions& o, int64_t iteration) {
   return {.sampler = o.sampler,
+          .steering = o.method->steering(),
           .schedule = planned_schedule(o.sampler.schedule, o.model, o.sampler.steps, o.sampler.size),
           .window = window_of(o, iteration)};
 }
@@ -118,6 +132,9 @@ JobLoad align_load(const AlignOptions& o) {
   load.draws = draws_of(o, samples, select, eval);
   const auto iterations = iterations_of(o);
   load.draws[0].cost.network_evaluations = iterations.network_evaluations;
+  for (const auto use : followed_by(load.draws[0].settings.steering))
+    load.draws[0].reward_decodes = load.draws[0].reward_decodes ||
+                                   wants_frames(inspect_rewards(o.rewards, use, installed_plugin_dirs()));
   load.prompts = load.encoded = train + select + eval;
   load.kept_pictures = 2.0 * kEightBit * std::min(static_cast<double>(o.evaluate.pictures), eval);
   load.stored_samples = load.trained_samples = samples;
@@ -130,12 +147,14 @@ JobLoad align_load(const AlignOptions& o) {
   load.forwards_with_gradient = iterations.method.forwards_with_gradient;
   load.forwards_without = iterations.method.forwards_without;
   load.backwards = iterations.method.backwards;
+  load.latent_backwards = iterations.method.latent_backwards;
   load.gradients = iterations.method.gradients;
   load.rows_with_gradient = iterations.method.rows_with_gradient;
   if (!iterations.method.decoded) {
     load.draws[0].decoded = false;
-    load.draws[0].cost.reward_calls = 0.0;
   }
+  load.draws[0].direct_gradients = iterations.method.reward_gradients;
+  load.draws[0].add_direct_gradients();
   load.roles = iterations.method.roles;
   load.teacher = !o.method->teacher().empty() && !o.model.has_lora;
   load.best = true;

@@ -5,12 +5,31 @@
 #include <set>
 #include <utility>
 
+#include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "pipelines/align/few_step.h"
+#include "pipelines/generator_steps.h"
 #include "pipelines/models.h"
 #include "pipelines/scoring.h"
 #include "pipelines/training/scores.h"
 
 namespace thalweg {
+
+namespace {
+
+void require_gradients(const AlignOptions& o, const RewardSet& rewards) {
+  const auto infos = rewards.infos(RewardUse::train);
+  const auto entries = serving(o.rewards, RewardUse::train);
+  for (size_t i = 0; i < infos.size(); ++i)
+    if (infos[i].gradient_of == GradientOf::none)
+      throw Error(o.rewards[entries[i]].pointer,
+                  o.method.name() + " follows the gradient of every trained reward, and \"" + infos[i].name +
+                      "\" as configured has none: it offers values alone, of " + join(infos[i].dimensions_K) +
+                      ". `thalweg plugins` says which have one; with \"use\": \"watch\" it is scored and not "
+                      "trained");
+}
+
+}  // namespace
 
 struct AlignContext::Loaded {
   std::unique_ptr<RewardLines> lines;
@@ -44,7 +63,9 @@ struct AlignContext::Loaded {
     if (const auto folder = o.method->teacher(); !folder.empty() && !o.model.has_lora)
       parts.teacher = other_backbone(*parts.model, folder, options, "/method/teacher");
     parts.rewards = [&o, device, log = lines->log()] {
-      return make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);
+      auto rewards = make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);
+      if (o.method->follows_gradients()) require_gradients(o, *rewards);
+      return rewards;
     };
   }
 };
@@ -62,6 +83,17 @@ std::optional<Event> unmatched_lora(const PolicySpace& space) {
                {{"matched", file.matched},
                 {"unmatched", file.unmatched.size()},
                 {"text_encoder_tensors", file.text_encoder.size()}}};
+}
+
+// A model that is a few-step generator and is drawn from otherwise, in rollouts or evaluations.
+std::optional<Event> other_levels_of(const AlignContext& c) {
+  const auto& o = c.options;
+  if (o.method->few_step()) return std::nullopt;
+  const auto of = [&](const Schedule& taken) {
+    return other_levels(o.model, *c.training.model, taken, o.sampler.size);
+  };
+  auto event = of(c.training.schedule);
+  return event ? event : of(c.evaluation_schedule());
 }
 
 int64_t shared(const PromptSet& held_out, const PromptSet& other) {
@@ -118,10 +150,11 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& observer, Load
       evaluation(std::move(loaded.evaluation)),
       evaluation_clock(loaded.parts.model->device()),
       training(o, observer, *workers, std::move(loaded.parts)),
-      method(o.method->start(training)) {
+      method(o.method->start(training)),
+      generator(exported_levels(o, *training.model)) {
   const auto shared = shared_prompts_of(*this);
   if (shared) shared_prompts = shared->message;
-  for (const auto& event : {unmatched_lora(training.space), shared})
+  for (const auto& event : {unmatched_lora(training.space), other_levels_of(*this), shared})
     if (event) start_events.push_back(*event);
   for (const auto& event : start_events) observer.message(event.message);
   warn_of_nondeterminism(*training.rewards, observer);
@@ -129,20 +162,23 @@ AlignContext::AlignContext(const AlignOptions& o, const Observer& observer, Load
 
 EvaluationInput AlignContext::evaluation_input(const PromptSet& prompts, int64_t keep_frames) {
   const auto& model = *training.model;
-  return {
-      .model = model,
-      .prompts = prompts,
-      .shape = training.shape,
-      .schedule = schedule_of(options.sampler.schedule, model, options.evaluate.steps, options.sampler.size),
-      .guidance_scale = options.evaluate.guidance_scale,
-      .unconditional = training.unconditional,
-      .seed = training.seed(),
-      .rewards = *training.rewards,
-      .micro_batch = options.parallel.micro_batch,
-      .keep_frames = keep_frames,
-      .workers = *workers,
-      .clock = evaluation_clock,
-      .stop_requested = observer.stop_requested};
+  return {.model = model,
+          .prompts = prompts,
+          .shape = training.shape,
+          .schedule = evaluation_schedule(),
+          .guidance_scale = options.evaluate.guidance_scale,
+          .unconditional = training.unconditional,
+          .seed = training.seed(),
+          .rewards = *training.rewards,
+          .micro_batch = options.parallel.micro_batch,
+          .keep_frames = keep_frames,
+          .workers = *workers,
+          .clock = evaluation_clock,
+          .stop_requested = observer.stop_requested};
+}
+
+Schedule AlignContext::evaluation_schedule() const {
+  return schedule_of(options.sampler.schedule, *training.model, options.evaluate.steps, options.sampler.size);
 }
 
 std::vector<PhaseTiming> AlignContext::timings() const {

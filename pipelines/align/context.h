@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "pipelines/align/options.h"
 #include "pipelines/stages/evaluation.h"
@@ -27,7 +28,10 @@ class AlignContext {
   PhaseClock evaluation_clock;
   Training training;
   const std::unique_ptr<MethodRun> method;
+  const std::optional<Schedule> generator;  // exported_levels()
 
+  /// The noise levels of the job at the steps of its evaluations.
+  Schedule evaluation_schedule() const;
   /// Of `prompts`, with as many pictures kept.
   EvaluationInput evaluation_input(const PromptSet& prompts, int64_t keep_frames);
   /// rollout, decode, reward, monitor, train, optimizer and evaluation, each where it took place.

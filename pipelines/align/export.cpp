@@ -13,6 +13,7 @@
 #include "engine/io/checkpoint.h"
 #include "engine/optim/gradients.h"
 #include "engine/weights/lora_file.h"
+#include "pipelines/align/few_step.h"
 
 namespace thalweg {
 namespace {
@@ -116,6 +117,7 @@ void write_loras(const fs::path& folder, const TrainedModel& trained, const Tens
   const auto& strength = trained.space.strength();
   const auto metadata = lora_metadata(trained, stored, iteration);
   write_lora(folder / kLoraName, stored, strength, targets, metadata);
+  if (trained.generator) write_generator(folder, trained.model, *trained.generator);
   const auto blocks = exported_blocks(trained);
   const auto names = folder_names(blocks);
   for (size_t i = 0; i < blocks.size(); ++i) {
@@ -126,6 +128,7 @@ void write_loras(const fs::path& folder, const TrainedModel& trained, const Tens
     if (ec) throw_io_error(home, "cannot be created", ec.value());
     write_lora(home / kLoraName, part, strength_of(strength, blocks[i]), targets,
                block_metadata(metadata, trained, part, blocks[i]));
+    if (trained.generator) write_generator(home, trained.model, *trained.generator);
   }
 }
 
@@ -150,6 +153,7 @@ void check_export(const AlignContext& c, const RunProgress& progress) {
   if (t.space.is_lora()) {
     require_name(folder / kLoraName, fs::file_type::regular);
     if (has_blocks(c)) require_name(folder / kHeadsName, fs::file_type::directory);
+    if (c.generator) require_name(folder / "scheduler", fs::file_type::directory);
   } else {
     require_name(folder / kModelName, fs::file_type::directory);
     remove_path(folder / kUnfinishedName);
@@ -168,6 +172,7 @@ void write_weights(const fs::path& folder, const TrainedModel& trained, const Te
   remove_path(whole);
   try {
     trained.model.save(whole, exported, dtype);
+    if (trained.generator) write_generator(whole, trained.model, *trained.generator);
     sync_tree(whole);
   } catch (...) {  // half a model helps nobody, and may be what fills the disk
     std::error_code ec;

@@ -20,6 +20,7 @@ void check_export(const AlignContext& context, const RunProgress& progress);
 /// Writes FOLDER/pytorch_lora_weights.safetensors, or FOLDER/model when all weights were trained; each takes
 /// its name when it is whole. `exported` are exported_parameters() of `iteration`. Of a LoRA whose blocks are
 /// LoRAs, each in FOLDER/heads/NAME/pytorch_lora_weights.safetensors too, '/' and its like in names as '_'.
+/// Of a few-step generator the scheduler's config says its steps, the model's own or one beside the LoRA.
 void write_weights(const std::filesystem::path& folder, const TrainedModel& trained,
                    const TensorMap& exported, int64_t iteration);
 

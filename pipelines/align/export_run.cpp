@@ -88,7 +88,7 @@ Export export_run(const ExportRequest& request) {
   done.iteration = done.best ? progress.best_step : progress.next;
   done.to = request.to.empty() ? request.run / ("export-" + std::to_string(done.iteration)) : request.to;
   require_empty(done.to);
-  write_weights(done.to, {o, *model, space, notes.rewards},
+  write_weights(done.to, {o, *model, space, notes.rewards, generator_of(notes, done.checkpoint.string())},
                 exported_parameters(space, done.best ? progress.best : policy.shown(), o.export_),
                 done.iteration);
   return done;

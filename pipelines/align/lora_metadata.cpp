@@ -31,7 +31,7 @@ std::string job_name(const AlignOptions& o) {
 }
 
 Metadata lora_metadata(const TrainedModel& trained, const TensorMap& parameters, int64_t iteration) {
-  const auto& [o, model, space, rewards] = trained;
+  const auto& [o, model, space, rewards, generator] = trained;
   const auto& size = o.sampler.size;
   return {
       {"modelspec.sai_model_spec", "1.0.1"},

@@ -2,6 +2,8 @@
 // folder: the same job and seed write the same file.
 #pragma once
 
+#include <optional>
+
 #include "engine/weights/safetensors.h"
 #include "pipelines/align/options.h"
 #include "pipelines/stages/policy.h"
@@ -14,7 +16,8 @@ struct TrainedModel {
   const AlignOptions& options;
   const FlowModel& model;
   const PolicySpace& space;
-  std::string rewards;  // trained_rewards()
+  std::string rewards;                     // trained_rewards()
+  std::optional<Schedule> generator = {};  // exported_levels()
 };
 
 /// JSON of dimension and weight, of the rewards that count.

@@ -9,13 +9,12 @@ namespace thalweg {
 namespace {
 
 std::vector<InputFile> inputs_of(const AlignOptions& o) {
-  std::vector<InputFile> inputs = {{"/model/path", o.model.path}};
+  std::vector<InputFile> inputs;
+  add_inputs(inputs, o.model);
   std::set<std::string> of_folder;
   for (const auto& file : {o.prompts.to_train(), o.prompts.to_select(), o.prompts.to_eval()})
     if (file.pointer != PromptFiles::kFolder || of_folder.insert(file.path).second)
       inputs.push_back({file.pointer, file.path});
-  if (o.model.has_lora && !o.model.lora.path.empty())
-    inputs.push_back({"/model/lora/path", o.model.lora.path});
   if (const auto teacher = o.method->teacher(); !teacher.empty())
     inputs.push_back({"/method/teacher", teacher});
   if (const auto source = o.method->pictures(); source.given())
@@ -29,7 +28,11 @@ std::vector<InputFile> inputs_of(const AlignOptions& o) {
 
 void describe(Fields& f, EvaluateSection& e) {
   f.integer({"every", "iterations between evaluations"}, e.every, 1, 1000000);
-  f.integer({"steps", "ODE steps"}, e.steps, 1, 1000);
+  f.integer(
+      {"steps",
+       "ODE steps; 0: those of /sampler/steps where the method makes a few-step generator or the model is "
+       "one, else 28"},
+      e.steps, 0, 1000);
   f.number({"guidance_scale", "of the policy, before and after; 1 and below: none"}, e.guidance_scale, 0.0,
            100.0);
   f.list({"baselines", "the reference at other guidance scales, in the final table"}, e.base_guidance_scales,
@@ -64,7 +67,12 @@ void describe(Fields& f, AlignOptions& o) {
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.object({"method", "how to align", true}, [&](Fields& m) {
-    o.method.describe(m, {"name", "method", true}, method_table());
+    o.method.describe(m, {"name", "method", true}, method_table(), [&](Method& method, Fields& beside) {
+      method.describe(beside);
+      if (method.denoises())
+        beside.boolean(
+            {"force", "train a model that is a few-step generator all the same: its loss blurs it"}, o.force);
+    });
   });
   f.object({"optimizer", "of the policy's parameters"}, [&](Fields& p) { describe(p, o.optimizer); });
   f.number(

@@ -9,7 +9,7 @@
 namespace thalweg {
 
 struct EvaluateSection {
-  int64_t every = 10, steps = 28, pictures = 16;
+  int64_t every = 10, steps = 0, pictures = 16;
   double guidance_scale = 1.0;
   std::vector<double> base_guidance_scales;  // the base model's, beside the policy's own
   std::string metric;                        // a reward's name; empty: the combined reward
@@ -28,6 +28,7 @@ struct AlignOptions : TrainingOptions {
   std::vector<RewardSpec> rewards;
   CombineSection combine;
   Chosen<Method> method;
+  bool force = false;  // of the method: it trains a few-step generator although it blurs it
   EvaluateSection evaluate;
   MonitorSection monitors;
   CheckpointSection checkpoint;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "engine/core/device.h"
+#include "pipelines/align/few_step.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/machine_paths.h"
 
@@ -50,6 +51,7 @@ Json result_of(const AlignContext& c, const AlignSummary& s, double wall_s, doub
   const auto value = [&](const BaselineScore& b) {
     return metric == 0 ? b.mean_total : b.mean_K[metric - 1];
   };
+  if (c.generator) result["generator"] = generator_json(c.options, *c.training.model, *c.generator);
   result["baselines"] = Json::array();
   for (const auto& b : s.baselines) {
     Json row = {{"guidance_scale", b.guidance_scale}, {"reward", b.mean_total}};

@@ -108,6 +108,7 @@ class AwmRun final : public MethodRun {
 
 class Awm final : public MethodOf<Awm, AwmRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.advantages);

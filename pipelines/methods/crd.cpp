@@ -115,6 +115,7 @@ class CrdRun final : public MethodRun {
 
 class Crd final : public MethodOf<Crd, CrdRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.advantages);

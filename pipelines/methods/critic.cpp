@@ -54,11 +54,10 @@ StateLoss Critic::loss(const WalkedStep& w, int64_t draw) const {
   if (o_.target == "path") {
     // Divided by its own size: it has no bound as tau nears s.
     const auto be_B = conditional_path(tau_B, s_B).be_B;
-    loss.loss_B = be_B.square() *
-                  velocity_kl(v, conditional_velocity(w.next, r.noise, tau_B, s_B)).to(at::kDouble);
-  } else {
     loss.loss_B =
-        velocity_kl(v, (r.x_tau - clean_estimate(w.x, w.v(), w.step)) / per_sample(tau_B, v));
+        be_B.square() * velocity_kl(v, conditional_velocity(w.next, r.noise, tau_B, s_B)).to(at::kDouble);
+  } else {
+    loss.loss_B = velocity_kl(v, (r.x_tau - clean_estimate(w.x, w.v(), w.step)) / per_sample(tau_B, v));
   }
   if (o_.reference_beta > 0.0)
     loss.loss_B = loss.loss_B + o_.reference_beta * velocity_kl(v, r.velocity(teacher_));

@@ -56,10 +56,11 @@ class DgpoRun final : public MethodRun {
                          const auto& slot_B) { return shuffled_sigmas(t_, levels, o_.levels.times, slot_B); },
         .loss = [this](const Noising& n, const Share&) { return loss_of(n); },
         .of_group = true,
-        .prepare = [this](const UpdateNoisings& all, std::vector<Head>& heads, Metrics& told) {
-          if (all.update.index > 0) follow();
-          preference_.weigh(all, heads, told);
-        }};
+        .prepare =
+            [this](const UpdateNoisings& all, std::vector<Head>& heads, Metrics& told) {
+              if (all.update.index > 0) follow();
+              preference_.weigh(all, heads, told);
+            }};
   }
 
   StepLoss loss_of(const Noising& n) const {
@@ -81,6 +82,7 @@ class DgpoRun final : public MethodRun {
 
 class Dgpo final : public MethodOf<Dgpo, DgpoRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.advantages);

@@ -88,6 +88,7 @@ class DiffusionNftRun final : public MethodRun {
 
 class DiffusionNft final : public MethodOf<DiffusionNft, DiffusionNftRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.advantages);

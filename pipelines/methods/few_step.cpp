@@ -13,6 +13,7 @@
 #include "engine/core/rng.h"
 #include "engine/losses/distribution_matching.h"
 #include "engine/optim/gradients.h"
+#include "pipelines/methods/noise_levels.h"
 #include "samplers/flow_algebra.h"
 
 namespace thalweg {
@@ -117,7 +118,7 @@ double clean_deviation(const std::vector<MicroBatch>& batches, const at::Tensor&
 
 }  // namespace
 
-void check_few_step(const TrainingOptions& options, const GroupPlan& plan) {
+void check_walks(const TrainingOptions& options, const GroupPlan& plan) {
   check_groups(plan);
   const auto& sampler = options.sampler;
   if (sampler.kind.name() != "flow_ode")
@@ -167,12 +168,7 @@ void describe(Fields& f, TauOptions& o) {
 }
 
 void check_tau(const TauOptions& o, const Schedule& schedule) {
-  if (const double t = schedule.sigmas[static_cast<size_t>(schedule.steps()) - 1]; t <= o.margin)
-    throw Error("/sampler/schedule",
-                "spends the last of " + std::to_string(schedule.steps()) + " steps on the way from " +
-                    std::to_string(t) +
-                    " to 0, as diffusers' own does: take {\"name\": \"shifted\", "
-                    "\"shift\": S}, S the model's shift, whose steps are even before it");
+  require_last_step(schedule, o.margin);
   for (int64_t k = 0; k < schedule.steps(); ++k) {
     const double t = schedule.sigmas[static_cast<size_t>(k)], s = schedule.sigmas[static_cast<size_t>(k) + 1];
     if (const auto [low, high] = range_of(o, t, s); !(low < high))

@@ -8,7 +8,7 @@
 namespace thalweg {
 
 /// What a job that trains a few-step generator must be: throws Error at /sampler or /method.
-void check_few_step(const TrainingOptions& options, const GroupPlan& plan);
+void check_walks(const TrainingOptions& options, const GroupPlan& plan);
 
 /// The steps of a schedule by Euler, each in `parts` equal ones: of the states, those between whole steps are
 /// kept. Guided as the sampler's velocity is.
@@ -21,6 +21,8 @@ class Walks {
   /// clean_deviation: a generator may leave the decoder's range while its loss falls.
   Walks(std::vector<MicroBatch> batches, const GroupPlan& plan, Metrics& metrics);
 
+  /// Of each sample: its states and its clean latents.
+  static double stored_latents(const Schedule& schedule) { return static_cast<double>(schedule.steps() + 1); }
   const std::vector<MicroBatch>& batches() const { return batches_; }
   /// The plan's update `i`. Each time it is another optimizer step of the iteration, whose first alone may be
   /// given up.

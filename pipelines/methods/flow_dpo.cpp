@@ -88,6 +88,7 @@ class FlowDpoRun final : public MethodRun {
 
 class FlowDpo final : public MethodOf<FlowDpo, FlowDpoRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     f.object({"data", "what is compared"}, [this](Fields& d) {
       d.variant({"name", "data"}, o_.data,

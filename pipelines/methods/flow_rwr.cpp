@@ -43,6 +43,7 @@ class FlowRwrRun final : public MethodRun {
 
 class FlowRwr final : public MethodOf<FlowRwr, FlowRwrRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     f.number({"beta", "temperature: a sample weighs exp(combined reward / beta). Watch the metric ess"},

@@ -14,10 +14,9 @@ void describe(Fields& f, PreferenceOptions& o) {
             "strength of a group's preference in its weight sigmoid(mean A beta (l - l_ref)); 0: all groups "
             "weigh 1/2"},
            o.beta, 0.0, 1e6);
-  f.choice(
-      {"reference",
-       "what l_ref is of: the base model (beta 10 to 100), or the policy's average (beta 2000 to 5000)"},
-      o.reference, {"base", "average"});
+  f.choice({"reference",
+            "what l_ref is of: the base model (beta 10 to 100), or the policy's average (beta 2000 to 5000)"},
+           o.reference, {"base", "average"});
   f.number({"clip_range",
             "a sample stops teaching where exp(l_average - l) is further than this from 1 along "
             "its advantage"},

@@ -152,6 +152,7 @@ class MahDpoRun final : public MethodRun {
 
 class MahDpo final : public MethodOf<MahDpo, MahDpoRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.loss);

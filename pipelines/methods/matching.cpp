@@ -142,7 +142,8 @@ void train_on_clean_latents(Training& t, const std::vector<MicroBatch>& batches,
     if (matching.prepare)
       matching.prepare({update,
                         [&](int64_t numbers, const NoisingMeasure& measure) {
-                          return measure_noisings(t, plan, matching, update, iteration, numbers, measure, pass);
+                          return measure_noisings(t, plan, matching, update, iteration, numbers, measure,
+                                                  pass);
                         }},
                        heads, told);
     const auto count = gradients_of_heads(heads.size());

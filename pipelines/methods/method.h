@@ -11,6 +11,7 @@
 
 #include "engine/core/chosen.h"
 #include "pipelines/stages/lora_block.h"
+#include "pipelines/steering/steering.h"
 #include "pipelines/training/groups.h"
 #include "pipelines/training/metrics.h"
 
@@ -24,6 +25,9 @@ class MethodRun {
   virtual Metrics iterate(int64_t iteration) = 0;
   /// What a resumed run needs beside the roles.
   virtual void state(RunState&) {}
+  /// Latents that are kept of each sample from its rollout to its update, for `plan`; 0: the clean ones, and
+  /// two of each step of the schedule that is trained.
+  virtual double stored_latents() const { return 0.0; }
 };
 
 /// Trained rewards with their weights, in the order of their columns.
@@ -45,8 +49,18 @@ class Method {
   virtual std::string teacher() const { return {}; }
   /// Iterations before the policy's first update.
   virtual int64_t waits() const { return 0; }
+  /// What leads its rollouts to rewards; none: the policy draws alone.
+  virtual std::vector<SteeringEntry> steering() const { return {}; }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
+  /// Whether it makes a generator of the steps of the job's schedule: what is exported says so.
+  virtual bool few_step() const { return false; }
+  /// Whether it fits the velocity at noised clean latents to a target: that blurs a generator of few steps.
+  virtual bool denoises() const { return false; }
+  /// Whether every trained reward must have a gradient.
+  virtual bool follows_gradients() const { return false; }
+  /// Whether iterations draw how much they do, so that `plan` counts several.
+  virtual bool varies() const { return false; }
   /// Blocks of the policy's LoRA that are a LoRA each, exported beside the whole; none: it is one.
   virtual std::vector<LoraBlock> blocks(const NamedWeights&) const { return {}; }
   /// Adds the method's roles. `training` must outlive the run.

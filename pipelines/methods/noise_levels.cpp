@@ -37,4 +37,13 @@ at::Tensor drawn_levels(const NoiseLevels& levels, const Training& t, const std:
   return at::sigmoid(at::stack(normal) * levels.deviation + levels.mean);
 }
 
+void require_last_step(const Schedule& schedule, double least) {
+  if (const double t = schedule.sigmas[static_cast<size_t>(schedule.steps()) - 1]; t <= least)
+    throw Error("/sampler/schedule",
+                "spends the last of " + std::to_string(schedule.steps()) + " steps on the way from " +
+                    std::to_string(t) +
+                    " to 0, as diffusers' own does: take {\"name\": \"shifted\", "
+                    "\"shift\": S}, S the model's shift, whose steps are even before it");
+}
+
 }  // namespace thalweg

@@ -23,4 +23,8 @@ void check_noise_levels(const NoiseLevels& levels, const TrainingOptions& option
 at::Tensor drawn_levels(const NoiseLevels& levels, const Training& training,
                         const std::vector<int64_t>& slot_B);
 
+/// Throws Error at /sampler/schedule where the last step begins at level `least` or below: nothing is left to
+/// it.
+void require_last_step(const Schedule& schedule, double least);
+
 }  // namespace thalweg

@@ -13,72 +13,59 @@
 #include "pipelines/training/selection.h"
 
 namespace thalweg {
-namespace {
 
-class ReplayRun final : public MethodRun {
- public:
-  ReplayRun(std::unique_ptr<Method> method, Training& training)
-      : method_(std::move(method)),
-        replaying_(dynamic_cast<const ReplayMethod&>(*method_)),
-        o_(replaying_.options()),
-        t_(training),
-        aggregator_(o_.advantages.start(training)),
-        reference_(o_.reference, o_.replay.kl_beta, training) {}
+ReplayRun::ReplayRun(std::unique_ptr<Method> method, Training& training)
+    : method_(std::move(method)),
+      replaying_(dynamic_cast<const ReplayMethod&>(*method_)),
+      o_(replaying_.options()),
+      t_(training),
+      aggregator_(o_.advantages.start(training)),
+      reference_(o_.reference, o_.replay.kl_beta, training) {}
 
-  Metrics iterate(int64_t iteration) override {
-    Metrics metrics;
-    reference_.begin(metrics);
-    auto drawn = draw(iteration, metrics);
-    if (reference_.in_reward()) reference_.add_reward(drawn, o_.replay.kl_scale, metrics);
-    auto advantages = aggregator_->advantages(drawn.scores, metrics);
-    keep_some(drawn, advantages);
-    train_on_transitions(t_, drawn, o_.groups, advantages, *aggregator_, replay(), iteration, metrics);
-    reference_.end(metrics);
-    return metrics;
-  }
+Metrics ReplayRun::iterate(int64_t iteration) {
+  Metrics metrics;
+  reference_.begin(metrics);
+  const int64_t steps = t_.options.sampler.steps;
+  auto window = step_window(t_.options.sampler, t_.seed(), iteration);
+  if (o_.clean_end) window.end = std::min(window.end, steps - 1);
+  auto transitions =
+      drawn(iteration, window,
+            some_steps(trained_steps(window, steps), o_.step_fraction, t_.seed(), iteration), metrics);
+  if (reference_.in_reward()) reference_.add_reward(transitions, o_.replay.kl_scale, metrics);
+  auto advantages = aggregator_->advantages(transitions.scores, metrics);
+  keep_some(transitions, advantages);
+  train_on_transitions(t_, transitions, o_.groups, advantages, *aggregator_, replay(), iteration, metrics);
+  reference_.end(metrics);
+  return metrics;
+}
 
-  void state(RunState& state) override {
-    aggregator_->state(state);
-    reference_.state(state);
-  }
+void ReplayRun::state(RunState& state) {
+  aggregator_->state(state);
+  reference_.state(state);
+}
 
- private:
-  Transitions draw(int64_t iteration, Metrics& metrics) const {
-    const int64_t steps = t_.options.sampler.steps;
-    auto window = step_window(t_.options.sampler, t_.seed(), iteration);
-    if (o_.clean_end) window.end = std::min(window.end, steps - 1);
-    return draw_transitions(t_, iteration, o_.groups, window,
-                            some_steps(trained_steps(window, steps), o_.step_fraction, t_.seed(), iteration),
-                            metrics);
-  }
+Transitions ReplayRun::drawn(int64_t iteration, StepWindow window, const std::vector<int64_t>& trained,
+                             Metrics& metrics) {
+  return draw_transitions(t_, iteration, o_.groups, window, trained, metrics);
+}
 
-  void keep_some(Transitions& drawn, Advantages& advantages) const {
-    if (o_.keep == 0) return;
-    auto rows = best_and_worst(advantages, drawn.scores.group_B, o_.keep);
-    if (rows.empty()) return;  // nothing counts, whoever is kept
-    advantages = selected(advantages, rows);
-    drawn.batches =
-        selected(drawn.batches, std::move(rows), o_.groups, t_.options.parallel.micro_batch).batches;
-  }
+void ReplayRun::keep_some(Transitions& drawn, Advantages& advantages) const {
+  if (o_.keep == 0) return;
+  auto rows = best_and_worst(advantages, drawn.scores.group_B, o_.keep);
+  if (rows.empty()) return;  // nothing counts, whoever is kept
+  advantages = selected(advantages, rows);
+  drawn.batches =
+      selected(drawn.batches, std::move(rows), o_.groups, t_.options.parallel.micro_batch).batches;
+}
 
-  Replay replay() const {
-    Replay replay{.options = o_.replay,
-                  .log_prob = log_prob_of(t_.options.sampler),
-                  .loss = [this](const Replayed& r, const Share&) { return replaying_.loss(r); }};
-    replay.options.kl_beta = reference_.in_reward() ? 0.0 : reference_.beta();
-    if (replay.options.kl_beta > 0.0) replay.reference = reference_.velocity();
-    return replay;
-  }
-
-  const std::unique_ptr<Method> method_;
-  const ReplayMethod& replaying_;
-  const ReplayMethod::Options& o_;
-  Training& t_;
-  const std::unique_ptr<Aggregator> aggregator_;
-  ReferenceKl reference_;
-};
-
-}  // namespace
+Replay ReplayRun::replay() const {
+  Replay replay{.options = o_.replay,
+                .log_prob = log_prob_of(t_.options.sampler),
+                .loss = [this](const Replayed& r, const Share&) { return loss(r); }};
+  replay.options.kl_beta = reference_.in_reward() ? 0.0 : reference_.beta();
+  if (replay.options.kl_beta > 0.0) replay.reference = reference_.velocity();
+  return replay;
+}
 
 void ReplayMethod::describe(Fields& f) {
   thalweg::describe(f, o_.groups);

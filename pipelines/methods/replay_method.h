@@ -40,6 +40,38 @@ class ReplayMethod : public Method {
   const char* name_;
 };
 
+/// Iterations of such a method: draw -> score -> advantages -> some samples -> updates.
+class ReplayRun : public MethodRun {
+ public:
+  /// `method` is a ReplayMethod.
+  ReplayRun(std::unique_ptr<Method> method, Training& training);
+
+  Metrics iterate(int64_t iteration) override;
+  void state(RunState& state) override;
+
+ protected:
+  const ReplayMethod& method() const { return replaying_; }
+  Training& training() const { return t_; }
+
+  /// Drawn and scored; `trained`: steps of `window` whose transitions are stored. By default
+  /// draw_transitions.
+  virtual Transitions drawn(int64_t iteration, StepWindow window, const std::vector<int64_t>& trained,
+                            Metrics& metrics);
+  /// By default the method's.
+  virtual StepLoss loss(const Replayed& replayed) const { return replaying_.loss(replayed); }
+
+ private:
+  void keep_some(Transitions& drawn, Advantages& advantages) const;
+  Replay replay() const;
+
+  const std::unique_ptr<Method> method_;
+  const ReplayMethod& replaying_;
+  const ReplayMethod::Options& o_;
+  Training& t_;
+  const std::unique_ptr<Aggregator> aggregator_;
+  ReferenceKl reference_;
+};
+
 /// With the clipped ratio.
 class ClippedReplay : public ReplayMethod {
  public:

@@ -60,6 +60,7 @@ class SftRun final : public MethodRun {
 
 class Sft final : public MethodOf<Sft, SftRun, Options> {
  public:
+  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     f.object({"data", "what is matched"}, [this](Fields& d) {
       d.variant({"name", "data"}, o_.data,

@@ -11,14 +11,16 @@ namespace thalweg {
 
 void describe(Fields& f, SurrogateOptions& o) {
   f.object({"loss", "how it learns from advantages"}, [&](Fields& l) {
-    l.variant({"name", "group: DGPO's preference of groups along the path of each state, as published; contrast: "
-                       "DiffusionNFT's loss on the final latents"},
+    l.variant({"name",
+               "group: DGPO's preference of groups along the path of each state, as published; contrast: "
+               "DiffusionNFT's loss on the final latents"},
               o.loss,
               {{"group", "with the two guards of its authors' code",
                 [&](Fields& g) {
                   describe(g, o.preference);
-                  g.choice({"states", "of a trajectory: all, the k-th of K with probability and weight that "
-                                      "grow as k; or the final latents"},
+                  g.choice({"states",
+                            "of a trajectory: all, the k-th of K with probability and weight that "
+                            "grow as k; or the final latents"},
                            o.states, {"all", "final"});
                 }},
                {"contrast", "around its average", [&](Fields& c) {
@@ -99,15 +101,16 @@ at::Tensor Surrogate::steps_TB(const std::vector<int64_t>& slot_B) const {
 
 at::Tensor Surrogate::sigmas_TB(const std::vector<int64_t>& slot_B) const {
   const bool final = o_.loss == "contrast" || o_.states == "final";
-  const auto k_TB = final ? at::full({o_.updates, static_cast<int64_t>(slot_B.size())},
-                                     t_.schedule.steps() - 1, at::kLong)
-                          : steps_TB(slot_B);
+  const auto k_TB =
+      final ? at::full({o_.updates, static_cast<int64_t>(slot_B.size())}, t_.schedule.steps() - 1, at::kLong)
+            : steps_TB(slot_B);
   auto tau = tau_;
   if (final) tau.range = "reverse";
   std::vector<at::Tensor> of_times;
   for (int64_t i = 0; i < o_.updates; ++i) {
     const auto* k = k_TB[i].const_data_ptr<int64_t>();
-    of_times.push_back(drawn_tau(t_, tau, slot_B, {k, k + slot_B.size()}, static_cast<uint64_t>(i), o_.minimum));
+    of_times.push_back(
+        drawn_tau(t_, tau, slot_B, {k, k + slot_B.size()}, static_cast<uint64_t>(i), o_.minimum));
   }
   return at::stack(of_times);
 }

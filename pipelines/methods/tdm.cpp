@@ -59,6 +59,8 @@ class TdmRun final : public MethodRun {
     return metrics;
   }
 
+  double stored_latents() const override { return Walks::stored_latents(t_.schedule); }
+
  private:
   Walks draw(int64_t iteration, const Velocity& velocity, int64_t parts, Metrics& metrics) const {
     const auto sampler = [parts](const SamplerInput& in) { return walk(in, parts); };
@@ -111,13 +113,15 @@ class TdmRun final : public MethodRun {
 
 class Tdm final : public MethodOf<Tdm, TdmRun, Options> {
  public:
+  bool few_step() const override { return true; }
   void describe(Fields& f) override {
     describe_given(f, o_.groups);
     describe_teacher(f, o_.teacher);
     f.number({"guidance_scale", "of the teacher"}, o_.guidance_scale, 0.0, 100.0);
     f.number({"huber", "errors above it count linearly; 0: squares"}, o_.huber, 0.0, 1.0);
-    f.integer({"states", "of each trajectory that the generator learns from in one update, at random; 0: all"},
-              o_.states, 0, 1000);
+    f.integer(
+        {"states", "of each trajectory that the generator learns from in one update, at random; 0: all"},
+        o_.states, 0, 1000);
     f.object({"tau", "levels at which the two distributions are compared"},
              [this](Fields& t) { thalweg::describe(t, o_.tau); });
     f.object(
@@ -135,7 +139,7 @@ class Tdm final : public MethodOf<Tdm, TdmRun, Options> {
   }
 
   void check(const TrainingOptions& options) const override {
-    check_few_step(options, o_.groups);
+    check_walks(options, o_.groups);
     check_teacher(o_.teacher, options);
     if (o_.regression.iterations > options.iterations)
       throw Error("/method/regression/iterations",

@@ -69,6 +69,7 @@ class TdmR1Run final : public MethodRun {
   }
 
   void state(RunState& state) override { aggregator_->state(state); }
+  double stored_latents() const override { return Walks::stored_latents(t_.schedule); }
 
  private:
   StateLoss generator_loss(const WalkedStep& w, int64_t draw) const {
@@ -80,8 +81,9 @@ class TdmR1Run final : public MethodRun {
     const auto L = [&](const at::Tensor& mu, const at::Tensor& from) {
       return distribution_matching_loss(clean, mu, from, o_.huber);
     };
-    const auto rewarded = L(mu_c, mu_fake) + o_.guidance_weight * L(mu_cfg, mu_c) +
-                          o_.reward_weight * at::where(r.step.sigma_B >= o_.reward_minimum, L(mu_phi, mu_c), 0.0);
+    const auto rewarded =
+        L(mu_c, mu_fake) + o_.guidance_weight * L(mu_cfg, mu_c) +
+        o_.reward_weight * at::where(r.step.sigma_B >= o_.reward_minimum, L(mu_phi, mu_c), 0.0);
     const auto gap = [](const at::Tensor& a, const at::Tensor& b) {
       return (a - b).abs().flatten(1).mean(1);
     };
@@ -112,6 +114,7 @@ class TdmR1Run final : public MethodRun {
 
 class TdmR1 final : public MethodOf<TdmR1, TdmR1Run, Options> {
  public:
+  bool few_step() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.advantages);
@@ -125,8 +128,9 @@ class TdmR1 final : public MethodOf<TdmR1, TdmR1Run, Options> {
     f.integer({"reward_steps", "first steps of a trajectory that learn from rewards; 0: all"},
               o_.reward_steps, 0, 1000);
     f.number({"huber", "errors above it count linearly; 0: squares"}, o_.huber, 0.0, 1.0);
-    f.integer({"states", "of each trajectory that the generator learns from in one update, at random; 0: all"},
-              o_.states, 0, 1000);
+    f.integer(
+        {"states", "of each trajectory that the generator learns from in one update, at random; 0: all"},
+        o_.states, 0, 1000);
     f.object({"tau", "levels at which distributions are compared"},
              [this](Fields& t) { thalweg::describe(t, o_.tau); });
     f.object({"critic", "the role that learns the generator's distribution"},
@@ -136,7 +140,7 @@ class TdmR1 final : public MethodOf<TdmR1, TdmR1Run, Options> {
   }
 
   void check(const TrainingOptions& options) const override {
-    check_few_step(options, o_.groups);
+    check_walks(options, o_.groups);
     check_teacher(o_.teacher, options);
     check_critic(o_.critic, 0, options);
   }

@@ -13,7 +13,8 @@ struct Teacher {
 
 /// "teacher".
 void describe_teacher(Fields& fields, std::string& folder);
-/// Throws Error at /method/teacher for a folder that is none, and for another one than the backbone of a LoRA.
+/// Throws Error at /method/teacher for a folder that is none, and for another one than the backbone of a
+/// LoRA.
 void check_teacher(const std::string& folder, const TrainingOptions& options);
 /// `folder`: empty: the reference.
 Teacher teacher_of(const Training& training, const std::string& folder);

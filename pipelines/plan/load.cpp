@@ -92,10 +92,21 @@ DrawLoad draw_load(std::string phase, double samples, DrawSettings settings, int
   return {std::move(phase), samples, std::move(settings), cost};
 }
 
+void DrawLoad::add_direct_gradients() {
+  if (direct_gradients == 0.0) return;
+  reward_decodes = true;
+  cost.reward_calls += direct_gradients;
+  cost.reward_gradients += direct_gradients;
+  cost.reward_rows = std::max(cost.reward_rows, cost.samples);
+  cost.kept_reward_rows = std::max(cost.kept_reward_rows, cost.samples);
+}
+
 void JobLoad::cut(int64_t micro_batch) {
   parallel.micro_batch = micro_batch;
-  for (auto& draw : draws)
+  for (auto& draw : draws) {
     draw.cost = draw_cost(draw.settings, static_cast<int64_t>(draw.samples), micro_batch);
+    draw.add_direct_gradients();
+  }
 }
 
 double trainable_parameters(const JobLoad& load, const ModelSize& size) {
@@ -214,8 +225,9 @@ void plan_time(const JobLoad& load, const ModelSize& size, double rate, double v
   spend("decode", decode, workers);
   spend("gradient", gradient, workers);
   // A backward of training costs twice its forward.
-  const double train = static_cast<double>(load.iterations) * load.trained_samples * size.forward_flops *
-                       (load.forwards_with_gradient + 2.0 * load.backwards + load.forwards_without);
+  const double train =
+      static_cast<double>(load.iterations) * load.trained_samples * size.forward_flops *
+      (load.forwards_with_gradient + 2.0 * load.backwards + load.forwards_without + load.latent_backwards);
   spend("train", train / (rate * kTrainEfficiency),
         std::min(workers, static_cast<double>(load.parallel.lanes)));
   spend("evaluation", network["evaluation"], workers);

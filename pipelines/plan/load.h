@@ -15,8 +15,11 @@ struct DrawLoad {
   double samples = 0.0;  // asked for
   DrawSettings settings;
   DrawCost cost;
-  bool decoded = true;          // in the end
-  bool reward_decodes = false;  // in each call of the reward on the way
+  bool decoded = true;            // in the end
+  bool reward_decodes = false;    // in each call of the reward on the way
+  double direct_gradients = 0.0;  // of rewards at finished samples, for each of them, by who trains on them
+  /// Adds those to the cost.
+  void add_direct_gradients();
 };
 DrawLoad draw_load(std::string phase, double samples, DrawSettings settings, int64_t micro_batch);
 
@@ -40,6 +43,7 @@ struct JobLoad {
   double forwards_with_gradient = 0.0, forwards_without = 0.0;  // for each sample; a guided one is two
   double rows_with_gradient = 1.0;                              // of each sample in one of those
   double backwards = 0.0;                                       // for each sample
+  double latent_backwards = 0.0;                                // of those without, to their latents
   int64_t gradients = 1;                                        // of as many losses, held at once
   std::vector<RoleCount> roles;
   bool teacher = false;      // a whole backbone of its own, in float32 and as it computes

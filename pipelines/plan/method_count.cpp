@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <memory>
 #include <set>
-#include <stdexcept>
 #include <utility>
 
 #include "pipelines/stages/phase_clock.h"
@@ -17,7 +16,8 @@ namespace {
 struct Calls {
   int64_t with_gradient = 0, without = 0, of_rollout = 0;
   int64_t backwards = 0, backwards_of_one = 0;  // of all forwards with gradient, and the most of one
-  bool decoded = false;
+  int64_t latent_backwards = 0, reward_gradients = 0;
+  bool scored = false;          // the samples of a rollout
   double rows_of_sample = 0.0;  // the most in one call
   std::set<int64_t> trained_steps;
 };
@@ -43,6 +43,7 @@ class CountingModel final : public FlowModel {
             if (step.index >= 0) calls_.trained_steps.insert(step.index);
             return watched(weight.expand_as(x));
           }
+          if (c10::GradMode::is_enabled() && x.requires_grad()) calls_.latent_backwards += rows;
           (PhaseClock::current() == "rollout" ? calls_.of_rollout : calls_.without) += rows;
           return weight.expand_as(x);
         };
@@ -55,9 +56,8 @@ class CountingModel final : public FlowModel {
   std::vector<std::filesystem::path> backbone_files() const override { return {}; }
   LoraNames lora_names() const override { return {}; }
   at::Tensor decode(const at::Tensor& latents) const override {
-    calls_.decoded = true;
     constexpr int64_t kSide = 8;
-    return at::zeros({latents.size(0), 1, 3, kSide, kSide});
+    return 0.0 * latents.view({-1, 1, 1, 1, 1}).expand({-1, 1, 3, kSide, kSide});
   }
   void save(const std::filesystem::path&, const TensorMap&, at::ScalarType) const override {}
 
@@ -77,28 +77,33 @@ class CountingModel final : public FlowModel {
   TensorMap backbone_ = {{"weight", at::zeros({1})}};
 };
 
-// A number of its own for each sample: a method that compares them finds them different.
+// A number of its own for each sample: a method that compares them finds them different. Of latents, whose
+// gradient is 0.
 class CountingReward final : public Reward {
  public:
-  explicit CountingReward(std::vector<std::string> dimensions_K) {
+  CountingReward(Calls& calls, std::vector<std::string> dimensions_K) : calls_(calls) {
     info_.name = "counting";
     info_.dimensions_K = std::move(dimensions_K);
-    info_.required.frames = true;
+    info_.required.latents = true;
+    info_.gradient_of = GradientOf::latents;
   }
   const RewardInfo& info() const override { return info_; }
   Scored score(const ScoreInput& input) override {
+    calls_.scored = calls_.scored || input.occasion.phase == ScorePhase::rollout;
     const auto K = static_cast<int64_t>(info_.dimensions_K.size());
-    return {at::arange(input.frames_BF3HW.size(0), at::kFloat).unsqueeze(1).repeat({1, K}), {}};
+    return {at::arange(input.batch(), at::kFloat).unsqueeze(1).repeat({1, K}), {}};
   }
-  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
-    throw std::logic_error("no gradient");
+  ScoreGradient gradient(const ScoreInput& input, const at::Tensor&) override {
+    calls_.reward_gradients += input.batch();
+    return {{}, at::zeros_like(input.latents_BCFHW, at::kFloat), {}};
   }
 
  private:
+  Calls& calls_;
   RewardInfo info_;
 };
 
-std::unique_ptr<RewardSet> counting_rewards(int64_t count) {
+std::unique_ptr<RewardSet> counting_rewards(Calls& calls, int64_t count) {
   RewardSpec spec;
   spec.plugin = "counting";
   std::vector<std::string> names;
@@ -107,7 +112,7 @@ std::unique_ptr<RewardSet> counting_rewards(int64_t count) {
     spec.dimensions.emplace_back(names.back(), 1.0);
   }
   std::vector<RewardMember> members;
-  members.push_back({spec, std::make_shared<CountingReward>(std::move(names))});
+  members.push_back({spec, std::make_shared<CountingReward>(calls, std::move(names))});
   return std::make_unique<RewardSet>(std::move(members));
 }
 
@@ -127,6 +132,7 @@ struct Rehearsed {
   double backwards_of_forward = 1.0;
   std::vector<RoleCount> roles;
   Metrics metrics;
+  double stored_latents = 0.0;  // as the run says; 0: it does not
 };
 
 // An iteration of as many groups as updates, each one micro-batch.
@@ -144,7 +150,7 @@ Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t
                     {.model = std::make_unique<CountingModel>(result.calls, model_schedule),
                      .prompts = {{{""}, {"{}"}}, {{""}, {}}},
                      .unconditional = {{""}, {}},
-                     .rewards = [&] { return counting_rewards(rewards); },
+                     .rewards = [&] { return counting_rewards(result.calls, rewards); },
                      .pictures = {at::zeros({1, group_size, 1, 1, 1, 1})}});
   const auto run = little->start(training);
   result.metrics = run->iterate(iteration);
@@ -155,6 +161,7 @@ Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t
   result.backwards_of_forward = static_cast<double>(result.calls.backwards) /
                                 static_cast<double>(std::max<int64_t>(result.calls.with_gradient, 1));
   result.calls = first;
+  result.stored_latents = run->stored_latents();
   for (const auto& role : training.roles.all())
     result.roles.push_back({role->name(), role->learns(), role->averaged()});
   return result;
@@ -169,7 +176,7 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
   constexpr int64_t kEnough = 65536;
   const auto& plan = method.groups();
   const int64_t updates = std::clamp<int64_t>(kEnough / plan.group_size, 1, plan.updates);
-  const auto [calls, backwards_of_forward, roles, metrics] =
+  const auto [calls, backwards_of_forward, roles, metrics, stored] =
       rehearse(method, options, iteration, model_schedule, rewards, updates);
   const auto samples = static_cast<double>(plan.group_size * updates);
   const auto each = [&](int64_t rows) { return static_cast<double>(rows) / samples; };
@@ -178,14 +185,18 @@ MethodCount count_method(const Method& method, const TrainingOptions& options, i
   count.forwards_with_gradient = each(calls.with_gradient);
   count.forwards_without = each(calls.without);
   count.backwards = count.forwards_with_gradient * backwards_of_forward;
+  if (method.follows_gradients()) {  // those of guidance are the rollout's
+    count.latent_backwards = each(calls.latent_backwards);
+    count.reward_gradients = each(calls.reward_gradients);
+  }
   count.gradients = std::max<int64_t>(calls.backwards_of_one, 1);
-  count.decoded = calls.decoded;
+  count.decoded = calls.scored;
   // A stored transition is its latents and the next ones; every sample has its clean latents. A rollout
   // stores a trained step of every sample; a tree says how many of its transitions it keeps.
   auto transitions = static_cast<double>(calls.trained_steps.size());
   for (const auto& [name, value] : metrics)
     if (name == "replayed_transitions") transitions = value / samples;
-  count.stored_latents = 1.0 + 2.0 * transitions;
+  count.stored_latents = stored > 0.0 ? stored : 1.0 + 2.0 * transitions;
   count.rows_with_gradient = calls.rows_of_sample;
   count.roles = roles;
   return count;

@@ -21,6 +21,8 @@ struct MethodCount {
   double forwards_of_rollout = 0.0;
   double forwards_with_gradient = 0.0, forwards_without = 0.0;  // the rollout's own left out
   double backwards = 0.0;           // more than forwards where rewards have gradients of their own
+  double latent_backwards = 0.0;    // of forwards without gradient: to their latents alone
+  double reward_gradients = 0.0;    // of finished samples, through the decoder
   int64_t gradients = 1;            // at once
   bool decoded = true;              // the samples of a rollout, and scored
   double stored_latents = 1.0;      // kept from rollout to training

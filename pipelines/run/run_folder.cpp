@@ -86,7 +86,8 @@ void remove_leftovers(const fs::path& folder, const Json& resolved) {
   if (!fs::exists(folder / "job.json")) return remove_path(folder / "result.json");
   const auto there = read_or_null(folder / "job.json");
   if (!there.is_object() || deciding_part(there) != deciding_part(resolved))
-    for (const auto* name : {"scores.jsonl", "events.jsonl", "metrics.jsonl", "report.html"})
+    for (const auto* name :
+         {"scores.jsonl", "events.jsonl", "metrics.jsonl", "report.html", "scheduler/scheduler_config.json"})
       if (!reads(resolved, folder / name)) remove_path(folder / name);
   if (there.is_object()) remove_pictures(folder, resolved);
   remove_path(folder / "result.json");

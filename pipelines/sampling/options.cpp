@@ -42,10 +42,10 @@ void describe(Fields& f, SampleOptions& o) {
 }
 
 Json sample_identity(const SampleOptions& o) {
-  std::vector<InputFile> inputs = {{"/model/path", o.model.path}};
+  std::vector<InputFile> inputs;
+  add_inputs(inputs, o.model);
   if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
   if (!o.latents.empty()) inputs.push_back({"/latents", o.latents});
-  for (const auto& [pointer, path] : lora_paths(o.model)) inputs.push_back({pointer, path});
   add_inputs(inputs, o.rewards);
   SampleOptions copy = o;
   return run_identity([&](Fields& f) { describe(f, copy); }, inputs);

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "pipelines/steering/reward_value.h"
+#include "pipelines/steering/steered_draw.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
@@ -24,19 +24,13 @@ Trajectory SteeredSampler::operator()(SamplerInput in) {
     return draw_samples(in, o.sampler, window_);
   }
   SteeringCost cost;
-  const auto failures = std::make_shared<FailureSink>();
-  std::map<int64_t, int64_t> times_scored;
-  const auto reward_for = [&](RewardUse use) {
-    return reward_value({model_, *rewards_, use, in.seed, o.sampler.steps, o.parallel.micro_batch, cost,
-                         clock_, failures, times_scored});
-  };
-  const auto steering = make_steering(o.steering, o.sampler, window_, in.schedule, reward_for, in.seed);
-  in.velocity = steering.guidance(
-      watched(in_parts(guided(counted(std::move(in.velocity), cost, clock_)), o.parallel.micro_batch), cost));
-  auto trajectory = steering.sample ? steering.sample(in) : draw_samples(in, o.sampler, window_);
-  add_failures(cost.failures, failures->take());
+  in.velocity = guided(counted(std::move(in.velocity), cost, clock_));
+  const auto first = in.slot_B.front() / particles_of(o.steering);
+  auto trajectory =
+      sample_steered({model_, *rewards_, o.steering, o.sampler, window_, o.parallel.micro_batch, clock_},
+                     std::move(in), cost);
   const std::lock_guard lock(mutex_);
-  costs_[in.slot_B.front() / steering.particles] = std::move(cost);
+  costs_[first] = std::move(cost);
   return trajectory;
 }
 

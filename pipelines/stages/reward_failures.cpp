@@ -5,21 +5,29 @@
 #include <algorithm>
 
 namespace thalweg {
+namespace {
+
+Event masked_event(const std::string& phase, int64_t masked, int64_t samples, const std::string& why,
+                   const std::vector<RewardFailure>& failures) {
+  return {
+      masked == samples ? "error" : "warn",
+      "reward_failed",
+      phase + ": " + std::to_string(masked) + " of " + std::to_string(samples) + " samples " + why +
+          " and are masked" + failure_reasons(failures),
+      {{"phase", phase}, {"masked", masked}, {"samples", samples}, {"failures", failures_json(failures)}}};
+}
+
+}  // namespace
 
 std::optional<Event> failure_event(const std::string& phase, const RewardBatch& raw,
                                    const at::Tensor& valid_B) {
   const auto samples = valid_B.numel(), masked = samples - valid_B.sum().item<int64_t>();
   if (masked == 0 && raw.failures.empty()) return std::nullopt;
-  const std::string level = masked == samples ? "error" : "warn";
-  const auto line = phase + ": " + std::to_string(masked) + " of " + std::to_string(samples) +
-                    " samples were not scored and are masked" + failure_reasons(raw.failures);
-  return Event{level,
-               "reward_failed",
-               line,
-               {{"phase", phase},
-                {"masked", masked},
-                {"samples", samples},
-                {"failures", failures_json(raw.failures)}}};
+  return masked_event(phase, masked, samples, "were not scored", raw.failures);
+}
+
+Event lost_gradients_event(int64_t lost, int64_t samples, const std::vector<RewardFailure>& failures) {
+  return masked_event("gradient", lost, samples, "left no gradient of their reward", failures);
 }
 
 bool any_scored(const RewardBatch& raw, const at::Tensor& valid_B) {

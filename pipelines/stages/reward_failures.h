@@ -16,6 +16,9 @@ namespace thalweg {
 std::optional<Event> failure_event(const std::string& phase, const RewardBatch& raw,
                                    const at::Tensor& valid_B);
 
+/// The same event, of the phase "gradient", for `lost` of `samples` that have a reward and no gradient of it.
+Event lost_gradients_event(int64_t lost, int64_t samples, const std::vector<RewardFailure>& failures);
+
 /// Whether any sample has what was asked for: a combined reward, or a value where none is combined.
 bool any_scored(const RewardBatch& raw, const at::Tensor& valid_B);
 

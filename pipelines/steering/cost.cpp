@@ -81,10 +81,12 @@ Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock) {
   };
 }
 
-Velocity watched(Velocity velocity, SteeringCost& cost) {
-  return [velocity = std::move(velocity), &cost](const at::Tensor& x_BCFHW, const Step& step,
-                                                 const Conditioning& c) {
-    const auto lost = [&cost](int64_t samples) {
+Velocity watched(Velocity velocity, SteeringCost& cost, StepScores* scores) {
+  return [velocity = std::move(velocity), &cost, scores](const at::Tensor& x_BCFHW, const Step& step,
+                                                         const Conditioning& c) {
+    const auto lost = [&cost, scores, step](const at::Tensor& lost_B) {
+      const auto samples = lost_B.sum().item<int64_t>();
+      if (scores) scores->lose(step, 0, lost_B);
       cost.failed_gradients += samples;
       add_failures(cost.failures, {{"model", "the gradient through the network is not finite", samples, 1}});
     };

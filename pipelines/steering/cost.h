@@ -11,6 +11,7 @@
 #include "engine/core/values.h"
 #include "pipelines/stages/event.h"
 #include "pipelines/stages/phase_clock.h"
+#include "pipelines/steering/step_scores.h"
 #include "rewards/failure.h"
 
 namespace thalweg {
@@ -52,8 +53,8 @@ void count_scored(const at::Tensor& values_B, SteeringCost& cost);
 /// Counts the calls, and measures them as the phase "network", their backward passes as "gradient".
 Velocity counted(Velocity velocity, SteeringCost& cost, PhaseClock& clock);
 
-/// Counts samples whose gradient gets lost on its way through the velocity.
-Velocity watched(Velocity velocity, SteeringCost& cost);
+/// Counts samples whose gradient gets lost on its way through the velocity; `scores` are told of them.
+Velocity watched(Velocity velocity, SteeringCost& cost, StepScores* scores = nullptr);
 
 /// The same velocity, asked for at most `rows` samples at once.
 Velocity in_parts(Velocity velocity, int64_t rows);

@@ -76,8 +76,16 @@ class Doob final : public Cloneable<Doob, SamplingMethod> {
             .noise = true,
             .noise_in = StepWindow::of(options_.window_begin, options_.window_size)};
   }
+  bool steers() const override { return options_.gamma > 0.0 && options_.candidates > 1; }
+  bool leads_by_velocity() const override {
+    return options_.form == "vjp" && options_.greedy_tail == 0 && !options_.keep_best;
+  }
   Trajectory sample(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward) const override {
     return sample_doob(in, kernel, reward, options_);
+  }
+  Trajectory sample_told(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
+                         const GuidanceSink& led) const override {
+    return sample_doob(in, kernel, reward, options_, led);
   }
 
  private:

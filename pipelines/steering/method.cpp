@@ -12,4 +12,9 @@ Trajectory SteeringMethod::sample(const SamplerInput&, const Kernel&, const Rewa
   TORCH_CHECK(false, "guidance draws no samples");
 }
 
+Trajectory SteeringMethod::sample_told(const SamplerInput& in, const Kernel& kernel,
+                                       const RewardValue& reward, const GuidanceSink&) const {
+  return sample(in, kernel, reward);
+}
+
 }  // namespace thalweg

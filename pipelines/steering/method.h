@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/core/fields.h"
+#include "samplers/guidance/trace.h"
 #include "samplers/kernel.h"
 #include "samplers/sampler.h"
 #include "samplers/window.h"
@@ -32,6 +33,11 @@ class SteeringMethod {
   /// What bounds do not say, for a sampler of `steps` steps. Throws Error below `pointer`.
   virtual void check(int64_t steps, const std::string& pointer) const = 0;
   virtual SteeringNeeds needs() const = 0;
+  /// Whether its options lead the samples anywhere; else no reward is asked.
+  virtual bool steers() const { return true; }
+  /// Whether all that it does in a step is a change of the velocity, which it tells (sample_told): then a
+  /// network can learn it.
+  virtual bool leads_by_velocity() const { return !samples(); }
 
   /// The change of the velocity that leads to `reward` in the steps of `schedule`; by default none.
   virtual Guidance guidance(const RewardValue& reward, const Schedule& schedule, uint64_t seed) const;
@@ -39,6 +45,9 @@ class SteeringMethod {
   /// Whether the method draws the samples itself, by sample(); one of a job at most.
   virtual bool samples() const { return false; }
   virtual Trajectory sample(const SamplerInput& input, const Kernel& kernel, const RewardValue& reward) const;
+  /// The same, telling `led` of every change of the velocity; those without have nothing to tell.
+  virtual Trajectory sample_told(const SamplerInput& input, const Kernel& kernel, const RewardValue& reward,
+                                 const GuidanceSink& led) const;
   /// Samples that sample() draws together for one that is asked for: rows of its input.
   virtual int64_t particles() const { return 1; }
 };

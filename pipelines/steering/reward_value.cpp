@@ -31,19 +31,23 @@ ScoreInput score_input(const RewardValueInput& in, const at::Tensor& x_BCFHW, co
 
 at::Tensor decoded_frames(const RewardValueInput& in, const at::Tensor& x) {
   PhaseClock::Scope scope(in.clock, "decode");
-  const auto lost = [failures = in.failures](int64_t samples) {
-    failures->add({{"model", "the gradient through the decoder is not finite", samples, 1}});
+  const auto lost = [failures = in.failures](const at::Tensor& lost_B) {
+    failures->add(
+        {{"model", "the gradient through the decoder is not finite", lost_B.sum().item<int64_t>(), 1}});
   };
   return watching_gradients(
       x, [&](const at::Tensor& latents) { return in.model.decode(latents); }, lost);
 }
 
-// Counts the samples that get no gradient, whoever failed.
-void count_failed_gradients(const at::Tensor& x, const at::Tensor& value_B, SteeringCost& cost) {
+// Counts the samples that get no gradient, whoever failed; `x` are those of the step from `begin` on.
+void count_failed_gradients(const RewardValueInput& in, const at::Tensor& x, const at::Tensor& value_B,
+                            const Step& step, int64_t begin) {
   if (!x.requires_grad()) return;
-  x.register_hook([&cost, scored_B = value_B.detach().isfinite()](const at::Tensor& gradient) {
-    const auto used_B = finite_samples(gradient).logical_and(scored_B);
-    cost.failed_gradients += used_B.numel() - used_B.sum().item<int64_t>();
+  x.register_hook([&cost = in.cost, scores = in.scores, step, begin,
+                   scored_B = value_B.detach().isfinite()](const at::Tensor& gradient) {
+    const auto lost_B = finite_samples(gradient).logical_and(scored_B).logical_not();
+    cost.failed_gradients += lost_B.sum().item<int64_t>();
+    if (scores) scores->lose(step, begin, lost_B);
   });
 }
 
@@ -62,7 +66,8 @@ RewardValue reward_value(const RewardValueInput& in) {
         if (decoded) input.frames_BF3HW = decoded_frames(in, x);
         PhaseClock::Scope scope(in.clock, "reward");
         const auto value_B = in.rewards.value(input, in.use, in.failures);
-        count_failed_gradients(x, value_B, in.cost);
+        count_failed_gradients(in, x, value_B, step, begin);
+        if (in.scores) in.scores->add(step, begin, value_B.detach());
         return value_B;
       }));
     }

@@ -25,6 +25,7 @@ struct RewardValueInput {
   std::shared_ptr<FailureSink> failures;
   /// How often the sample of a slot was scored so far, by whatever steers it: each time has its own id.
   std::map<int64_t, int64_t>& times_scored;
+  StepScores* scores = nullptr;  // takes every value, and the samples without a gradient
 };
 
 /// What the job's steering follows (RewardSet::value). Latents are decoded where a reward takes frames;

@@ -77,6 +77,7 @@ void require_no_repetition(const std::vector<SteeringEntry>& entries, size_t ind
 
 void describe(Fields& f, SteeringEntry& entry) {
   entry.pointer = f.pointer();
+  entry.choice = entry.pointer + "/name";
   entry.method.describe(f, {"name", "method", true}, steering_table());
 }
 
@@ -99,7 +100,7 @@ void check_steering(const std::vector<SteeringEntry>& entries, const SamplerSect
       throw Error("/rewards", "holds none that " + method.name() + " follows: one of \"use\": \"" +
                                   name_of(followed_by(entry)) + "\" or \"train\", with a weight");
     if (method->samples() && sampled)
-      throw Error(entry.pointer + "/name",
+      throw Error(entry.choice,
                   sampled->method.name() + " and " + method.name() + " are both ways of sampling: keep one");
     if (method->samples()) sampled = &entry;
     check_sampler_of(method, sampler);
@@ -121,7 +122,7 @@ std::vector<RewardUse> followed_by(const std::vector<SteeringEntry>& entries) {
 void require_abilities(const std::vector<SteeringEntry>& entries, const RewardSet& rewards) {
   for (const auto& entry : entries) {
     const auto needs = entry.method->needs();
-    const auto place = entry.pointer + "/name", name = entry.method.name();
+    const auto &place = entry.choice, name = entry.method.name();
     const auto infos = rewards.infos(followed_by(entry));
     const auto lacking = [&](auto&& lacks) {
       std::vector<std::string> names;
@@ -146,7 +147,8 @@ void require_abilities(const std::vector<SteeringEntry>& entries, const RewardSe
 
 Steering make_steering(const std::vector<SteeringEntry>& entries, const SamplerSection& sampler,
                        StepWindow window, const Schedule& schedule,
-                       const std::function<RewardValue(RewardUse)>& reward_for, uint64_t seed) {
+                       const std::function<RewardValue(RewardUse)>& reward_for, uint64_t seed,
+                       const GuidanceSink& led) {
   const auto taken = taken_schedule(sampler, window, schedule);
   Steering steering;
   steering.particles = particles_of(entries);
@@ -156,8 +158,8 @@ Steering make_steering(const std::vector<SteeringEntry>& entries, const SamplerS
     const auto reward = reward_for(followed_by(entry));
     guidances.push_back(method->guidance(reward, taken, seed));
     if (method->samples())
-      steering.sample = [method, reward, kernel = kernel_of(sampler, window)](const SamplerInput& in) {
-        return method->sample(in, kernel, reward);
+      steering.sample = [method, reward, kernel = kernel_of(sampler, window), led](const SamplerInput& in) {
+        return method->sample_told(in, kernel, reward, led);
       };
   }
   steering.guidance = [guidances](Velocity velocity) {

@@ -20,6 +20,7 @@ const Chosen<SteeringMethod>::Table& steering_table();
 struct SteeringEntry {
   Chosen<SteeringMethod> method;
   std::string pointer;
+  std::string choice;  // the key that chose what it asks for: its name
 };
 void describe(Fields& fields, SteeringEntry& entry);
 
@@ -45,9 +46,11 @@ std::vector<RewardUse> followed_by(const std::vector<SteeringEntry>& entries);
 /// would work.
 void require_abilities(const std::vector<SteeringEntry>& entries, const RewardSet& rewards);
 
-/// `schedule`: of the sampler; `reward_for` gives the rewards that serve a use (followed_by).
+/// `schedule`: of the sampler; `reward_for` gives the rewards that serve a use (followed_by); `led` is told
+/// of what a way of sampling adds to the velocity (of guidance: traced).
 Steering make_steering(const std::vector<SteeringEntry>& entries, const SamplerSection& sampler,
                        StepWindow window, const Schedule& schedule,
-                       const std::function<RewardValue(RewardUse)>& reward_for, uint64_t seed);
+                       const std::function<RewardValue(RewardUse)>& reward_for, uint64_t seed,
+                       const GuidanceSink& led = {});
 
 }  // namespace thalweg

@@ -10,6 +10,7 @@ class TiltMethod : public SteeringMethod {
  public:
   void describe(Fields& fields) override;
   void check(int64_t steps, const std::string& pointer) const override;
+  bool steers() const override { return tilt_.lambda > 0.0; }
 
  protected:
   TiltOptions tilt_in(const Schedule& schedule) const { return below_level(tilt_, schedule, max_sigma_); }

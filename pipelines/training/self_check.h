@@ -1,5 +1,6 @@
-// Whether a run can learn at all, said once, after the second iteration in which the policy may move: read off its first rows of
-// metrics.jsonl by the names of the numbers, whatever the method; a number that a method has not is left out.
+// Whether a run can learn at all, said once, after the second iteration in which the policy may move: read
+// off its first rows of metrics.jsonl by the names of the numbers, whatever the method; a number that a
+// method has not is left out.
 #pragma once
 
 #include <optional>

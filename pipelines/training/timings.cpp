@@ -5,7 +5,7 @@ namespace thalweg {
 std::vector<PhaseTiming> phase_timings(const PhaseClock& clock, int64_t workers) {
   const auto times = clock.times();
   std::vector<PhaseTiming> timings;
-  for (const char* phase : {"rollout", "decode", "reward", "monitor", "train"})
+  for (const char* phase : {"rollout", "decode", "reward", "gradient", "monitor", "train"})
     if (const auto it = times.find(phase); it != times.end())
       timings.push_back({phase, it->second.wall / static_cast<double>(workers), it->second.cpu});
   if (const auto it = times.find("optimizer"); it != times.end())

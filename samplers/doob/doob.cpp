@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <utility>
@@ -25,7 +24,8 @@ class DoobSampler {
  public:
   using Form = at::Tensor (DoobSampler::*)(const at::Tensor& x, const Step& step);
 
-  DoobSampler(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward, const DoobOptions& o);
+  DoobSampler(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward, const DoobOptions& o,
+              const GuidanceSink& led);
 
   at::Tensor next(const at::Tensor& x, int64_t index) {
     const auto step = step_of(context_.kernel, in_.schedule, index, in_.slot_B, x.device());
@@ -63,6 +63,7 @@ class DoobSampler {
 
   const SamplerInput& in_;
   const DoobOptions& o_;
+  const GuidanceSink& told_;
   DoobContext context_;
   BestEstimate best_;  // of all candidates, with keep_best
   CandidateSource source_;
@@ -87,9 +88,10 @@ DoobSampler::Form form_named(const std::string& name) {
 }
 
 DoobSampler::DoobSampler(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
-                         const DoobOptions& o)
+                         const DoobOptions& o, const GuidanceSink& led)
     : in_(in),
       o_(o),
+      told_(led),
       context_{in, kernel, reward, o},
       source_(in, kernel, reward, {.count = o.candidates, .mirrored = o.antithetic}, estimates()),
       look_(doob_look(o.lookahead)),
@@ -195,7 +197,13 @@ at::Tensor DoobSampler::vjp(const at::Tensor& x, const Step& step) {
   const auto u = pull(s.candidates, s.weights, o_) / step.kernel.std;
   auto g = mean_vjp(v_graph, leaf, u, step.kernel);
   if (o_.clip > 0.0) g = clipped(g, o_.clip);
-  return own_step(x, guided(v, g * o_.gamma, step), step);
+  const auto led = guided(v, g * o_.gamma, step);
+  if (told_) {
+    const auto pulls_B =
+        at::logical_and(s.weights.scored_BM.any(1).to(g.device()), g.isfinite().flatten(1).all(1));
+    told_(x, step, v, at::where(pulls_B.view({-1, 1, 1, 1, 1}), led, NAN));
+  }
+  return own_step(x, led, step);
 }
 
 Trajectory DoobSampler::finished(const at::Tensor& x) {
@@ -224,21 +232,16 @@ void check(const DoobOptions& o) {
 
 }  // namespace
 
-at::Tensor mean_vjp(const at::Tensor& v, const at::Tensor& x, const at::Tensor& u, const KernelStep& kernel) {
-  TORCH_CHECK(v.requires_grad(), "the velocity has no gradients");
-  return at::add(torch::autograd::grad({v}, {x}, {u * kernel.v_scale})[0], u, kernel.x_scale);
-}
-
 const std::vector<std::string>& doob_forms() {
   static const auto names = names_of(kForms);
   return names;
 }
 
 Trajectory sample_doob(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
-                       const DoobOptions& o) {
+                       const DoobOptions& o, const GuidanceSink& led) {
   check(o);
   const c10::NoGradGuard no_grad;
-  DoobSampler sampler(in, kernel, reward, o);
+  DoobSampler sampler(in, kernel, reward, o, led);
   auto x = in.x_BCFHW;
   for (int64_t i = 0; i < in.schedule.steps(); ++i) x = sampler.next(x, i);
   return sampler.finished(x);

@@ -2,6 +2,7 @@
 // each to a reward, and goes where the better ones are. No gradient of the reward is asked for.
 #pragma once
 
+#include "samplers/guidance/trace.h"
 #include "samplers/kernel.h"
 #include "samplers/sampler.h"
 
@@ -49,8 +50,8 @@ const std::vector<std::string>& doob_forms();
 /// and the memoryless kernel sample p(x_0) e^{r/tau}, unless `normalize` makes tau a temperature of ranks.
 /// Candidates without a reward weigh nothing; where none has one, the step is the sampler's own. Outside of
 /// the window, in steps without noise and with one candidate, so it is, bit for bit. The record speaks of
-/// candidates (a step that does not steer has one); samples have equal weights.
+/// candidates (a step that does not steer has one); samples have equal weights. "vjp" tells `led`.
 Trajectory sample_doob(const SamplerInput& input, const Kernel& kernel, const RewardValue& reward,
-                       const DoobOptions& options);
+                       const DoobOptions& options, const GuidanceSink& led = {});
 
 }  // namespace thalweg

@@ -1,6 +1,7 @@
 #include "samplers/doob/lookahead.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 
@@ -82,6 +83,11 @@ constexpr Row kLooks[] = {
     {"shared", shared}, {"recompute", recompute}, {"rollout", rollout}, {"noisy_latents", noisy_latents}};
 
 }  // namespace
+
+at::Tensor mean_vjp(const at::Tensor& v, const at::Tensor& x, const at::Tensor& u, const KernelStep& kernel) {
+  TORCH_CHECK(v.requires_grad(), "the velocity has no gradients");
+  return at::add(torch::autograd::grad({v}, {x}, {u * kernel.v_scale})[0], u, kernel.x_scale);
+}
 
 DoobLook doob_look(const std::string& lookahead) {
   for (const auto& [name, look] : kLooks)

@@ -1,5 +1,6 @@
 // Euphonium's reward gradient guidance (arXiv 2602.04928, from its code): each step's mean goes up the
-// gradient of a process reward. It explores; it does not sample the tilted law (`flow_nrg` with log h does).
+// gradient of a process reward (or of what stands for one). It explores; it does not sample the tilted law
+// (`flow_nrg` with log h does).
 #pragma once
 
 #include "samplers/guidance/gradient.h"

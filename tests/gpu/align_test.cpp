@@ -1,6 +1,7 @@
 // One iteration of each method on a GPU: against the CPU, through a checkpoint, and without waits that grow
 // with the number of steps.
 #include "pipelines/align/context.h"
+#include "pipelines/align/few_step.h"
 #include "pipelines/training/state.h"
 #include "tests/gpu/gpu.h"
 #include "tests/gpu/no_waiting.h"
@@ -41,6 +42,7 @@ AlignOptions tiny(const std::string& method, const std::string& device, const st
                     {"output", output}};
   AlignOptions options;
   read_fields(job, "", [&](Fields& f) { describe(f, options); });
+  fill_steps(options);
   return options;
 }
 

@@ -50,7 +50,7 @@ ONE_KIND = [
     ("sample", "/sampler/name", "flow_oed", "/sampler/name", 'knows no "flow_oed" (did you mean "flow_ode"?)'),
     ("sample", "/sampler/noise_level", 0.7, "/sampler/noise_level", "unknown key"),
     ("sample", "/sampler/stesp", 4, "/sampler/stesp", 'did you mean "steps"?'),
-    ("sample", "/sampler/steps", 0, "/sampler/steps", "must be from 1 to 1000, not 0"),
+    ("sample", "/sampler/steps", -1, "/sampler/steps", "must be from 0 to 1000, not -1"),
     ("sample", "/sampler/steps", 4.0, "/sampler/steps", "must be an integer"),
     ("sample", "/sampler/guidance_scale", 100.5, "/sampler/guidance_scale", "must be from 0 to 100"),
     ("sample", "/sampler/guidance_scale", True, "/sampler/guidance_scale", "must be a number"),

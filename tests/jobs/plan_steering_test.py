@@ -77,6 +77,7 @@ STEERED = [
     ({"name": "spsa", "probes": 3}, {**ODE, "name": "dpmpp_2m"}, HIDDEN),
     ({"name": "euphonium", "window": {"begin": 4}}, SDE, SOFT),
     ({"name": "euphonium", "gradient": "spsa", "beta": 1}, MEMORYLESS, HIDDEN),
+    ({"name": "euphonium", "gradient": "clean_estimate"}, GUIDED, FRAMES),
     ({"name": "doob", "candidates": 4}, SDE, HIDDEN),
     ({"name": "doob", "candidates": 80, "lookahead": "shared", "greedy_tail": 2}, SDE, HIDDEN),
     ({"name": "doob", "candidates": 4, "lookahead": "rollout", "rollout_steps": 3, "form": "drift"}, GUIDED, HIDDEN),

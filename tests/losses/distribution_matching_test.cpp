@@ -96,7 +96,8 @@ struct Generator {
 
 // A linear generator A z + b that walks along `direction` at its own states noised again, without the
 // weight of each sample.
-Generator walked(const std::function<at::Tensor(const at::Tensor& x, double t, const Generator&)>& direction) {
+Generator walked(
+    const std::function<at::Tensor(const at::Tensor& x, double t, const Generator&)>& direction) {
   Generator g;
   const auto z = at::linspace(-2.5, 2.5, 101, at::kDouble).view({-1, 1});
   const auto weight = (-0.5 * z.square()).exp() / (-0.5 * z.square()).exp().sum();

@@ -20,10 +20,10 @@ Json settings(const std::string& way) {
 // None where the method has no such key.
 std::optional<Chosen<Method>> chosen(const MethodAndWay& names, Json more = Json::object()) {
   const auto& [name, way] = names;
-  auto given = settings(way);
+  if (!has_key(name, "aggregation")) return std::nullopt;
+  auto given = settings_of(name);
+  given["aggregation"] = {{"name", way}};
   given["aggregation"].update(more);
-  if (name == "tdm") given.erase("group_size");  // compares no samples
-  if (is_few_step(name)) given["critic"]["alone"] = 0;
   try {
     return method_named(name, given);
   } catch (const Error& e) {

@@ -1,7 +1,10 @@
 // What holds for every method of the table.
 #include <gtest/gtest.h>
 
+#include "engine/models/sd3/few_step_scheduler.h"
+#include "pipelines/align/few_step.h"
 #include "pipelines/plan/method_count.h"
+#include "samplers/schedules/shifted.h"
 #include "tests/io/scratch.h"
 #include "tests/methods/methods.h"
 
@@ -10,24 +13,6 @@ namespace {
 
 Json groups(int64_t updates = 2) {
   return {{"prompts_per_iteration", 3}, {"group_size", 4}, {"updates", updates}};
-}
-
-// Of a method by name: few-step generators may learn at once, and one that compares no samples has no groups
-// of them.
-Json settings_of(const std::string& name, int64_t updates = 2) {
-  auto all = groups(updates);
-  if (is_few_step(name)) all["critic"]["alone"] = 0;
-  if (name == "tdm") {
-    all.erase("group_size");
-    all.update({{"prompts_per_iteration", 12}, {"guidance_scale", 1.5}});
-  }
-  return all;
-}
-
-TrainingOptions options_of(const std::string& name, int64_t micro_batch = 4) {
-  auto o = stochastic(micro_batch);
-  if (is_few_step(name)) o.sampler.kind = Chosen<SamplerKind>(sampler_table(), "flow_ode");
-  return o;
 }
 
 struct AtWork {
@@ -101,9 +86,7 @@ TEST_P(EveryMethod, WithoutAdvantagesThereIsNoGradient) {
     settings["surrogate"]["optimizer"]["weight_decay"] = 0.0;
   }
   const auto method = method_named(GetParam(), settings);
-  auto copy = method;
-  const auto written = write_fields([&](Fields& f) { copy.describe(f, {"name", ""}, method_table()); });
-  if (!written.contains("aggregation")) GTEST_SKIP() << "learns from no advantages";
+  if (!has_key(GetParam(), "aggregation")) GTEST_SKIP() << "learns from no advantages";
   auto parts = SmallTraining::parts(0.0, [](uint64_t) { return false; });
   parts.rewards = flat_rewards;
   SmallTraining small(std::move(parts), stochastic());
@@ -129,7 +112,9 @@ TEST_P(EveryMethod, AMaskedSampleIsCountedAndNotTrainedOn) {
   if (std::isnan(number(metrics, "masked_samples"))) GTEST_SKIP() << "scores no samples";
   EXPECT_EQ(number(metrics, "masked_samples"), 1.0);
   EXPECT_TRUE(std::isfinite(number(metrics, "grad_norm")));
-  EXPECT_EQ(run.small.training.events.take().size(), 1u);
+  const size_t led = std::isnan(number(metrics, "guidance_reward_calls")) ? 0 : 1,
+               scored = std::isnan(number(metrics, "reward")) ? 0 : 1;
+  EXPECT_EQ(run.small.training.events.take().size(), led + scored);
 }
 
 TEST_P(EveryMethod, WithoutARateNothingMoves) {
@@ -175,6 +160,49 @@ TEST_P(EveryMethod, IsCountedByRunningIt) {
   EXPECT_GE(with_guidance.forwards_with_gradient, count.forwards_with_gradient);
   AtWork run(GetParam(), options);
   EXPECT_EQ(run.small.training.roles.all().size(), count.roles.size());
+}
+
+// A method that keeps clean latents alone denoises them; one that keeps the states of a walk trains its
+// steps.
+TEST_P(EveryMethod, DenoisesWhereItKeepsCleanLatentsAlone) {
+  const auto method = method_named(GetParam(), settings_of(GetParam()));
+  const auto count =
+      count_method(*method, options_of(GetParam()), 0, [](int64_t steps) { return linear_schedule(steps); });
+  EXPECT_EQ(method->denoises(), count.stored_latents == 1.0);
+  EXPECT_FALSE(method->denoises() && method->few_step());
+}
+
+// A denoising loss blurs a few-step generator, and one that makes such generators finds no teacher in it. The
+// others train the steps that it has.
+TEST_P(EveryMethod, TrainsAFewStepGeneratorWhereItKeepsItsSteps) {
+  const Scratch scratch;
+  const auto folder = scratch / "model";
+  std::filesystem::copy(THALWEG_SOURCE_DIR "/assets/laboratory/line", folder,
+                        std::filesystem::copy_options::recursive);
+  AlignOptions o;
+  o.method = method_named(GetParam(), settings_of(GetParam()));
+  o.model.path = folder.string();
+  o.sampler.steps = o.evaluate.steps = 4;
+  EXPECT_NO_THROW(check_few_step(o));
+  write_few_step_scheduler(folder, few_step_config(nullptr, shifted_schedule(4, 1.0)));
+  if (o.method->denoises()) {
+    EXPECT_ERROR(check_few_step(o), "/method/name: a denoising loss blurs a few-step generator (TDM-R1");
+    o.force = true;
+    EXPECT_NO_THROW(check_few_step(o));
+  } else if (o.method->few_step()) {
+    EXPECT_ERROR(check_few_step(o), "/method/name: \"" + GetParam() + "\" needs a teacher of many steps");
+    o.evaluate.steps = 5;
+    EXPECT_ERROR(check_few_step(o), "/evaluate/steps: must be /sampler/steps, 4");
+  } else {
+    EXPECT_NO_THROW(check_few_step(o));
+    o.sampler.steps = 5;
+    EXPECT_ERROR(check_few_step(o), "/sampler/steps: must be 4");
+    o.sampler.steps = 4;
+    o.sampler.schedule = {.name = "shifted", .shift = 3.0};
+    EXPECT_ERROR(check_few_step(o), "/sampler/schedule: gives other noise levels");
+    o.sampler.schedule.shift = 1.0;
+    EXPECT_NO_THROW(check_few_step(o));
+  }
 }
 
 std::vector<std::string> names() {

@@ -218,7 +218,8 @@ TEST(Matching, StatesAreNoisedAlongTheirPath) {
       0.0, [](uint64_t) { return false; }, stochastic(12));
   auto& t = small.training;
   Metrics metrics;
-  const auto batches = draw_groups(t, 0, kPlan, t.policy.velocity(), [](const SamplerInput& in) { return walk(in); });
+  const auto batches =
+      draw_groups(t, 0, kPlan, t.policy.velocity(), [](const SamplerInput& in) { return walk(in); });
   const auto used_B = at::ones({12}, at::kBool);
   const auto update = update_of(batches, kPlan, 0, used_B);
   const auto look = [&](int64_t k, bool states, const NoisingMeasure& measure) {
@@ -258,9 +259,7 @@ TEST(Matching, PassesAndRoles) {
   std::set<double> sums;
   matching.passes = 2;
   matching.role = &other;
-  matching.sigmas_TB = [&](const auto& slot_B) {
-    return shuffled_sigmas(t, schedule_levels(t), 4, slot_B);
-  };
+  matching.sigmas_TB = [&](const auto& slot_B) { return shuffled_sigmas(t, schedule_levels(t), 4, slot_B); };
   matching.loss = [&, of = matching.loss](const Noising& n, const Share& share) {
     const std::lock_guard lock(mutex);
     sums.insert(n.noise.sum().item<double>());

@@ -19,7 +19,26 @@ inline Chosen<Method> method_named(const std::string& name, Json options = Json:
 
 /// Whether it trains a generator of few steps, by the ODE.
 inline bool is_few_step(const std::string& name) {
-  return name == "tdm" || name == "tdm_r1";
+  return Chosen<Method>(method_table(), name)->few_step();
+}
+
+/// Whether a job may give it that key.
+inline bool has_key(const std::string& name, const std::string& key) {
+  Chosen<Method> method(method_table(), name);
+  return write_fields([&](Fields& f) { method.describe(f, {"name", ""}, method_table()); }).contains(key);
+}
+
+/// Of any method, for twelve samples: three groups of four, or of a method that compares none twelve prompts.
+/// Generators of few steps may learn at once.
+inline Json settings_of(const std::string& name, int64_t updates = 2) {
+  Json all = {{"prompts_per_iteration", 12}, {"updates", updates}};
+  if (has_key(name, "group_size")) all.update({{"prompts_per_iteration", 3}, {"group_size", 4}});
+  if (is_few_step(name)) all["critic"]["alone"] = 0;
+  if (name == "tdm") all["guidance_scale"] = 1.5;
+  if (name == "euphonium")  // its rewards have no gradient
+    all["guidance"] = {{"gradient", "spsa"}, {"guidance_scale", 0.5}, {"window", {{"begin", 0}}}};
+  if (name == "guidance_to_policy") all["steering"] = {{{"name", "spsa"}}};
+  return all;
 }
 
 /// Of a method that learns from pairs: three groups of four, one update, one noise level a sample.
@@ -33,12 +52,20 @@ inline Json pair_settings(double beta, const Json& more) {
   return all;
 }
 
-/// Training options with a sampler that every method takes.
+/// Training options with a sampler that most methods take.
 inline TrainingOptions stochastic(int64_t micro_batch = 4) {
   auto o = SmallTraining::default_options();
   o.sampler.kind = Chosen<SamplerKind>(sampler_table(), "flow_sde");
   o.parallel.micro_batch = micro_batch;
   o.optimizer.learning_rate = 0.01;
+  return o;
+}
+
+/// Training options with a sampler that the method takes.
+inline TrainingOptions options_of(const std::string& name, int64_t micro_batch = 4) {
+  auto o = stochastic(micro_batch);
+  if (is_few_step(name)) o.sampler.kind = Chosen<SamplerKind>(sampler_table(), "flow_ode");
+  if (name == "adjoint_matching") o.sampler.kind = Chosen<SamplerKind>(sampler_table(), "memoryless");
   return o;
 }
 
@@ -62,13 +89,14 @@ class FlatReward final : public Reward {
     info_.name = "small";
     info_.dimensions_K = {"bright"};
     info_.required.frames = true;
+    info_.gradient_of = GradientOf::frames;
   }
   const RewardInfo& info() const override { return info_; }
   Scored score(const ScoreInput& input) override {
     return {at::full({input.frames_BF3HW.size(0), 1}, 0.5, at::kFloat), {}};
   }
-  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
-    throw std::logic_error("no gradient");
+  ScoreGradient gradient(const ScoreInput& input, const at::Tensor&) override {
+    return {at::zeros_like(input.frames_BF3HW, at::kFloat), {}, {}};
   }
 
  private:

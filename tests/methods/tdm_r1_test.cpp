@@ -12,14 +12,15 @@ namespace {
 
 // The critic stands still and is the teacher, and nothing is guided: rewards alone move the generator.
 Json rewards_alone(Json more = Json::object()) {
-  Json all = {{"prompts_per_iteration", 3},
-              {"group_size", 4},
-              {"updates", 1},
-              {"guidance_weight", 0.0},
-              {"reward_minimum", 0.0},
-              {"states", 0},
-              {"critic", {{"alone", 0}, {"optimizer", {{"learning_rate", 0.0}}}}},
-              {"surrogate", {{"minimum", 0.0}, {"optimizer", {{"learning_rate", 0.01}, {"weight_decay", 0.0}}}}}};
+  Json all = {
+      {"prompts_per_iteration", 3},
+      {"group_size", 4},
+      {"updates", 1},
+      {"guidance_weight", 0.0},
+      {"reward_minimum", 0.0},
+      {"states", 0},
+      {"critic", {{"alone", 0}, {"optimizer", {{"learning_rate", 0.0}}}}},
+      {"surrogate", {{"minimum", 0.0}, {"optimizer", {{"learning_rate", 0.01}, {"weight_decay", 0.0}}}}}};
   all.merge_patch(more);
   return all;
 }
@@ -31,7 +32,8 @@ TrainingOptions options() {
 }
 
 struct Aligned {
-  explicit Aligned(const Json& settings, TrainingParts parts = SmallTraining::parts(0.0, [](uint64_t) { return false; }))
+  explicit Aligned(const Json& settings,
+                   TrainingParts parts = SmallTraining::parts(0.0, [](uint64_t) { return false; }))
       : small(std::move(parts), options()), run(method_named("tdm_r1", settings)->start(small.training)) {}
   Role& role(const std::string& name) {
     const auto& all = small.training.roles.all();
@@ -117,10 +119,10 @@ TEST(TdmR1, TheSurrogatesAverageLags) {
 TEST(TdmR1, ASurrogateTooFarFromTheTeacherIsLedBack) {
   const auto moved = [](double beta) {
     Aligned run(rewards_alone({{"surrogate",
-                            {{"kl_beta", 0.0},
-                             {"updates", 20},
-                             {"loss", {{"name", "contrast"}}},
-                             {"excess", {{"above", 0.0}, {"beta", beta}}}}}}));
+                                {{"kl_beta", 0.0},
+                                 {"updates", 20},
+                                 {"loss", {{"name", "contrast"}}},
+                                 {"excess", {{"above", 0.0}, {"beta", beta}}}}}}));
     const double start = run.b("surrogate");
     run.run->iterate(0);
     return std::abs(run.b("surrogate") - start);

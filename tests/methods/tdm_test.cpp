@@ -67,12 +67,9 @@ TEST(FewStep, TauStaysInItsRange) {
         const auto i = static_cast<size_t>(k);
         const double t0 = t.schedule.sigmas[i], s = t.schedule.sigmas[i + 1];
         const auto levels = [&](double level) { return at::full({4}, level, at::kDouble); };
-        const WalkedStep w{batches[0],
-                           k,
-                           {k, k, k, k},
-                           {levels(t0), levels(s), k, batches[0].slot_B()},
-                           from.latents[i],
-                           from.next_latents[i]};
+        const WalkedStep w{batches[0],      k,
+                           {k, k, k, k},    {levels(t0), levels(s), k, batches[0].slot_B()},
+                           from.latents[i], from.next_latents[i]};
         const auto r = renoised(t, w, o, 0), again = renoised(t, w, o, 0), other = renoised(t, w, o, 1);
         EXPECT_TRUE(at::equal(r.x_tau, again.x_tau));
         EXPECT_FALSE(at::equal(r.step.sigma_B, other.step.sigma_B));
@@ -83,7 +80,8 @@ TEST(FewStep, TauStaysInItsRange) {
         EXPECT_TRUE(at::allclose(r.x_tau, per_sample(al, w.next) * w.next + per_sample(be, w.next) * r.noise,
                                  0.0, 1e-12));
         const auto high = drawn_tau(t, o, w.step.slot_B, w.k_B, 0, 0.6);
-        EXPECT_GE(high.min().item<double>(), std::min(0.6, std::string(range) == "separate" ? t0 : 1.0) - 1e-12);
+        EXPECT_GE(high.min().item<double>(),
+                  std::min(0.6, std::string(range) == "separate" ? t0 : 1.0) - 1e-12);
       }
     }
 }

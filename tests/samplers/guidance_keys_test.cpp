@@ -55,6 +55,8 @@ TEST(GuidanceKeys, NeedsFollowTheMethodAndItsKeys) {
   EXPECT_FALSE(needs({{"name", "euphonium"}}).noise);
   EXPECT_TRUE(needs({{"name", "euphonium"}, {"beta", 1.0}}).noise);
   EXPECT_FALSE(needs({{"name", "euphonium"}, {"gradient", "spsa"}}).reward_gradient);
+  EXPECT_TRUE(needs({{"name", "euphonium"}, {"gradient", "clean_estimate"}}).reward_gradient);
+  EXPECT_FALSE(needs({{"name", "euphonium"}, {"gradient", "clean_estimate"}}).noisy_latents);
   EXPECT_FALSE(needs({{"name", "doob"}}).noisy_latents);
   EXPECT_TRUE(needs({{"name", "doob"}}).noise && needs({{"name", "doob"}}).kernel);
   EXPECT_TRUE(needs({{"name", "doob"}, {"lookahead", "noisy_latents"}}).noisy_latents);

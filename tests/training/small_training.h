@@ -19,6 +19,7 @@ class SmallReward final : public Reward {
     info_.name = "small";
     info_.dimensions_K = {"bright", "dark"};
     info_.required.frames = true;
+    info_.gradient_of = GradientOf::frames;
   }
 
   const RewardInfo& info() const override { return info_; }
@@ -32,8 +33,11 @@ class SmallReward final : public Reward {
     }
     return scored;
   }
-  ScoreGradient gradient(const ScoreInput&, const at::Tensor&) override {
-    throw std::logic_error("no gradient");
+  ScoreGradient gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) override {
+    const auto& frames = input.frames_BF3HW;
+    const auto pixels = static_cast<double>(frames[0].numel());
+    const auto of_pixel_B = (cotangent_BK.select(1, 0) - cotangent_BK.select(1, 1)) / pixels;
+    return {of_pixel_B.view({-1, 1, 1, 1, 1}).expand_as(frames).to(at::kFloat).contiguous(), {}, {}};
   }
 
  private:

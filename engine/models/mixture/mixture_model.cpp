@@ -5,6 +5,7 @@
 #include "engine/core/error.h"
 #include "engine/core/noise_levels.h"
 #include "engine/models/mixture/mixture_config.h"
+#include "engine/models/sd3/few_step_scheduler.h"
 
 namespace thalweg {
 namespace {
@@ -47,24 +48,30 @@ MixtureLaw law_of(const MixtureLaw& raw, const at::Tensor& row_B) {
 }
 
 fs::path scheduler_file(const ModelFolder& folder) {
-  return folder.root / "scheduler" / "scheduler_config.json";
+  return folder.root / kSchedulerConfig;
 }
 
-double read_shift(const ModelFolder& folder) {
-  if (!has_component(folder, "scheduler")) return 1.0;
-  if (const auto& name = folder.index.at("scheduler").at(1); name != "FlowMatchEulerDiscreteScheduler")
+struct Levels {
+  double shift = 1.0;
+  std::optional<FlowMatchEuler> generator = {};  // of few steps: at those its levels count
+};
+
+Levels read_levels(const ModelFolder& folder) {
+  if (!has_component(folder, "scheduler")) return {};
+  if (const auto& name = folder.index.at("scheduler").at(1); name != kFlowMatchEuler)
     throw Error((folder.root / kModelIndex).string(),
                 "its scheduler, " + printable(name.get<std::string>(), 80) +
                     ", is not had here: FlowMatchEulerDiscreteScheduler is, with its shift");
   const auto path = scheduler_file(folder);
   const auto config = parse_json_file(path, kMaxConfigBytes);
   const double shift = config_number(config, "shift", 1.0, 1e-3, 1e3, path);
+  if (auto generator = read_few_step_scheduler(path)) return {shift, std::move(generator)};
   for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas",
                           "use_beta_sigmas", "invert_sigmas", "stochastic_sampling", "shift_terminal"})
     if (config.contains(key) && !config.at(key).is_null() && config.at(key) != false)
       throw Error(path.string(),
                   std::string("\"") + key + "\" is not read of a mixture's scheduler: shift is");
-  return shift;
+  return {shift};
 }
 
 std::vector<double> row(const at::Tensor& rows_PK, int64_t index) {
@@ -72,9 +79,11 @@ std::vector<double> row(const at::Tensor& rows_PK, int64_t index) {
   return {dense.const_data_ptr<double>(), dense.const_data_ptr<double>() + dense.numel()};
 }
 
-Schedule mixture_schedule(int64_t steps, double shift) {
-  return schedule_between(steps, [=](int64_t i) {
-    return shifted(static_cast<double>(steps - i) / static_cast<double>(steps), shift);
+Schedule mixture_schedule(const ModelFolder& folder, const Levels& levels, int64_t steps) {
+  if (levels.generator && levels.generator->few_steps == steps)
+    return flow_match_schedule(*levels.generator, steps, 1, scheduler_file(folder));
+  return schedule_between(steps, [&](int64_t i) {
+    return shifted(static_cast<double>(steps - i) / static_cast<double>(steps), levels.shift);
   });
 }
 
@@ -84,7 +93,7 @@ class MixtureModel final : public FlowModel {
       : folder_(open_model_folder(path)),
         device_(options.device),
         config_(read_mixture_config(folder_)),
-        shift_(read_shift(folder_)) {
+        levels_(read_levels(folder_)) {
     for (const auto& [name, tensor] : parameters_of(config_)) backbone_[name] = tensor.to(device_);
     for (const auto& prompt : config_.prompts)
       row_of_.emplace(prompt, static_cast<int64_t>(row_of_.size()) + 1);
@@ -114,7 +123,7 @@ class MixtureModel final : public FlowModel {
   }
 
   Schedule schedule(int64_t steps, int64_t, int64_t) const override {
-    return mixture_schedule(steps, shift_);
+    return mixture_schedule(folder_, levels_, steps);
   }
 
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
@@ -154,8 +163,7 @@ class MixtureModel final : public FlowModel {
   std::vector<ModelFile> files() const override {
     std::vector<ModelFile> files = {
         {folder_.root / kMixtureComponent / "config.json", fs::path(kMixtureComponent) / "config.json"}};
-    if (has_component(folder_, "scheduler"))
-      files.push_back({scheduler_file(folder_), "scheduler/scheduler_config.json"});
+    if (has_component(folder_, "scheduler")) files.push_back({scheduler_file(folder_), kSchedulerConfig});
     return files;
   }
 
@@ -193,7 +201,7 @@ class MixtureModel final : public FlowModel {
   ModelFolder folder_;
   at::Device device_;
   MixtureConfig config_;
-  double shift_;
+  Levels levels_;
   std::map<std::string, int64_t> row_of_;  // of the prompts that have a mixture of their own
   TensorMap backbone_;
   std::vector<ParameterSpec> specs_;
@@ -205,8 +213,9 @@ std::unique_ptr<FlowModel> load_mixture(const fs::path& folder, const ModelOptio
   return std::make_unique<MixtureModel>(folder, options);
 }
 
-Schedule read_mixture_schedule(const fs::path& folder, int64_t steps, int64_t, int64_t) {
-  return mixture_schedule(steps, read_shift(open_model_folder(folder)));
+Schedule read_mixture_schedule(const fs::path& path, const ModelOptions&, int64_t steps, int64_t, int64_t) {
+  const auto folder = open_model_folder(path);
+  return mixture_schedule(folder, read_levels(folder), steps);
 }
 
 LoraNames read_mixture_lora_names(const fs::path& folder) {

@@ -16,8 +16,8 @@ std::unique_ptr<FlowModel> load_mixture(const std::filesystem::path& folder, con
 LoraNames read_mixture_lora_names(const std::filesystem::path& folder);
 
 /// FlowModel::schedule of the folder's model. Reads its configs alone.
-Schedule read_mixture_schedule(const std::filesystem::path& folder, int64_t steps, int64_t height,
-                               int64_t width);
+Schedule read_mixture_schedule(const std::filesystem::path& folder, const ModelOptions& options,
+                               int64_t steps, int64_t height, int64_t width);
 
 /// Of the config's own shape, whatever size is asked for.
 ModelSize mixture_size(const std::filesystem::path& folder, const ModelOptions& options, int64_t height,

@@ -35,6 +35,25 @@ Spacing parse_spacing(const Json& config, const Path& path) {
   return spacing;
 }
 
+void parse_few_steps(const Json& config, FlowMatchEuler& s, const Path& path) {
+  constexpr int64_t kMost = 1000;
+  const auto there = [&](const char* key) { return config.contains(key) && !config.at(key).is_null(); };
+  if (there(kFewSteps)) s.few_steps = config_integer(config, kFewSteps, 1, 1, kMost, path);
+  if (!there(kFewSigmas)) return;
+  const auto fail = [&](const std::string& what) {
+    throw Error(path.string(), "\"" + std::string(kFewSigmas) + "\" " + what);
+  };
+  if (s.few_steps == 0) fail("has no meaning without " + std::string(kFewSteps));
+  s.few_sigmas = config_numbers(config, kFewSigmas, 1e-6, 1.0, kMost, path);
+  const auto& sigmas = s.few_sigmas;
+  if (static_cast<int64_t>(sigmas.size()) != s.few_steps)
+    fail("must have " + std::to_string(s.few_steps) + " levels, as many as " + kFewSteps + " says, not " +
+         std::to_string(sigmas.size()));
+  if (sigmas.front() != 1.0) fail("must begin with 1, pure noise");
+  for (size_t i = 1; i < sigmas.size(); ++i)
+    if (!(sigmas[i] < sigmas[i - 1])) fail("must fall from level to level");
+}
+
 /// The shift k for a picture: calculate_shift() of diffusers' pipelines.
 double dynamic_shift(const FlowMatchEuler& s, int64_t tokens, const Path& path) {
   const double slope = (s.max_shift - s.base_shift) / static_cast<double>(s.max_tokens - s.base_tokens);
@@ -102,10 +121,13 @@ FlowMatchEuler parse_flow_match_euler(const Json& config, const Path& path) {
   s.spacing = parse_spacing(config, path);
   s.sigma_min = number_or_none(config, "sigma_min", 1e-6, 1.0, path);
   s.sigma_max = number_or_none(config, "sigma_max", 1e-6, 1.0, path);
+  parse_few_steps(config, s, path);
   return s;
 }
 
 Schedule flow_match_schedule(const FlowMatchEuler& s, int64_t steps, int64_t tokens, const Path& path) {
+  if (steps == s.few_steps && !s.few_sigmas.empty())
+    return schedule_between(steps, [&](int64_t i) { return s.few_sigmas[static_cast<size_t>(i)]; });
   auto schedule = s.dynamic ? dynamic_schedule(s, steps, dynamic_shift(s, tokens, path))
                             : sd3_schedule(steps, s.shift, s.num_train_timesteps);
   if (s.shift_terminal.value_or(0.0) > 0.0 && steps > 1) stretch(schedule, *s.shift_terminal);

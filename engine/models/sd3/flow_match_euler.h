@@ -4,11 +4,17 @@
 
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "engine/core/json.h"
 #include "engine/core/values.h"
 
 namespace thalweg {
+
+/// Keys of ours in such a config, which diffusers passes over as it does every name that begins with "_": the
+/// steps K that a few-step generator was made for, and its K levels before 0 where the other keys do not give
+/// them.
+inline constexpr const char *kFewSteps = "_num_inference_steps", *kFewSigmas = "_sigmas";
 
 struct FlowMatchEuler {
   enum class Spacing { uniform, karras, exponential, beta };
@@ -22,11 +28,13 @@ struct FlowMatchEuler {
   std::optional<double> shift_terminal;        // the last level before 0 that the levels are stretched to
   Spacing spacing = Spacing::uniform;          // of the levels between the first and the last
   std::optional<double> sigma_min, sigma_max;  // first and last, of another spacing than the uniform one
+  int64_t few_steps = 0;                       // K of a few-step generator (few_step_scheduler.h); 0: of none
+  std::vector<double> few_sigmas;              // its levels before 0; empty: those that the keys above give
 };
 
-/// Of the keys that diffusers honours; keys that it does not know change nothing there and here. Throws Error
-/// naming `path` and the key for a value out of bounds, two spacings at once, and what is not had here
-/// (invert_sigmas, stochastic_sampling).
+/// Of the keys that diffusers honours, and the two of few_step_scheduler.h; keys that neither knows change
+/// nothing there and here. Throws Error naming `path` and the key for a value out of bounds, two spacings at
+/// once, and what is not had here (invert_sigmas, stochastic_sampling).
 FlowMatchEuler parse_flow_match_euler(const Json& config, const std::filesystem::path& path);
 
 /// steps + 1 levels that end in 0, for pictures of `tokens` patches (heeded by a dynamic shift alone). Throws

@@ -7,6 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/models/component.h"
+#include "engine/models/sd3/few_step_scheduler.h"
 #include "engine/models/sd3/sd3_scheduler.h"
 #include "engine/models/sd3/sd3_text.h"
 #include "engine/models/vae/autoencoder_kl.h"
@@ -31,7 +32,7 @@ class Sd3Model final : public FlowModel, public LimitedText {
   Sd3Model(const std::filesystem::path& path, const ModelOptions& options)
       : folder_(open_model_folder(path, options.variant)),
         options_(options),
-        scheduler_(folder_),
+        scheduler_(folder_, options.scheduler),
         config_(transformer_config(folder_)),
         vae_config_(parse_component<AutoencoderKl>(folder_, "vae")),
         vae_(bind_component<AutoencoderKl>(folder_, "vae", vae_config_, component_weights(folder_, "vae"),
@@ -127,7 +128,7 @@ class Sd3Model final : public FlowModel, public LimitedText {
     const auto add = [&](std::vector<ModelFile> more) {
       files.insert(files.end(), more.begin(), more.end());
     };
-    if (scheduler_.has_file()) files.push_back({scheduler_.path(), "scheduler/scheduler_config.json"});
+    if (scheduler_.has_file()) files.push_back({scheduler_.path(), kSchedulerConfig});
     add(component_copy(folder_, "vae"));
     add(text_.files());
     return files;
@@ -160,10 +161,12 @@ std::unique_ptr<FlowModel> load_sd3(const std::filesystem::path& folder, const M
   return std::make_unique<Sd3Model>(folder, options);
 }
 
-Schedule read_sd3_schedule(const std::filesystem::path& path, int64_t steps, int64_t height, int64_t width) {
+Schedule read_sd3_schedule(const std::filesystem::path& path, const ModelOptions& options, int64_t steps,
+                           int64_t height, int64_t width) {
   const auto folder = open_model_folder(path);
-  return Sd3Scheduler(folder).schedule(steps, image_tokens(parse_component<AutoencoderKl>(folder, "vae"),
-                                                           transformer_config(folder), height, width));
+  const auto vae = parse_component<AutoencoderKl>(folder, "vae");
+  return Sd3Scheduler(folder, options.scheduler)
+      .schedule(steps, image_tokens(vae, transformer_config(folder), height, width));
 }
 
 LoraNames read_sd3_lora_names(const std::filesystem::path& path) {

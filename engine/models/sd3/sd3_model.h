@@ -14,7 +14,8 @@ std::unique_ptr<FlowModel> load_sd3(const std::filesystem::path& folder, const M
 LoraNames read_sd3_lora_names(const std::filesystem::path& folder);
 
 /// FlowModel::schedule of the folder's model. Reads its configs alone.
-Schedule read_sd3_schedule(const std::filesystem::path& folder, int64_t steps, int64_t height, int64_t width);
+Schedule read_sd3_schedule(const std::filesystem::path& folder, const ModelOptions& options, int64_t steps,
+                           int64_t height, int64_t width);
 
 /// Velocity of a bound transformer over the conditioning of sd3_conditioning() (sd3_text.h). The network sees
 /// the time sigma * num_train_timesteps, as the scheduler of its folder says.

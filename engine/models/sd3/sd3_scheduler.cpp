@@ -1,13 +1,11 @@
 #include "engine/models/sd3/sd3_scheduler.h"
 
 #include "engine/core/error.h"
-#include "engine/models/sd3/flow_match_euler.h"
+#include "engine/models/sd3/few_step_scheduler.h"
 #include "engine/weights/config.h"
 
 namespace thalweg {
 namespace {
-
-constexpr const char* kRead = "FlowMatchEulerDiscreteScheduler";
 
 /// The job's own words, which take the scheduler's place.
 std::string instead(const std::string& sampler) {
@@ -26,8 +24,9 @@ std::string sampler_like(const std::string& scheduler) {
 
 }  // namespace
 
-Sd3Scheduler::Sd3Scheduler(const ModelFolder& folder)
-    : index_(folder.root / kModelIndex), path_(folder.root / "scheduler" / "scheduler_config.json") {
+Sd3Scheduler::Sd3Scheduler(const ModelFolder& folder, const std::filesystem::path& generator)
+    : index_(folder.root / kModelIndex), path_(folder.root / kSchedulerConfig), generator_path_(generator) {
+  if (!generator.empty()) generator_ = read_few_step_scheduler(generator);
   if (has_component(folder, "scheduler")) class_name_ = folder.index.at("scheduler").at(1).get<std::string>();
   std::error_code ec;
   if (!std::filesystem::exists(std::filesystem::symlink_status(path_, ec))) return;
@@ -35,14 +34,16 @@ Sd3Scheduler::Sd3Scheduler(const ModelFolder& folder)
   num_train_timesteps_ =
       config_integer(config_, "num_train_timesteps", num_train_timesteps_, 1, 1000000, path_);
   // An index that says nothing of it leaves the word to the file; one that says null has none.
-  if (!folder.index.contains("scheduler")) class_name_ = config_text(config_, "_class_name", kRead, path_);
+  if (!folder.index.contains("scheduler"))
+    class_name_ = config_text(config_, "_class_name", kFlowMatchEuler, path_);
 }
 
 Schedule Sd3Scheduler::schedule(int64_t steps, int64_t tokens) const {
+  if (generator_) return flow_match_schedule(*generator_, steps, tokens, generator_path_);
   if (class_name_.empty()) throw Error(index_.string(), "lists no scheduler" + instead("flow_ode"));
-  if (class_name_ != kRead)
+  if (class_name_ != kFlowMatchEuler)
     throw Error(index_.string(), "its scheduler, " + printable(class_name_, 80) + ", is not had here: " +
-                                     kRead + " is" + instead(sampler_like(class_name_)));
+                                     kFlowMatchEuler + " is" + instead(sampler_like(class_name_)));
   if (!has_file()) throw Error(path_.string(), "no such file, though model_index.json lists the component");
   const auto checked = [&] {
     try {

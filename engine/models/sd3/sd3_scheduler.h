@@ -3,17 +3,20 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "engine/core/values.h"
+#include "engine/models/sd3/flow_match_euler.h"
 #include "engine/weights/folder.h"
 
 namespace thalweg {
 
 class Sd3Scheduler {
  public:
-  /// Throws Error for a scheduler_config.json that is malformed.
-  explicit Sd3Scheduler(const ModelFolder& folder);
+  /// `generator`: the config of a few-step generator, whose noise levels take the place of the folder's own;
+  /// empty: none. Throws Error for a scheduler_config.json that is malformed.
+  explicit Sd3Scheduler(const ModelFolder& folder, const std::filesystem::path& generator = {});
 
   /// Noise levels for pictures of so many patches. Throws Error naming the folder's file, and the job's key
   /// that takes its place, for another class than FlowMatchEulerDiscreteScheduler and for what of it is not
@@ -26,7 +29,8 @@ class Sd3Scheduler {
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  std::filesystem::path index_, path_;
+  std::filesystem::path index_, path_, generator_path_;
+  std::optional<FlowMatchEuler> generator_;
   std::string class_name_;  // as model_index.json has it, or else the file; empty: none
   Json config_;
   int64_t num_train_timesteps_ = 1000;
