@@ -60,14 +60,6 @@ Levels levels_of(const Schedule& schedule, at::Device device) {
   return {there(sigma), there(factor), there(weight)};
 }
 
-// Of each sample the tensor of its own step, [B,C,F,H,W].
-at::Tensor rows_at(const std::vector<at::Tensor>& of_T, const at::Tensor& step_B) {
-  auto rows = of_T.front();
-  for (size_t i = 1; i < of_T.size(); ++i)
-    rows = at::where((step_B == static_cast<int64_t>(i)).view({-1, 1, 1, 1, 1}), of_T[i], rows);
-  return rows;
-}
-
 class AdjointMatchingRun final : public MethodRun {
  public:
   AdjointMatchingRun(const Options& options, Training& training)
@@ -121,9 +113,9 @@ class AdjointMatchingRun final : public MethodRun {
     std::vector<at::Tensor> losses;
     for (int64_t m = 0; m < o_.times_per_sample; ++m) {
       const auto step_B = step_MB[m], sigma_B = levels_.sigma_T.index_select(0, step_B);
-      const auto v = t_.policy.velocity()(rows_at(way.x, step_B), {sigma_B, sigma_B, -1, slots},
+      const auto v = t_.policy.velocity()(rows_of_steps(way.x, step_B), {sigma_B, sigma_B, -1, slots},
                                           share.batch.conditioning);
-      const auto v_base = rows_at(lean.v, step_B), a = rows_at(lean.a, step_B.clamp_min(1));
+      const auto v_base = rows_of_steps(lean.v, step_B), a = rows_of_steps(lean.a, step_B.clamp_min(1));
       const auto target = v_base + per_sample(levels_.factor_T.index_select(0, step_B), a) * a;
       const auto error_B = velocity_kl(v, target).to(at::kDouble);
       const auto loss_B = levels_.weight_T.index_select(0, step_B) * error_B;

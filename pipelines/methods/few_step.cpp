@@ -5,15 +5,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/core/noise_levels.h"
 #include "engine/core/rng.h"
+#include "engine/core/shuffled.h"
 #include "engine/losses/distribution_matching.h"
 #include "engine/optim/gradients.h"
 #include "pipelines/methods/noise_levels.h"
+#include "samplers/backward.h"
 #include "samplers/flow_algebra.h"
 
 namespace thalweg {
@@ -36,13 +39,10 @@ std::vector<std::vector<int64_t>> drawn_steps(const Training& t, const std::vect
                                               int64_t states, int64_t draw) {
   std::vector<std::vector<int64_t>> k_JB(static_cast<size_t>(states), std::vector<int64_t>(slots.size()));
   for (size_t b = 0; b < slots.size(); ++b) {
-    std::vector<std::pair<uint64_t, int64_t>> order;
-    for (int64_t k = 0; k < n; ++k)
-      order.emplace_back(random_bits(t.seed(), Purpose::walked_steps, static_cast<uint64_t>(slots[b]),
-                                     static_cast<uint64_t>(draw * n + k)),
-                         k);
-    if (states < n) std::sort(order.begin(), order.end());
-    for (size_t j = 0; j < k_JB.size(); ++j) k_JB[j][b] = order[j].second;
+    std::vector<int64_t> order(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    if (states < n) order = shuffled(t.seed(), Purpose::walked_steps, slots[b], draw * n, n);
+    for (size_t j = 0; j < k_JB.size(); ++j) k_JB[j][b] = order[j];
   }
   return k_JB;
 }
@@ -129,19 +129,16 @@ void check_walks(const TrainingOptions& options, const GroupPlan& plan) {
 }
 
 Trajectory walk(const SamplerInput& in, int64_t parts) {
-  const auto fine = divided(in.schedule, parts);
-  Trajectory trajectory{in.schedule, {}, {}, {}, {}, {}};
-  auto x = in.x_BCFHW;
-  for (int64_t i = 0; i < fine.steps(); ++i) {
-    if (i % parts == 0) {
-      trajectory.trained_steps.push_back(i / parts);
-      trajectory.latents.push_back(x);
-    }
-    const auto step = step_at(fine, i, in.slot_B, x.device());
-    x = transition(x, in.velocity(x, step, in.conditioning), step.kernel).mean_BCFHW;
-    if ((i + 1) % parts == 0) trajectory.next_latents.push_back(x);
+  SamplerInput fine = in;
+  fine.schedule = divided(in.schedule, parts);
+  const auto walked = walk(fine, euler, 0, fine.schedule.steps());
+  Trajectory trajectory{in.schedule, walked.x0_BCFHW, {}, {}, {}, {}};
+  for (int64_t k = 0; k < in.schedule.steps(); ++k) {
+    trajectory.trained_steps.push_back(k);
+    trajectory.latents.push_back(walked.latents[static_cast<size_t>(k * parts)]);
+    if (k > 0) trajectory.next_latents.push_back(trajectory.latents.back());
   }
-  trajectory.x0_BCFHW = x;
+  trajectory.next_latents.push_back(trajectory.x0_BCFHW);
   return trajectory;
 }
 

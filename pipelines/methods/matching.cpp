@@ -4,12 +4,12 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/core/per_sample.h"
 #include "engine/core/rng.h"
+#include "engine/core/shuffled.h"
 #include "engine/losses/distribution_matching.h"
 #include "engine/losses/nft.h"
 
@@ -199,18 +199,13 @@ void LevelOptions::check(int64_t steps) const {
 
 at::Tensor shuffled_sigmas(const Training& training, const std::vector<double>& of, int64_t times,
                            const std::vector<int64_t>& slot_B) {
-  const auto n = of.size();
+  const auto n = static_cast<int64_t>(of.size());
   auto sigmas_TB = at::empty({times, static_cast<int64_t>(slot_B.size())}, at::kDouble);
   auto out = sigmas_TB.accessor<double, 2>();
-  std::vector<size_t> order(n);
-  std::vector<uint64_t> key(n);
   for (size_t b = 0; b < slot_B.size(); ++b) {
-    std::iota(order.begin(), order.end(), size_t{0});
-    for (size_t i = 0; i < n; ++i)
-      key[i] = random_bits(training.seed(), Purpose::training_sigma, static_cast<uint64_t>(slot_B[b]), i);
-    std::sort(order.begin(), order.end(), [&](size_t i, size_t j) { return key[i] < key[j]; });
+    const auto order = shuffled(training.seed(), Purpose::training_sigma, slot_B[b], 0, n);
     for (int64_t t = 0; t < times; ++t)
-      out[t][static_cast<int64_t>(b)] = of[order[static_cast<size_t>(t) % n]];
+      out[t][static_cast<int64_t>(b)] = of[static_cast<size_t>(order[static_cast<size_t>(t % n)])];
   }
   return sigmas_TB;
 }

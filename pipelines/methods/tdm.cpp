@@ -15,7 +15,6 @@
 #include "pipelines/methods/critic.h"
 #include "pipelines/methods/method.h"
 #include "pipelines/methods/teacher.h"
-#include "pipelines/training/selection.h"
 #include "samplers/flow_algebra.h"
 #include "samplers/guidance/cfg.h"
 

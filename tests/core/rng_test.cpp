@@ -3,8 +3,12 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
+
+#include "engine/core/shuffled.h"
 
 namespace thalweg {
 namespace {
@@ -117,6 +121,25 @@ TEST(RandomBits, DifferForEveryArgument) {
         for (uint64_t step = 0; step < 5; ++step)
           seen.insert(random_bits(seed, static_cast<Purpose>(purpose), slot, step));
   EXPECT_EQ(seen.size(), 3u * 12u * 5u * 5u);
+}
+
+// Every order is as likely as any other, and another slot, step or purpose has its own.
+TEST(Shuffled, OrdersAreThoseOfTheirSlot) {
+  std::map<std::vector<int64_t>, int> seen;
+  for (int64_t slot = 0; slot < 6000; ++slot) ++seen[shuffled(1, Purpose::walked_steps, slot, 0, 3)];
+  ASSERT_EQ(seen.size(), 6u);
+  for (const auto& [order, count] : seen) {
+    EXPECT_TRUE(std::is_permutation(order.begin(), order.end(), std::vector<int64_t>{0, 1, 2}.begin()));
+    EXPECT_NEAR(count, 1000, 120);
+  }
+  const auto of = [](Purpose purpose, int64_t slot, int64_t first) {
+    return shuffled(1, purpose, slot, first, 20);
+  };
+  const auto one = of(Purpose::walked_steps, 5, 0);
+  EXPECT_EQ(of(Purpose::walked_steps, 5, 0), one);
+  for (const auto& other :
+       {of(Purpose::training_sigma, 5, 0), of(Purpose::walked_steps, 6, 0), of(Purpose::walked_steps, 5, 20)})
+    EXPECT_NE(other, one);
 }
 
 }  // namespace

@@ -25,16 +25,11 @@ Json rewards_alone(Json more = Json::object()) {
   return all;
 }
 
-TrainingOptions options() {
-  auto o = SmallTraining::default_options();
-  o.optimizer.learning_rate = 0.01;
-  return o;
-}
-
 struct Aligned {
   explicit Aligned(const Json& settings,
                    TrainingParts parts = SmallTraining::parts(0.0, [](uint64_t) { return false; }))
-      : small(std::move(parts), options()), run(method_named("tdm_r1", settings)->start(small.training)) {}
+      : small(std::move(parts), options_of("tdm_r1")),
+        run(method_named("tdm_r1", settings)->start(small.training)) {}
   Role& role(const std::string& name) {
     const auto& all = small.training.roles.all();
     return **std::find_if(all.begin(), all.end(), [&](const auto& r) { return r->name() == name; });
@@ -149,7 +144,7 @@ TEST(TdmR1, ATeacherOfItsOwn) {
 // surrogate's three errors and its distance, and the four estimates that the generator is led by.
 TEST(TdmR1, IsCounted) {
   const Json settings = {{"prompts_per_iteration", 3}, {"group_size", 4}, {"critic", {{"alone", 0}}}};
-  const auto count = count_method(*method_named("tdm_r1", settings), options(), 0,
+  const auto count = count_method(*method_named("tdm_r1", settings), options_of("tdm_r1"), 0,
                                   [](int64_t steps) { return linear_schedule(steps); });
   EXPECT_EQ(count.forwards_of_rollout, 4.0);
   EXPECT_EQ(count.forwards_with_gradient, 3.0);
@@ -160,17 +155,18 @@ TEST(TdmR1, IsCounted) {
 
 TEST(TdmR1, RefusesWhatItCannotDo) {
   const auto method = method_named("tdm_r1", rewards_alone());
-  method->check(options());
-  auto noisy = options();
+  method->check(options_of("tdm_r1"));
+  auto noisy = options_of("tdm_r1");
   noisy.sampler.kind = Chosen<SamplerKind>(sampler_table(), "flow_sde");
   EXPECT_ERROR(method->check(noisy), "/sampler/name");
-  auto guided = options();
+  auto guided = options_of("tdm_r1");
   guided.sampler.guidance_scale = 2.0;
   EXPECT_ERROR(method->check(guided), "/sampler/guidance_scale");
-  EXPECT_ERROR(method_named("tdm_r1", rewards_alone({{"teacher", "nowhere"}}))->check(options()),
+  EXPECT_ERROR(method_named("tdm_r1", rewards_alone({{"teacher", "nowhere"}}))->check(options_of("tdm_r1")),
                "/method/teacher");
-  EXPECT_ERROR(method_named("tdm_r1", rewards_alone({{"critic", {{"alone", 10}}}}))->check(options()),
-               "/method/critic/alone");
+  EXPECT_ERROR(
+      method_named("tdm_r1", rewards_alone({{"critic", {{"alone", 10}}}}))->check(options_of("tdm_r1")),
+      "/method/critic/alone");
 }
 
 }  // namespace

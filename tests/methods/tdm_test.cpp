@@ -20,12 +20,6 @@ Json settings(Json more = Json::object()) {
   return all;
 }
 
-TrainingOptions few_steps() {
-  auto o = SmallTraining::default_options();
-  o.optimizer.learning_rate = 0.01;
-  return o;
-}
-
 std::vector<MicroBatch> drawn(Training& t, int64_t samples, int64_t parts = 1) {
   return draw_unscored_groups(t, 0, {.groups = samples, .group_size = 1, .updates = 1}, t.policy.velocity(),
                               [parts](const SamplerInput& in) { return walk(in, parts); });
@@ -34,7 +28,7 @@ std::vector<MicroBatch> drawn(Training& t, int64_t samples, int64_t parts = 1) {
 // Three parts a step are the ODE of three times the steps; the states between are not kept.
 TEST(FewStep, PartsAreStepsOfAFinerSchedule) {
   SmallTraining small(
-      0.0, [](uint64_t) { return false; }, few_steps());
+      0.0, [](uint64_t) { return false; }, options_of("tdm"));
   auto& t = small.training;
   const auto whole = drawn(t, 3, 3).at(0).trajectory;
   ASSERT_EQ(whole.latents.size(), 4u);
@@ -56,7 +50,7 @@ TEST(FewStep, PartsAreStepsOfAFinerSchedule) {
 
 TEST(FewStep, TauStaysInItsRange) {
   SmallTraining small(
-      0.0, [](uint64_t) { return false; }, few_steps());
+      0.0, [](uint64_t) { return false; }, options_of("tdm"));
   auto& t = small.training;
   const auto batches = drawn(t, 8);
   for (const char* range : {"reverse", "separate"})
@@ -90,7 +84,7 @@ TEST(FewStep, TauStaysInItsRange) {
 // is trained is that of its step.
 TEST(FewStep, StatesAreDrawnForEachSample) {
   SmallTraining small(
-      0.0, [](uint64_t) { return false; }, few_steps());
+      0.0, [](uint64_t) { return false; }, options_of("tdm"));
   auto& t = small.training;
   Metrics metrics;
   const GroupPlan plan{.groups = 12, .group_size = 1, .updates = 1};
@@ -127,7 +121,7 @@ TEST(FewStep, StatesAreDrawnForEachSample) {
 
 // Critic and teacher are one model at the start, and without guidance there is nothing to learn.
 TEST(Tdm, DoesNotMoveWhereTheCriticIsTheTeacher) {
-  auto options = few_steps();
+  auto options = options_of("tdm");
   auto still = settings();
   still["critic"]["optimizer"] = {{"learning_rate", 0.0}};
   SmallTraining small(
@@ -140,7 +134,7 @@ TEST(Tdm, DoesNotMoveWhereTheCriticIsTheTeacher) {
 
 TEST(Tdm, LetsTheCriticGoAheadAlone) {
   SmallTraining small(
-      0.0, [](uint64_t) { return false; }, few_steps());
+      0.0, [](uint64_t) { return false; }, options_of("tdm"));
   auto alone = settings();
   alone["critic"]["alone"] = 1;
   const auto run = method_named("tdm", alone)->start(small.training);
@@ -155,7 +149,7 @@ TEST(Tdm, LetsTheCriticGoAheadAlone) {
 // The policy learns the teacher's steps first, and hands what it learnt to the critic.
 TEST(Tdm, BeginsWithTheTeachersTrajectories) {
   SmallTraining small(
-      0.0, [](uint64_t) { return false; }, few_steps());
+      0.0, [](uint64_t) { return false; }, options_of("tdm"));
   auto& t = small.training;
   const auto run =
       method_named("tdm", settings({{"regression", {{"iterations", 2}, {"passes", 2}}}}))->start(t);
@@ -173,8 +167,8 @@ TEST(Tdm, BeginsWithTheTeachersTrajectories) {
 // K states: K forwards to draw; for each a forward with gradient of the critic and of the policy, and without
 // gradient the critic's and the teacher's two.
 TEST(Tdm, IsCounted) {
-  const auto count = count_method(*method_named("tdm", settings({{"guidance_scale", 2.0}})), few_steps(), 0,
-                                  [](int64_t steps) { return linear_schedule(steps); });
+  const auto count = count_method(*method_named("tdm", settings({{"guidance_scale", 2.0}})),
+                                  options_of("tdm"), 0, [](int64_t steps) { return linear_schedule(steps); });
   EXPECT_EQ(count.forwards_with_gradient, 8.0);
   EXPECT_EQ(count.forwards_of_rollout, 4.0);
   EXPECT_EQ(count.forwards_without, 12.0);
@@ -189,18 +183,19 @@ TEST(FewStep, AScheduleWithAWastedStepIsRefused) {
 }
 
 TEST(Tdm, RefusesWhatItCannotDo) {
-  auto options = few_steps();
+  auto options = options_of("tdm");
   const auto method = method_named("tdm", settings());
   method->check(options);
   options.sampler.kind = Chosen<SamplerKind>(sampler_table(), "flow_sde");
   EXPECT_ERROR(method->check(options), "/sampler/name");
-  options = few_steps();
+  options = options_of("tdm");
   options.sampler.guidance_scale = 2.0;
   EXPECT_ERROR(method->check(options), "/sampler/guidance_scale");
-  EXPECT_ERROR(method_named("tdm", settings({{"regression", {{"iterations", 11}}}}))->check(few_steps()),
-               "/method/regression/iterations");
+  EXPECT_ERROR(
+      method_named("tdm", settings({{"regression", {{"iterations", 11}}}}))->check(options_of("tdm")),
+      "/method/regression/iterations");
   SmallTraining small(
-      0.0, [](uint64_t) { return false; }, few_steps());
+      0.0, [](uint64_t) { return false; }, options_of("tdm"));
   EXPECT_ERROR(method_named("tdm", settings({{"tau", {{"maximum", 0.76}}}}))->start(small.training),
                "/method/tau/margin");
 }
