@@ -13,3 +13,12 @@ if(_sources)
     target_link_libraries(thalweg PRIVATE -Wl,--no-as-needed "${THALWEG_JEMALLOC}" -Wl,--as-needed)
   endif()
 endif()
+
+# What runs a reward in a process of its own.
+add_executable(thalweg-reward-host "${PROJECT_SOURCE_DIR}/rewards/host/main.cpp")
+thalweg_use_precompiled(thalweg-reward-host)
+target_link_libraries(thalweg-reward-host PRIVATE thalweg_rewards)
+set_target_properties(thalweg-reward-host PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
+if(TARGET thalweg)
+  add_dependencies(thalweg thalweg-reward-host)
+endif()

@@ -9,7 +9,7 @@
 #include "engine/io/checkpoint.h"
 #include "engine/io/fingerprint.h"
 #include "pipelines/sections.h"
-#include "rewards/plugin.h"
+#include "rewards/open_reward.h"
 
 namespace thalweg {
 namespace {
@@ -175,7 +175,7 @@ void collect_paths(const Json& config, const std::string& key, const std::string
 
 void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& rewards) {
   for (const auto& reward : rewards) {
-    const auto plugin = find_plugin(reward.plugin, installed_plugin_dirs(), reward.isolation, reward.pointer);
+    const auto plugin = locate(reward, installed_plugin_dirs());
     inputs.push_back({reward.pointer + "/plugin", plugin.path});
     collect_paths(reward.config, "", reward.pointer + "/config", inputs);
   }
@@ -192,6 +192,8 @@ void add_inputs(std::vector<InputFile>& inputs, const ModelSection& model) {
 
 Json deciding_part(Json job) {
   for (const auto* key : kFree) erase(job, Json::json_pointer(key));
+  if (job.contains("rewards"))
+    for (auto& reward : job.at("rewards")) reward.erase("process");
   if (is_constant(job)) job.erase("iterations");
   return job;
 }

@@ -9,7 +9,7 @@
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/core/path.h"
-#include "rewards/plugin.h"
+#include "rewards/open_reward.h"
 
 namespace thalweg {
 ModelOptions ModelSection::options(at::Device device) const {
@@ -188,7 +188,7 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
 
 void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<RewardUse>& steered) {
   for (const auto& spec : specs) {
-    find_plugin(spec.plugin, installed_plugin_dirs(), spec.isolation, spec.pointer);
+    locate(spec, installed_plugin_dirs());
     const auto use = use_of(spec);
     const bool steers = use == RewardUse::guide || use == RewardUse::process;
     if (steers && std::find(steered.begin(), steered.end(), use) == steered.end())

@@ -1,24 +1,81 @@
 #include "rewards/open_reward.h"
 
-#include "rewards/plugin.h"
+#include <system_error>
+#include <utility>
+
+#include "engine/core/error.h"
 #include "rewards/plugin_reward.h"
+#include "rewards/process/process_reward.h"
+
+namespace fs = std::filesystem;
 
 namespace thalweg {
+namespace {
 
-std::unique_ptr<Reward> open_reward(const RewardSpec& spec,
-                                    const std::vector<std::filesystem::path>& plugin_dirs,
-                                    const Activation& activation) {
+// Beside the program (a build tree), above it (its tests), or where an installation has it.
+std::string host_program(const std::string& place) {
+  std::error_code failure;
+  const auto here = fs::read_symlink("/proc/self/exe", failure).parent_path();
+  for (const auto& folder : {here, here.parent_path(), here.parent_path() / "lib" / "thalweg"})
+    if (const auto file = folder / "thalweg-reward-host"; fs::is_regular_file(file, failure))
+      return file.string();
+  throw Error(place,
+              "thalweg-reward-host is not there, which runs a reward in a process of its own: build or "
+              "install it with the program");
+}
+
+ProcessTask task_of(const RewardSpec& spec, const PluginFile& file) {
+  ProcessTask task{.command = {}, .name = file.name, .open = {}};
+  if (file.is_script) {
+    task.command = {spec.config.value("interpreter", std::string("python3")), file.path.string()};
+    if (const auto own = spec.config.value("file", std::string()); !own.empty())
+      task.name = fs::path(own).stem().string();
+  } else {
+    task.command = {host_program(spec.pointer)};
+  }
+  task.open = {{"plugin", fs::absolute(file.path).string()},
+               {"id", spec.id},
+               {"config", spec.config},
+               {"place", spec.pointer}};
+  return task;
+}
+
+// Texts that are read here, before the script checks its own configuration.
+void check_script(const RewardSpec& spec) {
+  for (const auto* key : {"interpreter", "file"})
+    if (spec.config.contains(key) && !spec.config.at(key).is_string())
+      throw Error(spec.pointer + "/config/" + key, "must be a text");
+}
+
+}  // namespace
+
+PluginFile locate(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs) {
   const auto file = find_plugin(spec.plugin, plugin_dirs, spec.isolation, spec.pointer);
+  if (file.is_script) check_script(spec);
+  if (!file.own_process && spec.process != ProcessLimits{})
+    throw Error(
+        spec.pointer + "/process",
+        "is read by nothing: this reward runs in the program; set \"isolation\" to \"process\", or leave "
+        "it out");
+  return file;
+}
+
+std::unique_ptr<Reward> open_reward(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs,
+                                    const Activation& activation) {
+  const auto file = locate(spec, plugin_dirs);
+  if (file.own_process)
+    return std::make_unique<ProcessReward>(task_of(spec, file), spec.process, activation, spec.pointer);
   return std::make_unique<PluginReward>(file.path, spec.config, activation, spec.pointer, spec.id);
 }
 
-RewardInfo inspect_reward(const RewardSpec& spec, const std::vector<std::filesystem::path>& plugin_dirs) {
-  const auto file = find_plugin(spec.plugin, plugin_dirs, spec.isolation, spec.pointer);
+RewardInfo inspect_reward(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs) {
+  const auto file = locate(spec, plugin_dirs);
+  if (file.own_process) return process_reward_info(task_of(spec, file), spec.process, spec.pointer);
   return plugin_reward_info(file.path, spec.id, spec.pointer);
 }
 
 std::vector<RewardInfo> inspect_rewards(const std::vector<RewardSpec>& specs, RewardUse use,
-                                        const std::vector<std::filesystem::path>& plugin_dirs) {
+                                        const std::vector<fs::path>& plugin_dirs) {
   std::vector<RewardInfo> infos;
   for (const auto i : serving(specs, use)) infos.push_back(inspect_reward(specs[i], plugin_dirs));
   return infos;

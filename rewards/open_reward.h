@@ -6,10 +6,14 @@
 #include <vector>
 
 #include "rewards/activation.h"
+#include "rewards/plugin.h"
 #include "rewards/reward.h"
 #include "rewards/reward_spec.h"
 
 namespace thalweg {
+
+/// The library or script of the entry. Throws Error at the JSON pointer of what is wrong.
+PluginFile locate(const RewardSpec& spec, const std::vector<std::filesystem::path>& plugin_dirs);
 
 /// Finds the reward and makes it ready. `plugin_dirs`: the installation's own folders. Throws Error at the
 /// JSON pointer of what is wrong: an unknown plugin (with the nearest name), a refused configuration, a

@@ -16,16 +16,30 @@ namespace fs = std::filesystem;
 namespace thalweg {
 namespace {
 
-constexpr const char* kSuffix = ".so";
+constexpr const char *kSuffix = ".so", *kScript = ".py";
 
-/// Files *.so of a folder, sorted by name.
-std::vector<fs::path> libraries_in(const fs::path& dir) {
+/// Files of a folder that end so, sorted by name.
+std::vector<fs::path> files_in(const fs::path& dir, const char* suffix) {
   std::vector<fs::path> found;
   std::error_code failure;
   for (fs::directory_iterator it(dir, failure), end; !failure && it != end; it.increment(failure))
-    if (it->path().extension() == kSuffix) found.push_back(it->path());
+    if (it->path().extension() == suffix) found.push_back(it->path());
   std::sort(found.begin(), found.end());
   return found;
+}
+
+PluginFile installed(const std::string& name, const std::vector<fs::path>& dirs, const std::string& pointer) {
+  std::set<std::string> known;
+  for (const auto& suffix : {kSuffix, kScript})
+    for (const auto& dir : dirs)
+      for (const auto& path : files_in(dir, suffix)) {
+        if (path.stem() == name)
+          return {.path = path, .name = name, .is_script = std::string_view(suffix) == kScript};
+        known.insert(path.stem().string());
+      }
+  throw Error(pointer + "/plugin",
+              "there is no reward plugin \"" + name + "\"" + suggestion(name, {known.begin(), known.end()}) +
+                  "; name one that `thalweg plugins` lists, or write the path of a .so file");
 }
 
 bool inside(const fs::path& path, const std::vector<fs::path>& dirs) {
@@ -91,7 +105,7 @@ std::vector<std::string> input_names(uint64_t inputs) {
 std::vector<PluginInfo> scan_plugins(const std::vector<fs::path>& dirs) {
   std::vector<PluginInfo> plugins;
   for (const auto& dir : dirs) {
-    for (const auto& path : libraries_in(dir)) {
+    for (const auto& path : files_in(dir, kSuffix)) {
       try {
         auto& library = PluginLibrary::open(path);
         std::vector<PluginInfo> of_library;
@@ -108,33 +122,26 @@ std::vector<PluginInfo> scan_plugins(const std::vector<fs::path>& dirs) {
 
 PluginFile find_plugin(const std::string& name_or_path, const std::vector<fs::path>& dirs,
                        const std::string& isolation, const std::string& pointer) {
-  if (!isolation.empty() && isolation != "inproc")
-    throw Error(pointer + "/isolation", "\"" + isolation + "\" is not known; the only value is \"inproc\"");
-
+  if (!isolation.empty() && isolation != "inproc" && isolation != "process")
+    throw Error(pointer + "/isolation",
+                "\"" + isolation + "\" is not known; it is \"inproc\" or \"process\"");
   const bool is_path =
       name_or_path.find('/') != std::string::npos || fs::path(name_or_path).extension() == kSuffix;
   if (!is_path) {
-    std::set<std::string> known;
-    for (const auto& dir : dirs)
-      for (const auto& path : libraries_in(dir)) {
-        if (path.stem() == name_or_path) return {path, name_or_path};
-        known.insert(path.stem().string());
-      }
-    throw Error(pointer + "/plugin",
-                "there is no reward plugin \"" + name_or_path + "\"" +
-                    suggestion(name_or_path, {known.begin(), known.end()}) +
-                    "; name one that `thalweg plugins` lists, or write the path of a .so file");
+    auto found = installed(name_or_path, dirs, pointer);
+    if (found.is_script && isolation == "inproc")
+      throw Error(pointer + "/isolation",
+                  "\"" + name_or_path + "\" is a script, which has a process of its own");
+    found.own_process = found.is_script || isolation == "process";
+    return found;
   }
-
   const fs::path path = name_or_path;
   std::error_code absent;
   if (!fs::exists(path, absent)) throw Error(pointer + "/plugin", "there is no file " + name_or_path);
-  if (!inside(path, dirs) && isolation != "inproc")
-    throw Error(pointer + "/isolation",
-                "write \"isolation\": \"inproc\" to load " + name_or_path +
-                    ": it is not one of the installation's own plugins, so a fault in it would end this "
-                    "program, and running it in a process of its own is not available yet");
-  return {path, path.stem().string()};
+  if (!fs::is_regular_file(path, absent)) throw Error(pointer + "/plugin", name_or_path + " is not a file");
+  return {.path = path,
+          .name = path.stem().string(),
+          .own_process = isolation == "process" || (isolation.empty() && !inside(path, dirs))};
 }
 
 std::vector<fs::path> installed_plugin_dirs() {

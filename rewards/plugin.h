@@ -28,12 +28,14 @@ std::vector<PluginInfo> scan_plugins(const std::vector<std::filesystem::path>& d
 
 struct PluginFile {
   std::filesystem::path path;
-  std::string name;  // for the names of its dimensions: "scene" of ".../scene.so"
+  std::string name;          // for the names of its dimensions: "scene" of ".../scene.so"
+  bool is_script = false;    // Python, not a library
+  bool own_process = false;  // runs in a process of its own
 };
 
-/// The library that a job names. A bare name is NAME.so in the first of `dirs` (the installation's own
-/// folders) that has it; a name with a '/' or ending in ".so" is a path. `isolation` is the job's value,
-/// "" when absent. A library outside `dirs` is loaded only when that says "inproc".
+/// The library that a job names. A bare name is NAME.so, or NAME.py, in the first of `dirs` (the
+/// installation's own folders) that has it; a name with a '/' or ending in ".so" is a path. `isolation` is
+/// the job's value, "" when absent: then a library outside `dirs` and a script get a process of their own.
 /// Throws Error at pointer + "/plugin" or pointer + "/isolation".
 PluginFile find_plugin(const std::string& name_or_path, const std::vector<std::filesystem::path>& dirs,
                        const std::string& isolation, const std::string& pointer);

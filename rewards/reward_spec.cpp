@@ -36,8 +36,12 @@ void describe(Fields& fields, RewardSpec& spec) {
   fields.foreign({"config", "the plugin's own configuration"}, spec.config);
   fields.object({"transform", "applied to each dimension before combining"},
                 [&](Fields& f) { describe(f, spec.transform); });
-  fields.choice({"isolation", "inproc: load a library from outside the installation into this process"},
-                spec.isolation, {"", "inproc"});
+  fields.choice({"isolation",
+                 "process: in a process of its own; inproc: in this one, which it can crash; when empty, "
+                 "the installation's own libraries run in this process, what is from outside does not"},
+                spec.isolation, {"", "inproc", "process"});
+  fields.object({"process", "what a process of its own may take"},
+                [&](Fields& f) { describe(f, spec.process); });
 }
 
 RewardUse use_of(const RewardSpec& spec) {

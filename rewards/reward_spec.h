@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/core/fields.h"
+#include "rewards/process/process_limits.h"
 #include "rewards/transform/transform.h"
 
 namespace thalweg {
@@ -26,7 +27,8 @@ struct RewardSpec {
   std::vector<std::pair<std::string, double>> dimensions;  // name and weight; empty: the first, with 1
   Json config = Json::object();
   TransformOptions transform;
-  std::string isolation;  // "inproc" for a library from outside the installation
+  std::string isolation;  // "inproc", "process", or "": a process for what is from outside the installation
+  ProcessLimits process;  // of a reward in a process of its own
   std::string pointer;    // of this entry in the job, e.g. "/rewards/0"; set by the job's reader
 };
 

@@ -10,6 +10,7 @@
 #include <iostream>
 
 #include "engine/core/file.h"
+#include "engine/core/signal_name.h"
 #include "pipelines/cli/exit_codes.h"
 #include "pipelines/run/folder_lock.h"
 #include "rewards/running_calls.h"
@@ -30,11 +31,6 @@ void say(const std::string& text) {
 
 std::string in_seconds(double seconds) {
   return std::to_string(std::llround(seconds)) + " s";
-}
-
-std::string signal_name(int number) {
-  const char* name = ::sigabbrev_np(number);
-  return name == nullptr ? "signal " + std::to_string(number) : std::string("SIG") + name;
 }
 
 }  // namespace

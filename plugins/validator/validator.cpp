@@ -17,6 +17,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/core/descriptor.h"
 #include "engine/core/error.h"
 #include "engine/core/json.h"
 #include "plugins/validator/child.h"
@@ -28,23 +29,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMostLine = 1 << 16;
-
-/// A descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() { reset(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return number_; }
-  void reset() {
-    if (number_ >= 0) ::close(number_);
-    number_ = -1;
-  }
-
- private:
-  int number_;
-};
 
 /// All of one run: what is known so far, and what has been observed.
 class Trial {

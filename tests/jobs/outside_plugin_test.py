@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -31,18 +32,13 @@ def built_outside(folder):
     return plugin
 
 
-def test_named_by_path(tmp_path):
+@pytest.mark.parametrize("extra", [{}, {"isolation": "inproc"}], ids=str)
+def test_named_by_path(tmp_path, extra):
     plugin = built_outside(tmp_path)
-    run = thalweg("run", job(tmp_path, plugin, isolation="inproc"))
+    run = thalweg("run", job(tmp_path, plugin, **extra))
     assert run.returncode == 0, run.stderr
     lines = [json.loads(line) for line in (tmp_path / "run/scores.jsonl").read_text().splitlines()]
     torch.manual_seed(0)
     means = torch.rand(3, 1, 3, 8, 8).mean(dim=(1, 2, 3, 4))
     for line, mean in zip(lines, means):
         assert abs(line["reward"] - mean.item()) < 1e-6
-
-
-def test_needs_isolation(tmp_path):
-    run = thalweg("run", job(tmp_path, built_outside(tmp_path)))
-    assert run.returncode == 2
-    assert "/rewards/0/isolation" in run.stderr and "inproc" in run.stderr

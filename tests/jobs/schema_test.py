@@ -63,7 +63,7 @@ CHANGES = [
     ("sample", "/rewards", [], True),
     ("sample", "/rewards/0/config", [], False),
     ("sample", "/rewards/0/config", {"channel": "green", "of": {"any": ["depth"]}}, True),
-    ("sample", "/rewards/0/isolation", "process", False),
+    ("sample", "/rewards/0/isolation", "thread", False),
     ("sample", "/rewards/0/isolation", "", True),
     ("sample", "/rewards/0/dimensions", {"redness": -1e6}, True),
     ("sample", "/rewards/0/dimensions", {"redness": 1e7}, False),

@@ -125,22 +125,31 @@ TEST(FindPlugin, AnUnknownNameIsAnErrorWithTheNearestOne) {
   EXPECT_EQ(error_of([] { find_plugin("x/absent.so", built_plugins(), "", "/r"); }).place, "/r/plugin");
 }
 
-TEST(FindPlugin, ALibraryFromOutsideNeedsTheIsolationKey) {
-  const auto path = probe_library().string();
-  const auto e = error_of([&] { find_plugin(path, built_plugins(), "", "/rewards/1"); });
-  EXPECT_EQ(e.place, "/rewards/1/isolation");
-  EXPECT_NE(e.message.find("\"isolation\": \"inproc\""), std::string::npos) << e.message;
+TEST(FindPlugin, ALibraryFromOutsideGetsAProcessUnlessTheJobSaysOtherwise) {
+  const auto probe = probe_library().string(), color = color_library().string();
+  const auto own = [](const std::string& path, const std::string& isolation) {
+    return find_plugin(path, built_plugins(), isolation, "/r").own_process;
+  };
+  EXPECT_TRUE(own(probe, ""));
+  EXPECT_FALSE(own(probe, "inproc"));
+  EXPECT_FALSE(own(color, ""));
+  EXPECT_TRUE(own(color, "process"));
+  EXPECT_TRUE(own("color", "process"));
+  EXPECT_EQ(find_plugin(probe, built_plugins(), "inproc", "").name, "probe");
+  EXPECT_EQ(error_of([&] { find_plugin(probe, built_plugins(), "thread", "/r"); }).place, "/r/isolation");
+}
 
-  EXPECT_EQ(find_plugin(path, built_plugins(), "inproc", "").name, "probe");
-  EXPECT_EQ(find_plugin(color_library().string(), built_plugins(), "", "").name, "color");
-  EXPECT_EQ(error_of([&] { find_plugin(path, built_plugins(), "process", "/r"); }).place, "/r/isolation");
+TEST(FindPlugin, AScriptIsAPluginWithAProcess) {
+  const auto python = find_plugin("python", built_plugins(), "", "/r");
+  EXPECT_TRUE(python.is_script && python.own_process);
+  EXPECT_EQ(error_of([] { find_plugin("python", built_plugins(), "inproc", "/r"); }).place, "/r/isolation");
 }
 
 TEST(FindPlugin, ALinkInAnotherFolderIsNotTheInstallation) {
   const auto link = scratch_dir() / "links" / "mine.so";
   fs::create_directories(link.parent_path());
   fs::create_symlink(probe_library(), link);
-  EXPECT_EQ(error_of([&] { find_plugin(link.string(), built_plugins(), "", "/r"); }).place, "/r/isolation");
+  EXPECT_TRUE(find_plugin(link.string(), built_plugins(), "", "/r").own_process);
 }
 
 TEST(Template, TheCommandOfItsReadmeBuildsAWorkingPlugin) {

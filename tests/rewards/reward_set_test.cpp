@@ -110,7 +110,9 @@ TEST(RewardSet, MistakesAreNamedAtTheirPointer) {
   weight.weight = std::numeric_limits<double>::infinity();
   EXPECT_EQ(place(weight).place, "/rewards/3/weight");
   EXPECT_EQ(place(spec_of("colr", "/rewards/3")).place, "/rewards/3/plugin");
-  EXPECT_EQ(place(spec_of(probe_library().string(), "/rewards/3")).place, "/rewards/3/isolation");
+  auto limits = spec_of("color", "/rewards/3");
+  limits.process.restarts = 7;  // it runs in this process
+  EXPECT_EQ(place(limits).place, "/rewards/3/process");
 }
 
 }  // namespace

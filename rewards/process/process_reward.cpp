@@ -1,0 +1,206 @@
+#include "rewards/process/process_reward.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "engine/core/device.h"
+#include "engine/core/error.h"
+#include "rewards/running_calls.h"
+#include "rewards/text.h"
+
+namespace thalweg {
+namespace {
+
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+
+at::Tensor not_scored(at::IntArrayRef shape) {
+  return at::full(shape, std::numeric_limits<float>::quiet_NaN(), at::TensorOptions(at::kFloat));
+}
+
+std::string in_seconds(double seconds) {
+  return std::to_string(std::llround(seconds)) + " s";
+}
+
+RewardInputs all_of(const RewardInfo& info) {
+  RewardInputs all;
+  for (auto member : {&RewardInputs::frames, &RewardInputs::latents, &RewardInputs::prompts,
+                      &RewardInputs::reference, &RewardInputs::mask, &RewardInputs::metadata})
+    all.*member = info.required.*member || info.optional.*member;
+  return all;
+}
+
+// What a process answers to a question, {"error": [place, message]} being the user's mistake.
+void refuse_error(const Json& reply) {
+  if (!reply.is_object() || !reply.contains("error")) return;
+  const auto& error = reply.at("error");
+  if (!error.is_array() || error.size() != 2 || !error[0].is_string() || !error[1].is_string())
+    throw WireBroken("sent an error that cannot be read");
+  throw Error(error[0].get<std::string>(), error[1].get<std::string>());
+}
+
+// The next answer; log lines before it are handed on. Nothing where the time ends first.
+std::optional<Json> next_answer(Wire& wire, double seconds, const std::string& name, const RewardLog& log) {
+  for (;;) {
+    auto message = wire.receive(seconds);
+    if (!message || !message->is_object()) return message;
+    if (!message->contains("log")) return message;
+    const auto& line = message->at("log");
+    if (log && line.is_array() && line.size() == 2 && line[0].is_number_integer() && line[1].is_string())
+      log(line[0].get<int>(), name, clean_text(line[1].get<std::string>().c_str()));
+  }
+}
+
+}  // namespace
+
+ProcessReward::ProcessReward(ProcessTask task, const ProcessLimits& limits, const Activation& activation,
+                             const std::string& place)
+    : task_(std::move(task)), limits_(limits), activation_(activation), place_(place) {
+  info_ = start();
+  if (info_.dimensions_K.empty()) throw Error(place_, task_.name + " says of no dimension that it scores it");
+}
+
+RewardInfo ProcessReward::start() {
+  child_ = std::make_unique<ChildProcess>(task_.command, memory_, limits_.memory_gib * kGiB);
+  auto message = task_.open;
+  message["op"] = "open";
+  message["activation"] = to_json(activation_);
+  message["threads"] = at::get_num_threads();
+  const auto [reply, wrong] = call("activate", message);
+  if (!wrong.empty()) throw Error(place_, task_.name + ": " + wrong);
+  return info_from(reply.at("info"));
+}
+
+void ProcessReward::end(const std::string& what) {
+  ended_ = what + child_->end();
+  child_.reset();
+}
+
+// One question and its answer.
+ProcessReward::Answer ProcessReward::call(const char* function, const Json& message) {
+  try {
+    if (!child_) {
+      if (restarts_ >= limits_.restarts)
+        return {.wrong = "its process " + ended_ + " and is not begun again: no restart is left"};
+      ++restarts_;
+      if (const auto wrong = begin_again(); !wrong.empty()) return {.wrong = wrong};
+    }
+    child_->wire().send(message);
+    return {.reply = answer_of(function)};
+  } catch (const WireBroken& e) {
+    if (child_) end("");
+    return {.wrong = "its process " + ended_ + " in " + function};
+  }
+}
+
+// What went wrong, or "".
+std::string ProcessReward::begin_again() {
+  try {
+    if (start().dimensions_K == info_.dimensions_K) return "";
+    end("has other dimensions than before, and ");
+    return "its process " + ended_;
+  } catch (const Error& e) {
+    if (child_) end("");
+    return "its process could not be begun again: " + e.message();
+  }
+}
+
+Json ProcessReward::answer_of(const char* function) {
+  const ListedCall listed(task_.name, function);
+  auto answer = next_answer(child_->wire(), limits_.call_s, task_.name, activation_.log);
+  if (!answer) {
+    end("did not return within " + in_seconds(limits_.call_s) + ", and ");
+    throw WireBroken("it took too long");
+  }
+  refuse_error(*answer);
+  return std::move(*answer);
+}
+
+void ProcessReward::write(const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                          const Json& places) {
+  for (const auto& [name, tensor] : tensors)
+    tensor_at(memory_, places.at(name)).copy_(on_host(tensor.detach()));
+}
+
+Scored ProcessReward::score(const ScoreInput& input) {
+  const at::NoGradGuard no_grad;
+  const std::lock_guard lock(mutex_);
+  const auto batch = input.batch();
+  const auto tensors = tensors_of(input, all_of(info_));
+  Layout layout;
+  Json places = Json::object();
+  for (const auto& [name, tensor] : tensors) places[name] = layout.place(tensor.sizes());
+  const auto K = static_cast<int64_t>(info_.dimensions_K.size());
+  const auto values = layout.place({batch, K});
+  memory_.grow(layout.bytes());
+  write(tensors, places);
+  tensor_at(memory_, values).fill_(std::numeric_limits<float>::quiet_NaN());
+  const auto [reply, wrong] = call("score", {{"op", "score"},
+                                             {"memory", memory_.size()},
+                                             {"input", to_json(input)},
+                                             {"tensors", places},
+                                             {"values", values}});
+  if (!wrong.empty()) return {not_scored({batch, K}), {{wrong, batch}}};
+  auto scored = tensor_at(memory_, values).clone();
+  scored.masked_fill_(scored.isfinite().logical_not(), std::numeric_limits<float>::quiet_NaN());
+  return {scored, failures_from(reply.at("failures"))};
+}
+
+ScoreGradient ProcessReward::gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) {
+  const at::NoGradGuard no_grad;
+  const std::lock_guard lock(mutex_);
+  if (info_.gradient_of == GradientOf::none) throw Error(place_, "this reward has no gradient");
+  auto tensors = tensors_of(input, all_of(info_));
+  tensors.emplace_back("cotangent", cotangent_BK);
+  Layout layout;
+  Json places = Json::object(), gradients = Json::object();
+  for (const auto& [name, tensor] : tensors) places[name] = layout.place(tensor.sizes());
+  if (includes_frames(info_.gradient_of) && input.frames_BF3HW.defined())
+    gradients["frames"] = layout.place(input.frames_BF3HW.sizes());
+  if (includes_latents(info_.gradient_of) && input.latents_BCFHW.defined())
+    gradients["latents"] = layout.place(input.latents_BCFHW.sizes());
+  memory_.grow(layout.bytes());
+  write(tensors, places);
+  for (const auto& [name, place] : gradients.items())
+    tensor_at(memory_, place).fill_(std::numeric_limits<float>::quiet_NaN());
+  const auto [reply, wrong] = call("gradient", {{"op", "gradient"},
+                                                {"memory", memory_.size()},
+                                                {"input", to_json(input)},
+                                                {"tensors", places},
+                                                {"gradients", gradients}});
+  ScoreGradient result;
+  for (const auto& [name, place] : gradients.items()) {
+    auto gradient = tensor_at(memory_, place).clone();
+    if (!wrong.empty()) gradient.fill_(std::numeric_limits<float>::quiet_NaN());
+    (name == "frames" ? result.frames_BF3HW : result.latents_BCFHW) = gradient;
+  }
+  if (wrong.empty())
+    result.failures = failures_from(reply.at("failures"));
+  else
+    result.failures.push_back({"its gradient failed: " + wrong, input.batch()});
+  return result;
+}
+
+RewardInfo process_reward_info(const ProcessTask& task, const ProcessLimits& limits,
+                               const std::string& place) {
+  SharedMemory memory;
+  ChildProcess child(task.command, memory, limits.memory_gib * kGiB);
+  try {
+    auto message = task.open;
+    message["op"] = "inspect";
+    child.wire().send(message);
+    const auto answer = next_answer(child.wire(), limits.call_s, task.name, {});
+    if (!answer)
+      throw Error(place, task.name + " did not say what it is within " + in_seconds(limits.call_s));
+    refuse_error(*answer);
+    return info_from(answer->at("info"));
+  } catch (const WireBroken&) {
+    throw Error(place, task.name + ": its process " + child.end() + " before it said what it is");
+  }
+}
+
+}  // namespace thalweg

@@ -1,0 +1,67 @@
+// A reward that a process of its own computes: what crashes, hangs or leaks there costs its samples, not the
+// run.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rewards/activation.h"
+#include "rewards/process/child.h"
+#include "rewards/process/encode.h"
+#include "rewards/process/process_limits.h"
+#include "rewards/reward.h"
+
+namespace thalweg {
+
+/// What is run, and the reward that it is told to open.
+struct ProcessTask {
+  std::vector<std::string> command;
+  std::string name;  // in what is said of it
+  Json open;         // {"plugin", "id", "config", "place"}
+};
+
+/// Calls of one reward wait for each other, those of different ones do not. A process that ended is begun
+/// again at the next call; once it has no restarts left, nothing is scored any more.
+class ProcessReward final : public Reward {
+ public:
+  /// Starts it. Throws Error as PluginReward does, and where the process ends or takes too long.
+  ProcessReward(ProcessTask task, const ProcessLimits& limits, const Activation& activation,
+                const std::string& place);
+
+  const RewardInfo& info() const override { return info_; }
+  Scored score(const ScoreInput& input) override;
+  ScoreGradient gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) override;
+
+ private:
+  /// Of a call: the answer, or why there is none.
+  struct Answer {
+    Json reply = {};
+    std::string wrong = "";
+  };
+  RewardInfo start();
+  std::string begin_again();
+  Answer call(const char* function, const Json& message);
+  Json answer_of(const char* function);
+  void end(const std::string& what);
+  void write(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const Json& places);
+
+  const ProcessTask task_;
+  const ProcessLimits limits_;
+  const Activation activation_;
+  const std::string place_;
+  SharedMemory memory_;
+  std::unique_ptr<ChildProcess> child_;
+  std::string ended_;  // how its last process did
+  int64_t restarts_ = 0;
+  RewardInfo info_;
+  std::mutex mutex_;
+};
+
+/// What the reward says of itself, asked of a process that ends with this call. Throws Error.
+RewardInfo process_reward_info(const ProcessTask& task, const ProcessLimits& limits,
+                               const std::string& place);
+
+}  // namespace thalweg

@@ -1,0 +1,172 @@
+#include "rewards/process/process_reward.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cmath>
+#include <future>
+#include <thread>
+
+#include "engine/core/error.h"
+#include "rewards/open_reward.h"
+#include "tests/rewards/fixtures.h"
+
+namespace thalweg::testing {
+namespace {
+
+std::array<Descriptor, 2> line() {
+  std::array<int, 2> ends{};
+  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  return {Descriptor(ends[0]), Descriptor(ends[1])};
+}
+
+TEST(Wire, MessagesArriveInOrderWhateverTheirSize) {
+  auto [a, b] = line();
+  Wire one(std::move(a)), other(std::move(b));
+  const std::string large(3 << 20, 'x');
+  const auto sent = std::async(std::launch::async, [&] {
+    one.send({{"n", 1}});
+    one.send({{"text", large}});
+  });
+  EXPECT_EQ(other.receive(5.0)->at("n"), 1);
+  EXPECT_EQ(other.receive(5.0)->at("text").get<std::string>(), large);
+}
+
+TEST(Wire, TimeEndsAndSoDoesTheOtherSide) {
+  auto [a, b] = line();
+  Wire one(std::move(a));
+  EXPECT_FALSE(one.receive(0.01).has_value());
+  ASSERT_EQ(::send(b.get(), "\3\0\0\0\0\0\0\0{]}", 11, 0), 11);
+  EXPECT_THROW(one.receive(1.0), WireBroken);
+  ASSERT_EQ(::send(b.get(), "\0\0\0\0\0\0\1\0", 8, 0), 8);  // 2^48 bytes
+  EXPECT_THROW(one.receive(1.0), WireBroken);
+  ASSERT_EQ(::send(b.get(), "\5\0\0\0\0\0\0\0{", 9, 0), 9);
+  b.reset();
+  EXPECT_THROW(one.receive(1.0), WireBroken);
+  EXPECT_THROW(one.send({{"n", 1}}), WireBroken);
+}
+
+TEST(SharedMemory, GrowsAndIsSeenAndCannotBeMadeSmaller) {
+  SharedMemory memory;
+  memory.grow(10);
+  memory.data()[9] = std::byte{7};
+  memory.grow(1 << 20);
+  EXPECT_EQ(memory.data()[9], std::byte{7});
+  EXPECT_NE(::ftruncate(memory.descriptor(), 0), 0);
+  SharedMemory other(Descriptor(::dup(memory.descriptor())));
+  other.map(memory.size());
+  EXPECT_EQ(other.data()[9], std::byte{7});
+  EXPECT_THROW(other.map(memory.size() + (1 << 20)), WireBroken);
+}
+
+TEST(TensorAt, IsRefusedOutsideOfTheMemory) {
+  SharedMemory memory;
+  memory.grow(1024);
+  const auto bytes = memory.size();
+  EXPECT_EQ(tensor_at(memory, {{"offset", 64}, {"shape", {2, 3}}}).numel(), 6);
+  const auto refused = [&](const Json& place) {
+    EXPECT_THROW(tensor_at(memory, place), WireBroken) << place;
+  };
+  refused({{"offset", bytes}, {"shape", {1}}});
+  refused({{"offset", bytes - 4}, {"shape", {2}}});
+  refused({{"offset", 0}, {"shape", {int64_t{1} << 40, int64_t{1} << 40}}});
+  refused({{"offset", 0}, {"shape", {-1}}});
+  refused({{"offset", "a"}, {"shape", {1}}});
+  refused(Json::array());
+}
+
+RewardSpec spec_of(const std::filesystem::path& library, const std::string& isolation) {
+  RewardSpec spec;
+  spec.plugin = library.string();
+  spec.isolation = isolation;
+  spec.pointer = "/rewards/0";
+  return spec;
+}
+
+ScoreInput full_input() {
+  auto input = frames_input(random_frames(2, 3, 5, 4).to(at::kDouble).transpose(3, 4));
+  input.prompts = {"a", "four"};
+  input.sample_ids = {7, 9};
+  input.seeds = {11, ~uint64_t{0}};
+  input.group_ids = {-3, 5};
+  input.metadata_json = {"{}", "{\"n\":1}"};
+  input.step_index = 4;
+  input.num_steps = 10;
+  input.fps = 12.5;
+  input.mask_BF1HW = at::full({2, 3, 1, 4, 5}, 0.75, at::kDouble);
+  return input;
+}
+
+TEST(ProcessReward, EveryFieldCrossesAsItDoesIntoALibrary) {
+  std::vector<std::string> lines;
+  Activation activation;
+  activation.seed = 41;
+  activation.log = [&](int severity, const std::string& plugin, const std::string& text) {
+    lines.push_back(std::to_string(severity) + " " + plugin + " " + text);
+  };
+  const auto inside = open_reward(spec_of(probe_library(), "inproc"), built_plugins(), activation);
+  const auto outside = open_reward(spec_of(probe_library(), ""), built_plugins(), activation);
+  EXPECT_EQ(lines, (std::vector<std::string>{"1 probe seed 41", "1 probe seed 41"}));
+  EXPECT_EQ(outside->info().name, "probe");
+  EXPECT_EQ(outside->info().dimensions_K, inside->info().dimensions_K);
+  EXPECT_FALSE(outside->info().deterministic);
+  for (const auto& input : {full_input(), frames_input(random_frames(3, 1, 2, 2)), full_input()}) {
+    const auto a = inside->score(input), b = outside->score(input);
+    EXPECT_TRUE(at::allclose(a.values_BK, b.values_BK, 0, 0, true));
+    ASSERT_EQ(a.failures.size(), b.failures.size());
+    for (size_t i = 0; i < a.failures.size(); ++i) {
+      EXPECT_EQ(a.failures[i].reason, b.failures[i].reason);
+      EXPECT_EQ(a.failures[i].samples, b.failures[i].samples);
+      EXPECT_EQ(a.failures[i].dimension, b.failures[i].dimension);
+    }
+  }
+}
+
+TEST(ProcessReward, GradientsAreTheLibrarys) {
+  auto energy = spec_of(probe_library(), "inproc");
+  energy.id = "org.thalweg.test.energy";
+  const auto inside = open_reward(energy, built_plugins(), Activation{});
+  energy.isolation = "process";
+  const auto outside = open_reward(energy, built_plugins(), Activation{});
+  EXPECT_EQ(inside->info().gradient_of, outside->info().gradient_of);
+  auto input = frames_input(random_frames(4, 1, 6, 6));
+  input.latents_BCFHW = at::rand({4, 2, 1, 3, 3});
+  input.sigmas_B = at::full({4}, 0.5);
+  const auto K = static_cast<int64_t>(inside->info().dimensions_K.size());
+  const auto cotangent = at::rand({4, K});
+  const auto a = inside->gradient(input, cotangent), b = outside->gradient(input, cotangent);
+  EXPECT_EQ(a.frames_BF3HW.defined(), b.frames_BF3HW.defined());
+  if (a.frames_BF3HW.defined()) EXPECT_TRUE(at::allclose(a.frames_BF3HW, b.frames_BF3HW, 0, 0, true));
+  EXPECT_EQ(a.failures.size(), b.failures.size());
+}
+
+TEST(ProcessReward, MistakesAreErrorsAtTheirPlace) {
+  const auto e = error_of([] {
+    auto spec = spec_of(color_library(), "process");
+    spec.config = {{"channel", "grey"}};
+    open_reward(spec, built_plugins(), Activation{});
+  });
+  EXPECT_EQ(e.place, "/rewards/0/config/channel");
+  const auto outside = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});
+  EXPECT_EQ(error_of([&] { outside->score(ScoreInput{}); }).place, "/rewards/0");
+  EXPECT_TRUE(std::isfinite(
+      outside->score(frames_input(random_frames(1, 1, 2, 2))).values_BK.item<double>()));  // it lives on
+}
+
+TEST(ProcessReward, DifferentRewardsAreCalledAtTheSameTime) {
+  const auto a = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});
+  const auto b = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});
+  const auto input = frames_input(random_frames(8, 1, 16, 16));
+  const auto expected = a->score(input).values_BK;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i)
+    threads.emplace_back([&, i] {
+      for (int n = 0; n < 50; ++n) EXPECT_TRUE(at::equal((i % 2 ? a : b)->score(input).values_BK, expected));
+    });
+  for (auto& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace thalweg::testing
