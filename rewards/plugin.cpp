@@ -1,6 +1,7 @@
 #include "rewards/plugin.h"
 
 #include <algorithm>
+#include <fstream>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -86,6 +87,24 @@ PluginInfo unusable(const fs::path& path, const std::string& reason) {
   return info;
 }
 
+/// A script says what it is in the first line of its file; its inputs and dimensions are those of what it runs.
+PluginInfo script(const fs::path& path) {
+  std::string line;
+  std::getline(std::ifstream(path), line);
+  line.erase(0, line.find_first_not_of('"'));
+  PluginInfo info;
+  info.path = path;
+  info.plugin = path.stem().string();
+  info.id = info.plugin;
+  info.name = "a script";
+  info.vendor = "Thalweg";
+  info.description = clean_text(line.c_str());
+  info.devices = {"cpu"};
+  info.has_gradient = true;
+  info.usable = true;
+  return info;
+}
+
 }  // namespace
 
 std::vector<std::string> input_names(uint64_t inputs) {
@@ -116,6 +135,7 @@ std::vector<PluginInfo> scan_plugins(const std::vector<fs::path>& dirs) {
         plugins.push_back(unusable(path, e.message()));
       }
     }
+    for (const auto& path : files_in(dir, kScript)) plugins.push_back(script(path));
   }
   return plugins;
 }

@@ -1,4 +1,4 @@
-"""The reward plugin "python": runs a function of the user's own file, in this process, for the program that started it.
+"""A function in a Python file of yours, in a process of its own. Configuration: {"file", "function", "interpreter", ...}: see plugins/python/README.md.
 
 Only the standard library and numpy are needed. The program is at descriptor 3 (messages: eight bytes of length, lowest
 first, then JSON) and its tensors are in the memory of descriptor 4 (dense float32, by offset and shape). README.md beside

@@ -1,8 +1,9 @@
-"""The commands of "A reward in 15 minutes", in the README and in the template's, work as they are written."""
+"""The commands of "A reward in Python" and "A reward in 15 minutes", in the README and in the template's, work as they are written."""
 
 import json
 import re
 import subprocess
+import sys
 
 import pytest
 from parity_tool import BUILD, ROOT
@@ -50,6 +51,16 @@ def test_readme(tree):
     assert done.returncode == 0, done.stderr
     result = json.loads((tree / "runs/brightness/result.json").read_text())
     assert result["status"] == "succeeded" and 0 < result["eval"]["brightness/brightness"]["after"] <= 1
+
+
+def test_readme_in_python(tree):
+    write, run = blocks(ROOT / "README.md", "## A reward in Python")
+    assert shell(write, tree).returncode == 0
+    short = " ".join(f"'{word}'" for word in SHORT).replace("{prompts}", str(tree / "prompts.txt"))
+    done = shell(run.replace(".deps/venv/bin/python", sys.executable) + " " + short, tree)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tree / "runs/mine/result.json").read_text())
+    assert result["status"] == "succeeded" and 0 < result["eval"]["my_reward/score"]["after"] <= 1
 
 
 def test_template(tree):

@@ -139,6 +139,14 @@ TEST(FindPlugin, ALibraryFromOutsideGetsAProcessUnlessTheJobSaysOtherwise) {
   EXPECT_EQ(error_of([&] { find_plugin(probe, built_plugins(), "thread", "/r"); }).place, "/r/isolation");
 }
 
+TEST(ScanPlugins, ScriptsAreListedWithWhatTheirFirstLineSays) {
+  const auto plugins = scan_plugins(built_plugins());
+  const auto& last = plugins.back();
+  EXPECT_EQ(last.plugin, "python");
+  EXPECT_TRUE(last.usable);
+  EXPECT_EQ(last.description.find("A function in a Python file"), 0u) << last.description;
+}
+
 TEST(FindPlugin, AScriptIsAPluginWithAProcess) {
   const auto python = find_plugin("python", built_plugins(), "", "/r");
   EXPECT_TRUE(python.is_script && python.own_process);
