@@ -1,6 +1,6 @@
-// ReNO, reward-based noise optimization (Eyring et al. 2024, arXiv 2406.04312, section 3; code of its authors,
-// ExplainableML/ReNO): the initial noise climbs the reward of the picture that a deterministic sampler draws
-// from it, and what keeps its norm that of noise. Nothing is trained, and no law is aimed at.
+// ReNO, reward-based noise optimization (Eyring et al. 2024, arXiv 2406.04312, section 3; code of its
+// authors, ExplainableML/ReNO): the initial noise climbs the reward of the picture that a deterministic
+// sampler draws from it, and what keeps its norm that of noise. Nothing is trained, and no law is aimed at.
 //
 // The authors' code is the default in all of: 50 pictures of a sample, the first of its own noise; one step
 // of SGD with Nesterov's momentum between two (lr 5, momentum 0.9), the gradient's norm clipped at 0.1; 0.01

@@ -17,10 +17,11 @@ class Reno final : public Cloneable<Reno, SamplingMethod> {
              1e6);
     f.number({"momentum", "share of the last step's direction that goes on"}, options_.momentum, 0.0, 0.9999);
     f.number({"clip", "bound of the gradient's norm, of each sample; 0: none"}, options_.clip, 0.0, 1e6);
-    f.number({"regularization",
-              "of (d-1) log|x| - |x|^2/2, the log-density of the norm of d standard normals, which is climbed "
-              "beside the reward; 0: none"},
-             options_.regularization, 0.0, 1e6);
+    f.number(
+        {"regularization",
+         "of (d-1) log|x| - |x|^2/2, the log-density of the norm of d standard normals, which is climbed "
+         "beside the reward; 0: none"},
+        options_.regularization, 0.0, 1e6);
     f.choice({"best",
               "what the picture that is handed back is the best by: the reward alone, or the objective that "
               "is climbed"},

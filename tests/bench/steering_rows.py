@@ -107,8 +107,6 @@ def gradient_rows(strength):
         ("doob pick, recompute", MEMORYLESS, lambda n: {"name": "doob", "candidates": n, "temperature": 0.1}, (4,)),
         ("das", MEMORYLESS, of_particles("das", **{"lambda": strength}), (2, 4, 8)),
         ("guided_smc", MEMORYLESS, lambda n: {"name": "guided_smc", "particles": n // 2, "lambda": strength}, (2, 4, 8)),
-        # A step up costs nearly two draws. The reward's slope by weight 1 is a fiftieth of the norm's: without it.
-        ("reno", ODE, lambda n: {"name": "reno", "iterations": n // 2, "learning_rate": 200.0, "regularization": 0.0}, (4, 8, 16)),
     ]
 
 

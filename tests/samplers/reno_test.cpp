@@ -1,4 +1,5 @@
-// ReNO against closed forms on a Gaussian, against autograd through the whole sampler, and where rewards fail.
+// ReNO against closed forms on a Gaussian, against autograd through the whole sampler, and where rewards
+// fail.
 #include "samplers/reno.h"
 
 #include <ATen/ATen.h>
@@ -138,7 +139,7 @@ TEST(Reno, TheBestPictureIsKept) {
 TEST(Reno, ASampleWhoseGradientFailsKeepsItsBest) {
   const auto in = input_of(reference_mixture(), 3);
   int64_t pictures = 0;
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   const auto failing = [&](const at::Tensor& x, const Step&, const Conditioning&) {
     auto value_B = curved(x);
     if (++pictures < 3) return value_B;
@@ -168,7 +169,7 @@ TEST(Reno, ASampleThatIsNeverScoredIsTheSamplersOwn) {
 }
 
 TEST(Reno, KeysAreReadAndMistakesNamed) {
-  const Json json = {{"name", "reno"}, {"iterations", 7}, {"learning_rate", 2.5},    {"momentum", 0.5},
+  const Json json = {{"name", "reno"}, {"iterations", 7},     {"learning_rate", 2.5},  {"momentum", 0.5},
                      {"clip", 1.5},    {"best", "objective"}, {"regularization", 0.25}};
   EXPECT_EQ(written(json), json);
   const auto wrong = [](const char* key, const Json& value) {
