@@ -30,23 +30,30 @@ struct Picture {
   RewardSlope slope;   // undefined unless asked for
 };
 
-// The last step and the reward are one graph; the steps before it are walked back one at a time.
+// The last step and the reward, in one graph that is gone when this returns; the slope is that at `x`.
+Picture last_step(const SamplerInput& in, const at::Tensor& x, const Step& step, const RewardValue& reward,
+                  WithGradient with_gradient) {
+  const bool with = with_gradient == WithGradient::yes;
+  const c10::AutoGradMode mode(with);
+  const auto leaf = with ? x.detach().requires_grad_() : x;
+  const auto x0 = next_latents(leaf, in.velocity(leaf, step, in.conditioning), {}, step.kernel);
+  const auto value_B = reward(x0, finished_step(step), in.conditioning);
+  return {x0.detach(), value_B.detach(), with ? slope_of_reward(value_B, leaf) : RewardSlope{}};
+}
+
+// The steps before it are walked back one at a time.
 Picture picture_of(const SamplerInput& in, const Kernel& kernel, const RewardValue& reward,
                    WithGradient with_gradient) {
-  const bool with = with_gradient == WithGradient::yes;
   const int64_t last = in.schedule.steps() - 1;
   const auto walked = walk(in, kernel, 0, last);
   const auto step = step_of(kernel, in.schedule, last, in.slot_B, in.x_BCFHW.device());
   TORCH_CHECK(step.kernel.std == 0.0, "the sampler draws noise");
-  const c10::AutoGradMode mode(with);
-  const auto x = with ? walked.x0_BCFHW.detach().requires_grad_() : walked.x0_BCFHW;
-  const auto x0 = next_latents(x, in.velocity(x, step, in.conditioning), {}, step.kernel);
-  const auto value_B = reward(x0, finished_step(step), in.conditioning);
-  Picture picture{x0.detach(), value_B.detach(), {}};
-  if (!with) return picture;
-  auto [slope, used_B] = slope_of_reward(value_B, x);
+  auto picture = last_step(in, walked.x0_BCFHW, step, reward, with_gradient);
+  if (with_gradient == WithGradient::no) return picture;
+  const c10::AutoGradMode mode(true);
+  auto& [slope, used_B] = picture.slope;
   slope = lean_adjoint(in.velocity, way_of(walked, kernel, in.slot_B), in.conditioning, slope).a.front();
-  picture.slope = {slope, used_B.logical_and(slope.isfinite().flatten(1).all(1))};
+  used_B = used_B.logical_and(slope.isfinite().flatten(1).all(1));
   return picture;
 }
 

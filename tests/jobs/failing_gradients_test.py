@@ -20,7 +20,7 @@ PARTICLES = {"particles": 4, "lambda": 1.0}
 # Each with a reward of one input that is the same function as the plugin's of two.
 METHODS = {"dps": ({}, FRAMES), "mpgd": ({}, FRAMES), "das": (PARTICLES, FRAMES), "guided_smc": (PARTICLES, FRAMES),
            "flow_nrg": ({}, LATENTS), "euphonium": ({"guidance_scale": 0.5}, LATENTS),
-           "reno": ({"iterations": 4}, FRAMES)}
+           "reno": ({"iterations": 4, "learning_rate": 0.5, "clip": 0}, FRAMES)}
 
 
 def run(folder, steering, reward, micro_batch=64, samples=64):
