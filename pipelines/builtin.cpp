@@ -132,7 +132,7 @@ const Chosen<SamplerKind>::Table& sampler_table() {
 using MakeSteering = std::unique_ptr<SteeringMethod>();
 MakeSteering make_best_of_n_steering, make_fk_steering, make_svdd_steering, make_das_steering,
     make_guided_smc_steering, make_flow_nrg_steering, make_dps_steering, make_mpgd_steering,
-    make_spsa_steering, make_euphonium_steering, make_doob_steering;
+    make_spsa_steering, make_euphonium_steering, make_doob_steering, make_reno_steering;
 
 const Chosen<SteeringMethod>::Table& steering_table() {
   static const Chosen<SteeringMethod>::Table table = {
@@ -164,6 +164,10 @@ const Chosen<SteeringMethod>::Table& steering_table() {
        "DOIT, Doob's transform by look-ahead: candidates of each step are weighed by their rewards; "
        "no gradient of the reward is needed; strongest with the sampler memoryless",
        make_doob_steering},
+      {"reno",
+       "ReNO (arXiv 2406.04312): the initial noise climbs the gradient of its picture's reward, through all "
+       "steps of a sampler without noise; for generators of few steps",
+       make_reno_steering},
   };
   return table;
 }

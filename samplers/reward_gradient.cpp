@@ -16,13 +16,17 @@ bool in_graph(const at::Tensor& x) {
 
 }  // namespace
 
-at::Tensor reward_slope(const at::Tensor& value_B, const at::Tensor& x, bool keep_graph) {
+RewardSlope slope_of_reward(const at::Tensor& value_B, const at::Tensor& x, bool keep_graph) {
   TORCH_CHECK(value_B.requires_grad(), "the reward has no gradients");
   // Rows are apart: what is not a number in one row does not reach another.
   const auto gradient = torch::autograd::grad({value_B.sum()}, {x}, {}, keep_graph)[0];
   const auto used_B =
       at::logical_and(gradient.isfinite().flatten(1).all(1), value_B.isfinite().to(gradient.device()));
-  return at::where(used_B.view({-1, 1, 1, 1, 1}), gradient, 0.0);
+  return {at::where(used_B.view({-1, 1, 1, 1, 1}), gradient, 0.0), used_B};
+}
+
+at::Tensor reward_slope(const at::Tensor& value_B, const at::Tensor& x, bool keep_graph) {
+  return slope_of_reward(value_B, x, keep_graph).slope_BCFHW;
 }
 
 Lookahead look_ahead(const Velocity& velocity, const RewardValue& reward, const at::Tensor& x,

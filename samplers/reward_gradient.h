@@ -27,8 +27,13 @@ Lookahead look_ahead(const Velocity& velocity, const RewardValue& reward, const 
 Lookahead look_at(const Velocity& velocity, const RewardValue& reward, const at::Tensor& x_BCFHW,
                   const Step& step, const Conditioning& conditioning, WithGradient with_gradient);
 
-/// d sum(value_B) / d x, with 0 for samples that are not scored or whose gradient is not finite: samples are
-/// apart, so that each row is the gradient of its own value.
+/// d sum(value_B) / d x: samples are apart, so that each row is the gradient of its own value.
+struct RewardSlope {
+  at::Tensor slope_BCFHW;  // 0 for samples that are not scored or whose gradient is not finite
+  at::Tensor used_B;       // the others, bool, where x is
+};
+RewardSlope slope_of_reward(const at::Tensor& value_B, const at::Tensor& x_BCFHW, bool keep_graph = false);
+/// Its numbers alone.
 at::Tensor reward_slope(const at::Tensor& value_B, const at::Tensor& x_BCFHW, bool keep_graph = false);
 
 }  // namespace thalweg

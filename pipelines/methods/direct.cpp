@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <utility>
 
@@ -11,9 +10,9 @@
 #include "engine/core/rng.h"
 #include "engine/optim/gradients.h"
 #include "pipelines/stages/reward_failures.h"
-#include "pipelines/steering/lost_gradients.h"
 #include "pipelines/steering/reward_value.h"
 #include "samplers/flow_algebra.h"
+#include "samplers/reward_gradient.h"
 
 namespace thalweg {
 namespace {
@@ -44,11 +43,10 @@ class Slopes {
     const c10::AutoGradMode with_gradients(true);
     const auto end = way.end.detach().requires_grad_();
     const auto value_B = reward_(end, finished_step(way.steps.back()), conditioning_);
-    const auto slope = torch::autograd::grad({value_B.sum()}, {end})[0];
-    const auto used_B = finite_samples(slope).logical_and(value_B.detach().isfinite());
+    const auto [slope, here_B] = slope_of_reward(value_B, end);
+    const auto used_B = here_B.cpu();
     used_B_ = used_B_.defined() ? used_B_.logical_and(used_B) : used_B;
-    return {value_B.detach(),
-            at::where(on_device(used_B, slope.device()).view({-1, 1, 1, 1, 1}), slope, 0.0)};
+    return {value_B.detach(), slope};
   }
 
   const at::Tensor& used_B() const { return used_B_; }  // at all ends so far

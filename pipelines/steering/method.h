@@ -20,6 +20,7 @@ struct SteeringNeeds {
   bool kernel = false;                         // a sampler that steps by a kernel
   bool noise = false;                          // and that draws noise
   bool marginals = false;                      // and keeps the marginals of the ODE
+  bool deterministic = false;                  // a sampler that steps by a kernel and draws no noise
   StepWindow noise_in = StepWindow::of(0, 0);  // `noise`: in one of these steps at least
 };
 

@@ -17,11 +17,28 @@ std::string methods_without(bool (*asks)(const SteeringNeeds&)) {
   return join(names);
 }
 
+// Samplers whose one-step transitions draw no noise at any setting.
+bool is_deterministic(const SamplerKind& kind) {
+  return kind.kernel() && !kind.log_prob();
+}
+
+std::string deterministic_samplers() {
+  std::vector<std::string> names;
+  for (const auto& row : sampler_table())
+    if (is_deterministic(*row.make())) names.emplace_back(row.name);
+  return join(names, " or ");
+}
+
 void check_sampler_of(const Chosen<SteeringMethod>& method, const SamplerSection& sampler) {
   const auto needs = method->needs();
   const auto known = "; use " + join(sde_samplers(), " or ");
   if (method->samples() && sampler.tail_ratio < 1.0)
     throw Error("/sampler/tail_ratio", method.name() + " takes every step of the schedule; leave it at 1");
+  if (needs.deterministic && !is_deterministic(*sampler.kind))
+    throw Error("/sampler/name", method.name() +
+                                     " goes back from the picture to the initial noise, through one-step "
+                                     "transitions that draw no noise of their own, which those of " +
+                                     sampler.kind.name() + " are not; use " + deterministic_samplers());
   if (needs.kernel && !sampler.kind->kernel())
     throw Error("/sampler/name", method.name() +
                                      " needs a sampler that goes step by step with a kernel, not " +

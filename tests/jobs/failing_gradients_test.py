@@ -19,12 +19,14 @@ LATENTS = {**FRAMES, "id": "org.thalweg.analytic.latents"}
 PARTICLES = {"particles": 4, "lambda": 1.0}
 # Each with a reward of one input that is the same function as the plugin's of two.
 METHODS = {"dps": ({}, FRAMES), "mpgd": ({}, FRAMES), "das": (PARTICLES, FRAMES), "guided_smc": (PARTICLES, FRAMES),
-           "flow_nrg": ({}, LATENTS), "euphonium": ({"guidance_scale": 0.5}, LATENTS)}
+           "flow_nrg": ({}, LATENTS), "euphonium": ({"guidance_scale": 0.5}, LATENTS),
+           "reno": ({"iterations": 4, "learning_rate": 0.5, "clip": 0}, FRAMES)}
 
 
 def run(folder, steering, reward, micro_batch=64, samples=64):
+    name = "flow_ode" if steering and steering[0]["name"] == "reno" else "flow_sde"
     job = {"job": "sample", "model": {"path": str(LABORATORY / "line")}, "prompts": {"texts": [""]},
-           "images_per_prompt": samples, "sampler": {**SDE, "steps": 8}, "steering": steering, "rewards": [reward],
+           "images_per_prompt": samples, "sampler": {**SDE, "name": name, "steps": 8}, "steering": steering, "rewards": [reward],
            "save_images": False, "save_latents": True, "parallel": {"micro_batch": micro_batch, "workers": 1},
            "output": str(folder)}
     return thalweg("run", write_job(folder.with_suffix(".json"), job))
@@ -82,6 +84,18 @@ def test_samples_without_a_gradient_are_the_samplers_own_and_counted(tmp_path):
     (failure,) = result(tmp_path / "run")["reward_failures"]
     assert failure["phase"] == "steering" and failure["samples"] == 256 and failure["calls"] == 8
     assert failure["reason"] == "its gradient failed: unavailable: the slope is under repair"
+
+
+def test_noise_without_a_gradient_is_left_where_it_is(tmp_path):
+    """The first micro-batch's gradient fails in each of the three steps, so its pictures are those of its own noise."""
+    method = [{"name": "reno", "iterations": 4, "learning_rate": 50}]
+    x = latents(tmp_path / "run", method, zoo("failing_gradient"), micro_batch=32)
+    base = latents(tmp_path / "base", [{**method[0], "iterations": 1}], FRAMES, micro_batch=32)
+    assert np.array_equal(x[:32], base[:32]) and (x[32:] != base[32:]).sum() > 16
+    steering = result(tmp_path / "run")["steering"]
+    assert steering["reward_gradients"] == 64 * 3 and steering["failed_gradients"] == 32 * 3
+    assert steering["reward_calls"] == 64 * 4 and steering["network_gradients"] == 64 * 3 * 8
+    assert "96 of 192 gradients could not be used" in steering_event(tmp_path / "run")["message"]
 
 
 def test_a_part_of_the_gradient_is_never_taken_for_the_whole(tmp_path):

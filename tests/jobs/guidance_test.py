@@ -43,6 +43,8 @@ def test_weights_and_strengths_add_up(tmp_path):
     ({"name": "mpgd"}, HIDDEN, SDE, "/steering/0/name", "doob"),
     ({"name": "doob", "lookahead": "noisy_latents"}, FRAMES, SDE, "/steering/0/name", "noise level"),
     ({"name": "doob"}, HIDDEN, {"name": "flow_ode", "steps": 20, **SIZE}, "/sampler/name", "noise"),
+    ({"name": "reno"}, HIDDEN, {**SDE, "name": "flow_ode"}, "/steering/0/name", "spsa"),
+    *(({"name": "reno"}, FRAMES, {**SDE, "name": name}, "/sampler/name", "use flow_ode") for name in ("flow_sde", "memoryless", "heun")),
     ({"name": "euphonium", "beta": 1.0}, SOFT, {"name": "flow_ode", "steps": 20, **SIZE}, "/sampler/name", "noise"),
     *(({"name": name}, HIDDEN, {**SDE, "noise_level": 0}, "/sampler/noise_level", f"above 0, and more than rounding: {name} needs")
       for name in ("fk", "svdd", "das", "guided_smc", "doob")),

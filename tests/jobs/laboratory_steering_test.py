@@ -52,6 +52,17 @@ def test_steered_samples_follow_the_tilted_law(tmp_path, name):
     assert len(np.unique(x[:, 0])) == len(x)  # clones part ways
 
 
+def test_noise_that_is_optimized_comes_to_the_closed_form(tmp_path, capsys):
+    """The README's own lines: every sample ends at the one optimum of reward and norm."""
+    run(JOBS / "laboratory_reno.json", tmp_path / "runs" / "laboratory_reno")
+    text = (ROOT / "assets" / "laboratory" / "README.md").read_text()
+    check = re.search(r"`laboratory_reno`.*?```python\n(.*?)```", text, re.DOTALL)
+    exec(check[1].replace("runs/", f"{tmp_path}/runs/"), {})
+    lowest, highest, exact = map(float, capsys.readouterr().out.split())
+    assert lowest == pytest.approx(exact, abs=5e-4) and highest == pytest.approx(exact, abs=5e-4)
+    assert exact > 1.0  # the law's mean is 0.7
+
+
 def test_one_particle_is_the_sampler_itself(tmp_path):
     job = sample_job(tmp_path, "video", VIDEO, images_per_prompt=6, rewards=[{"plugin": "analytic"}],
                      sampler={"name": "flow_sde", "steps": 10, **VIDEO})
@@ -66,7 +77,8 @@ OF_FRAMES = {"plugin": "analytic", "config": {"kind": "quadratic", "center": 1}}
 EVERY_METHOD = [{"name": "best_of_n"}, {"name": "fk", "interval": 2}, {"name": "svdd", "candidates": 3}, {"name": "das"},
                 {"name": "guided_smc"}, {"name": "flow_nrg", "lambda": 3}, {"name": "dps", "lambda": 3},
                 {"name": "mpgd", "lambda": 3}, {"name": "spsa", "lambda": 3},
-                {"name": "euphonium", "guidance_scale": 3}, {"name": "doob", "candidates": 4}]
+                {"name": "euphonium", "guidance_scale": 3}, {"name": "doob", "candidates": 4},
+                {"name": "reno", "iterations": 5, "learning_rate": 50}]
 
 
 # A micro-batch changes no draw; sums of other lengths may change last bits.
@@ -74,7 +86,7 @@ EVERY_METHOD = [{"name": "best_of_n"}, {"name": "fk", "interval": 2}, {"name": "
 def test_every_method_draws_videos_the_same_in_any_micro_batch(tmp_path, method):
     reward = OF_LATENTS if method["name"] in ("flow_nrg", "euphonium") else OF_FRAMES
     job = sample_job(tmp_path, "video", VIDEO, images_per_prompt=9, rewards=[reward], steering=[method],
-                     sampler={"name": "flow_sde", "steps": 6, **VIDEO}, save_frames=True)
+                     sampler={"name": "flow_ode" if method["name"] == "reno" else "flow_sde", "steps": 6, **VIDEO}, save_frames=True)
     drawn = []
     for size in (1, 7, 9):
         folder = run(job, tmp_path / str(size), "--set", f"/parallel/micro_batch={size}")

@@ -83,7 +83,10 @@ STEERED = [
     ({"name": "doob", "candidates": 4, "lookahead": "rollout", "rollout_steps": 3, "form": "drift"}, GUIDED, HIDDEN),
     ({"name": "doob", "candidates": 4, "form": "vjp", "keep_best": True}, SDE, HIDDEN),
     ({"name": "doob", "candidates": 3, "antithetic": False, "window": {"begin": 2, "size": 3}}, MEMORYLESS, HIDDEN),
-    ({"name": "doob", "candidates": 4, "lookahead": "noisy_latents", "gamma": 0}, SDE, SOFT)]
+    ({"name": "doob", "candidates": 4, "lookahead": "noisy_latents", "gamma": 0}, SDE, SOFT),
+    ({"name": "reno", "iterations": 4}, {**GUIDED, "name": "flow_ode"}, FRAMES),
+    ({"name": "reno", "iterations": 1}, ODE, FRAMES),
+    ({"name": "reno", "iterations": 3}, {**ODE, "steps": 1}, FRAMES)]
 
 
 def test_every_method_is_counted_here():
@@ -99,9 +102,10 @@ def test_a_steered_run_asks_for_what_was_planned(tmp_path, entry, sampler, rewar
 @pytest.mark.parametrize("entries", [
     [{"name": "dps"}, {"name": "fk", "interval": 2}], [{"name": "mpgd"}, {"name": "das"}],
     [{"name": "dps"}, {"name": "dps", "window": {"begin": 3}}], [{"name": "spsa"}, {"name": "guided_smc"}],
-    [{"name": "dps"}, {"name": "doob", "form": "vjp", "candidates": 2}]], ids=str)
+    [{"name": "dps"}, {"name": "doob", "form": "vjp", "candidates": 2}],
+    [{"name": "dps"}, {"name": "reno", "iterations": 3}]], ids=str)
 def test_methods_within_methods_multiply_as_planned(tmp_path, entries):
-    path = write(tmp_path, entries, GUIDED, FRAMES)
+    path = write(tmp_path, entries, {**GUIDED, "name": "flow_ode"} if entries[-1]["name"] == "reno" else GUIDED, FRAMES)
     assert planned(path, "--estimate") == counted(path)
 
 
@@ -161,9 +165,10 @@ def test_gradients_are_a_peak_of_their_own(tmp_path):
                    "rewards": [{"plugin": "color", "config": {"channel": "red"}}], "output": str(tmp_path / "run")}
         return write_job(tmp_path / f"{name}.json", steered)
     phases = {}
-    for name in ("spsa", "mpgd", "dps"):
-        memory = plan(job(name), "--estimate")["memory"]
+    for name, sampler in (("spsa", "flow_sde"), ("mpgd", "flow_sde"), ("dps", "flow_sde"), ("reno", "flow_ode")):
+        memory = plan(job(name), "--estimate", "--set", f"/sampler/name={sampler}")["memory"]
         phases[name] = {item["name"]: item["bytes"] for item in memory["transient"]}
     assert "gradient" not in phases["spsa"]
     assert phases["dps"]["gradient"] > phases["mpgd"]["gradient"] > phases["mpgd"]["decode"]
     assert phases["dps"]["rollout"] == phases["spsa"]["rollout"]
+    assert phases["reno"]["gradient"] == phases["dps"]["gradient"]  # of all its steps, one at a time

@@ -20,6 +20,7 @@ const std::vector<int64_t> kShape = {1, 2, 2, 2};
 // A small version of each method, and keys under which it is its base sampler.
 struct Case {
   Json entry, neutral;
+  std::string sampler = "flow_sde";
 };
 
 const std::vector<Case>& cases() {
@@ -37,13 +38,14 @@ const std::vector<Case>& cases() {
       {{{"name", "doob"}, {"candidates", 4}}, {{"candidates", 1}}},
       {{{"name", "doob"}, {"candidates", 4}, {"form", "drift"}, {"lookahead", "shared"}}, {{"gamma", 0.0}}},
       {{{"name", "doob"}, {"candidates", 4}, {"form", "vjp"}, {"lookahead", "rollout"}}, {{"gamma", 0.0}}},
+      {{{"name", "reno"}, {"iterations", 4}}, {{"iterations", 1}}, "flow_ode"},
   };
   return all;
 }
 
-SamplerSection sampler_section() {
+SamplerSection sampler_section(const std::string& name) {
   SamplerSection section;
-  section.kind = {sampler_table(), "flow_sde"};
+  section.kind = {sampler_table(), name};
   section.steps = kSteps;
   return section;
 }
@@ -55,16 +57,16 @@ struct Run {
 };
 
 // Groups `order` of the input, in that order.
-Run run(const Json& json, const std::vector<int64_t>& order, int64_t rows_at_once = 1 << 20) {
+Run run(const Case& of, const std::vector<int64_t>& order, int64_t rows_at_once = 1 << 20) {
   const c10::NoGradGuard no_grad;
-  const auto entry = read_entry(json);
+  const auto entry = read_entry(of.entry);
   Run result;
   const auto linear = linear_soft_value(reference_mixture(), 1.2);
   const RewardValue reward = [&](const at::Tensor& x, const Step& step, const Conditioning& c) {
     result.rewards += x.size(0);
     return linear(x, step, c);
   };
-  const auto section = sampler_section();
+  const auto section = sampler_section(of.sampler);
   check_steering({entry}, section, {RewardSpec{}});
   const auto steering = make_steering(
       {entry}, section, {0, kSteps}, uniform_schedule(kSteps), [&](RewardUse) { return reward; }, 3);
@@ -81,12 +83,12 @@ Run run(const Json& json, const std::vector<int64_t>& order, int64_t rows_at_onc
   return result;
 }
 
-at::Tensor base(const std::vector<int64_t>& slots) {
+at::Tensor base(const std::string& sampler, const std::vector<int64_t>& slots) {
   auto in = laboratory_input(reference_mixture(), uniform_schedule(kSteps), 1, 3, kShape);
   in.slot_B = slots;
   in.conditioning.prompts.assign(slots.size(), "");
   in.x_BCFHW = normal_noise(3, Purpose::initial_noise, slots, 0, kShape, at::kDouble);
-  const auto section = sampler_section();
+  const auto section = sampler_section(sampler);
   return draw_samples(in, section, {0, kSteps}).x0_BCFHW;
 }
 
@@ -104,39 +106,38 @@ TEST(SteeringLaws, EveryMethodOfTheTableIsHere) {
 }
 
 TEST(SteeringLaws, ScaleNothingIsTheBaseSamplerBitForBit) {
-  for (const auto& [entry, neutral] : cases()) {
-    Json json = entry;
-    json.update(neutral);
-    EXPECT_TRUE(at::equal(run(json, first(5)).x0, base(first(5)))) << json.dump();
+  for (auto one : cases()) {
+    one.entry.update(one.neutral);
+    EXPECT_TRUE(at::equal(run(one, first(5)).x0, base(one.sampler, first(5)))) << one.entry.dump();
   }
 }
 
 TEST(SteeringLaws, EveryMethodChangesSomething) {
-  for (const auto& [entry, neutral] : cases())
-    EXPECT_FALSE(at::equal(run(entry, first(5)).x0, base(first(5)))) << entry.dump();
+  for (const auto& one : cases())
+    EXPECT_FALSE(at::equal(run(one, first(5)).x0, base(one.sampler, first(5)))) << one.entry.dump();
 }
 
 TEST(SteeringLaws, GroupsDoNotKnowOfEachOther) {
   const std::vector<int64_t> order = {3, 0, 4, 1};
-  for (const auto& [entry, neutral] : cases()) {
-    const auto all = run(entry, first(5)).x0, some = run(entry, order).x0;
-    EXPECT_TRUE(at::equal(all.index_select(0, at::tensor(order)), some)) << entry.dump();
+  for (const auto& one : cases()) {
+    const auto all = run(one, first(5)).x0, some = run(one, order).x0;
+    EXPECT_TRUE(at::equal(all.index_select(0, at::tensor(order)), some)) << one.entry.dump();
   }
 }
 
 TEST(SteeringLaws, TheMicroBatchDoesNotMatter) {
-  for (const auto& [entry, neutral] : cases())
+  for (const auto& one : cases())
     for (const int64_t rows : {1, 7})
-      EXPECT_TRUE(at::equal(run(entry, first(5)).x0, run(entry, first(5), rows).x0))
-          << entry.dump() << " at " << rows;
+      EXPECT_TRUE(at::equal(run(one, first(5)).x0, run(one, first(5), rows).x0))
+          << one.entry.dump() << " at " << rows;
 }
 
 // Float64 latents of an affine flow: what is drawn must stay finite and of the input's dtype.
 TEST(SteeringLaws, LatentsKeepTheirDtype) {
-  for (const auto& [entry, neutral] : cases()) {
-    const auto x0 = run(entry, first(3)).x0;
-    EXPECT_EQ(x0.scalar_type(), at::kDouble) << entry.dump();
-    EXPECT_TRUE(x0.isfinite().all().item<bool>()) << entry.dump();
+  for (const auto& one : cases()) {
+    const auto x0 = run(one, first(3)).x0;
+    EXPECT_EQ(x0.scalar_type(), at::kDouble) << one.entry.dump();
+    EXPECT_TRUE(x0.isfinite().all().item<bool>()) << one.entry.dump();
   }
 }
 
