@@ -90,7 +90,8 @@ MakeLearner make_latent_process_learner;
 
 const Chosen<Learner>::Table& learner_table() {
   static const Chosen<Learner>::Table table = {
-      {"latent_process", "a process reward of noised latents, for the plugin latent_prm", make_latent_process_learner},
+      {"latent_process", "a process reward of noised latents, for the plugin latent_prm",
+       make_latent_process_learner},
   };
   return table;
 }

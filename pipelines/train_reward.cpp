@@ -32,7 +32,8 @@ RunPlan run_plan(const TrainRewardOptions& o, at::Device device) {
           .identity = train_reward_identity(o)};
 }
 
-void write_report(const TrainRewardOptions& o, const Json& result, const LearnerRun& learner, const std::vector<PhaseTiming>& timings) {
+void write_report(const TrainRewardOptions& o, const Json& result, const LearnerRun& learner,
+                  const std::vector<PhaseTiming>& timings) {
   const fs::path folder = o.output;
   Report report;
   report.title = o.name.empty() ? last_component(folder.string()) : o.name;
@@ -57,7 +58,8 @@ Json run_training(const TrainRewardOptions& o, const Observer& observer) {
   const auto& progress = run.progress();
   const auto best = progress.best.empty() ? learner->shown() : progress.best;
   Json result = {{"job", "train_reward"}, {"learner", o.learner.name()}, {"iterations", o.iterations}};
-  result["checkpoint"] = {{"step", progress.best.empty() ? progress.next : progress.best_step}, {"on", o.prompts.to_select().path}};
+  result["checkpoint"] = {{"step", progress.best.empty() ? progress.next : progress.best_step},
+                          {"on", o.prompts.to_select().path}};
   result.update(learner->finish(o.output, best));
   run.record().append(progress.next, learner->take_events());
   result["reward_failures"] = failure_summary(run.record().event_rows());
@@ -81,12 +83,15 @@ class TrainRewardJob final : public Job {
 
   void check() override {
     o_.device.require();
-    if (o_.optimizer.offload) throw Error("/optimizer/offload", "is for policies; what is learned here is small: leave it out");
-    if (o_.optimizer.max_skipped > 0) throw Error("/optimizer/max_skipped", "is not watched by this job: leave it out");
+    if (o_.optimizer.offload)
+      throw Error("/optimizer/offload", "is for policies; what is learned here is small: leave it out");
+    if (o_.optimizer.max_skipped > 0)
+      throw Error("/optimizer/max_skipped", "is not watched by this job: leave it out");
     require_model(o_.model);
     require_outside(o_.output, o_.model);
     require_lora_file(o_.model);
-    for (const auto& file : {o_.prompts.to_train(), o_.prompts.to_select(), o_.prompts.to_eval()}) read_prompts(file);
+    for (const auto& file : {o_.prompts.to_train(), o_.prompts.to_select(), o_.prompts.to_eval()})
+      read_prompts(file);
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward: what finished samples are worth");
     require_plugins(o_.rewards);
     if (serving(o_.rewards, RewardUse::train).empty())

@@ -5,8 +5,10 @@
 namespace thalweg {
 
 at::Tensor soft_value_loss(const at::Tensor& a_B, const at::Tensor& u_B) {
-  const auto d = a_B.detach() - u_B;
-  return at::expm1(d) - d;
+  const auto a = a_B.detach();
+  const auto y = a.exp();
+  const auto of = [&](const at::Tensor& u) { return at::softplus(u) + y * at::softplus(-u); };
+  return of(u_B) - of(a);
 }
 
 }  // namespace thalweg

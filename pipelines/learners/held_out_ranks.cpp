@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "engine/core/device.h"
 #include "engine/core/rng.h"
@@ -22,8 +23,11 @@ double mean_of_numbers(const std::vector<double>& values) {
   return count > 0.0 ? sum / count : std::nan("");
 }
 
+// "0.1", "0.25".
 std::string level_name(double sigma) {
-  return format_number(sigma);
+  char text[16];
+  std::snprintf(text, sizeof text, "%.3g", sigma);
+  return text;
 }
 
 // Of the named number, over all rows that have it.
@@ -65,8 +69,8 @@ HeldOutRanks::States HeldOutRanks::states_at(const Outcomes& o, int64_t level) c
   states.sigma_B = at::full({x0.size(0)}, sigma, at::kDouble);
   // Step 0 is the updates' own.
   states.x_BCFHW = noised(x0, states.sigma_B,
-                          normal_noise(t_.seed(), Purpose::training_noise, slots, static_cast<uint64_t>(level + 1),
-                                       x0.sizes().slice(1)));
+                          normal_noise(t_.seed(), Purpose::training_noise, slots,
+                                       static_cast<uint64_t>(level + 1), x0.sizes().slice(1)));
   return states;
 }
 
@@ -81,8 +85,11 @@ std::vector<double> HeldOutRanks::values(const PromptSet& prompts, const Outcome
     std::vector<int64_t> rows;
     for (int64_t i = begin; i < end; ++i)
       rows.push_back(o.prompt_N[static_cast<size_t>(states.rows[static_cast<size_t>(i)])]);
-    const auto there = [&](const at::Tensor& x) { return on_device(x.slice(0, begin, end).contiguous(), t_.device()); };
-    const auto value_B = on_host(value(there(states.x_BCFHW), there(states.sigma_B), t_.conditioning_of(prompts, rows)));
+    const auto there = [&](const at::Tensor& x) {
+      return on_device(x.slice(0, begin, end).contiguous(), t_.device());
+    };
+    const auto value_B =
+        on_host(value(there(states.x_BCFHW), there(states.sigma_B), t_.conditioning_of(prompts, rows)));
     for (int64_t i = begin; i < end; ++i) result[static_cast<size_t>(i)] = value_B[i - begin].item<double>();
   });
   return result;
@@ -133,19 +140,29 @@ Json HeldOutRanks::json(const std::vector<LevelRanks>& levels) {
 }
 
 void HeldOutRanks::report(const Json& held_out, const std::vector<Json>& rows, Report& report) {
-  report.charts.push_back({"Loss", "mean of the updates", "iteration", {series_of(rows, "loss", "loss")}, ""});
+  report.charts.push_back(
+      {"Loss", "mean of the updates", "iteration", {series_of(rows, "loss", "loss")}, ""});
   const auto& levels = held_out.at("levels");
-  Chart over_time{"Rank correlation among the samples of a prompt", "Spearman's", "iteration", {}, "Prompts of /prompts/select; by noise level."};
+  Chart over_time{"Rank correlation among the samples of a prompt",
+                  "Spearman's",
+                  "iteration",
+                  {},
+                  "Prompts of /prompts/select; by noise level."};
   for (size_t i = 0; i < levels.size(); i += std::max<size_t>(1, (levels.size() + 5) / 6)) {
     const auto sigma = level_name(levels[i].at("sigma").get<double>());
     over_time.series.push_back(series_of(rows, std::string(name()) + "_" + sigma, "sigma " + sigma));
   }
   report.charts.push_back(std::move(over_time));
-  Table table{"Process reward against the outcome, by noise level", {"sigma", "rank correlation", "among samples of a prompt"}, {},
+  Table table{"Process reward against the outcome, by noise level",
+              {"sigma", "rank correlation", "among samples of a prompt"},
+              {},
               "Spearman's correlation on the prompts of /prompts/eval, which nothing was chosen by."};
-  const auto shown = [](const Json& value) { return value.is_number() ? format_number(value.get<double>()) : std::string("-"); };
+  const auto shown = [](const Json& value) {
+    return value.is_number() ? format_number(value.get<double>()) : std::string("-");
+  };
   for (const auto& level : levels)
-    table.rows.push_back({shown(level.at("sigma")), shown(level.at("rank_correlation")), shown(level.at(name()))});
+    table.rows.push_back(
+        {shown(level.at("sigma")), shown(level.at("rank_correlation")), shown(level.at(name()))});
   report.tables.push_back(std::move(table));
 }
 

@@ -21,7 +21,8 @@ class HeldOutRanks {
  public:
   /// `levels` noise levels k/(levels+1). With `kept_step` the states of the rollouts count, each at the level
   /// next to its own.
-  HeldOutRanks(RewardTraining& training, int64_t group_size, int64_t levels, RewardTraining::StepOf kept_step);
+  HeldOutRanks(RewardTraining& training, int64_t group_size, int64_t levels,
+               RewardTraining::StepOf kept_step);
 
   /// On samples of `prompts`, drawn when they are first asked for.
   std::vector<LevelRanks> of(const PromptSet& prompts, const NoisyValue& value);

@@ -1,6 +1,6 @@
-// A process reward of noised latents, r(x_t, t, prompt) (PAVRM, DiNa-LRM, Euphonium's latent reward), from the
-// outcomes of a model's own samples: rollout -> score -> noise along the path -> fit -> repeat. What it is
-// fitted to is an objective; "soft_value" is what exact steering follows.
+// A process reward of noised latents, r(x_t, t, prompt) (PAVRM, DiNa-LRM, Euphonium's latent reward), from
+// the outcomes of a model's own samples: rollout -> score -> noise along the path -> fit -> repeat. What it
+// is fitted to is an objective; "soft_value" is what exact steering follows.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
@@ -40,10 +40,11 @@ class LatentProcessRun final : public LearnerRun {
         network_(options.network.made(training)),
         parameters_(leaves(moved(initial_parameters(network_.specs(), training.seed()), training.device()))),
         average_(training.options.ema_decay > 0.0 ? cloned(parameters_) : TensorMap{}),
-        adamw_({training.options.optimizer.beta1, training.options.optimizer.beta2, training.options.optimizer.eps,
-                training.options.optimizer.weight_decay}),
+        adamw_({training.options.optimizer.beta1, training.options.optimizer.beta2,
+                training.options.optimizer.eps, training.options.optimizer.weight_decay}),
         pool_(options.group_size, options.pool),
-        ranks_(training, training.options.evaluate.group_size, training.options.evaluate.levels, kept_step(training.options.evaluate.group_size)) {}
+        ranks_(training, training.options.evaluate.group_size, training.options.evaluate.levels,
+               kept_step(training.options.evaluate.group_size)) {}
 
   Metrics iterate(int64_t iteration) override {
     Metrics metrics;
@@ -90,8 +91,11 @@ class LatentProcessRun final : public LearnerRun {
     auto config = network_.config();
     config.offset = units_.offset;
     config.scale = units_.scale;
-    config.trained = {{"loss", o_.loss.name()}, {"rewards", t_.rewards->names_K()}, {"weights", t_.rewards->weights_K()},
-                      {"sampler", t_.options.sampler.kind.name()}, {"guidance_scale", t_.options.sampler.guidance_scale}};
+    config.trained = {{"loss", o_.loss.name()},
+                      {"rewards", t_.rewards->names_K()},
+                      {"weights", t_.rewards->weights_K()},
+                      {"sampler", t_.options.sampler.kind.name()},
+                      {"guidance_scale", t_.options.sampler.guidance_scale}};
     o_.network.save(folder / "process_reward", config, moved(best, at::kCPU));
     return {{"loss", o_.loss.name()},
             {"skipped_updates", skipped_.count()},
@@ -122,7 +126,8 @@ class LatentProcessRun final : public LearnerRun {
 
   // In the reward's units.
   NoisyValue bound(const TensorMap& parameters) const {
-    return [u = network_.bind(parameters, "the process reward"), units = units_](const at::Tensor& x, const at::Tensor& sigma_B, const Conditioning& c) {
+    return [u = network_.bind(parameters, "the process reward"), units = units_](
+               const at::Tensor& x, const at::Tensor& sigma_B, const Conditioning& c) {
       return units.to_reward(u(x, sigma_B, c));
     };
   }
@@ -142,7 +147,8 @@ class LatentProcessRun final : public LearnerRun {
       losses[static_cast<size_t>(i)] = loss.item<double>();
       return {gradients_of(loss, parameters_)};
     };
-    auto gradients = std::move(lane_gradients(*t_.workers, t_.options.parallel.lanes, parts, 1, gradients_of_part)[0]);
+    auto gradients =
+        std::move(lane_gradients(*t_.workers, t_.options.parallel.lanes, parts, 1, gradients_of_part)[0]);
     const PhaseClock::Scope scope(t_.clock, "optimizer");
     const auto& o = t_.options.optimizer;
     const double norm = clip_gradients(gradients, o.max_grad_norm, o.max_grad_value);
@@ -153,11 +159,14 @@ class LatentProcessRun final : public LearnerRun {
     if (skipped_.skips(norm, number, metrics)) return;
     adamw_.step(parameters_, gradients, o.rate_at(iteration, t_.options.iterations));
     const auto n = static_cast<double>(++steps_);
-    if (!average_.empty()) ema_update(average_, parameters_, std::min((1.0 + n) / (10.0 + n), t_.options.ema_decay));
+    if (!average_.empty())
+      ema_update(average_, parameters_, std::min((1.0 + n) / (10.0 + n), t_.options.ema_decay));
   }
 
   at::Tensor loss_of(const NoisedPairs& batch, const NoisyValue& u, int64_t begin, int64_t end) const {
-    const auto part = [&](const at::Tensor& x) { return on_device(x.slice(0, begin, end).contiguous(), t_.device()); };
+    const auto part = [&](const at::Tensor& x) {
+      return on_device(x.slice(0, begin, end).contiguous(), t_.device());
+    };
     const auto conditioning =
         t_.conditioning_of(t_.prompts, {batch.prompt_B.begin() + begin, batch.prompt_B.begin() + end});
     const auto used_B = part(batch.reward_B.isfinite());
@@ -180,26 +189,32 @@ class LatentProcessRun final : public LearnerRun {
 class LatentProcess final : public Cloneable<LatentProcess, Learner> {
  public:
   void describe(Fields& f) override {
-    f.object({"loss", "what is fitted"},
-             [&](Fields& l) { o_.loss.describe(l, {"name", "objective"}, objective_table()); });
+    f.object({"loss", "what is fitted"}, [&](Fields& l) {
+      o_.loss.describe(l, {"name", "objective"}, objective_table());
+    });
     f.object({"network", "what learns"}, [&](Fields& n) { o_.network.describe(n); });
     f.choice({"states",
-              "clean samples noised anew at a random level (noised), or the states that their own rollouts passed, "
+              "clean samples noised anew at a random level (noised), or the states that their own rollouts "
+              "passed, "
               "one a sample (rollout)"},
              o_.states, {"noised", "rollout"});
     f.integer({"prompts_per_iteration", "groups of one rollout"}, o_.groups, 1, 100000);
     f.integer({"group_size", "samples a prompt"}, o_.group_size, 2, 4096);
-    f.integer({"drawing_iterations", "first iterations, which draw samples; later ones learn from what is there; 0: all"},
+    f.integer({"drawing_iterations",
+               "first iterations, which draw samples; later ones learn from what is there; 0: all"},
               o_.drawing_iterations, 0, 10000000);
     f.integer({"pool", "newest samples that are learned from; checkpoints hold them"}, o_.pool, 2, 10000000);
     f.integer({"updates", "optimizer steps an iteration"}, o_.updates, 1, 100000);
-    f.integer({"batch_size", "states an update, in pairs of one prompt and one noise level"}, o_.batch_size, 2, 65536);
+    f.integer({"batch_size", "states an update, in pairs of one prompt and one noise level"}, o_.batch_size,
+              2, 65536);
   }
 
   void check(const TrainRewardOptions& options) const override {
-    if (o_.batch_size % 2 != 0) throw Error("/learner/batch_size", "must be even: states come in pairs of one prompt");
+    if (o_.batch_size % 2 != 0)
+      throw Error("/learner/batch_size", "must be even: states come in pairs of one prompt");
     if (o_.pool < o_.groups * o_.group_size)
-      throw Error("/learner/pool", "must hold one rollout, " + std::to_string(o_.groups * o_.group_size) + " samples");
+      throw Error("/learner/pool",
+                  "must hold one rollout, " + std::to_string(o_.groups * o_.group_size) + " samples");
     o_.network.check(options);
   }
 

@@ -17,8 +17,8 @@ class RewardTraining;
 /// A learner at work.
 class LearnerRun : public Trainee {
  public:
-  /// What is learned, as it is after the best evaluation: measured on the prompts of /prompts/eval and written
-  /// below `folder`. Returns its part of result.json.
+  /// What is learned, as it is after the best evaluation: measured on the prompts of /prompts/eval and
+  /// written below `folder`. Returns its part of result.json.
   virtual Json finish(const std::filesystem::path& folder, const TensorMap& best) = 0;
   /// Of that result and the rows of metrics.jsonl: charts and tables of the report.
   virtual void report(const Json& result, const std::vector<Json>& rows, Report& report) const = 0;

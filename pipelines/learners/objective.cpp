@@ -14,12 +14,14 @@ namespace {
 class SoftValue final : public Cloneable<SoftValue, ProcessObjective> {
  public:
   void describe(Fields& f) override {
-    f.number({"temperature",
-              "tau of tau log E[e^(r/tau) | x_t]: 1/lambda, or the temperature, of the steering that follows it"},
-             tau_, 1e-6, 1e6);
+    f.number(
+        {"temperature",
+         "tau of tau log E[e^(r/tau) | x_t]: 1/lambda, or the temperature, of the steering that follows it"},
+        tau_, 1e-6, 1e6);
   }
   RewardUnits units(const at::Tensor& reward_N) const override {
-    const double log_mean = at::logsumexp(reward_N / tau_, 0).item<double>() - std::log(static_cast<double>(reward_N.numel()));
+    const double log_mean =
+        at::logsumexp(reward_N / tau_, 0).item<double>() - std::log(static_cast<double>(reward_N.numel()));
     return {tau_ * log_mean, tau_};
   }
   at::Tensor loss(const at::Tensor& a_B, const at::Tensor& u_B, const at::Tensor& used_B) const override {

@@ -16,7 +16,8 @@ at::Tensor noised(const at::Tensor& x0_BCFHW, const at::Tensor& sigma_B, const a
 void OutcomePool::add(const Outcomes& o) {
   const auto x = o.state_NCFHW.defined() ? o.state_NCFHW : o.x0_NCFHW;
   const auto sigma = o.sigma_N.defined() ? o.sigma_N : at::zeros({x.size(0)}, at::kDouble);
-  const int64_t kept = std::min(size(), (std::max<int64_t>(0, capacity_ - x.size(0)) / group_size_) * group_size_);
+  const int64_t kept =
+      std::min(size(), (std::max<int64_t>(0, capacity_ - x.size(0)) / group_size_) * group_size_);
   const auto joined = [&](const at::Tensor& old, const at::Tensor& fresh) {
     return kept == 0 ? fresh : at::cat({old.slice(0, size() - kept), fresh});
   };
@@ -34,7 +35,8 @@ at::Tensor OutcomePool::rewards() const {
 NoisedPairs OutcomePool::pairs(uint64_t seed, int64_t draw, int64_t pairs) const {
   std::vector<int64_t> rows, slots;
   std::vector<double> levels;
-  const auto groups = static_cast<uint64_t>(size() / group_size_), members = static_cast<uint64_t>(group_size_);
+  const auto groups = static_cast<uint64_t>(size() / group_size_),
+             members = static_cast<uint64_t>(group_size_);
   for (int64_t p = 0; p < pairs; ++p) {
     const int64_t slot = (draw * pairs + p) * 2;
     const auto at = static_cast<uint64_t>(slot);
@@ -65,7 +67,10 @@ NoisedPairs OutcomePool::pairs(uint64_t seed, int64_t draw, int64_t pairs) const
 void OutcomePool::state(RunState& state) {
   TensorMap pool;
   if (!state.reads() && size() > 0)
-    pool = {{"x", x_NCFHW_}, {"sigma", sigma_N_}, {"reward", reward_N_}, {"prompt", at::tensor(prompt_N_, at::kLong)}};
+    pool = {{"x", x_NCFHW_},
+            {"sigma", sigma_N_},
+            {"reward", reward_N_},
+            {"prompt", at::tensor(prompt_N_, at::kLong)}};
   state.tensors("pool", pool);
   if (!state.reads() || pool.empty()) return;
   x_NCFHW_ = pool.at("x").cpu();

@@ -23,8 +23,8 @@ class OutcomePool {
   /// Outcomes that are numbers.
   at::Tensor rewards() const;
 
-  /// `pairs` pairs for the draw number `draw`, a pure function of (pool, seed, draw). Clean samples are noised at
-  /// a uniform level of their pair; states that were kept are taken as they are.
+  /// `pairs` pairs for the draw number `draw`, a pure function of (pool, seed, draw). Clean samples are
+  /// noised at a uniform level of their pair; states that were kept are taken as they are.
   NoisedPairs pairs(uint64_t seed, int64_t draw, int64_t pairs) const;
 
   void state(RunState& state);

@@ -56,12 +56,14 @@ ProcessRewardConfig ProcessNetwork::of(const ModelSection& model) const {
 
 void ProcessNetwork::check(const TrainRewardOptions& options) const {
   if (config_.head.width % config_.head.heads != 0)
-    throw Error(std::string(kPlace) + "/head/width", "must be a multiple of heads, " + std::to_string(config_.head.heads));
+    throw Error(std::string(kPlace) + "/head/width",
+                "must be a multiple of heads, " + std::to_string(config_.head.heads));
   if (config_.network == "own") {
     if (config_.own.width % 8 != 0) throw Error(std::string(kPlace) + "/width", "must be a multiple of 8");
     return;
   }
-  placed(std::string(kPlace) + "/depth", [&] { require_backbone(options.model.path, of(options.model).backbone); });
+  placed(std::string(kPlace) + "/depth",
+         [&] { require_backbone(options.model.path, of(options.model).backbone); });
 }
 
 ProcessReward ProcessNetwork::made(const RewardTraining& t) const {
@@ -77,7 +79,8 @@ ProcessReward ProcessNetwork::made(const RewardTraining& t) const {
 
 void ProcessNetwork::save(const std::filesystem::path& folder, ProcessRewardConfig config,
                           const TensorMap& parameters) const {
-  if (config.network == "backbone") config.backbone.sha256 = backbone_sha256(config.backbone.path, config.backbone);
+  if (config.network == "backbone")
+    config.backbone.sha256 = backbone_sha256(config.backbone.path, config.backbone);
   save_process_reward(folder, std::move(config), parameters);
 }
 

@@ -14,7 +14,8 @@ class ProcessNetwork {
   /// For the model, its latents and text.
   ProcessReward made(const RewardTraining& training) const;
   /// `folder` is where a job will read it from; a backbone is named relative to it, with its sha256.
-  void save(const std::filesystem::path& folder, ProcessRewardConfig config, const TensorMap& parameters) const;
+  void save(const std::filesystem::path& folder, ProcessRewardConfig config,
+            const TensorMap& parameters) const;
 
  private:
   ProcessRewardConfig of(const ModelSection& model) const;

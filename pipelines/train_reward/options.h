@@ -7,7 +7,7 @@
 namespace thalweg {
 
 struct LearnedEvaluateSection {
-  int64_t every = 10, group_size = 8, levels = 9;
+  int64_t every = 10, prompts = 128, group_size = 8, levels = 9;
 };
 void describe(Fields& fields, LearnedEvaluateSection& evaluate);
 

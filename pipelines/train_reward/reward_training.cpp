@@ -23,10 +23,11 @@ class StateRecord {
   explicit StateRecord(const RewardTraining::StepOf& step_of) : step_of_(step_of) {}
 
   Velocity watched(Velocity velocity) {
-    return [this, velocity = std::move(velocity)](const at::Tensor& x, const Step& step, const Conditioning& c) {
-      keep(x, step);
-      return velocity(x, step, c);
-    };
+    return
+        [this, velocity = std::move(velocity)](const at::Tensor& x, const Step& step, const Conditioning& c) {
+          keep(x, step);
+          return velocity(x, step, c);
+        };
   }
 
   void put_into(Outcomes& outcomes, const std::vector<int64_t>& slots) const {
@@ -72,12 +73,16 @@ RewardTraining::RewardTraining(const TrainRewardOptions& o, const Observer& watc
       model(loaded_model(o, o.device.open(watcher))),
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),
-      rewards(make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, model->device(), lines->log())),
+      rewards(make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, model->device(),
+                           lines->log())),
       velocity([&] {
         const PromptEncoder encoder(*model, o.model.prompt_cache, *workers, watcher);
-        prompts = encoder.encode(read_prompts(o.prompts.to_train()), o.prompts.to_train().path);
-        select = encoder.encode(read_prompts(o.prompts.to_select()), o.prompts.to_select().path);
-        evaluation = encoder.encode(read_prompts(o.prompts.to_eval()), o.prompts.to_eval().path);
+        const auto encoded = [&](const PromptFile& file, int64_t limit) {
+          return encoder.encode(read_prompts(file, limit), file.path);
+        };
+        prompts = encoded(o.prompts.to_train(), 0);
+        select = encoded(o.prompts.to_select(), o.evaluate.prompts);
+        evaluation = encoded(o.prompts.to_eval(), o.evaluate.prompts);
         encoder.tell_cut({o.negative_prompt}, "/negative_prompt");
         unconditional = on_device(encoder.conditioning({o.negative_prompt}), model->device());
         return cfg(o.sampler.guidance(), unconditional)(bound_with_lora(*model, o.model, watcher));
@@ -93,28 +98,29 @@ Outcomes RewardTraining::draw(const PromptSet& set, std::vector<SampleRow> rows,
   StateRecord record(kept_step);
   const auto window = step_window(options.sampler, seed(), occasion.iteration);
   const int64_t total = static_cast<int64_t>(rows.size());
-  const auto batches = rollout(
-      {.model = *model,
-       .prompts = set,
-       .rows = std::move(rows),
-       .shape = shape,
-       .schedule = schedule,
-       .velocity = kept_step ? record.watched(velocity) : velocity,
-       .sampler = [&](const SamplerInput& in) { return draw_samples(in, options.sampler, window); },
-       .seed = seed(),
-       .noise = noise,
-       .occasion = occasion,
-       .initial_noise_NCFHW = {},
-       .rewards = rewards.get(),
-       .picture_statistics = false,
-       .micro_batch = options.parallel.micro_batch,
-       .workers = *workers,
-       .clock = clock,
-       .progress = [&](int64_t done) { observer.progress("samples", done, total, {}); },
-       .stop_requested = observer.stop_requested});
+  const auto batches =
+      rollout({.model = *model,
+               .prompts = set,
+               .rows = std::move(rows),
+               .shape = shape,
+               .schedule = schedule,
+               .velocity = kept_step ? record.watched(velocity) : velocity,
+               .sampler = [&](const SamplerInput& in) { return draw_samples(in, options.sampler, window); },
+               .seed = seed(),
+               .noise = noise,
+               .occasion = occasion,
+               .initial_noise_NCFHW = {},
+               .rewards = rewards.get(),
+               .picture_statistics = false,
+               .micro_batch = options.parallel.micro_batch,
+               .workers = *workers,
+               .clock = clock,
+               .progress = [&](int64_t done) { observer.progress("samples", done, total, {}); },
+               .stop_requested = observer.stop_requested});
   const auto raw = rewards_of(batches);
   const auto outcome = combined(*rewards, raw);
-  if (auto event = note_failures(observer, noise == Purpose::evaluation ? "held-out" : "rollout", raw, outcome.valid_B))
+  if (auto event = note_failures(observer, noise == Purpose::evaluation ? "held-out" : "rollout", raw,
+                                 outcome.valid_B))
     events.add(std::move(*event));
   if (const auto bad = not_finite(batches); bad == total) require_finite_samples("rollout", bad, bad);
   Outcomes outcomes;
@@ -130,20 +136,23 @@ Outcomes RewardTraining::draw(const PromptSet& set, std::vector<SampleRow> rows,
   return outcomes;
 }
 
-Outcomes RewardTraining::draw(int64_t iteration, int64_t groups, int64_t group_size, const StepOf& kept_step) {
+Outcomes RewardTraining::draw(int64_t iteration, int64_t groups, int64_t group_size,
+                              const StepOf& kept_step) {
   const auto drawn = draw_prompts(prompts.size(), groups, iteration, seed());
   std::vector<SampleRow> rows;
   const int64_t first = iteration * groups * group_size;
   for (int64_t i = 0; i < groups * group_size; ++i)
     rows.push_back({drawn[static_cast<size_t>(i / group_size)], i / group_size, first + i});
-  return draw(prompts, std::move(rows), Purpose::initial_noise, {ScorePhase::rollout, iteration, iteration}, kept_step);
+  return draw(prompts, std::move(rows), Purpose::initial_noise, {ScorePhase::rollout, iteration, iteration},
+              kept_step);
 }
 
 Outcomes RewardTraining::held_out(const PromptSet& set, int64_t group_size, const StepOf& kept_step) {
   // Apart from the rollouts' samples, and from each other's.
   const int64_t first = int64_t{1} << (&set == &select ? 32 : 33);
   std::vector<SampleRow> rows;
-  for (int64_t i = 0; i < set.size() * group_size; ++i) rows.push_back({i / group_size, i / group_size, first + i});
+  for (int64_t i = 0; i < set.size() * group_size; ++i)
+    rows.push_back({i / group_size, i / group_size, first + i});
   return draw(set, std::move(rows), Purpose::evaluation, {ScorePhase::held_out, 0, 0}, kept_step);
 }
 

@@ -14,16 +14,16 @@ namespace thalweg {
 
 /// Finished samples in groups of one prompt, and their outcome. All on the CPU.
 struct Outcomes {
-  at::Tensor x0_NCFHW;           // float32; 0 where it was not finite
-  at::Tensor reward_N;           // combined, float64; NaN: not scored
+  at::Tensor x0_NCFHW;  // float32; 0 where it was not finite
+  at::Tensor reward_N;  // combined, float64; NaN: not scored
   std::vector<int64_t> prompt_N;
   at::Tensor state_NCFHW, sigma_N;  // a state on the way there; undefined where none was asked for
 };
 
 class RewardTraining {
  public:
-  /// Loads the model, encodes all prompts, activates the rewards. Both arguments must outlive it. Throws Error
-  /// at what cannot be used.
+  /// Loads the model, encodes all prompts, activates the rewards. Both arguments must outlive it. Throws
+  /// Error at what cannot be used.
   RewardTraining(const TrainRewardOptions& options, const Observer& observer);
 
   const TrainRewardOptions& options;

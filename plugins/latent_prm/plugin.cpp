@@ -85,11 +85,13 @@ class LatentPrm final : public thalweg::plugin::DifferentiableReward {
     const auto x = rows.x_BCFHW.requires_grad_(true);
     std::vector<float> cotangents;
     for (const auto b : rows.kept) cotangents.push_back(cotangent_BK(b, 0));
-    const auto total = at::dot(reward_.value(x, rows.sigma_B, rows.conditioning), at::tensor(cotangents, at::kFloat));
+    const auto total =
+        at::dot(reward_.value(x, rows.sigma_B, rows.conditioning), at::tensor(cotangents, at::kFloat));
     const auto slope = torch::autograd::grad({total}, {x})[0].contiguous();
     const auto size = slope.numel() / slope.size(0);
     for (std::size_t i = 0; i < rows.kept.size(); ++i)
-      std::copy_n(slope.const_data_ptr<float>() + static_cast<int64_t>(i) * size, size, &gradient(rows.kept[i]));
+      std::copy_n(slope.const_data_ptr<float>() + static_cast<int64_t>(i) * size, size,
+                  &gradient(rows.kept[i]));
   }
 
  private:
@@ -104,8 +106,10 @@ class LatentPrm final : public thalweg::plugin::DifferentiableReward {
     const auto latents = request.latents_BCFHW();
     const auto sigmas = request.sigmas_B();
     if (latents.shape[0] != request.batch() || sigmas.shape[0] != request.batch() || latents.size() == 0)
-      throw std::invalid_argument("latents must be [batch, channels, frames, height, width], and sigmas [batch]");
-    reward_.structure->features().require(latents.shape[1], latents.shape[2], latents.shape[3], latents.shape[4]);
+      throw std::invalid_argument(
+          "latents must be [batch, channels, frames, height, width], and sigmas [batch]");
+    reward_.structure->features().require(latents.shape[1], latents.shape[2], latents.shape[3],
+                                          latents.shape[4]);
     const auto x = at::from_blob(const_cast<float*>(latents.data), latents.shape, at::kFloat);
     const auto sigma = at::from_blob(const_cast<float*>(sigmas.data), {request.batch()}, at::kFloat);
     Rows rows;

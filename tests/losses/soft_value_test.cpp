@@ -17,34 +17,37 @@ at::Tensor numbers(at::ArrayRef<double> values) {
 }
 
 TEST(SoftValue, ByHand) {
-  const auto loss_B = soft_value_loss(numbers({0.0, 1.0, -2.0}), numbers({0.0, 0.5, 0.0}));
+  const auto loss_B = soft_value_loss(numbers({0.0, 1.0, -2.0}), numbers({0.0, 0.0, -2.0}));
   EXPECT_NEAR(loss_B[0].item<double>(), 0.0, 1e-15);
-  EXPECT_NEAR(loss_B[1].item<double>(), std::exp(0.5) - 1.5, 1e-15);
-  EXPECT_NEAR(loss_B[2].item<double>(), std::exp(-2.0) + 1.0, 1e-15);
+  const double e = std::exp(1.0);
+  EXPECT_NEAR(loss_B[1].item<double>(), (1.0 + e) * std::log(2.0) - std::log1p(e) - e * std::log1p(1.0 / e), 1e-14);
+  EXPECT_NEAR(loss_B[2].item<double>(), 0.0, 1e-15);
 }
 
 TEST(SoftValue, GradientsAgreeWithDifferences) {
   const auto a = numbers({0.3, -1.0, 2.0}), u = numbers({0.1, 0.4, 1.0}).requires_grad_();
   const auto gradient = torch::autograd::grad({soft_value_loss(a, u).sum()}, {u})[0];
-  const auto expected = finite_difference([&](const at::Tensor& x) { return soft_value_loss(a, x).sum(); }, u);
+  const auto expected =
+      finite_difference([&](const at::Tensor& x) { return soft_value_loss(a, x).sum(); }, u);
   EXPECT_TRUE(at::allclose(gradient, expected, 0, 1e-8));
   EXPECT_FALSE(soft_value_loss(a.clone().requires_grad_(), u.detach()).requires_grad());
 }
 
-// States 0, 1, 2 with rewards r and probabilities p given the state: gradient descent on one u a state ends at
-// log E[e^{r/tau} | state], whatever r is shifted by.
+// States 0, 1, 2 with rewards r and probabilities p given the state: gradient descent on one u a state ends
+// at log E[e^{r/tau} | state], whatever r is shifted by.
 TEST(SoftValue, TheMinimiserIsLogOfTheMeanExponential) {
   const auto p = numbers({0.9, 0.05, 0.05, 0.2, 0.5, 0.3, 1.0, 0.0, 0.0}).view({3, 3});
   const auto r = numbers({0.0, 0.5, 1.0, 0.0, 0.5, 1.0, 0.25, 0.0, 0.0}).view({3, 3});
   for (const double tau : {0.1, 1.0})
     for (const double shift : {0.0, 5.0}) {
-      const auto a = (r + shift) / tau;
+      const auto raw = (r + shift) / tau;
+      const auto a = raw - at::logsumexp(raw + at::log(p / 3.0), at::IntArrayRef{0, 1});
       const auto exact = at::logsumexp(a + at::log(p), 1);
-      auto u = at::full({3}, exact.max().item<double>(), at::kDouble);
-      for (int i = 0; i < 400; ++i) {
+      auto u = at::zeros({3}, at::kDouble);
+      for (int i = 0; i < 4000; ++i) {
         auto leaf = u.clone().requires_grad_();
         const auto loss = (p * soft_value_loss(a, leaf.unsqueeze(1).expand({3, 3}))).sum();
-        u = u - 0.5 * torch::autograd::grad({loss}, {leaf})[0];
+        u = u - 1.0 * torch::autograd::grad({loss}, {leaf})[0];
       }
       EXPECT_TRUE(at::allclose(u, exact, 0, 1e-6)) << tau << " " << shift;
     }

@@ -48,7 +48,8 @@ Sd3TransformerConfig transformer_config(const ModelFolder& folder, int64_t depth
   return config;
 }
 
-Sd3Text text_of(const ModelFolder& folder, const Sd3TransformerConfig& transformer, const ModelOptions& options) {
+Sd3Text text_of(const ModelFolder& folder, const Sd3TransformerConfig& transformer,
+                const ModelOptions& options) {
   return {folder, options, transformer.joint_attention_dim, transformer.pooled_projection_dim};
 }
 
@@ -128,12 +129,15 @@ class BackboneFeatures final : public LatentFeatures {
     for (const auto& spec : trunk_specs_) {
       if (spec.shape.size() != 2 || !spec.name.ends_with(".weight")) continue;
       const auto module = spec.name.substr(0, spec.name.size() - 7);
-      if (std::none_of(targets.begin(), targets.end(), [&](const auto& t) { return module.ends_with("." + t); }))
+      if (std::none_of(targets.begin(), targets.end(),
+                       [&](const auto& t) { return module.ends_with("." + t); }))
         continue;
       const auto a = module + ".lora_A.weight", b = module + ".lora_B.weight";
-      adapter.tensors[a] = binder.tensor(a, {o_.rank, spec.shape[1]}, Init::kaiming_uniform, spec.shape[1]);
-      adapter.tensors[b] = binder.tensor(b, {spec.shape[0], o_.rank}, Init::zeros);
-      if (!adapter.tensors[a].defined()) adapter.tensors.clear();  // it only declares
+      const auto down = binder.tensor(a, {o_.rank, spec.shape[1]}, Init::kaiming_uniform, spec.shape[1]);
+      const auto up = binder.tensor(b, {spec.shape[0], o_.rank}, Init::zeros);
+      if (!down.defined() || !up.defined()) continue;  // it declares, or will say what is missing
+      adapter.tensors[a] = down.to(dtype_named(o_.dtype));
+      adapter.tensors[b] = up.to(dtype_named(o_.dtype));
     }
     return adapter;
   }

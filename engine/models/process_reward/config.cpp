@@ -10,7 +10,8 @@ constexpr int64_t kVersion = 1;
 
 const Json& section(const Json& config, const char* key, const std::filesystem::path& path) {
   const auto found = config.find(key);
-  if (found == config.end() || !found->is_object()) throw Error(path.string(), std::string(key) + " must be an object");
+  if (found == config.end() || !found->is_object())
+    throw Error(path.string(), std::string(key) + " must be an object");
   return *found;
 }
 
@@ -82,13 +83,20 @@ Json to_json(const ProcessRewardConfig& c) {
   Json j = {{"_class_name", kProcessRewardClass}, {"version", kVersion}, {"network", c.network}};
   if (c.network == "backbone") {
     const auto& b = c.backbone;
-    j["backbone"] = {{"path", b.path},   {"variant", b.variant}, {"dtype", b.dtype}, {"sha256", b.sha256},
-                     {"depth", b.depth}, {"rank", b.rank},       {"alpha", b.alpha}, {"max_sequence_length", b.max_sequence_length}};
+    j["backbone"] = {{"path", b.path},   {"variant", b.variant},
+                     {"dtype", b.dtype}, {"sha256", b.sha256},
+                     {"depth", b.depth}, {"rank", b.rank},
+                     {"alpha", b.alpha}, {"max_sequence_length", b.max_sequence_length}};
   } else {
     const auto& o = c.own;
-    j["own"] = {{"width", o.width}, {"blocks", o.blocks}, {"layers", o.layers}, {"words", o.words}, {"vocabulary", o.vocabulary}};
+    j["own"] = {{"width", o.width},
+                {"blocks", o.blocks},
+                {"layers", o.layers},
+                {"words", o.words},
+                {"vocabulary", o.vocabulary}};
   }
-  j["head"] = {{"width", c.head.width}, {"heads", c.head.heads}, {"queries", c.head.queries}, {"pool", c.head.pool}};
+  j["head"] = {
+      {"width", c.head.width}, {"heads", c.head.heads}, {"queries", c.head.queries}, {"pool", c.head.pool}};
   j["latent_channels"] = c.channels;
   j["latent_frames"] = c.frames;
   j["scale"] = c.scale;

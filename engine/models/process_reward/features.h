@@ -28,9 +28,9 @@ class LatentFeatures {
   virtual void require(int64_t channels, int64_t frames, int64_t height, int64_t width) const = 0;
 };
 
-/// The first blocks of the generator in `model` (config.backbone.path, resolved). Throws Error naming the file
-/// for a model that is not StableDiffusion3Pipeline, a depth beyond its blocks, or files whose sha256 is not
-/// the config's.
+/// The first blocks of the generator in `model` (config.backbone.path, resolved). Throws Error naming the
+/// file for a model that is not StableDiffusion3Pipeline, a depth beyond its blocks, or files whose sha256 is
+/// not the config's.
 std::unique_ptr<LatentFeatures> backbone_features(const ProcessRewardConfig::Backbone& config,
                                                   const std::filesystem::path& model, at::Device device);
 

@@ -61,7 +61,8 @@ at::Tensor ProcessHead::operator()(const std::vector<at::Tensor>& streams, const
   const auto film = level_2_(at::silu(level_1_(level_waves(sigma_B)))).unsqueeze(1).chunk(2, -1);
   std::vector<at::Tensor> tokens;
   for (size_t i = 0; i < streams.size(); ++i) {
-    const auto x = at::layer_norm(streams[i], {streams[i].size(-1)}, {}, {}, kEps) * (1.0 + film[0]) + film[1];
+    const auto x =
+        at::layer_norm(streams[i], {streams[i].size(-1)}, {}, {}, kEps) * (1.0 + film[0]) + film[1];
     tokens.push_back(in_(x) + stream_bias_[static_cast<int64_t>(i)]);
   }
   auto y = pooled(tokens.size() == 1 ? tokens[0] : at::cat(tokens, 1));

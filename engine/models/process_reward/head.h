@@ -11,7 +11,8 @@ namespace thalweg {
 class ProcessHead {
  public:
   /// Of `streams` streams of tokens of that width. Its last layer starts at 0.
-  static ProcessHead bind(const ProcessRewardConfig::Head& config, int64_t width, int64_t streams, Binder binder);
+  static ProcessHead bind(const ProcessRewardConfig::Head& config, int64_t width, int64_t streams,
+                          Binder binder);
 
   /// [B], float32.
   at::Tensor operator()(const std::vector<at::Tensor>& streams, const at::Tensor& sigma_B) const;

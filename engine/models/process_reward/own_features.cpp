@@ -75,7 +75,8 @@ OwnNetwork bind_network(const ProcessRewardConfig::Own& o, int64_t channels, Bin
   n.level_2 = b.linear("level_2", o.width, o.width);
   for (int64_t i = 0; i < o.blocks; ++i) {
     auto s = b.sub("blocks." + std::to_string(i) + ".");
-    n.blocks.push_back({s.conv2d("first", o.width, o.width, 3, 1, 1), s.conv2d("second", o.width, o.width, 3, 1, 1),
+    n.blocks.push_back({s.conv2d("first", o.width, o.width, 3, 1, 1),
+                        s.conv2d("second", o.width, o.width, 3, 1, 1),
                         s.linear("level", o.width, 2 * o.width, true, Init::zeros)});
   }
   n.words = b.tensor("words", {o.vocabulary, o.width}, Init::normal_002);
@@ -93,7 +94,8 @@ at::Tensor run(const ConvBlock& block, const at::Tensor& x_BCHW, const at::Tenso
   const auto film = block.level(level_BD).unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
   const auto y = block.first(at::silu(x_BCHW)) * (1.0 + film[0]) + film[1];
   const auto z = x_BCHW + block.second(at::silu(y));
-  return z.size(2) * z.size(3) > kFewPixels && z.size(2) % 2 == 0 && z.size(3) % 2 == 0 ? at::avg_pool2d(z, 2) : z;
+  return z.size(2) * z.size(3) > kFewPixels && z.size(2) % 2 == 0 && z.size(3) % 2 == 0 ? at::avg_pool2d(z, 2)
+                                                                                        : z;
 }
 
 at::Tensor run(const JointLayer& layer, const at::Tensor& x_BLD) {
@@ -134,7 +136,8 @@ class OwnFeatures final : public LatentFeatures {
   void require(int64_t channels, int64_t frames, int64_t height, int64_t width) const override {
     if (channels != channels_ || frames != 1)
       throw Error("", "latents of " + std::to_string(channels) + " channels and " + std::to_string(frames) +
-                          " frames do not fit: it reads " + std::to_string(channels_) + " channels of one frame");
+                          " frames do not fit: it reads " + std::to_string(channels_) +
+                          " channels of one frame");
     if (height < 1 || width < 1 || (height * width >> (2 * std::min<int64_t>(o_.blocks, 20))) > kMostPixels)
       throw Error("", "latents of " + std::to_string(height) + " x " + std::to_string(width) +
                           " leave too many tokens after " + std::to_string(o_.blocks) +

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 
 constexpr const char *kConfig = "config.json", *kWeights = "model";
 
-std::unique_ptr<LatentFeatures> make_features(const ProcessRewardConfig& c, const fs::path& model, at::Device device) {
+std::unique_ptr<LatentFeatures> make_features(const ProcessRewardConfig& c, const fs::path& model,
+                                              at::Device device) {
   return c.network == "own" ? own_features(c.own, c.channels) : backbone_features(c.backbone, model, device);
 }
 
@@ -37,11 +38,12 @@ NoisyValue ProcessReward::bind(const TensorMap& parameters, const std::string& p
 }
 
 NoisyValue ProcessReward::bind(Binder binder) const {
-  return [streams = features_->bind(binder.sub("features.")),
-          head = ProcessHead::bind(config_.head, features_->width(), features_->streams(), binder.sub("head."))](
-             const at::Tensor& x_BCFHW, const at::Tensor& sigma_B, const Conditioning& c) {
-    return head(streams(x_BCFHW, sigma_B, c), sigma_B);
-  };
+  return
+      [streams = features_->bind(binder.sub("features.")),
+       head = ProcessHead::bind(config_.head, features_->width(), features_->streams(), binder.sub("head."))](
+          const at::Tensor& x_BCFHW, const at::Tensor& sigma_B, const Conditioning& c) {
+        return head(streams(x_BCFHW, sigma_B, c), sigma_B);
+      };
 }
 
 void save_process_reward(const fs::path& folder, ProcessRewardConfig config, const TensorMap& parameters) {
@@ -57,6 +59,8 @@ void save_process_reward(const fs::path& folder, ProcessRewardConfig config, con
 SavedProcessReward load_process_reward(const fs::path& folder, const fs::path& model, at::Device device) {
   const auto path = folder / kConfig;
   const auto config = parse_process_reward(parse_json_file(path, kMaxConfigBytes), path);
+  if (config.network == "backbone" && config.backbone.sha256.empty())
+    throw Error(path.string(), "does not say the sha256 of its backbone");
   const auto backbone = model.empty() ? folder / config.backbone.path : model;
   const auto structure = std::make_shared<const ProcessReward>(config, backbone.lexically_normal(), device);
   const auto weights = converted(read_weights(folder, kWeights), at::kFloat, device);

@@ -46,7 +46,7 @@ struct SavedProcessReward {
 };
 /// `model`: where the backbone is now; empty: where the config says. Throws Error naming the file for what is
 /// missing, malformed, of another class, or does not fit together.
-SavedProcessReward load_process_reward(const std::filesystem::path& folder, const std::filesystem::path& model,
-                                       at::Device device);
+SavedProcessReward load_process_reward(const std::filesystem::path& folder,
+                                       const std::filesystem::path& model, at::Device device);
 
 }  // namespace thalweg
