@@ -179,6 +179,26 @@ NOTES = {
                    "loses its pictures, then settings, tables and curves. The page says which"],
         "shipped": "assets/jobs/demo.json",
     },
+    "train_reward": {
+        "examples": [],
+        "rules": [LORA_OF_A_FILE, SIZES, WINDOWS, OWN_STEPS,
+                  "`/model` draws with `/sampler`, `/rewards` say what came of it; the model is not trained.",
+                  "`/learner/network` `backbone` runs the first `depth` blocks of the model as its folder has it, without LoRAs, in "
+                  "`/model/dtype`; `own` takes any model of single pictures.",
+                  "`/learner/loss/temperature` tau is that of the steering that will follow: its `temperature`, or 1/`lambda`.",
+                  "The first rollout sets the units: the network's 0 is its mean outcome (of `soft_value` its soft value).",
+                  "States come in pairs of one prompt and one noise level, so `batch_size` is even; `pool` holds one rollout at least.",
+                  "A sample that no reward scored teaches nothing. An update whose gradient is not finite is skipped and counted.",
+                  "Kept are the parameters with the best `group_rank_correlation` on `/prompts/select`, the mean over noise levels; "
+                  "`/prompts/eval` is what is reported.",
+                  "Resumed as `align` is; checkpoints hold the pool. Held-out samples are drawn anew."],
+        "writes": ["`process_reward/`: `config.json` and `model.safetensors`, for the plugin `latent_prm`",
+                   "`metrics.jsonl` and TensorBoard events: `loss`, `reward`, `pool` an iteration; an evaluation "
+                   "`rank_correlation_SIGMA` over all samples and `group_rank_correlation_SIGMA` among those of a prompt", EVENTS,
+                   "`checkpoint-N/`", "`result.json`: both by noise level (`held_out`), `reward_failures`, time by phase",
+                   "`report.html`: curves and table"],
+        "shipped": "assets/jobs/train_reward_tiny.json",
+    },
     "pretrain": {
         "examples": [],
         "rules": ["`/architecture` holds an object for each of `transformer`, `vae`, `text_encoder`, `text_encoder_2` "

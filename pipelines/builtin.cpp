@@ -1,6 +1,6 @@
-// THE tables of names: job kinds, model families, methods, ways to aggregate, samplers, ways to steer. To add
-// one, add its file and its row here. Each table is declared beside its row, so that nothing includes what
-// lists it.
+// THE tables of names: job kinds, model families, methods, learners of rewards, ways to aggregate, samplers,
+// ways to steer. To add one, add its file and its row here. Each table is declared beside its row, so that
+// nothing includes what lists it.
 #include <memory>
 #include <vector>
 
@@ -8,6 +8,7 @@
 #include "engine/models/sd3/sd3_model.h"
 #include "engine/models/sd3/sd3_size.h"
 #include "pipelines/jobs.h"
+#include "pipelines/learners/learner.h"
 #include "pipelines/methods/method.h"
 #include "pipelines/models.h"
 #include "pipelines/sampler_section.h"
@@ -17,7 +18,8 @@
 namespace thalweg {
 
 using MakeJob = std::unique_ptr<Job>();
-MakeJob make_sample_job, make_score_job, make_evaluate_job, make_align_job, make_pretrain_job;
+MakeJob make_sample_job, make_score_job, make_evaluate_job, make_align_job, make_pretrain_job,
+    make_train_reward_job;
 
 const JobTable& job_table() {
   static const JobTable table = {
@@ -25,6 +27,7 @@ const JobTable& job_table() {
       {"score", "score pictures that are there", make_score_job},
       {"evaluate", "mean rewards of a model on held-out prompts", make_evaluate_job},
       {"align", "align a model with rewards", make_align_job},
+      {"train_reward", "learn a reward from the outcomes of a model's own samples", make_train_reward_job},
       {"pretrain", "train a small model from nothing on a world of pictures", make_pretrain_job},
   };
   return table;
@@ -78,6 +81,17 @@ const MethodTable& method_table() {
        make_draft},
       {"adjoint_matching", "Adjoint Matching (arXiv 2409.08861): the tilted law, by a reward's gradient",
        make_adjoint_matching},
+  };
+  return table;
+}
+
+using MakeLearner = std::unique_ptr<Learner>();
+MakeLearner make_latent_process_learner;
+
+const Chosen<Learner>::Table& learner_table() {
+  static const Chosen<Learner>::Table table = {
+      {"latent_process", "a process reward of noised latents, for the plugin latent_prm",
+       make_latent_process_learner},
   };
   return table;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 #include "engine/core/rng.h"
@@ -83,6 +84,31 @@ double correlation(const std::vector<double>& a, const std::vector<double>& b) {
     xy += (x[i] - mean_x) * (y[i] - mean_y);
   }
   return xx > 0.0 && yy > 0.0 ? std::clamp(xy / std::sqrt(xx * yy), -1.0, 1.0) : kNan;
+}
+
+namespace {
+
+// 1 to n; ties have the mean of their places.
+std::vector<double> ranks(const std::vector<double>& values) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t i, size_t j) { return values[i] < values[j]; });
+  std::vector<double> result(values.size());
+  for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+    while (end < order.size() && values[order[end]] == values[order[begin]]) ++end;
+    for (size_t i = begin; i < end; ++i) result[order[i]] = static_cast<double>(begin + end + 1) / 2.0;
+  }
+  return result;
+}
+
+}  // namespace
+
+double rank_correlation(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) throw std::invalid_argument("rank_correlation: the lengths differ");
+  std::vector<double> kept_a, kept_b;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (std::isfinite(a[i]) && std::isfinite(b[i])) kept_a.push_back(a[i]), kept_b.push_back(b[i]);
+  return correlation(ranks(kept_a), ranks(kept_b));
 }
 
 PairedDifference paired_difference(const std::vector<double>& before, const std::vector<double>& after,

@@ -19,6 +19,9 @@ double quantile(std::vector<double> values, double q);
 /// on either side. Throws std::invalid_argument when the lengths differ.
 double correlation(const std::vector<double>& a, const std::vector<double>& b);
 
+/// Spearman's: Pearson's correlation of the ranks, ties having the mean of theirs. As correlation().
+double rank_correlation(const std::vector<double>& a, const std::vector<double>& b);
+
 /// after - before over pairs of the same prompt and seed.
 struct PairedDifference {
   double mean_before = 0.0;

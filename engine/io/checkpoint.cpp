@@ -7,7 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/file.h"
-#include "engine/io/sha256.h"
+#include "engine/core/sha256.h"
 
 namespace thalweg {
 namespace {

@@ -1,6 +1,6 @@
 #include "pipelines/align/lora_metadata.h"
 
-#include "engine/io/sha256.h"
+#include "engine/core/sha256.h"
 #include "pipelines/machine_paths.h"
 
 namespace thalweg {

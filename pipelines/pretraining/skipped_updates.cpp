@@ -9,7 +9,7 @@ namespace thalweg {
 bool SkippedUpdates::skips(double norm, int64_t step, Metrics& metrics) {
   if (std::isfinite(norm)) return false;
   ++count_;
-  metrics.emplace_back("skipped_updates", 1.0);
+  add_metric(metrics, "skipped_updates", 1.0);
   events_.add({"warn",
                "update_skipped",
                stage_ + ": update " + std::to_string(step + 1) +

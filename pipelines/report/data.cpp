@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "engine/io/sha256.h"
+#include "engine/core/sha256.h"
 #include "pipelines/report/chart.h"
 #include "pipelines/report/sections.h"
 

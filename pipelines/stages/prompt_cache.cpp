@@ -14,7 +14,7 @@
 #include "engine/core/error.h"
 #include "engine/core/json.h"
 #include "engine/core/machine.h"
-#include "engine/io/sha256.h"
+#include "engine/core/sha256.h"
 #include "engine/weights/safetensors.h"
 
 namespace thalweg {

@@ -42,6 +42,14 @@ TEST(Correlation, AgreesWithNumpy) {
   EXPECT_THROW(correlation({1.0}, {}), std::invalid_argument);
 }
 
+TEST(RankCorrelation, AgreesWithScipy) {
+  const std::vector<double> a = {3, 1, 4, 1, 5, kNan, 9}, b = {2, 7, 1, 8, 2, 100, INFINITY};
+  EXPECT_NEAR(rank_correlation(a, b), -0.7894736842105263, 1e-12);  // scipy.stats.spearmanr of the first five
+  EXPECT_EQ(rank_correlation({1, 2, 3}, {1, 10, 1000}), 1.0);
+  EXPECT_TRUE(std::isnan(rank_correlation({1, 2, 3}, {5, 5, 5})));
+  EXPECT_THROW(rank_correlation({1.0}, {}), std::invalid_argument);
+}
+
 TEST(PairedDifference, OfAConstantShiftHasNoSpread) {
   const auto d = paired_difference({0.1, 0.7, 0.4}, {0.35, 0.95, 0.65});
   EXPECT_NEAR(d.mean_before, 0.4, 1e-12);

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "engine/io/sha256.h"
+#include "engine/core/sha256.h"
 #include "tests/io/scratch.h"
 
 namespace thalweg {

@@ -35,6 +35,11 @@ def base_jobs(folder):
                   "optimizer": {"name": "adamw", "learning_rate": 3e-4, "schedule": "cosine"},
                   "iterations": 2, "evaluate": {"every": 1, "baselines": [{"guidance_scale": 2.0}]},
                   "checkpoint": {"every": 1, "keep": 2}, "parallel": {"workers": 1, "lanes": 2, "micro_batch": 4}},
+        "train_reward": {"model": {"path": path}, "prompts": {"train": prompts, "select": prompts, "eval": prompts},
+                         "sampler": {"name": "memoryless", "steps": 6, **size}, "rewards": rewards,
+                         "learner": {"name": "latent_process", "loss": {"name": "soft_value", "temperature": 0.1},
+                                     "network": {"name": "own", "head": {"pool": "mean"}}},
+                         "iterations": 2, "evaluate": {"every": 1}, "checkpoint": {"every": 1, "keep": 2}},
         "pretrain": json.loads((ROOT / "assets" / "jobs" / "pretrain_tiny_sd3.json").read_text()),
     }
     return {kind: {**job, "version": 1, "job": kind, "seed": 3, "output": str(folder / "out")}

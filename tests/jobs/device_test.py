@@ -34,7 +34,7 @@ def test_flag_replaces_the_key(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", ["sample", "score", "evaluate", "align", "pretrain"])
+@pytest.mark.parametrize("kind", ["sample", "score", "evaluate", "align", "train_reward", "pretrain"])
 def test_cpu_suits_every_kind(tmp_path, kind):
     done = validated(tmp_path, kind, "--device", "cpu")
     assert done.returncode == 0, done.stderr

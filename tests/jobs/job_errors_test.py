@@ -6,7 +6,7 @@ import pytest
 from base_jobs import MISSING, base_jobs, changed
 from program import thalweg, write_job
 
-KINDS = ["sample", "score", "evaluate", "align", "pretrain"]
+KINDS = ["sample", "score", "evaluate", "align", "train_reward", "pretrain"]
 
 # Pointer, value, where the message points, what it says; for every kind of job.
 EVERY_KIND = [

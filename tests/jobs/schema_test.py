@@ -147,7 +147,7 @@ def test_shipped_jobs(schema):
         assert accepts(schema, json.loads(path.read_text())), path
 
 
-@pytest.mark.parametrize("kind", ["sample", "score", "evaluate", "align", "pretrain"])
+@pytest.mark.parametrize("kind", ["sample", "score", "evaluate", "align", "train_reward", "pretrain"])
 def test_whole_job_of_each_kind(kind, schema, jobs):
     jsonschema.validate(jobs[kind], schema, jsonschema.Draft7Validator)
 

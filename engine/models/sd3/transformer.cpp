@@ -79,7 +79,7 @@ Sd3Transformer::Block Sd3Transformer::bind_block(const Sd3TransformerConfig& c, 
   return block;
 }
 
-Sd3Transformer Sd3Transformer::bind(const Sd3TransformerConfig& c, Binder b) {
+Sd3Transformer Sd3Transformer::bind_trunk(const Sd3TransformerConfig& c, Binder b, int64_t depth) {
   Sd3Transformer t;
   t.config_ = c;
   const auto width = c.width();
@@ -94,12 +94,18 @@ Sd3Transformer Sd3Transformer::bind(const Sd3TransformerConfig& c, Binder b) {
   t.text_2_ = b.linear("time_text_embed.text_embedder.linear_2", width, width, true, Init::xavier_uniform);
   t.context_embedder_ =
       b.linear("context_embedder", c.joint_attention_dim, width, true, Init::xavier_uniform);
-  for (int64_t i = 0; i < c.num_layers; ++i) {
+  for (int64_t i = 0; i < depth; ++i) {
     const auto& dual = c.dual_attention_layers;
     t.blocks_.push_back(bind_block(c, b.sub("transformer_blocks." + std::to_string(i) + "."),
                                    std::find(dual.begin(), dual.end(), i) != dual.end(),
                                    i + 1 == c.num_layers));
   }
+  return t;
+}
+
+Sd3Transformer Sd3Transformer::bind(const Sd3TransformerConfig& c, Binder b) {
+  auto t = bind_trunk(c, b, c.num_layers);
+  const auto width = c.width();
   t.norm_out_ = b.linear("norm_out.linear", width, 2 * width, true, Init::zeros);
   t.proj_out_ = b.linear("proj_out", width, c.patch_size * c.patch_size * c.out_channels, true, Init::zeros);
   return t;
@@ -178,23 +184,38 @@ void Sd3Transformer::run_checkpointed(const Block& block, const at::Tensor& modu
   if (!block.last) c = out[1];
 }
 
+Sd3Transformer::Streams Sd3Transformer::run_blocks(const at::Tensor& x_BCHW,
+                                                   const at::Tensor& prompt_embeds_BLD,
+                                                   const at::Tensor& silu_temb_BD) const {
+  const auto dtype = silu_temb_BD.scalar_type();
+  Streams s{patches(x_BCHW.to(dtype)), context_embedder_(prompt_embeds_BLD.to(dtype))};
+  for (const auto& block : blocks_) {
+    const auto m = modulation(block.norm1, silu_temb_BD), n = modulation(block.norm1_context, silu_temb_BD);
+    if (checkpointing_)
+      run_checkpointed(block, m, n, s.x_BLD, s.context_BLD);
+    else
+      run_block(config_.num_attention_heads, block, m, n, s.x_BLD, s.context_BLD);
+  }
+  return s;
+}
+
 at::Tensor Sd3Transformer::operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
                                       const at::Tensor& prompt_embeds_BLD,
                                       const at::Tensor& pooled_BD) const {
-  const auto dtype = proj_out_.weight.scalar_type();
-  auto x_BLD = patches(x_BCHW.to(dtype));
-  auto c_BLD = context_embedder_(prompt_embeds_BLD.to(dtype));
-  const auto silu_temb = at::silu(time_text_embedding(timestep_B, pooled_BD.to(dtype)));
-  for (const auto& block : blocks_) {
-    const auto m = modulation(block.norm1, silu_temb), n = modulation(block.norm1_context, silu_temb);
-    if (checkpointing_)
-      run_checkpointed(block, m, n, x_BLD, c_BLD);
-    else
-      run_block(config_.num_attention_heads, block, m, n, x_BLD, c_BLD);
-  }
+  const auto silu_temb =
+      at::silu(time_text_embedding(timestep_B, pooled_BD.to(patch_proj_.weight.scalar_type())));
+  const auto x_BLD = run_blocks(x_BCHW, prompt_embeds_BLD, silu_temb).x_BLD;
   const auto n = modulation(norm_out_, silu_temb).chunk(2, -1);
   const auto out = proj_out_(modulated(x_BLD, n[1], n[0]));
   return unpatched(out, x_BCHW.size(2) / config_.patch_size, x_BCHW.size(3) / config_.patch_size);
+}
+
+Sd3Transformer::Streams Sd3Transformer::features(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
+                                                 const at::Tensor& prompt_embeds_BLD,
+                                                 const at::Tensor& pooled_BD) const {
+  return run_blocks(
+      x_BCHW, prompt_embeds_BLD,
+      at::silu(time_text_embedding(timestep_B, pooled_BD.to(patch_proj_.weight.scalar_type()))));
 }
 
 std::vector<std::string> sd3_default_lora_targets(const Sd3TransformerConfig& config) {

@@ -37,6 +37,8 @@ std::string sd3_architecture(const Sd3TransformerConfig& config);
 class Sd3Transformer {
  public:
   static Sd3Transformer bind(const Sd3TransformerConfig& config, Binder binder);
+  /// The embedders and the first `depth` blocks: for features() alone.
+  static Sd3Transformer bind_trunk(const Sd3TransformerConfig& config, Binder binder, int64_t depth);
 
   /// From now on a block keeps its inputs alone for the backward pass and runs again there: about a third
   /// more arithmetic for activations of one block instead of all. The same numbers to the bit.
@@ -47,6 +49,15 @@ class Sd3Transformer {
   /// [B,pooled_projection_dim]. Returns v [B,C,H,W].
   at::Tensor operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
                         const at::Tensor& prompt_embeds_BLD, const at::Tensor& pooled_BD) const;
+
+  /// Both streams after the blocks: patches [B,L,D] and text [B,L,D], as it enters the last block where that
+  /// is among them.
+  struct Streams {
+    at::Tensor x_BLD, context_BLD;
+  };
+  /// Of the arguments of operator().
+  Streams features(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
+                   const at::Tensor& prompt_embeds_BLD, const at::Tensor& pooled_BD) const;
 
  private:
   struct Attention {
@@ -69,6 +80,8 @@ class Sd3Transformer {
 
   static Attention bind_attention(const Sd3TransformerConfig& config, Binder binder, bool joint, bool last);
   static Block bind_block(const Sd3TransformerConfig& config, Binder binder, bool dual, bool last);
+  Streams run_blocks(const at::Tensor& x_BCHW, const at::Tensor& prompt_embeds_BLD,
+                     const at::Tensor& silu_temb_BD) const;
   at::Tensor time_text_embedding(const at::Tensor& timestep_B, const at::Tensor& pooled_BD) const;
   at::Tensor patches(const at::Tensor& x_BCHW) const;
   at::Tensor unpatched(const at::Tensor& tokens_BLD, int64_t rows, int64_t columns) const;

@@ -1,4 +1,4 @@
-#include "engine/io/sha256_blocks.h"
+#include "engine/core/sha256_blocks.h"
 
 #include <array>
 #include <bit>

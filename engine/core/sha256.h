@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/io/sha256_blocks.h"
+#include "engine/core/sha256_blocks.h"
 
 namespace thalweg {
 

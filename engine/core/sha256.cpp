@@ -1,4 +1,4 @@
-#include "engine/io/sha256.h"
+#include "engine/core/sha256.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,0 +1,114 @@
+"""Steering the embedded model by the process reward that assets/jobs/train_reward_tiny.json learns, at equal compute: against
+the model alone and best-of-N, mean and paired interval over held-out prompts.
+
+    build/release/thalweg run assets/jobs/train_reward_tiny.json
+    python tests/bench/process_reward.py [--reward runs/train_reward_tiny/process_reward] [--prompts 256] [--write]
+
+Compute is counted as in steering.py, and a call of the process reward besides, forward alone, as its share of the model's
+blocks; one with a gradient as two. --write fills docs/process_rewards.md."""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+
+from cells import PROGRAM, ROOT, finished, lines_of, write
+from steering import folder_of, interval
+from steering_rows import MEMORYLESS, ODE, STEPS
+
+SPLITS = {"easy": "assets/prompts/scenes/eval.txt", "hard": "assets/prompts/scenes/hard_eval.txt"}
+BLOCKS = 6  # of assets/models/tiny-sd3
+
+
+def best_of(n):
+    return [{"name": "best_of_n", "particles": n}] if n > 1 else []
+
+
+def nrg(strength, n=1, **keys):
+    return [{"name": "flow_nrg", "lambda": strength, **keys}, *best_of(n)]
+
+
+def svdd(candidates, **keys):
+    return [{"name": "svdd", "candidates": candidates, "value": "noisy_latents", **keys}]
+
+
+def fk(particles, strength, **keys):
+    return [{"name": "fk", "particles": particles, "lambda": strength, "value": "noisy_latents", "interval": 4, **keys}]
+
+
+def rows(tau):
+    """(name, sampler, steering, process calls of a sample, those with a gradient)."""
+    walk = STEPS - 1  # the first step is not guided, the last draws no noise
+    out = [(f"best_of_n, {n}x" if n > 1 else "memoryless", MEMORYLESS, best_of(n), 0, 0) for n in (1, 2, 3, 4, 8)]
+    out += [("flow_nrg", MEMORYLESS, nrg(1 / tau), 0, walk),
+            ("flow_nrg, twice as strong", MEMORYLESS, nrg(2 / tau), 0, walk),
+            ("flow_nrg, flow_ode", ODE, nrg(1 / tau), 0, walk),
+            ("flow_nrg, best of 2", MEMORYLESS, nrg(1 / tau, 2), 0, 2 * walk),
+            ("svdd, 2 candidates", MEMORYLESS, svdd(2, temperature=tau), 2 * walk, 0),
+            ("svdd, 4 candidates", MEMORYLESS, svdd(4, temperature=tau), 4 * walk, 0),
+            ("svdd, 4 candidates, highest", MEMORYLESS, svdd(4, temperature=0.0), 4 * walk, 0),
+            ("fk, 2 particles", MEMORYLESS, fk(2, 1 / tau), 2 * 8, 0),
+            ("fk, 4 particles", MEMORYLESS, fk(4, 1 / tau), 4 * 8, 0)]
+    return out
+
+
+def cell(arguments, split, name, sampler, steering):
+    folder = folder_of(arguments, split, name)
+    process = {"plugin": "latent_prm", "config": {"path": str(arguments.reward)}, "use": "process"}
+    led = any(s["name"] == "flow_nrg" or s.get("value") == "noisy_latents" for s in steering)
+    wanted = {
+        "version": 1, "job": "sample",
+        "model": {"path": "assets/models/tiny-sd3", "dtype": "bfloat16", "vae_dtype": "bfloat16", "max_sequence_length": 1},
+        "prompts": {"path": SPLITS[split], "limit": arguments.prompts},
+        "sampler": {**sampler, "steps": STEPS, "height": 64, "width": 64}, "steering": steering,
+        "rewards": [{"plugin": "scene", "dimensions": {"soft": 1.0}}, *([process] if led else [])], "save_images": False,
+        "parallel": {"micro_batch": 64, "workers": arguments.workers}, "seed": 7, "output": str(folder)}
+    result = finished(wanted, folder)
+    scored = lines_of(folder / "scores.jsonl")
+    cpu = sum(time["cpu_s"] for time in result["time_phases"].values())
+    return {"evaluations": result.get("steering", {}).get("network_evaluations_per_sample", STEPS), "cpu_ms": 1e3 * cpu / len(scored),
+            **{key: np.array([row[f"scene/{key}"] for row in scored]) for key in ("strict", "soft")}}
+
+
+def table(arguments, split, tau, depth):
+    lines = ["| steering | network evaluations | with the process reward's | CPU ms | `scene/strict` | `scene/soft` | against | difference |",
+             "|---" * 8 + "|"]
+    best = {}
+    for name, sampler, steering, calls, gradients in rows(tau):
+        c = cell(arguments, split, name, sampler, steering)
+        paid = c["evaluations"] + (calls + 2 * gradients) * depth / BLOCKS
+        compared = "| | |"
+        if name == "memoryless" or name.startswith("best_of_n"):
+            best[round(paid / STEPS)] = c
+        else:
+            n = min(best, key=lambda k: (abs(k - paid / STEPS), -k))
+            difference = c["strict"] - best[n]["strict"]
+            compared = f"| best of {n} | {difference.mean():+.3f} ± {interval(difference):.3f} |"
+        lines.append(f"| {name} | {c['evaluations']:.0f} | {paid:.0f} | {c['cpu_ms']:.0f} | {c['strict'].mean():.3f} | "
+                     f"{c['soft'].mean():.3f} {compared}")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--reward", type=pathlib.Path, default=pathlib.Path("runs/train_reward_tiny/process_reward"))
+    parser.add_argument("--prompts", type=int, default=256)
+    parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/process_reward"))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only", choices=SPLITS)
+    parser.add_argument("--write", action="store_true", help="fill docs/process_rewards.md")
+    arguments = parser.parse_args()
+    if not PROGRAM.exists():
+        parser.error(f"no program {PROGRAM}: build it, or set THALWEG_PROGRAM")
+    config = json.loads((arguments.reward / "config.json").read_text())
+    tables = {f"steering, {split}": table(arguments, split, config["scale"], config["backbone"]["depth"])
+              for split in ([arguments.only] if arguments.only else SPLITS)}
+    for name, content in tables.items():
+        print(f"\n## {name}\n{content}")
+    if arguments.write:
+        write(tables, ROOT / "docs/process_rewards.md")
+
+
+if __name__ == "__main__":
+    main()
