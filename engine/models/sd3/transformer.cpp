@@ -7,6 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/models/checkpointed.h"
+#include "engine/models/features.h"
 #include "engine/models/fused.h"
 
 namespace thalweg {
@@ -185,12 +186,14 @@ at::Tensor Sd3Transformer::operator()(const at::Tensor& x_BCHW, const at::Tensor
   auto x_BLD = patches(x_BCHW.to(dtype));
   auto c_BLD = context_embedder_(prompt_embeds_BLD.to(dtype));
   const auto silu_temb = at::silu(time_text_embedding(timestep_B, pooled_BD.to(dtype)));
+  int64_t index = 0;
   for (const auto& block : blocks_) {
     const auto m = modulation(block.norm1, silu_temb), n = modulation(block.norm1_context, silu_temb);
     if (checkpointing_)
       run_checkpointed(block, m, n, x_BLD, c_BLD);
     else
       run_block(config_.num_attention_heads, block, m, n, x_BLD, c_BLD);
+    tell_features(index++, config_.num_layers, x_BLD);
   }
   const auto n = modulation(norm_out_, silu_temb).chunk(2, -1);
   const auto out = proj_out_(modulated(x_BLD, n[1], n[0]));
