@@ -120,7 +120,7 @@ NOTES = {
             "method": {"name": "flow_grpo", "prompts_per_iteration": 4, "group_size": 16, "clip_range": 1e-3},
             "optimizer": {"learning_rate": 1e-3}, "iterations": 20, "output": "runs/redness"}],
         "rules": ["At least one reward.", SIZES, WINDOWS,
-                  "A method that makes a few-step generator (`tdm`) is evaluated at its `/sampler/steps`, and its reference is none. A model "
+                  "A method that makes a few-step generator (`tdm`, `dmd2`, ...) is evaluated at its `/sampler/steps`, and its reference is none. A model "
                   "that is one is trained at its own steps and levels, by methods that do not denoise clean latents, or with "
                   "`/method/force`.",
                   "`flow_grpo` needs a sampler that draws noise (`flow_sde`; `dance_sde` makes it DanceGRPO's, `cps` "

@@ -45,7 +45,8 @@ using MakeMethod = std::unique_ptr<Method>();
 MakeMethod make_flow_grpo, make_diffusion_nft, make_awm, make_flow_rwr, make_sft, make_flow_dpo, make_dgpo,
     make_crd, make_branch_grpo, make_tempflow_grpo, make_flow_grpo_fast, make_dance_grpo, make_mix_grpo,
     make_grpo_guard, make_flow_dppo, make_mah_dpo, make_tdm, make_tdm_r1, make_euphonium,
-    make_guidance_to_policy, make_refl, make_draft, make_adjoint_matching;
+    make_guidance_to_policy, make_refl, make_draft, make_adjoint_matching, make_dmd2, make_reward_forcing,
+    make_guidance_distill;
 
 const MethodTable& method_table() {
   static const MethodTable table = {
@@ -69,6 +70,13 @@ const MethodTable& method_table() {
       {"tdm", "TDM, Trajectory Distribution Matching (arXiv 2503.06674): a generator of few steps", make_tdm},
       {"tdm_r1", "TDM-R1 (arXiv 2603.07700): a generator of few steps, by rewards without gradients",
        make_tdm_r1},
+      {"dmd2", "DMD2, distribution matching distillation (arXiv 2405.14867): a generator of few steps",
+       make_dmd2},
+      {"reward_forcing",
+       "Re-DMD of Reward Forcing (arXiv 2512.04678): DMD2, each sample weighed by its reward",
+       make_reward_forcing},
+      {"guidance_distill", "classifier-free guidance in one call of the network (arXiv 2210.03142, stage 1)",
+       make_guidance_distill},
       {"euphonium",
        "Euphonium (arXiv 2602.04928): rollouts that follow a process reward's gradient, trained by two "
        "rewards",

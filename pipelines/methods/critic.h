@@ -2,7 +2,7 @@
 // generator draws (the fake score of DMD2 and TDM).
 #pragma once
 
-#include "pipelines/methods/few_step.h"
+#include "pipelines/methods/discriminator.h"
 
 namespace thalweg {
 
@@ -13,14 +13,21 @@ struct CriticOptions {
   OptimizerSection optimizer = {};
 };
 void describe(Fields& fields, CriticOptions& options);
+/// The same without "target": of who learns clean latents, to which both are one.
+void describe_of_clean(Fields& fields, CriticOptions& options);
 /// Throws Error at /method/critic/alone where the generator, which begins after so many iterations, would
 /// never move.
 void check_critic(const CriticOptions& options, int64_t before, const TrainingOptions& job);
 
+/// A step of a trajectory as the critic learns it.
+using SeenStep = std::function<WalkedStep(const WalkedStep&)>;
+
 class Critic {
  public:
-  /// Adds the role "critic", which starts as the policy. `teacher`: without guidance.
-  Critic(const CriticOptions& options, const TauOptions& tau, Velocity teacher, Training& training);
+  /// Adds the role "critic", which starts as the policy. `teacher`: without guidance. `seen`: none: the step.
+  /// `discriminator`: whose head is on it, and learns with it; none: has none.
+  Critic(const CriticOptions& options, const TauOptions& tau, Velocity teacher, Training& training,
+         SeenStep seen = {}, Discriminator* discriminator = nullptr);
 
   Velocity velocity() const { return role_.velocity(); }
   /// It becomes the policy as it is.
@@ -35,6 +42,8 @@ class Critic {
   const TauOptions tau_;
   const Velocity teacher_;
   Training& t_;
+  const SeenStep seen_;
+  Discriminator* const discriminator_;
   Role& role_;
 };
 

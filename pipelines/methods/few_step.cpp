@@ -10,12 +10,10 @@
 
 #include "engine/core/device.h"
 #include "engine/core/error.h"
-#include "engine/core/noise_levels.h"
 #include "engine/core/rng.h"
 #include "engine/core/shuffled.h"
 #include "engine/losses/distribution_matching.h"
 #include "engine/optim/gradients.h"
-#include "pipelines/methods/noise_levels.h"
 #include "samplers/backward.h"
 #include "samplers/flow_algebra.h"
 
@@ -58,8 +56,9 @@ at::Tensor states_of(const std::vector<at::Tensor>& of_steps, const std::vector<
   return used_rows(rows_of_steps(of_steps, at::tensor(k_B, at::kLong)), used_B);
 }
 
-WalkedStep walked_step(const MicroBatch& batch, int64_t index, const std::vector<int64_t>& k_B,
+WalkedStep walked_step(const Share& share, int64_t index, const std::vector<int64_t>& k_B,
                        const at::Tensor& used_B) {
+  const auto& batch = share.batch;
   const auto& [schedule, x0, steps, latents, next_latents, log_probs, particles] = batch.trajectory;
   std::vector<double> t, s;
   for (const auto k : k_B) {
@@ -74,17 +73,9 @@ WalkedStep walked_step(const MicroBatch& batch, int64_t index, const std::vector
           .k_B = k_B,
           .step = {levels(t), levels(s), same(k_B) ? k_B.front() : -1, batch.slot_B()},
           .x = states_of(latents, k_B, used_B),
-          .next = states_of(next_latents, k_B, used_B)};
-}
-
-// Before the shift.
-struct Range {
-  double low, high;
-};
-
-Range range_of(const TauOptions& o, double t, double s) {
-  const double high = o.range == "separate" ? std::min(t, o.maximum) : o.maximum;
-  return {shifted(s, 1.0 / o.shift) + o.margin, shifted(high, 1.0 / o.shift)};
+          .next = states_of(next_latents, k_B, used_B),
+          .last = used_rows(x0, used_B),
+          .begin = share.begin};
 }
 
 // Whether all states of each sample are finite, bool [B] on the CPU.
@@ -147,46 +138,11 @@ Walks::Walks(std::vector<MicroBatch> batches, const GroupPlan& plan, Metrics& me
   metrics.emplace_back("clean_deviation", clean_deviation(batches_, used_B_));
 }
 
-Update Walks::update(int64_t i) {
-  auto update = update_of(batches_, plan_, i, used_B_);
+Update Walks::update(int64_t i, const at::Tensor& also_B) {
+  const auto used_B = also_B.defined() ? at::logical_and(used_B_, also_B) : used_B_;
+  auto update = update_of(batches_, plan_, i, used_B);
   update.index = steps_++;
   return update;
-}
-
-void describe(Fields& f, TauOptions& o) {
-  f.choice(
-      {"range",
-       "levels that a step's state is noised again to: from its own up to /method/tau/maximum (reverse), "
-       "or up to that of the step before (separate)"},
-      o.range, {"reverse", "separate"});
-  f.number({"margin", "least distance from the state's own level, before the shift"}, o.margin, 1e-4, 0.5);
-  f.number({"maximum", "highest level"}, o.maximum, 0.01, 1.0);
-  f.number({"shift", "levels are uniform before this shift of the schedule; 1: none"}, o.shift, 0.01, 100.0);
-}
-
-void check_tau(const TauOptions& o, const Schedule& schedule) {
-  require_last_step(schedule, o.margin);
-  for (int64_t k = 0; k < schedule.steps(); ++k) {
-    const double t = schedule.sigmas[static_cast<size_t>(k)], s = schedule.sigmas[static_cast<size_t>(k) + 1];
-    if (const auto [low, high] = range_of(o, t, s); !(low < high))
-      throw Error("/method/tau/margin", "leaves no level for step " + std::to_string(k) + ", which ends at " +
-                                            std::to_string(s) + ": lower it, or raise /method/tau/maximum");
-  }
-}
-
-at::Tensor drawn_tau(const Training& t, const TauOptions& o, const std::vector<int64_t>& slot_B,
-                     const std::vector<int64_t>& k_B, uint64_t index, double minimum) {
-  const auto& sigmas = t.schedule.sigmas;
-  auto tau_B = at::empty({static_cast<int64_t>(slot_B.size())}, at::kDouble);
-  for (size_t b = 0; b < slot_B.size(); ++b) {
-    const auto k = static_cast<size_t>(k_B[b]);
-    const auto [low, high] = range_of(o, sigmas[k], sigmas[k + 1]);
-    const double from = std::min(std::max(low, shifted(minimum, 1.0 / o.shift)), high);
-    const double u =
-        random_uniform(t.seed(), Purpose::training_sigma, static_cast<uint64_t>(slot_B[b]), index);
-    tau_B[static_cast<int64_t>(b)] = shifted(from + (high - from) * u, o.shift);
-  }
-  return tau_B;
 }
 
 at::Tensor Renoised::velocity(const Velocity& of) const {
@@ -212,25 +168,49 @@ Renoised renoised(const Training& t, const WalkedStep& walked, const TauOptions&
           .conditioning = walked.batch.conditioning};
 }
 
+namespace {
+
+// Of both roles, so that one backward pass serves them.
+TensorMap learnt_by(const Role& role, const Role* also) {
+  auto all = role.parameters();
+  if (also)
+    for (const auto& [name, tensor] : also->parameters()) all[also->name() + "/" + name] = tensor;
+  return all;
+}
+
+// What belongs to the other role, taken out.
+TensorMap taken(TensorMap& gradients, const Role& also) {
+  TensorMap its;
+  for (const auto& [name, tensor] : also.parameters())
+    if (auto found = gradients.extract(also.name() + "/" + name)) its[name] = found.mapped();
+  return its;
+}
+
+}  // namespace
+
 void train_on_walked(Training& t, Role& role, const Update& update, const WalkedLoss& loss, double rate,
                      int64_t of_iteration, Metrics& metrics) {
   const auto steps = t.schedule.steps(), states = loss.states > 0 ? std::min(loss.states, steps) : steps;
+  const auto learnt = learnt_by(role, loss.also);
   auto [gradients, records] = update_gradients(t, update, 1, [&](const Share& share, StepRecord& record) {
     const ShareHeads of_share({}, update, share, states, t.device());
     const auto k_JB = drawn_steps(t, share.batch.slot_B(), steps, states, loss.draw);
     Gradients sums(1);
+    const auto& weights = loss.weight_B;
+    const auto weight_B = weights.defined() ? on_device(share.rows(weights), t.device()) : at::Tensor{};
     for (int64_t j = 0; j < states; ++j) {
       const auto [loss_B, measures] =
-          loss.of(walked_step(share.batch, j, k_JB[static_cast<size_t>(j)], of_share.used_B()));
-      const auto value = of_share.mean(loss_B);
+          loss.of(walked_step(share, j, k_JB[static_cast<size_t>(j)], of_share.used_B()));
+      const auto value = of_share.mean(weights.defined() ? weight_B * loss_B : loss_B);
       std::vector<Measured> measured = {{loss.name, value.detach()}};
       for (const auto& measure : measures)
         measured.push_back({measure.name, of_share.mean(measure.value_B.detach())});
       record.add(measured);
-      accumulate(sums[0], gradients_of(value, role.parameters()));
+      accumulate(sums[0], gradients_of(value, learnt));
     }
     return sums;
   });
+  if (loss.also) apply_at(t, *loss.also, taken(gradients[0], *loss.also), loss.also_rate, metrics);
   apply_at(t, role, std::move(gradients[0]), rate, metrics);
   add_measured(records, of_iteration, metrics);
 }

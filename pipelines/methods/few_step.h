@@ -4,6 +4,7 @@
 
 #include "engine/core/per_sample.h"
 #include "pipelines/methods/step_loss.h"
+#include "pipelines/methods/tau.h"
 
 namespace thalweg {
 
@@ -24,9 +25,9 @@ class Walks {
   /// Of each sample: its states and its clean latents.
   static double stored_latents(const Schedule& schedule) { return static_cast<double>(schedule.steps() + 1); }
   const std::vector<MicroBatch>& batches() const { return batches_; }
-  /// The plan's update `i`. Each time it is another optimizer step of the iteration, whose first alone may be
-  /// given up.
-  Update update(int64_t i);
+  /// The plan's update `i`, of the samples that `also_B` lets count (undefined: all). Each time it is another
+  /// optimizer step of the iteration, whose first alone may be given up.
+  Update update(int64_t i, const at::Tensor& also_B = {});
   int64_t updates_so_far() const { return steps_; }
   /// So many optimizer steps were taken elsewhere.
   void count(int64_t updates) { steps_ += updates; }
@@ -46,24 +47,11 @@ struct WalkedStep {
   std::vector<int64_t> k_B;  // which step it is
   Step step;                 // asks for the velocity at x
   at::Tensor x, next;        // [B,C,F,H,W]
+  at::Tensor last;           // where the trajectory ends
+  int64_t begin = 0;         // of the micro-batch, among all samples
   /// That led from one to the other.
   at::Tensor v() const { return (x - next) / per_sample(step.sigma_B - step.next_sigma_B, x); }
 };
-
-/// How high the state that a step ends at is noised again.
-struct TauOptions {
-  std::string range = "reverse";  // from s to `maximum`; or "separate": from s to t
-  double margin = 0.02, maximum = 0.98, shift = 1.0;
-};
-void describe(Fields& fields, TauOptions& options);
-/// Throws Error at /method/tau/... where a step of the schedule has no level left, and at /sampler/schedule
-/// where its last step begins within the margin: nothing would be left to it.
-void check_tau(const TauOptions& options, const Schedule& schedule);
-
-/// Levels for the ends of steps k_B, float64 [B] on the CPU: uniform in the range before the shift, by slot
-/// and `index`, none below `minimum`.
-at::Tensor drawn_tau(const Training& training, const TauOptions& options, const std::vector<int64_t>& slot_B,
-                     const std::vector<int64_t>& k_B, uint64_t index, double minimum = 0.0);
 
 /// x_tau = al next + be e (engine/losses/distribution_matching.h).
 struct Renoised {
@@ -91,6 +79,9 @@ struct WalkedLoss {
   int64_t states = 0;  // of each sample, at random; 0: all, in order
   int64_t draw = 0;    // of an iteration's draws
   std::function<StateLoss(const WalkedStep&)> of;
+  at::Tensor weight_B = {};  // of all samples of the rollout, float64 on the CPU; undefined: 1
+  Role* also = nullptr;      // another role that learns from the same loss
+  double also_rate = 0.0;
 };
 
 /// One optimizer step of `role` at the rate given. Metrics are sums over an iteration divided by

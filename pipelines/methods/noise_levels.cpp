@@ -12,6 +12,7 @@ void describe(Fields& f, NoiseLevels& levels) {
   f.object({"noise_levels", "at which samples are trained"}, [&](Fields& n) {
     n.variant({"name", "where they come from"}, levels.name,
               {{"schedule", "those of the sampler's steps, each equally likely", [](Fields&) {}},
+               {"uniform", "any between 0 and 1, each equally likely", [](Fields&) {}},
                {"logit_normal", "sigmoid of a normal number", [&](Fields& l) {
                   l.number({"mean", "of the normal number; above 0: more noise"}, levels.mean, -10.0, 10.0);
                   l.number({"std", "its deviation"}, levels.deviation, 1e-3, 10.0);
@@ -29,6 +30,16 @@ void check_noise_levels(const NoiseLevels& levels, const TrainingOptions& option
 
 at::Tensor drawn_levels(const NoiseLevels& levels, const Training& t, const std::vector<int64_t>& slot_B) {
   if (levels.name == "schedule") return shuffled_sigmas(t, schedule_levels(t), levels.times, slot_B);
+  if (levels.name == "uniform") {
+    auto sigmas_TB = at::empty({levels.times, static_cast<int64_t>(slot_B.size())}, at::kDouble);
+    auto out = sigmas_TB.accessor<double, 2>();
+    for (int64_t i = 0; i < levels.times; ++i)
+      for (size_t b = 0; b < slot_B.size(); ++b)
+        out[i][static_cast<int64_t>(b)] =
+            1.0 - random_uniform(t.seed(), Purpose::training_sigma, static_cast<uint64_t>(slot_B[b]),
+                                 static_cast<uint64_t>(i));
+    return sigmas_TB;
+  }
   std::vector<at::Tensor> normal;
   for (int64_t i = 0; i < levels.times; ++i)
     normal.push_back(

@@ -6,7 +6,7 @@
 namespace thalweg {
 
 struct NoiseLevels {
-  std::string name = "schedule";  // or "logit_normal"
+  std::string name = "schedule";  // or "uniform", "logit_normal"
   double mean = 0.0, deviation = 1.0;
   int64_t times = 1;  // of a sample
 };

@@ -163,7 +163,8 @@ Rehearsed rehearse(const Method& method, const TrainingOptions& options, int64_t
   result.calls = first;
   result.stored_latents = run->stored_latents();
   for (const auto& role : training.roles.all())
-    result.roles.push_back({role->name(), role->learns(), role->averaged()});
+    if (role->parameters().count("weight"))  // no small head beside the network
+      result.roles.push_back({role->name(), role->learns(), role->averaged()});
   return result;
 }
 

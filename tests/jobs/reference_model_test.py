@@ -21,9 +21,13 @@ def files(tmp_path_factory):
 NEAR_REFERENCE = {"crd": {"kl_beta": 0.01, "kl_guidance": 1.0}, "flow_dpo": {}, "mah_dpo": {}, "guidance_to_policy": {},
                   "refl": {}, "draft": {}, "adjoint_matching": {},
                   "tdm": {"guidance_scale": 1.0, "regression": {}, "critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}},
-                  "tdm_r1": {"critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}}}
+                  "tdm_r1": {"critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}},
+                  **{name: {"guidance_scale": 1.0, "regression": {}, "critic": {"alone": 0, "optimizer": {"learning_rate": 1e-30}}}
+                     for name in ("dmd2", "reward_forcing")},
+                  "guidance_distill": {}}
 DISTANCE = {"flow_dpo": "implicit_margin", "mah_dpo": "implicit_margin", "tdm": "matching_gap", "tdm_r1": "matching_gap",
-            "guidance_to_policy": "distilled", "adjoint_matching": "control", "refl": None, "draft": None}  # nothing holds the last to it
+            "dmd2": "matching_gap",
+            "reward_forcing": "matching_gap", "guidance_to_policy": "distilled", "guidance_distill": "distilled", "adjoint_matching": "control", "refl": None, "draft": None}  # nothing holds the last to it
 
 
 def still_job(files, method, **sections):

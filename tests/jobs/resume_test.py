@@ -12,8 +12,8 @@ from resuming import (assert_same, checkpoint_steps, finish, kill_after, kill_in
 
 KILLS = 4  # and 2 inside of a save; tests/jobs/kill_campaign.py does more, of every method
 # Both loops, trees, and what methods keep beside the policy: roles, a KL's coefficient.
-TRIED = ["flow_grpo", "diffusion_nft", "dgpo", "flow_dpo", "mah_dpo", "tdm", "tdm_r1", "grpo_guard", "branch_grpo", "euphonium",
-          "guidance_to_policy", "draft", "adjoint_matching"]
+TRIED = ["flow_grpo", "diffusion_nft", "dgpo", "flow_dpo", "mah_dpo", "tdm", "tdm_r1", "dmd2", "grpo_guard", "branch_grpo",
+          "euphonium", "guidance_to_policy", "draft", "adjoint_matching"]
 
 
 @pytest.fixture(scope="module")

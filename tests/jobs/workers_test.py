@@ -20,6 +20,10 @@ METHODS = {
     "crd": {"name": "crd", "prompts_per_iteration": 2, "group_size": 8, "times_per_sample": 2, "kl_guidance": 1.5},
     "tdm": {"name": "tdm", "prompts_per_iteration": 8, "guidance_scale": 1.5,
             "critic": {"alone": 0, "optimizer": {"learning_rate": 0.01}}},
+    "dmd2": {"name": "dmd2", "prompts_per_iteration": 8, "guidance_scale": 1.5,
+             "critic": {"updates": 2, "alone": 0, "optimizer": {"learning_rate": 0.01}}},
+    "reward_forcing": {"name": "reward_forcing", "prompts_per_iteration": 2, "group_size": 8, "guidance_scale": 1.5,
+                       "critic": {"updates": 2, "alone": 0, "optimizer": {"learning_rate": 0.01}}},
     "tdm_r1": {"name": "tdm_r1", "prompts_per_iteration": 2, "group_size": 8, "guidance_scale": 1.5, "states": 2,
                "critic": {"alone": 0, "states": 1, "optimizer": {"learning_rate": 0.01}},
                "surrogate": {"loss": {"name": "contrast"}, "updates": 2, "excess": {"above": 0.0, "beta": 1.0},
@@ -106,7 +110,7 @@ def test_micro_batches(method, files, tmp_path):
     runs = [first_training_row(run_job(tmp_path / str(size), align_job(files, method, parallel__micro_batch=size,
                                                                       **updates))) for size in (16, 4, 5)]
     compared = [key for key in runs[0] if key.startswith("reward") or key == "grad_norm"]
-    scored = set() if method in ("tdm", "guidance_to_policy") else {"reward", "reward_color/redness"}
+    scored = set() if method in ("tdm", "dmd2", "guidance_distill", "guidance_to_policy") else {"reward", "reward_color/redness"}
     assert {"grad_norm", *scored} <= set(compared)
     for run in runs[1:]:
         for key in compared:

@@ -15,11 +15,18 @@ Json groups(int64_t updates = 2) {
   return {{"prompts_per_iteration", 3}, {"group_size", 4}, {"updates", updates}};
 }
 
+// Guidance matters to it.
+TrainingParts law_parts(const std::function<bool(uint64_t)>& fails) {
+  auto parts = SmallTraining::parts(0.5, fails);
+  parts.model = std::make_unique<SmallModel>(0.5, 0.1, 0.3);
+  return parts;
+}
+
 struct AtWork {
   AtWork(
       const std::string& name, const TrainingOptions& options,
-      std::function<bool(uint64_t)> fails = [](uint64_t) { return false; }, int64_t updates = 2)
-      : small(0.5, std::move(fails), options),
+      const std::function<bool(uint64_t)>& fails = [](uint64_t) { return false; }, int64_t updates = 2)
+      : small(law_parts(fails), options),
         method(method_named(name, settings_of(name, updates))),
         run(method->start(small.training)) {}
   const TensorMap& policy() const { return small.training.policy.parameters(); }

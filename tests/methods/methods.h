@@ -34,7 +34,7 @@ inline Json settings_of(const std::string& name, int64_t updates = 2) {
   Json all = {{"prompts_per_iteration", 12}, {"updates", updates}};
   if (has_key(name, "group_size")) all.update({{"prompts_per_iteration", 3}, {"group_size", 4}});
   if (is_few_step(name)) all["critic"]["alone"] = 0;
-  if (name == "tdm") all["guidance_scale"] = 1.5;
+  if (name == "tdm" || name == "dmd2" || name == "reward_forcing") all["guidance_scale"] = 1.5;
   if (name == "euphonium")  // its rewards have no gradient
     all["guidance"] = {{"gradient", "spsa"}, {"guidance_scale", 0.5}, {"window", {{"begin", 0}}}};
   if (name == "guidance_to_policy") all["steering"] = {{{"name", "spsa"}}};

@@ -1,5 +1,5 @@
 // A model that can be followed by hand: v(x) = a x + b on latents of 2 x 2, float64, so that gradients and
-// updates have closed forms.
+// updates have closed forms. For an empty prompt `of_empty` is added.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,9 +12,9 @@
 
 namespace thalweg {
 
-class SmallModel final : public FlowModel {
+class SmallModel : public FlowModel {
  public:
-  explicit SmallModel(double a = 0.5, double b = 0.1) {
+  explicit SmallModel(double a = 0.5, double b = 0.1, double of_empty = 0.0) : of_empty_(of_empty) {
     const auto options = at::TensorOptions(at::kDouble);
     backbone_ = {{"a", at::full({1}, a, options)}, {"b", at::full({1}, b, options)}};
   }
@@ -25,14 +25,18 @@ class SmallModel final : public FlowModel {
   Schedule schedule(int64_t steps, int64_t, int64_t) const override { return linear_schedule(steps); }
   Velocity bind(const TensorMap& p, const Adapter*) const override {
     ++binds;
-    return [this, a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step& step, const Conditioning&) {
-      if (c10::GradMode::is_enabled() && a.requires_grad() && step.sigma_B.defined()) {
-        const auto* sigma = step.sigma_B.const_data_ptr<double>();
-        const std::lock_guard lock(mutex_);
-        trained_sigmas.emplace_back(sigma, sigma + step.sigma_B.numel());
-      }
-      return a * x + b;
-    };
+    return
+        [this, a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step& step, const Conditioning& c) {
+          if (c10::GradMode::is_enabled() && a.requires_grad() && step.sigma_B.defined()) {
+            const auto* sigma = step.sigma_B.const_data_ptr<double>();
+            const std::lock_guard lock(mutex_);
+            trained_sigmas.emplace_back(sigma, sigma + step.sigma_B.numel());
+          }
+          if (of_empty_ == 0.0) return a * x + b;
+          std::vector<double> added;
+          for (const auto& prompt : c.prompts) added.push_back(prompt.empty() ? of_empty_ : 0.0);
+          return a * x + b + at::tensor(added, at::kDouble).view({-1, 1, 1, 1, 1});
+        };
   }
   const std::vector<ParameterSpec>& specs() const override { return specs_; }
   const TensorMap& backbone() const override { return backbone_; }
@@ -56,6 +60,7 @@ class SmallModel final : public FlowModel {
   mutable std::vector<std::vector<double>> trained_sigmas;  // of each call with gradients
 
  private:
+  const double of_empty_;
   mutable std::mutex mutex_;
   std::vector<ParameterSpec> specs_ = {{"a", {1}}, {"b", {1}}};
   TensorMap backbone_;

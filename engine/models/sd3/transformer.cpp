@@ -7,6 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/models/checkpointed.h"
+#include "engine/models/features.h"
 #include "engine/models/fused.h"
 
 namespace thalweg {
@@ -189,12 +190,14 @@ Sd3Transformer::Streams Sd3Transformer::run_blocks(const at::Tensor& x_BCHW,
                                                    const at::Tensor& silu_temb_BD) const {
   const auto dtype = silu_temb_BD.scalar_type();
   Streams s{patches(x_BCHW.to(dtype)), context_embedder_(prompt_embeds_BLD.to(dtype))};
+  int64_t index = 0;
   for (const auto& block : blocks_) {
     const auto m = modulation(block.norm1, silu_temb_BD), n = modulation(block.norm1_context, silu_temb_BD);
     if (checkpointing_)
       run_checkpointed(block, m, n, s.x_BLD, s.context_BLD);
     else
       run_block(config_.num_attention_heads, block, m, n, s.x_BLD, s.context_BLD);
+    tell_features(index++, config_.num_layers, s.x_BLD);
   }
   return s;
 }
