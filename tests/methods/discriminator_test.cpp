@@ -65,7 +65,7 @@ TEST(Discriminator, ItsLossesAreThePapers) {
   SmallTraining small(AtWork::parts(), AtWork::options(4));
   auto& t = small.training;
   const DiscriminatorOptions o{
-      .present = true, .parts = 1, .width = 5, .weight = 0.3, .generator_weight = 0.7};
+      .present = true, .parts = 1, .width = 5, .weight = 0.3, .generator_weight = 0.7, .optimizer = {}};
   Discriminator d(o, t);
   const GroupPlan plan{.groups = 12, .group_size = 1, .updates = 1};
   Metrics metrics;
@@ -114,6 +114,37 @@ TEST(Discriminator, HeadAndCriticLearnTogether) {
   for (const char* name : {"critic_loss", "policy_loss", "grad_norm", "critic_grad_norm"})
     EXPECT_NEAR(number(a, name), number(b, name), 1e-12) << name;
   EXPECT_NE(number(metrics, "grad_norm"), number(a, "grad_norm"));
+}
+
+// Tells x and its square of each element as features.
+class TellingModel final : public SmallModel {
+ public:
+  Velocity bind(const TensorMap& p, const Adapter* adapter) const override {
+    return [of = SmallModel::bind(p, adapter)](const at::Tensor& x, const Step& step, const Conditioning& c) {
+      const auto elements = x.flatten(1);
+      tell_features(0, 1, at::stack({elements, elements.square(), at::ones_like(elements)}, 2));
+      return of(x, step, c);
+    };
+  }
+};
+
+// Generator and critic stand still; the teacher draws around another mean.
+TEST(Discriminator, LearnsToTellWhatDiffers) {
+  auto parts = AtWork::parts();
+  parts.model = std::make_unique<TellingModel>();
+  parts.teacher = {{"a", at::full({1}, 0.5, at::kDouble)}, {"b", at::full({1}, -3.0, at::kDouble)}};
+  auto options = AtWork::options(12);
+  options.optimizer.learning_rate = 0.0;
+  SmallTraining small(std::move(parts), options);
+  const Json more = {
+      {"teacher", "the parts'"},
+      {"critic", {{"optimizer", {{"learning_rate", 0.0}}}}},
+      {"discriminator", {{"width", 8}, {"weight", 1.0}, {"optimizer", {{"learning_rate", 0.03}}}}}};
+  const auto run = method_named("dmd2", settings(more))->start(small.training);
+  const double first = number(run->iterate(0), "discriminator_loss");
+  for (int64_t i = 1; i < 100; ++i) run->iterate(i);
+  EXPECT_GT(first, 1.0);  // 2 log 2 where nothing is told apart
+  EXPECT_LT(number(run->iterate(100), "discriminator_loss"), 0.8);
 }
 
 TEST(Discriminator, GoesOnFromACheckpointBitForBit) {
