@@ -26,6 +26,7 @@ struct AtWork {
         run(method_named("dmd2", settings(more))->start(small.training)) {}
   static TrainingParts parts() {
     auto parts = SmallTraining::parts(0.0, [](uint64_t) { return false; });
+    parts.pictures = {at::arange(3, at::kDouble).view({3, 1, 1, 1, 1, 1}).expand({3, 1, 1, 1, 2, 2}).clone()};
     return parts;
   }
   static TrainingOptions options(int64_t micro_batch) { return options_of("dmd2", micro_batch); }
@@ -72,7 +73,7 @@ TEST(Discriminator, ItsLossesAreThePapers) {
   const auto velocity = t.policy.velocity();
   const auto sampler = [](const SamplerInput& in) { return walk(in); };
   Walks walks(draw_unscored_groups(t, 0, plan, velocity, sampler), plan, metrics);
-  d.draw(0, plan, t.space.reference());
+  d.draw(walks, 0, plan, t.space.reference());
   const auto& batch = walks.batches()[1];
   const auto tau_B = at::full({4}, 0.4, at::kDouble), zero_B = at::zeros({4}, at::kDouble);
   const auto x = batch.trajectory.x0_BCFHW;
@@ -157,11 +158,55 @@ TEST(Discriminator, GoesOnFromACheckpointBitForBit) {
 }
 
 TEST(Discriminator, TheMicroBatchDoesNotShow) {
-  std::vector<double> norms;
-  for (const int64_t micro_batch : {12, 5, 1})
-    norms.push_back(number(AtWork(Json::object(), micro_batch).run->iterate(0), "grad_norm"));
-  EXPECT_NEAR(norms[0], norms[1], 1e-11);
-  EXPECT_NEAR(norms[0], norms[2], 1e-11);
+  for (const char* name : {"teacher", "pictures"}) {
+    std::vector<double> norms;
+    for (const int64_t micro_batch : {12, 5, 1}) {
+      auto all = settings();
+      all["discriminator"] = {{"name", name}, {"width", 3}};
+      SmallTraining small(AtWork::parts(), AtWork::options(micro_batch));
+      norms.push_back(number(method_named("dmd2", all)->start(small.training)->iterate(0), "grad_norm"));
+    }
+    EXPECT_NEAR(norms[0], norms[1], 1e-11);
+    EXPECT_NEAR(norms[0], norms[2], 1e-11);
+  }
+}
+
+// Of each sample the picture of its own line, beside the rollout.
+TEST(Discriminator, RealPicturesAreThoseOfTheSamplesLines) {
+  SmallTraining small(AtWork::parts(), AtWork::options(5));
+  auto& t = small.training;
+  Metrics metrics;
+  const GroupPlan plan{.groups = 6, .group_size = 2, .updates = 1};
+  const auto velocity = t.policy.velocity();
+  Walks walks(draw_unscored_groups(t, 0, plan, velocity, [](const SamplerInput& in) { return walk(in); }),
+              plan, metrics);
+  DiscriminatorOptions o;
+  o.present = true;
+  o.data = "pictures";
+  o.width = 3;
+  o.weight = 1.0;
+  Discriminator d(o, t);
+  d.draw(walks, 0, plan, velocity);
+  int64_t begin = 0;
+  for (const auto& batch : walks.batches()) {
+    const auto B = static_cast<int64_t>(batch.rows.size());
+    std::vector<double> of_lines;
+    for (const auto& row : batch.rows) of_lines.push_back(static_cast<double>(row.prompt));
+    const auto tau_B = at::full({B}, 0.4, at::kDouble);
+    const auto x = batch.trajectory.x0_BCFHW, noise = at::ones_like(x).cumsum(4);
+    const Step step{tau_B, tau_B, -1, batch.slot_B()};
+    const WalkedStep w{batch, 0, std::vector<int64_t>(batch.rows.size(), 3), step, x, x, x, begin};
+    const Renoised r{x, noise, step, batch.conditioning};
+    const auto real = 0.6 * at::tensor(of_lines, at::kDouble).view({-1, 1, 1, 1, 1}) + 0.4 * noise;
+    const auto D = [&](const at::Tensor& tokens) { return logit(d.head().parameters(), tokens); };
+    const auto fake = heard(velocity, x, step, batch.conditioning);
+    EXPECT_TRUE(
+        at::allclose(d.critic_loss(fake, velocity, r, w),
+                     at::softplus(D(fake.tokens)) +
+                         at::softplus(-D(velocity(real, step, batch.conditioning).flatten(1).unsqueeze(1))),
+                     1e-9, 1e-12));
+    begin += B;
+  }
 }
 
 TEST(Discriminator, IsCountedAndRefused) {
@@ -170,6 +215,14 @@ TEST(Discriminator, IsCountedAndRefused) {
   EXPECT_EQ(count.forwards_of_rollout, 4.0 + 8.0);
   ASSERT_EQ(count.roles.size(), 2u);  // the head is no set of the network's parameters
   EXPECT_EQ(count.roles[1].name, "critic");
+  EXPECT_FALSE(method_named("dmd2", settings())->pictures().given());
+  auto files = settings();
+  files["discriminator"] = {{"name", "pictures"}, {"folder", "here"}};
+  for (const char* name : {"dmd2", "reward_forcing"}) {
+    const auto source = method_named(name, files)->pictures();
+    EXPECT_TRUE(source.given());
+    EXPECT_EQ(source.folder, "here");
+  }
   EXPECT_ERROR(method_named("dmd2", settings({{"discriminator", {{"optimizer", {{"learning_rate", 0.0}}}}}}))
                    ->check(options_of("dmd2")),
                "/method/discriminator/optimizer/learning_rate");
