@@ -216,9 +216,9 @@ class AlignJob final : public Job {
           "trains on nothing: all weights are 0 or of \"use\": \"watch\". Give one a weight that is not 0");
     check_monitors(o_.monitors);
     check_early_stop(o_);
-    check_pictures();
     check_few_step(o_);
     o_.method->check(o_);
+    check_pictures();
     check_groups(o_.method->groups(), o_.sampler);
     check_sampler(o_.sampler);
     check_steering(steering, o_.sampler, o_.rewards);
@@ -244,8 +244,10 @@ class AlignJob final : public Job {
   void check_pictures() const {
     const auto source = o_.method->pictures();
     if (!source.given()) return;
-    if (!source.folder.empty()) require_file(source.folder, "/method/data/folder");
+    const bool draws = o_.method->few_step();  // beside them; it has checked its folder
+    if (!draws && !source.folder.empty()) require_file(source.folder, "/method/data/folder");
     picture_files(o_.prompts.to_train(), source);
+    if (draws) return;
     if (o_.sampler.guidance_scale > 1.0)
       throw Error("/sampler/guidance_scale",
                   "training on pictures draws no samples to guide; leave this key out (that of the held-out "

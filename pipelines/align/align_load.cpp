@@ -139,8 +139,9 @@ JobLoad align_load(const AlignOptions& o) {
   load.kept_pictures = 2.0 * kEightBit * std::min(static_cast<double>(o.evaluate.pictures), eval);
   load.stored_samples = load.trained_samples = samples;
   if (const auto source = o.method->pictures(); source.given()) {
-    load.draws[0].samples = 0.0;  // and its cost as if there were some: of what `plan` asks next
-    load.stored_samples = train * static_cast<double>(source.keys.size());
+    const bool draws = o.method->few_step();  // beside them
+    if (!draws) load.draws[0].samples = 0.0;  // and its cost as if there were some: of what `plan` asks next
+    load.stored_samples = (draws ? samples : 0.0) + train * static_cast<double>(source.keys.size());
   }
   load.stored_latents = iterations.method.stored_latents;
   load.iterations = o.iterations;

@@ -39,8 +39,13 @@ void describe(Fields& f, DiscriminatorOptions& o) {
   f.optional_object(
       {"discriminator", "a head on the critic's features tells real pictures from the generator's"},
       o.present, [&](Fields& d) {
-        d.integer({"parts", "steps of the teacher, which draws the real ones, for one of the generator"},
-                  o.parts, 1, 1000);
+        d.variant({"name", "real pictures"}, o.data,
+                  {{"teacher", "the guided teacher's own, of the same prompts",
+                    [&](Fields& p) {
+                      p.integer({"parts", "steps of the teacher for one of the generator"}, o.parts, 1, 1000);
+                    }},
+                   {"pictures", "files; each line of /prompts/train is {\"file_name\": ..., \"prompt\": ...}",
+                    [&](Fields& p) { describe(p, o.pictures); }}});
         d.integer({"width", "of the head"}, o.width, 1, 65536);
         d.number({"weight", "of its loss beside the critic's"}, o.weight, 0.0, 1e3);
         d.number({"generator_weight", "of its verdict in the generator's loss"}, o.generator_weight, 0.0,
@@ -50,9 +55,18 @@ void describe(Fields& f, DiscriminatorOptions& o) {
 }
 
 void check(const DiscriminatorOptions& o) {
+  if (const auto& folder = pictures_of(o).folder; !folder.empty())
+    require_file(folder, "/method/discriminator/folder");
   if (o.present && o.optimizer.learning_rate == 0.0)
     throw Error("/method/discriminator/optimizer/learning_rate",
                 "must be above 0: a head that does not learn tells nothing apart");
+}
+
+PictureSource pictures_of(const DiscriminatorOptions& o) {
+  if (!o.present || o.data != "pictures") return {};
+  auto source = o.pictures;
+  source.keys = {"file_name"};
+  return source;
 }
 
 Heard heard(const Velocity& velocity, const at::Tensor& x, const Step& step, const Conditioning& c) {
@@ -67,7 +81,16 @@ Discriminator::Discriminator(const DiscriminatorOptions& options, Training& trai
       head_(training.roles.add("discriminator", training.space, head_of(training, options.width),
                                Learning{options.optimizer, 0.0})) {}
 
-void Discriminator::draw(int64_t iteration, const GroupPlan& plan, const Velocity& guided) {
+void Discriminator::draw(const Walks& walks, int64_t iteration, const GroupPlan& plan,
+                         const Velocity& guided) {
+  if (o_.data == "pictures") {
+    std::vector<int64_t> lines;
+    for (const auto& batch : walks.batches())
+      for (const auto& row : batch.rows) lines.push_back(row.prompt);
+    const auto of_lines = t_.pictures.latents_NKCFHW.select(1, 0);
+    real_BCFHW_ = on_device(of_lines.index_select(0, at::tensor(lines, at::kLong)), t_.device());
+    return;
+  }
   const auto sampler = [parts = o_.parts](const SamplerInput& in) { return walk(in, parts); };
   std::vector<at::Tensor> of_batches;
   for (const auto& batch : draw_unscored_groups(t_, iteration, plan, guided, sampler))

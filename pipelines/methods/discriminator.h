@@ -14,6 +14,8 @@ namespace thalweg {
 
 struct DiscriminatorOptions {
   bool present = false;
+  std::string data = "teacher";  // or "pictures"
+  PictureSource pictures;
   int64_t parts = 7, width = 128;
   double weight = 1e-2, generator_weight = 5e-3;
   OptimizerSection optimizer;
@@ -21,6 +23,8 @@ struct DiscriminatorOptions {
 /// "discriminator".
 void describe(Fields& fields, DiscriminatorOptions& options);
 void check(const DiscriminatorOptions& options);
+/// Its real pictures where they are files, named by the lines of /prompts/train; else none.
+PictureSource pictures_of(const DiscriminatorOptions& options);
 
 /// What a network answers, and its features with a gradient where the answer has one, [B,L,D].
 struct Heard {
@@ -36,8 +40,8 @@ class Discriminator {
 
   Role& head() { return head_; }
   double rate(int64_t iteration) const { return head_.rate_at(iteration, t_.options.iterations); }
-  /// The real samples of an iteration: the guided teacher's own, of the same prompts as the generator's.
-  void draw(int64_t iteration, const GroupPlan& plan, const Velocity& guided);
+  /// The real samples of an iteration, of the prompts of its `walks`; `guided`: the teacher.
+  void draw(const Walks& walks, int64_t iteration, const GroupPlan& plan, const Velocity& guided);
   /// Of critic and head, [B]: `fake` is what the critic has just made of `renoised`, a noised clean latent.
   at::Tensor critic_loss(const Heard& fake, const Velocity& critic, const Renoised& renoised,
                          const WalkedStep& walked) const;

@@ -83,7 +83,7 @@ Dmd::Dmd(const DmdOptions& options, Training& training)
 }
 
 void Dmd::learn(Walks& walks, const SampleWeights& weights, int64_t iteration, Metrics& metrics) {
-  if (discriminator_) discriminator_->draw(iteration, o_.groups, distillation_.guided());
+  if (discriminator_) discriminator_->draw(walks, iteration, o_.groups, distillation_.guided());
   distillation_.learn(
       walks, weights, [this](const WalkedStep& w, int64_t draw) { return generator_loss(w, draw); },
       iteration, metrics);

@@ -35,6 +35,7 @@ class Dmd2 final : public MethodOf<Dmd2, Dmd2Run, DmdOptions> {
   void check(const TrainingOptions& options) const override { thalweg::check(o_, options); }
   int64_t waits() const override { return thalweg::waits(o_); }
   std::string teacher() const override { return o_.teacher; }
+  PictureSource pictures() const override { return pictures_of(o_.discriminator); }
 };
 
 }  // namespace

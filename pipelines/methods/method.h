@@ -43,7 +43,8 @@ class Method {
   /// The groups of each iteration. `plan` rehearses with fewer.
   virtual GroupPlan& groups() = 0;
   const GroupPlan& groups() const { return const_cast<Method*>(this)->groups(); }
-  /// Pictures that it trains on in place of rollouts, named by the lines of /prompts/train; none: it draws.
+  /// Pictures that it trains on, named by the lines of /prompts/train: in place of rollouts, or, of a method
+  /// of few steps, beside them. None: it draws.
   virtual PictureSource pictures() const { return {}; }
   /// Folder of a model that it learns from, where that is not the reference; empty: it is.
   virtual std::string teacher() const { return {}; }

@@ -75,6 +75,7 @@ class RewardForcing final : public MethodOf<RewardForcing, RewardForcingRun, Opt
   void check(const TrainingOptions& options) const override { thalweg::check(o_, options); }
   int64_t waits() const override { return thalweg::waits(o_); }
   std::string teacher() const override { return o_.teacher; }
+  PictureSource pictures() const override { return pictures_of(o_.discriminator); }
 };
 
 }  // namespace

@@ -12,6 +12,9 @@ SUPERVISED = {"name": "sft", "data": {"name": "pictures", "caption_dropout": 0.2
               "updates": 2, "times_per_sample": 2}
 PAIRS = {"name": "flow_dpo", "data": {"name": "pairs"}, "prompts_per_iteration": 2, "updates": 1, "times_per_sample": 2,
          "tie_theta": 2.0, "refresh": 1}
+DISCRIMINATOR = {"name": "dmd2", "prompts_per_iteration": 4, "updates": 2, "guidance_scale": 1.5,
+                 "critic": {"updates": 1, "alone": 0, "optimizer": {"learning_rate": 0.003}},
+                 "discriminator": {"name": "pictures", "width": 8, "optimizer": {"learning_rate": 0.003}}}
 SIZE = {"height": 32, "width": 32}
 
 
@@ -72,6 +75,37 @@ def test_a_run_draws_nothing_and_learns(method, file, drawn, tmp_path):
     assert train_rows(run_job(tmp_path / "one", longer))[:3] == rows
     assert len(train_rows(tmp_path / "one")) == 5
     assert train_rows(run_job(tmp_path / "five", longer)) == train_rows(tmp_path / "one")
+
+
+def distilled(drawn, tmp_path, train="captions.jsonl", **discriminator):
+    few = {"name": "flow_ode", "steps": 4, "schedule": {"name": "shifted", "shift": 1.0}, **SIZE}
+    method = {**DISCRIMINATOR, "discriminator": {**DISCRIMINATOR["discriminator"], **discriminator}}
+    return job(drawn, method, drawn / train, sampler=few, evaluate={"every": 3, "steps": 4, "pictures": 2}, output=str(tmp_path / "out"))
+
+
+def test_a_discriminator_sees_them_beside_rollouts(drawn, tmp_path):
+    whole = distilled(drawn, tmp_path)
+    run = run_job(tmp_path / "one", whole)
+    rows = train_rows(run)
+    assert len(rows) == 3 and all(row["discriminator_loss"] > 0 and row["discriminator_grad_norm"] > 0 for row in rows)
+    two = run_job(tmp_path / "two", {**whole, "parallel": {**whole["parallel"], "workers": 2}})
+    assert train_rows(two) == rows
+    path = write_job(tmp_path / "job.json", whole)
+    done = thalweg("plan", path, "--json", "--estimate")
+    assert done.returncode == 0, done.stderr
+    assert {"train", "rollout"} <= {phase["phase"] for phase in json.loads(done.stdout)["time"]["phases"]}
+
+
+@pytest.mark.parametrize("train,changes,place,words", [
+    ("prompts.txt", {}, "/prompts/train", ".jsonl"),
+    ("pairs.jsonl", {}, "", 'line 1: has no "file_name"'),
+    ("captions.jsonl", {"folder": "nowhere"}, "/method/discriminator/folder", "does not exist"),
+    ("captions.jsonl", {"folder": "assets"}, "", "is not there"),
+])
+def test_a_discriminator_without_pictures_is_refused(train, changes, place, words, drawn, tmp_path):
+    spoilt = distilled(drawn, tmp_path, train, **changes)
+    for command in ("validate", "run"):
+        assert_refused(thalweg(command, write_job(tmp_path / "job.json", spoilt)), place, words)
 
 
 def test_it_is_planned(drawn, tmp_path):

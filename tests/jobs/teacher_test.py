@@ -24,7 +24,8 @@ def job_of(files, method, model, teacher, **sections):
     job["model"] = {"path": str(files / model), "max_sequence_length": 1}
     job["optimizer"] = {"learning_rate": 0.0}
     job["method"] = {**job["method"], "teacher": str(teacher), "guidance_scale": 1.0,
-                     "critic": {"alone": 0, "optimizer": {"learning_rate": 0.0}}, **({"regression": {}} if method == "tdm" else {})}
+                     "critic": {"alone": 0, "optimizer": {"learning_rate": 1e-30}},  # of 0 some say that it is none
+                     **({"regression": {}} if method in ("tdm", "dmd2") else {})}
     return job
 
 
@@ -32,7 +33,7 @@ def gap(folder, job):
     return next(row["matching_gap"] for row in rows(run_job(folder, job) / "metrics.jsonl") if row["kind"] == "train")
 
 
-@pytest.mark.parametrize("method", ["tdm", "tdm_r1"])
+@pytest.mark.parametrize("method", ["tdm", "tdm_r1", "dmd2", "reward_forcing"])
 def test_the_teacher_is_that_folders_model(method, files, tmp_path):
     assert gap(tmp_path / "same", job_of(files, method, "model", files / "model")) < 1e-6
     assert gap(tmp_path / "other", job_of(files, method, "model", files / "other")) > 1e-3

@@ -26,6 +26,7 @@ struct AtWork {
         run(method_named("dmd2", settings(more))->start(small.training)) {}
   static TrainingParts parts() {
     auto parts = SmallTraining::parts(0.0, [](uint64_t) { return false; });
+    parts.pictures = {at::arange(3, at::kDouble).view({3, 1, 1, 1, 1, 1}).expand({3, 1, 1, 1, 2, 2}).clone()};
     return parts;
   }
   static TrainingOptions options(int64_t micro_batch) { return options_of("dmd2", micro_batch); }
@@ -65,14 +66,14 @@ TEST(Discriminator, ItsLossesAreThePapers) {
   SmallTraining small(AtWork::parts(), AtWork::options(4));
   auto& t = small.training;
   const DiscriminatorOptions o{
-      .present = true, .parts = 1, .width = 5, .weight = 0.3, .generator_weight = 0.7};
+      .present = true, .parts = 1, .width = 5, .weight = 0.3, .generator_weight = 0.7, .optimizer = {}};
   Discriminator d(o, t);
   const GroupPlan plan{.groups = 12, .group_size = 1, .updates = 1};
   Metrics metrics;
   const auto velocity = t.policy.velocity();
   const auto sampler = [](const SamplerInput& in) { return walk(in); };
   Walks walks(draw_unscored_groups(t, 0, plan, velocity, sampler), plan, metrics);
-  d.draw(0, plan, t.space.reference());
+  d.draw(walks, 0, plan, t.space.reference());
   const auto& batch = walks.batches()[1];
   const auto tau_B = at::full({4}, 0.4, at::kDouble), zero_B = at::zeros({4}, at::kDouble);
   const auto x = batch.trajectory.x0_BCFHW;
@@ -116,6 +117,37 @@ TEST(Discriminator, HeadAndCriticLearnTogether) {
   EXPECT_NE(number(metrics, "grad_norm"), number(a, "grad_norm"));
 }
 
+// Tells x and its square of each element as features.
+class TellingModel final : public SmallModel {
+ public:
+  Velocity bind(const TensorMap& p, const Adapter* adapter) const override {
+    return [of = SmallModel::bind(p, adapter)](const at::Tensor& x, const Step& step, const Conditioning& c) {
+      const auto elements = x.flatten(1);
+      tell_features(0, 1, at::stack({elements, elements.square(), at::ones_like(elements)}, 2));
+      return of(x, step, c);
+    };
+  }
+};
+
+// Generator and critic stand still; the teacher draws around another mean.
+TEST(Discriminator, LearnsToTellWhatDiffers) {
+  auto parts = AtWork::parts();
+  parts.model = std::make_unique<TellingModel>();
+  parts.teacher = {{"a", at::full({1}, 0.5, at::kDouble)}, {"b", at::full({1}, -3.0, at::kDouble)}};
+  auto options = AtWork::options(12);
+  options.optimizer.learning_rate = 0.0;
+  SmallTraining small(std::move(parts), options);
+  const Json more = {
+      {"teacher", "the parts'"},
+      {"critic", {{"optimizer", {{"learning_rate", 0.0}}}}},
+      {"discriminator", {{"width", 8}, {"weight", 1.0}, {"optimizer", {{"learning_rate", 0.03}}}}}};
+  const auto run = method_named("dmd2", settings(more))->start(small.training);
+  const double first = number(run->iterate(0), "discriminator_loss");
+  for (int64_t i = 1; i < 100; ++i) run->iterate(i);
+  EXPECT_GT(first, 1.0);  // 2 log 2 where nothing is told apart
+  EXPECT_LT(number(run->iterate(100), "discriminator_loss"), 0.8);
+}
+
 TEST(Discriminator, GoesOnFromACheckpointBitForBit) {
   AtWork whole, resumed;
   whole.run->iterate(0);
@@ -126,11 +158,55 @@ TEST(Discriminator, GoesOnFromACheckpointBitForBit) {
 }
 
 TEST(Discriminator, TheMicroBatchDoesNotShow) {
-  std::vector<double> norms;
-  for (const int64_t micro_batch : {12, 5, 1})
-    norms.push_back(number(AtWork(Json::object(), micro_batch).run->iterate(0), "grad_norm"));
-  EXPECT_NEAR(norms[0], norms[1], 1e-11);
-  EXPECT_NEAR(norms[0], norms[2], 1e-11);
+  for (const char* name : {"teacher", "pictures"}) {
+    std::vector<double> norms;
+    for (const int64_t micro_batch : {12, 5, 1}) {
+      auto all = settings();
+      all["discriminator"] = {{"name", name}, {"width", 3}};
+      SmallTraining small(AtWork::parts(), AtWork::options(micro_batch));
+      norms.push_back(number(method_named("dmd2", all)->start(small.training)->iterate(0), "grad_norm"));
+    }
+    EXPECT_NEAR(norms[0], norms[1], 1e-11);
+    EXPECT_NEAR(norms[0], norms[2], 1e-11);
+  }
+}
+
+// Of each sample the picture of its own line, beside the rollout.
+TEST(Discriminator, RealPicturesAreThoseOfTheSamplesLines) {
+  SmallTraining small(AtWork::parts(), AtWork::options(5));
+  auto& t = small.training;
+  Metrics metrics;
+  const GroupPlan plan{.groups = 6, .group_size = 2, .updates = 1};
+  const auto velocity = t.policy.velocity();
+  Walks walks(draw_unscored_groups(t, 0, plan, velocity, [](const SamplerInput& in) { return walk(in); }),
+              plan, metrics);
+  DiscriminatorOptions o;
+  o.present = true;
+  o.data = "pictures";
+  o.width = 3;
+  o.weight = 1.0;
+  Discriminator d(o, t);
+  d.draw(walks, 0, plan, velocity);
+  int64_t begin = 0;
+  for (const auto& batch : walks.batches()) {
+    const auto B = static_cast<int64_t>(batch.rows.size());
+    std::vector<double> of_lines;
+    for (const auto& row : batch.rows) of_lines.push_back(static_cast<double>(row.prompt));
+    const auto tau_B = at::full({B}, 0.4, at::kDouble);
+    const auto x = batch.trajectory.x0_BCFHW, noise = at::ones_like(x).cumsum(4);
+    const Step step{tau_B, tau_B, -1, batch.slot_B()};
+    const WalkedStep w{batch, 0, std::vector<int64_t>(batch.rows.size(), 3), step, x, x, x, begin};
+    const Renoised r{x, noise, step, batch.conditioning};
+    const auto real = 0.6 * at::tensor(of_lines, at::kDouble).view({-1, 1, 1, 1, 1}) + 0.4 * noise;
+    const auto D = [&](const at::Tensor& tokens) { return logit(d.head().parameters(), tokens); };
+    const auto fake = heard(velocity, x, step, batch.conditioning);
+    EXPECT_TRUE(
+        at::allclose(d.critic_loss(fake, velocity, r, w),
+                     at::softplus(D(fake.tokens)) +
+                         at::softplus(-D(velocity(real, step, batch.conditioning).flatten(1).unsqueeze(1))),
+                     1e-9, 1e-12));
+    begin += B;
+  }
 }
 
 TEST(Discriminator, IsCountedAndRefused) {
@@ -139,6 +215,14 @@ TEST(Discriminator, IsCountedAndRefused) {
   EXPECT_EQ(count.forwards_of_rollout, 4.0 + 8.0);
   ASSERT_EQ(count.roles.size(), 2u);  // the head is no set of the network's parameters
   EXPECT_EQ(count.roles[1].name, "critic");
+  EXPECT_FALSE(method_named("dmd2", settings())->pictures().given());
+  auto files = settings();
+  files["discriminator"] = {{"name", "pictures"}, {"folder", "here"}};
+  for (const char* name : {"dmd2", "reward_forcing"}) {
+    const auto source = method_named(name, files)->pictures();
+    EXPECT_TRUE(source.given());
+    EXPECT_EQ(source.folder, "here");
+  }
   EXPECT_ERROR(method_named("dmd2", settings({{"discriminator", {{"optimizer", {{"learning_rate", 0.0}}}}}}))
                    ->check(options_of("dmd2")),
                "/method/discriminator/optimizer/learning_rate");
