@@ -9,6 +9,7 @@
 #include "engine/models/process_reward/process_reward.h"
 #include "engine/optim/gradients.h"
 #include "engine/weights/safetensors.h"
+#include "rewards/differentiable.h"
 #include "rewards/plugin_reward.h"
 #include "tests/rewards/fixtures.h"
 
