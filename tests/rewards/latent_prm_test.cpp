@@ -9,6 +9,7 @@
 #include "engine/models/process_reward/process_reward.h"
 #include "engine/optim/gradients.h"
 #include "engine/weights/safetensors.h"
+#include "rewards/differentiable.h"
 #include "rewards/plugin_reward.h"
 #include "tests/rewards/fixtures.h"
 
@@ -133,7 +134,8 @@ TEST(LatentPrm, ALoraOnBlocksOf16BitsHasGradients) {
   const ProcessReward reward(config, kModel, at::kCPU);
   auto parameters = leaves(parameters_of(reward));
   const auto input = input_of(2);
-  const auto u = reward.bind(parameters, "here")(input.latents_BCFHW, input.sigmas_B, reward.features().encode(input.prompts));
+  const auto u = reward.bind(parameters, "here")(input.latents_BCFHW, input.sigmas_B,
+                                                 reward.features().encode(input.prompts));
   const auto gradients = gradients_of(u.sum(), parameters);
   const auto& of_lora = gradients.at("features.transformer_blocks.0.attn.to_q.lora_A.weight");
   EXPECT_EQ(of_lora.scalar_type(), at::kFloat);
