@@ -7,8 +7,8 @@ namespace thalweg {
 void describe(Fields& f, LearnedEvaluateSection& e) {
   f.integer({"every", "iterations between evaluations on the prompts of /prompts/select"}, e.every, 1,
             1000000);
-  f.integer({"prompts", "first ones of /prompts/select and /prompts/eval that are taken; 0: all"}, e.prompts, 0,
-            10000000);
+  f.integer({"prompts", "first ones of /prompts/select and /prompts/eval that are taken; 0: all"}, e.prompts,
+            0, 10000000);
   f.integer({"group_size", "samples a held-out prompt"}, e.group_size, 2, 4096);
   f.integer({"levels", "noise levels, spread evenly between 0 and 1: 9 are 0.1 to 0.9"}, e.levels, 1, 99);
 }

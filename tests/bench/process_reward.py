@@ -4,8 +4,8 @@ the model alone and best-of-N, mean and paired interval over held-out prompts.
     build/release/thalweg run assets/jobs/train_reward_tiny.json
     python tests/bench/process_reward.py [--reward runs/train_reward_tiny/process_reward] [--prompts 256] [--write]
 
-Compute is counted as in steering.py, and a call of the process reward besides, forward alone, as its share of the model's
-blocks; one with a gradient as two. --write fills docs/process_rewards.md."""
+Compute is counted as in steering.py, and the process reward besides, as its share of the model's blocks: a value is one forward, a
+gradient three (the value, the value again, and back). --write fills docs/process_rewards.md."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ import numpy as np
 
 from cells import PROGRAM, ROOT, finished, lines_of, write
 from steering import folder_of, interval
-from steering_rows import MEMORYLESS, ODE, STEPS
+from steering_rows import MEMORYLESS, STEPS
 
 SPLITS = {"easy": "assets/prompts/scenes/eval.txt", "hard": "assets/prompts/scenes/hard_eval.txt"}
 BLOCKS = 6  # of assets/models/tiny-sd3
@@ -38,19 +38,15 @@ def fk(particles, strength, **keys):
 
 
 def rows(tau):
-    """(name, sampler, steering, process calls of a sample, those with a gradient)."""
-    walk = STEPS - 1  # the first step is not guided, the last draws no noise
-    out = [(f"best_of_n, {n}x" if n > 1 else "memoryless", MEMORYLESS, best_of(n), 0, 0) for n in (1, 2, 3, 4, 8)]
-    out += [("flow_nrg", MEMORYLESS, nrg(1 / tau), 0, walk),
-            ("flow_nrg, twice as strong", MEMORYLESS, nrg(2 / tau), 0, walk),
-            ("flow_nrg, flow_ode", ODE, nrg(1 / tau), 0, walk),
-            ("flow_nrg, best of 2", MEMORYLESS, nrg(1 / tau, 2), 0, 2 * walk),
-            ("svdd, 2 candidates", MEMORYLESS, svdd(2, temperature=tau), 2 * walk, 0),
-            ("svdd, 4 candidates", MEMORYLESS, svdd(4, temperature=tau), 4 * walk, 0),
-            ("svdd, 4 candidates, highest", MEMORYLESS, svdd(4, temperature=0.0), 4 * walk, 0),
-            ("fk, 2 particles", MEMORYLESS, fk(2, 1 / tau), 2 * 8, 0),
-            ("fk, 4 particles", MEMORYLESS, fk(4, 1 / tau), 4 * 8, 0)]
-    return out
+    """(name, sampler, steering, values of the process reward for a sample, gradients)."""
+    steps = STEPS - 1  # that choose: the last draws no noise
+    out = [(f"best_of_n, {n}x" if n > 1 else "memoryless", MEMORYLESS, best_of(n), 0, 0) for n in (1, 2, 3, 4)]
+    return out + [
+        *[(f"flow_nrg, lambda {k:g}", MEMORYLESS, nrg(k), 0, STEPS) for k in (1 / tau, 2 / tau, 4 / tau)],
+        ("flow_nrg, lambda 40, steps 6 to 17", MEMORYLESS, nrg(4 / tau, window={"begin": 6, "size": 12}), 0, 12),
+        ("flow_nrg, lambda 20, best of 2", MEMORYLESS, nrg(2 / tau, 2), 0, 2 * STEPS),
+        ("svdd, 4 candidates", MEMORYLESS, svdd(4, temperature=tau), 4 * steps, 0),
+        ("fk, 4 particles", MEMORYLESS, fk(4, 1 / tau), 4 * 8, 0)]
 
 
 def cell(arguments, split, name, sampler, steering):
@@ -75,9 +71,9 @@ def table(arguments, split, tau, depth):
     lines = ["| steering | network evaluations | with the process reward's | CPU ms | `scene/strict` | `scene/soft` | against | difference |",
              "|---" * 8 + "|"]
     best = {}
-    for name, sampler, steering, calls, gradients in rows(tau):
+    for name, sampler, steering, values, gradients in rows(tau):
         c = cell(arguments, split, name, sampler, steering)
-        paid = c["evaluations"] + (calls + 2 * gradients) * depth / BLOCKS
+        paid = c["evaluations"] + (values + 3 * gradients) * depth / BLOCKS
         compared = "| | |"
         if name == "memoryless" or name.startswith("best_of_n"):
             best[round(paid / STEPS)] = c

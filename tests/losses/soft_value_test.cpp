@@ -20,7 +20,8 @@ TEST(SoftValue, ByHand) {
   const auto loss_B = soft_value_loss(numbers({0.0, 1.0, -2.0}), numbers({0.0, 0.0, -2.0}));
   EXPECT_NEAR(loss_B[0].item<double>(), 0.0, 1e-15);
   const double e = std::exp(1.0);
-  EXPECT_NEAR(loss_B[1].item<double>(), (1.0 + e) * std::log(2.0) - std::log1p(e) - e * std::log1p(1.0 / e), 1e-14);
+  EXPECT_NEAR(loss_B[1].item<double>(), (1.0 + e) * std::log(2.0) - std::log1p(e) - e * std::log1p(1.0 / e),
+              1e-14);
   EXPECT_NEAR(loss_B[2].item<double>(), 0.0, 1e-15);
 }
 

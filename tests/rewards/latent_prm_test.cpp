@@ -134,7 +134,8 @@ TEST(LatentPrm, ALoraOnBlocksOf16BitsHasGradients) {
   const ProcessReward reward(config, kModel, at::kCPU);
   auto parameters = leaves(parameters_of(reward));
   const auto input = input_of(2);
-  const auto u = reward.bind(parameters, "here")(input.latents_BCFHW, input.sigmas_B, reward.features().encode(input.prompts));
+  const auto u = reward.bind(parameters, "here")(input.latents_BCFHW, input.sigmas_B,
+                                                 reward.features().encode(input.prompts));
   const auto gradients = gradients_of(u.sum(), parameters);
   const auto& of_lora = gradients.at("features.transformer_blocks.0.attn.to_q.lora_A.weight");
   EXPECT_EQ(of_lora.scalar_type(), at::kFloat);

@@ -56,7 +56,6 @@ Sd3Text text_of(const ModelFolder& folder, const Sd3TransformerConfig& transform
 std::string digest(const ModelFolder& folder, const Sd3Text& text) {
   auto files = component_files(folder, "transformer");
   for (const auto& file : text.files()) files.push_back(file.source);
-  std::sort(files.begin(), files.end());
   return sha256_files(files);
 }
 
