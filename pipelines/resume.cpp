@@ -193,7 +193,7 @@ void add_inputs(std::vector<InputFile>& inputs, const ModelSection& model) {
 Json deciding_part(Json job) {
   for (const auto* key : kFree) erase(job, Json::json_pointer(key));
   if (job.contains("rewards"))
-    for (auto& reward : job.at("rewards")) reward.erase("process");
+    for (auto& reward : job.at("rewards")) reward.erase("host");
   if (is_constant(job)) job.erase("iterations");
   return job;
 }

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "rewards/hosted/hosted_reward.h"
 #include "rewards/plugin_reward.h"
-#include "rewards/process/process_reward.h"
 
 namespace fs = std::filesystem;
 
@@ -24,8 +24,8 @@ std::string host_program(const std::string& place) {
               "install it with the program");
 }
 
-ProcessTask task_of(const RewardSpec& spec, const PluginFile& file) {
-  ProcessTask task{.command = {}, .name = file.name, .open = {}};
+HostedTask task_of(const RewardSpec& spec, const PluginFile& file) {
+  HostedTask task{.command = {}, .name = file.name, .open = {}};
   if (file.is_script) {
     task.command = {spec.config.value("interpreter", std::string("python3")), file.path.string()};
     if (const auto own = spec.config.value("file", std::string()); !own.empty())
@@ -52,9 +52,9 @@ void check_script(const RewardSpec& spec) {
 PluginFile locate(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs) {
   const auto file = find_plugin(spec.plugin, plugin_dirs, spec.isolation, spec.pointer);
   if (file.is_script) check_script(spec);
-  if (!file.own_process && spec.process != ProcessLimits{})
+  if (!file.own_process && spec.host != HostLimits{})
     throw Error(
-        spec.pointer + "/process",
+        spec.pointer + "/host",
         "is read by nothing: this reward runs in the program; set \"isolation\" to \"process\", or leave "
         "it out");
   return file;
@@ -64,13 +64,13 @@ std::unique_ptr<Reward> open_reward(const RewardSpec& spec, const std::vector<fs
                                     const Activation& activation) {
   const auto file = locate(spec, plugin_dirs);
   if (file.own_process)
-    return std::make_unique<ProcessReward>(task_of(spec, file), spec.process, activation, spec.pointer);
+    return std::make_unique<HostedReward>(task_of(spec, file), spec.host, activation, spec.pointer);
   return std::make_unique<PluginReward>(file.path, spec.config, activation, spec.pointer, spec.id);
 }
 
 RewardInfo inspect_reward(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs) {
   const auto file = locate(spec, plugin_dirs);
-  if (file.own_process) return process_reward_info(task_of(spec, file), spec.process, spec.pointer);
+  if (file.own_process) return hosted_reward_info(task_of(spec, file), spec.host, spec.pointer);
   return plugin_reward_info(file.path, spec.id, spec.pointer);
 }
 

@@ -87,7 +87,8 @@ PluginInfo unusable(const fs::path& path, const std::string& reason) {
   return info;
 }
 
-/// A script says what it is in the first line of its file; its inputs and dimensions are those of what it runs.
+/// A script says what it is in the first line of its file; its inputs and dimensions are those of what it
+/// runs.
 PluginInfo script(const fs::path& path) {
   std::string line;
   std::getline(std::ifstream(path), line);

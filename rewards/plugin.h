@@ -22,8 +22,8 @@ struct PluginInfo {
   std::string reason;  // why it is not usable
 };
 
-/// Every reward of every *.so in the folders, in order of folder, file and index, then scripts. A folder that is absent
-/// holds none. Never throws for a bad plugin: it is listed with its reason.
+/// Every reward of every *.so in the folders, in order of folder, file and index, then scripts. A folder that
+/// is absent holds none. Never throws for a bad plugin: it is listed with its reason.
 std::vector<PluginInfo> scan_plugins(const std::vector<std::filesystem::path>& dirs);
 
 struct PluginFile {

@@ -40,8 +40,7 @@ void describe(Fields& fields, RewardSpec& spec) {
                  "process: in a process of its own; inproc: in this one, which it can crash; when empty, "
                  "the installation's own libraries run in this process, what is from outside does not"},
                 spec.isolation, {"", "inproc", "process"});
-  fields.object({"process", "what a process of its own may take"},
-                [&](Fields& f) { describe(f, spec.process); });
+  fields.object({"host", "what a process of its own may take"}, [&](Fields& f) { describe(f, spec.host); });
 }
 
 RewardUse use_of(const RewardSpec& spec) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/core/fields.h"
-#include "rewards/process/process_limits.h"
+#include "rewards/hosted/host_limits.h"
 #include "rewards/transform/transform.h"
 
 namespace thalweg {
@@ -28,7 +28,7 @@ struct RewardSpec {
   Json config = Json::object();
   TransformOptions transform;
   std::string isolation;  // "inproc", "process", or "": a process for what is from outside the installation
-  ProcessLimits process;  // of a reward in a process of its own
+  HostLimits host;        // of a reward in a process of its own
   std::string pointer;    // of this entry in the job, e.g. "/rewards/0"; set by the job's reader
 };
 

@@ -27,7 +27,8 @@ Json as_object(const PluginInfo& p) {
 
 std::string as_text(const PluginInfo& p) {
   if (!p.usable) return p.plugin + "  cannot be used: " + p.reason + "\n  " + p.path.string() + "\n";
-  if (p.version.empty()) return p.plugin + "  " + p.name + "\n  " + p.description + "\n  " + p.path.string() + "\n";
+  if (p.version.empty())
+    return p.plugin + "  " + p.name + "\n  " + p.description + "\n  " + p.path.string() + "\n";
   return p.plugin + "  " + p.name + " " + p.version + " (" + p.vendor + ")\n  " + p.description +
          "\n  dimensions: " + join(p.dimensions) + "\n  inputs: " + join(p.required_inputs) +
          (p.optional_inputs.empty() ? "" : " (optional: " + join(p.optional_inputs) + ")") +

@@ -7,9 +7,9 @@
 #include <exception>
 #include <thread>
 
+#include "rewards/hosted/child.h"
+#include "rewards/hosted/serve.h"
 #include "rewards/kept_state.h"
-#include "rewards/process/child.h"
-#include "rewards/process/serve.h"
 #include "rewards/stray_output.h"
 
 namespace {

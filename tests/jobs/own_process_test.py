@@ -15,7 +15,7 @@ from zoo_test import (MASKING, REFUSED, ZOO, events, expected_masked, files, num
 
 
 def own(name, **process):
-    return {"plugin": str(ZOO / f"{name}.so"), "process": process} if process else {"plugin": str(ZOO / f"{name}.so")}
+    return {"plugin": str(ZOO / f"{name}.so"), "host": process} if process else {"plugin": str(ZOO / f"{name}.so")}
 
 
 def scores(folder):
@@ -109,14 +109,14 @@ def test_what_is_no_plugin_is_refused_at_its_place(files, tmp_path, name):  # no
 def test_limits_are_refused_where_nothing_reads_them(files, tmp_path):  # noqa: F811
     job = score_job(files, {**own("good", call_seconds=5.0), "isolation": "inproc"}, output=str(tmp_path / "run"))
     done = thalweg("validate", write_job(tmp_path / "job.json", job))
-    assert done.returncode == 2 and "/rewards/0/process" in done.stderr
+    assert done.returncode == 2 and "/rewards/0/host" in done.stderr
 
 
 def test_limits_may_change_when_a_run_goes_on(files, tmp_path):  # noqa: F811
     job = zoo_job(files, "good", rewards=[own("good")], iterations=4, checkpoint={"every": 1, "keep": 2})
     path, code, output = stop_after(tmp_path / "run", job, 2, signal.SIGKILL)
     assert code == -signal.SIGKILL, output
-    resumed = thalweg("run", path, "--set", "/rewards/0/process/call_seconds=77")
+    resumed = thalweg("run", path, "--set", "/rewards/0/host/call_seconds=77")
     assert resumed.returncode == 0, resumed.stderr
     whole = run_job(tmp_path / "whole", job)
     assert numbers_of_lora(tmp_path / "run") == numbers_of_lora(whole)

@@ -111,8 +111,8 @@ TEST(RewardSet, MistakesAreNamedAtTheirPointer) {
   EXPECT_EQ(place(weight).place, "/rewards/3/weight");
   EXPECT_EQ(place(spec_of("colr", "/rewards/3")).place, "/rewards/3/plugin");
   auto limits = spec_of("color", "/rewards/3");
-  limits.process.restarts = 7;  // it runs in this process
-  EXPECT_EQ(place(limits).place, "/rewards/3/process");
+  limits.host.restarts = 7;  // it runs in this process
+  EXPECT_EQ(place(limits).place, "/rewards/3/host");
 }
 
 }  // namespace

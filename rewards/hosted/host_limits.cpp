@@ -1,8 +1,8 @@
-#include "rewards/process/process_limits.h"
+#include "rewards/hosted/host_limits.h"
 
 namespace thalweg {
 
-void describe(Fields& f, ProcessLimits& limits) {
+void describe(Fields& f, HostLimits& limits) {
   f.number({"call_seconds",
             "that one call, or its start, may take; then it is ended, and the samples of the "
             "call are not scored"},

@@ -1,4 +1,4 @@
-#include "rewards/process/serve.h"
+#include "rewards/hosted/serve.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -8,8 +8,8 @@
 #include <string>
 
 #include "engine/core/error.h"
+#include "rewards/hosted/encode.h"
 #include "rewards/plugin_reward.h"
-#include "rewards/process/encode.h"
 
 namespace thalweg {
 namespace {

@@ -9,15 +9,15 @@
 #include <vector>
 
 #include "rewards/activation.h"
-#include "rewards/process/child.h"
-#include "rewards/process/encode.h"
-#include "rewards/process/process_limits.h"
+#include "rewards/hosted/child.h"
+#include "rewards/hosted/encode.h"
+#include "rewards/hosted/host_limits.h"
 #include "rewards/reward.h"
 
 namespace thalweg {
 
 /// What is run, and the reward that it is told to open.
-struct ProcessTask {
+struct HostedTask {
   std::vector<std::string> command;
   std::string name;  // in what is said of it
   Json open;         // {"plugin", "id", "config", "place"}
@@ -25,11 +25,11 @@ struct ProcessTask {
 
 /// Calls of one reward wait for each other, those of different ones do not. A process that ended is begun
 /// again at the next call; once it has no restarts left, nothing is scored any more.
-class ProcessReward final : public Reward {
+class HostedReward final : public Reward {
  public:
   /// Starts it. Throws Error as PluginReward does, and where the process ends or takes too long.
-  ProcessReward(ProcessTask task, const ProcessLimits& limits, const Activation& activation,
-                const std::string& place);
+  HostedReward(HostedTask task, const HostLimits& limits, const Activation& activation,
+               const std::string& place);
 
   const RewardInfo& info() const override { return info_; }
   Scored score(const ScoreInput& input) override;
@@ -48,8 +48,8 @@ class ProcessReward final : public Reward {
   void end(const std::string& what);
   void write(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const Json& places);
 
-  const ProcessTask task_;
-  const ProcessLimits limits_;
+  const HostedTask task_;
+  const HostLimits limits_;
   const Activation activation_;
   const std::string place_;
   SharedMemory memory_;
@@ -61,7 +61,6 @@ class ProcessReward final : public Reward {
 };
 
 /// What the reward says of itself, asked of a process that ends with this call. Throws Error.
-RewardInfo process_reward_info(const ProcessTask& task, const ProcessLimits& limits,
-                               const std::string& place);
+RewardInfo hosted_reward_info(const HostedTask& task, const HostLimits& limits, const std::string& place);
 
 }  // namespace thalweg

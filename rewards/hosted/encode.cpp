@@ -1,4 +1,4 @@
-#include "rewards/process/encode.h"
+#include "rewards/hosted/encode.h"
 
 #include <ATen/ops/from_blob.h>
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "rewards/process/wire.h"
+#include "rewards/hosted/wire.h"
 
 namespace thalweg {
 

@@ -1,7 +1,7 @@
 // The other end of the line: a library's reward, for one program.
 #pragma once
 
-#include "rewards/process/wire.h"
+#include "rewards/hosted/wire.h"
 
 namespace thalweg {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "rewards/activation.h"
-#include "rewards/process/wire.h"
+#include "rewards/hosted/wire.h"
 #include "rewards/reward.h"
 
 namespace thalweg {

@@ -1,4 +1,4 @@
-#include "rewards/process/child.h"
+#include "rewards/hosted/child.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "rewards/process/process_reward.h"
+#include "rewards/hosted/hosted_reward.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -57,14 +57,14 @@ std::optional<Json> next_answer(Wire& wire, double seconds, const std::string& n
 
 }  // namespace
 
-ProcessReward::ProcessReward(ProcessTask task, const ProcessLimits& limits, const Activation& activation,
-                             const std::string& place)
+HostedReward::HostedReward(HostedTask task, const HostLimits& limits, const Activation& activation,
+                           const std::string& place)
     : task_(std::move(task)), limits_(limits), activation_(activation), place_(place) {
   info_ = start();
   if (info_.dimensions_K.empty()) throw Error(place_, task_.name + " says of no dimension that it scores it");
 }
 
-RewardInfo ProcessReward::start() {
+RewardInfo HostedReward::start() {
   child_ = std::make_unique<ChildProcess>(task_.command, memory_, limits_.memory_gib * kGiB);
   auto message = task_.open;
   message["op"] = "open";
@@ -75,13 +75,13 @@ RewardInfo ProcessReward::start() {
   return info_from(reply.at("info"));
 }
 
-void ProcessReward::end(const std::string& what) {
+void HostedReward::end(const std::string& what) {
   ended_ = what + child_->end();
   child_.reset();
 }
 
 // One question and its answer.
-ProcessReward::Answer ProcessReward::call(const char* function, const Json& message) {
+HostedReward::Answer HostedReward::call(const char* function, const Json& message) {
   try {
     if (!child_) {
       if (restarts_ >= limits_.restarts)
@@ -98,7 +98,7 @@ ProcessReward::Answer ProcessReward::call(const char* function, const Json& mess
 }
 
 // What went wrong, or "".
-std::string ProcessReward::begin_again() {
+std::string HostedReward::begin_again() {
   try {
     if (start().dimensions_K == info_.dimensions_K) return "";
     end("has other dimensions than before, and ");
@@ -109,7 +109,7 @@ std::string ProcessReward::begin_again() {
   }
 }
 
-Json ProcessReward::answer_of(const char* function) {
+Json HostedReward::answer_of(const char* function) {
   const ListedCall listed(task_.name, function);
   auto answer = next_answer(child_->wire(), limits_.call_s, task_.name, activation_.log);
   if (!answer) {
@@ -120,13 +120,12 @@ Json ProcessReward::answer_of(const char* function) {
   return std::move(*answer);
 }
 
-void ProcessReward::write(const std::vector<std::pair<std::string, at::Tensor>>& tensors,
-                          const Json& places) {
+void HostedReward::write(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const Json& places) {
   for (const auto& [name, tensor] : tensors)
     tensor_at(memory_, places.at(name)).copy_(on_host(tensor.detach()));
 }
 
-Scored ProcessReward::score(const ScoreInput& input) {
+Scored HostedReward::score(const ScoreInput& input) {
   const at::NoGradGuard no_grad;
   const std::lock_guard lock(mutex_);
   const auto batch = input.batch();
@@ -150,7 +149,7 @@ Scored ProcessReward::score(const ScoreInput& input) {
   return {scored, failures_from(reply.at("failures"))};
 }
 
-ScoreGradient ProcessReward::gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) {
+ScoreGradient HostedReward::gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) {
   const at::NoGradGuard no_grad;
   const std::lock_guard lock(mutex_);
   if (info_.gradient_of == GradientOf::none) throw Error(place_, "this reward has no gradient");
@@ -185,8 +184,7 @@ ScoreGradient ProcessReward::gradient(const ScoreInput& input, const at::Tensor&
   return result;
 }
 
-RewardInfo process_reward_info(const ProcessTask& task, const ProcessLimits& limits,
-                               const std::string& place) {
+RewardInfo hosted_reward_info(const HostedTask& task, const HostLimits& limits, const std::string& place) {
   SharedMemory memory;
   ChildProcess child(task.command, memory, limits.memory_gib * kGiB);
   try {

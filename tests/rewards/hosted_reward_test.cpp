@@ -1,4 +1,4 @@
-#include "rewards/process/process_reward.h"
+#include "rewards/hosted/hosted_reward.h"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -99,7 +99,7 @@ ScoreInput full_input() {
   return input;
 }
 
-TEST(ProcessReward, EveryFieldCrossesAsItDoesIntoALibrary) {
+TEST(HostedReward, EveryFieldCrossesAsItDoesIntoALibrary) {
   std::vector<std::string> lines;
   Activation activation;
   activation.seed = 41;
@@ -124,7 +124,7 @@ TEST(ProcessReward, EveryFieldCrossesAsItDoesIntoALibrary) {
   }
 }
 
-TEST(ProcessReward, GradientsAreTheLibrarys) {
+TEST(HostedReward, GradientsAreTheLibrarys) {
   auto energy = spec_of(probe_library(), "inproc");
   energy.id = "org.thalweg.test.energy";
   const auto inside = open_reward(energy, built_plugins(), Activation{});
@@ -142,7 +142,7 @@ TEST(ProcessReward, GradientsAreTheLibrarys) {
   EXPECT_EQ(a.failures.size(), b.failures.size());
 }
 
-TEST(ProcessReward, MistakesAreErrorsAtTheirPlace) {
+TEST(HostedReward, MistakesAreErrorsAtTheirPlace) {
   const auto e = error_of([] {
     auto spec = spec_of(color_library(), "process");
     spec.config = {{"channel", "grey"}};
@@ -155,7 +155,7 @@ TEST(ProcessReward, MistakesAreErrorsAtTheirPlace) {
       outside->score(frames_input(random_frames(1, 1, 2, 2))).values_BK.item<double>()));  // it lives on
 }
 
-TEST(ProcessReward, DifferentRewardsAreCalledAtTheSameTime) {
+TEST(HostedReward, DifferentRewardsAreCalledAtTheSameTime) {
   const auto a = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});
   const auto b = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});
   const auto input = frames_input(random_frames(8, 1, 16, 16));

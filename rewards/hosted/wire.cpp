@@ -1,4 +1,4 @@
-#include "rewards/process/wire.h"
+#include "rewards/hosted/wire.h"
 
 #include <fcntl.h>
 #include <poll.h>
