@@ -37,7 +37,7 @@ def svdd(candidates, **keys):
 def rows(tau):
     """(name, sampler, steering, values of the process reward for a sample, gradients)."""
     steps = STEPS - 1  # that choose: the last draws no noise
-    out = [(f"best_of_n, {n}x" if n > 1 else "memoryless", MEMORYLESS, best_of(n), 0, 0) for n in (1, 2, 3, 4)]
+    out = [(f"best_of_n, {n}x" if n > 1 else "memoryless", MEMORYLESS, best_of(n), 0, 0) for n in (1, 2, 3, 4, 8)]
     return out + [
         *[(f"flow_nrg, lambda {k:g}", MEMORYLESS, nrg(k), 0, STEPS) for k in (1 / tau, 2 / tau, 4 / tau)],
         *[(f"flow_nrg, lambda {k:g}, best of 2", MEMORYLESS, nrg(k, 2), 0, 2 * STEPS) for k in (2 / tau, 4 / tau)],
