@@ -1,6 +1,6 @@
 # An installation stands alone and can be moved: what it needs beside the C and C++ runtimes lies in it, and is found
 # from the program's own place.
-#   bin/thalweg
+#   bin/thalweg, and thalweg-reward-host, which it starts
 #   lib/thalweg/plugins      the reward plugins
 #   lib/thalweg/torch/lib    LibTorch; lib/thalweg/nvidia beside it as in the wheels, whose own paths are relative
 #   lib/thalweg/*.so         libraries of the distribution
@@ -12,10 +12,12 @@ if(TARGET thalweg)
   foreach(_runtime IN LISTS _runtimes)
     list(APPEND _paths "$ORIGIN/../${_lib}/${_runtime}")
   endforeach()
-  set_target_properties(thalweg PROPERTIES INSTALL_RPATH "${_paths}")
-  # The older form of run path, which counts for libraries of libraries too: those of the distribution have none.
-  target_link_options(thalweg PRIVATE -Wl,--disable-new-dtags)
-  install(TARGETS thalweg RUNTIME DESTINATION bin)
+  foreach(_target thalweg thalweg-reward-host)
+    set_target_properties(${_target} PROPERTIES INSTALL_RPATH "${_paths}")
+    # The older form of run path, which counts for libraries of libraries too: those of the distribution have none.
+    target_link_options(${_target} PRIVATE -Wl,--disable-new-dtags)
+    install(TARGETS ${_target} RUNTIME DESTINATION bin)
+  endforeach()
 
   set(_left_out PATTERN "libtorch_python*" EXCLUDE PATTERN "libshm*" EXCLUDE PATTERN "libtorch_global_deps*" EXCLUDE)
   if(NOT THALWEG_CUDA)

@@ -12,11 +12,11 @@ namespace fs = std::filesystem;
 namespace thalweg {
 namespace {
 
-// Beside the program (a build tree), above it (its tests), or where an installation has it.
+// Beside the program, or above it (the tests of a build tree).
 std::string host_program(const std::string& place) {
   std::error_code failure;
   const auto here = fs::read_symlink("/proc/self/exe", failure).parent_path();
-  for (const auto& folder : {here, here.parent_path(), here.parent_path() / "lib" / "thalweg"})
+  for (const auto& folder : {here, here.parent_path()})
     if (const auto file = folder / "thalweg-reward-host"; fs::is_regular_file(file, failure))
       return file.string();
   throw Error(place,

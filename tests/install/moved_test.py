@@ -39,7 +39,7 @@ def elf_files(installed):
 def test_every_library_comes_from_the_installation_or_is_the_systems_own(installed):
     plugins = sorted((installed / "lib/thalweg/plugins").glob("*.so"))
     assert len(plugins) > 3
-    for path in [installed / "bin/thalweg"]:
+    for path in [installed / "bin/thalweg", installed / "bin/thalweg-reward-host"]:
         said = run(installed, "ldd", path).stdout
         assert "not found" not in said, said
         for line in said.splitlines():
@@ -62,7 +62,7 @@ def test_it_runs_where_it_was_moved_to(installed):
     assert str(installed) in listed.stdout and ROOT not in listed.stdout
     job = (f'{{"version": 1, "job": "sample", "model": {{"path": "{assets}/models/tiny-sd3"}}, "prompts": {{"texts": '
            f'["a red circle"]}}, "sampler": {{"steps": 2, "height": 64, "width": 64}}, "rewards": [{{"plugin": "scene"}}, '
-           f'{{"plugin": "color"}}], "save_latents": true, "output": "out"}}')
+           f'{{"plugin": "color", "isolation": "process"}}], "save_latents": true, "output": "out"}}')
     (installed.parent / "job.json").write_text(job)
     done = run(installed, program, "run", "job.json")
     assert done.returncode == 0, done.stderr
