@@ -70,9 +70,11 @@ RewardInfo HostedReward::start() {
   message["op"] = "open";
   message["activation"] = to_json(activation_);
   message["threads"] = at::get_num_threads();
-  const auto [reply, wrong] = call("activate", message);
+  RewardInfo info;
+  const auto wrong =
+      call("activate", message, [&](const Json& reply) { info = info_from(reply.at("info")); });
   if (!wrong.empty()) throw Error(place_, task_.name + ": " + wrong);
-  return info_from(reply.at("info"));
+  return info;
 }
 
 void HostedReward::end(const std::string& what) {
@@ -80,21 +82,26 @@ void HostedReward::end(const std::string& what) {
   child_.reset();
 }
 
-// One question and its answer.
-HostedReward::Answer HostedReward::call(const char* function, const Json& message) {
+std::string HostedReward::call(const char* function, const Json& message,
+                               const std::function<void(const Json&)>& read) {
   try {
     if (!child_) {
       if (restarts_ >= limits_.restarts)
-        return {.wrong = "its process " + ended_ + " and is not begun again: no restart is left"};
+        return "its process " + ended_ + " and is not begun again: no restart is left";
       ++restarts_;
-      if (const auto wrong = begin_again(); !wrong.empty()) return {.wrong = wrong};
+      if (auto wrong = begin_again(); !wrong.empty()) return wrong;
     }
     child_->wire().send(message);
-    return {.reply = answer_of(function)};
-  } catch (const WireBroken& e) {
+    read(answer_of(function));
+    return "";
+  } catch (const WireClosed&) {
     if (child_) end("");
-    return {.wrong = "its process " + ended_ + " in " + function};
+  } catch (const WireBroken& e) {
+    if (child_) end(e.what() + std::string(", and "));
+  } catch (const Json::exception&) {
+    if (child_) end("left out what was asked for, and ");
   }
+  return "its process " + ended_ + " in " + function;
 }
 
 // What went wrong, or "".
@@ -120,6 +127,16 @@ Json HostedReward::answer_of(const char* function) {
   return std::move(*answer);
 }
 
+// A column that is not there would be counted beside the others.
+std::vector<CallFailure> HostedReward::failures_of(const Json& reply, int64_t batch) const {
+  auto failures = failures_from(reply.at("failures"));
+  for (const auto& f : failures)
+    if (f.samples < 0 || f.samples > batch || f.dimension < -1 ||
+        f.dimension >= static_cast<int64_t>(info_.dimensions_K.size()))
+      throw WireBroken("counted samples or a dimension that were not asked for");
+  return failures;
+}
+
 void HostedReward::write(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const Json& places) {
   for (const auto& [name, tensor] : tensors)
     tensor_at(memory_, places.at(name)).copy_(on_host(tensor.detach()));
@@ -138,15 +155,18 @@ Scored HostedReward::score(const ScoreInput& input) {
   memory_.grow(layout.bytes());
   write(tensors, places);
   tensor_at(memory_, values).fill_(std::numeric_limits<float>::quiet_NaN());
-  const auto [reply, wrong] = call("score", {{"op", "score"},
-                                             {"memory", memory_.size()},
-                                             {"input", to_json(input)},
-                                             {"tensors", places},
-                                             {"values", values}});
+  std::vector<CallFailure> failures;
+  const auto wrong = call("score",
+                          {{"op", "score"},
+                           {"memory", memory_.size()},
+                           {"input", to_json(input)},
+                           {"tensors", places},
+                           {"values", values}},
+                          [&](const Json& reply) { failures = failures_of(reply, batch); });
   if (!wrong.empty()) return {not_scored({batch, K}), {{wrong, batch}}};
   auto scored = tensor_at(memory_, values).clone();
   scored.masked_fill_(scored.isfinite().logical_not(), std::numeric_limits<float>::quiet_NaN());
-  return {scored, failures_from(reply.at("failures"))};
+  return {scored, std::move(failures)};
 }
 
 ScoreGradient HostedReward::gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) {
@@ -166,21 +186,20 @@ ScoreGradient HostedReward::gradient(const ScoreInput& input, const at::Tensor& 
   write(tensors, places);
   for (const auto& [name, place] : gradients.items())
     tensor_at(memory_, place).fill_(std::numeric_limits<float>::quiet_NaN());
-  const auto [reply, wrong] = call("gradient", {{"op", "gradient"},
-                                                {"memory", memory_.size()},
-                                                {"input", to_json(input)},
-                                                {"tensors", places},
-                                                {"gradients", gradients}});
   ScoreGradient result;
+  const auto wrong = call("gradient",
+                          {{"op", "gradient"},
+                           {"memory", memory_.size()},
+                           {"input", to_json(input)},
+                           {"tensors", places},
+                           {"gradients", gradients}},
+                          [&](const Json& reply) { result.failures = failures_of(reply, input.batch()); });
+  if (!wrong.empty()) result.failures = {{"its gradient failed: " + wrong, input.batch()}};
   for (const auto& [name, place] : gradients.items()) {
     auto gradient = tensor_at(memory_, place).clone();
     if (!wrong.empty()) gradient.fill_(std::numeric_limits<float>::quiet_NaN());
     (name == "frames" ? result.frames_BF3HW : result.latents_BCFHW) = gradient;
   }
-  if (wrong.empty())
-    result.failures = failures_from(reply.at("failures"));
-  else
-    result.failures.push_back({"its gradient failed: " + wrong, input.batch()});
   return result;
 }
 
@@ -198,6 +217,8 @@ RewardInfo hosted_reward_info(const HostedTask& task, const HostLimits& limits, 
     return info_from(answer->at("info"));
   } catch (const WireBroken&) {
     throw Error(place, task.name + ": its process " + child.end() + " before it said what it is");
+  } catch (const Json::exception&) {
+    throw Error(place, task.name + ": its process does not say what it is");
   }
 }
 

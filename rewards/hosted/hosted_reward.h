@@ -2,6 +2,7 @@
 // run.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,15 +37,12 @@ class HostedReward final : public Reward {
   ScoreGradient gradient(const ScoreInput& input, const at::Tensor& cotangent_BK) override;
 
  private:
-  /// Of a call: the answer, or why there is none.
-  struct Answer {
-    Json reply = {};
-    std::string wrong = "";
-  };
   RewardInfo start();
   std::string begin_again();
-  Answer call(const char* function, const Json& message);
+  /// One question; its answer is read by `read`. Returns what went wrong, or "".
+  std::string call(const char* function, const Json& message, const std::function<void(const Json&)>& read);
   Json answer_of(const char* function);
+  std::vector<CallFailure> failures_of(const Json& reply, int64_t batch) const;
   void end(const std::string& what);
   void write(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const Json& places);
 

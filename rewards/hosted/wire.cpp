@@ -48,7 +48,7 @@ void send_all(int socket, const void* data, size_t size) {
   while (size > 0) {
     const auto sent = ::send(socket, bytes, size, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) throw WireBroken("cannot be told anything: " + why());
+    if (sent <= 0) throw WireClosed("cannot be told anything: " + why());
     bytes += sent;
     size -= static_cast<size_t>(sent);
   }
@@ -77,7 +77,7 @@ bool receive_all(int socket, void* data, size_t size, std::optional<Clock::time_
     if (!readable(socket, end)) return false;
     const auto received = ::recv(socket, bytes, size, 0);
     if (received < 0 && errno == EINTR) continue;
-    if (received <= 0) throw WireBroken("the other end is gone");
+    if (received <= 0) throw WireClosed("the other end is gone");
     bytes += received;
     size -= static_cast<size_t>(received);
   }
@@ -107,7 +107,7 @@ std::optional<Json> Wire::receive(double seconds) {
   try {
     return parse_json(text, "a message");
   } catch (const Error& e) {
-    throw WireBroken(e.message());
+    throw WireBroken("sent a message that cannot be read: " + e.message());
   }
 }
 

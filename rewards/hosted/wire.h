@@ -12,10 +12,16 @@
 
 namespace thalweg {
 
-/// The other end is gone, or what it said is no message.
+/// The other end is gone, or what it said cannot be read.
 class WireBroken : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+/// The other end is gone.
+class WireClosed : public WireBroken {
+ public:
+  using WireBroken::WireBroken;
 };
 
 class Wire {

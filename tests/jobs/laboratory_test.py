@@ -94,7 +94,7 @@ def test_other_jobs_score_videos_of_a_mixture(tmp_path):
 
 def test_the_page_says_how(tmp_path):
     text = (LABORATORY / "README.md").read_text()
-    _, check, own, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)  # the others: guidance_to_policy_test.py, direct_law_test.py
+    _, _, check, own, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)  # others: guidance_to_policy, laboratory_steering, direct_law
     run(JOBS / "laboratory_sde.json", tmp_path / "runs" / "laboratory_sde")
     names = {}
     exec(check.replace("runs/", f"{tmp_path}/runs/"), names)

@@ -155,6 +155,47 @@ TEST(HostedReward, MistakesAreErrorsAtTheirPlace) {
       outside->score(frames_input(random_frames(1, 1, 2, 2))).values_BK.item<double>()));  // it lives on
 }
 
+// Answers "open" as it should, and whatever comes next with the bytes that it was given.
+constexpr const char* kLiar = R"(
+import json, socket, struct, sys
+line = socket.socket(fileno=3)
+def take(n):
+    data = b""
+    while len(data) < n:
+        part = line.recv(n - len(data))
+        if not part: sys.exit(0)
+        data += part
+    return data
+def say(text): line.sendall(struct.pack("<Q", len(text)) + text)
+while True:
+    op = json.loads(take(*struct.unpack("<Q", take(8))))["op"]
+    if op == "close": sys.exit(0)
+    say(json.dumps({"info": {"name": "liar", "dimensions": ["v"], "required": ["frames"], "optional": [],
+                             "gradient_of": "frames", "deterministic": True}}).encode() if op == "open" else sys.argv[1].encode())
+)";
+
+TEST(HostedReward, WhatAProcessSaysIsChecked) {
+  const std::pair<const char*, const char*> lies[] = {
+      {"{}", "left out what was asked for"},
+      {"[]", "left out what was asked for"},
+      {"{\"failures\": 3}", "sent failures that cannot be read"},
+      {"{\"failures\": [{\"reason\": \"x\", \"samples\": 1, \"dimension\": 7}]}", "that were not asked for"},
+      {"{\"failures\": [{\"reason\": \"x\", \"samples\": -5}]}", "that were not asked for"},
+      {"not JSON", "sent a message that cannot be read"},
+      {"{\"error\": 3}", "sent an error that cannot be read"}};
+  const auto input = frames_input(random_frames(2, 1, 2, 2));
+  for (const auto& [lie, said] : lies) {
+    HostedReward reward({{"python3", "-c", kLiar, lie}, "liar", Json::object()}, {.restarts = 0},
+                        Activation{}, "/r");
+    const auto scored = reward.score(input);
+    EXPECT_TRUE(scored.values_BK.isnan().all().item<bool>());
+    EXPECT_NE(only(scored.failures).find(said), std::string::npos) << lie << ": " << only(scored.failures);
+    const auto gradient = reward.gradient(input, at::ones({2, 1}));
+    EXPECT_TRUE(gradient.frames_BF3HW.isnan().all().item<bool>());
+    EXPECT_NE(only(gradient.failures).find("no restart is left"), std::string::npos);
+  }
+}
+
 TEST(HostedReward, DifferentRewardsAreCalledAtTheSameTime) {
   const auto a = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});
   const auto b = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});
