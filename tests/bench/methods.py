@@ -9,7 +9,7 @@ seconds pay for; the learning rate falls over just these, and times in the table
 not counted. --split says on which captions is trained; held-out captions of both are scored at the end. A run that was
 stopped goes on, and one that is done is not run again, unless its job, the program, a plugin, the model or the prompts have
 changed. A row that fails is left out, and the exit code is 1. --write fills docs/results/methods.md and
-docs/images/methods.svg (methods_hard.svg), and keeps rehearsals and what each run measured in docs/results/methods.json
+docs/images/methods.svg (methods_hard.svg) once all rows have a run, and keeps rehearsals and what each run measured in docs/results/methods.json
 (methods_hard.json): these are not made again, unless --anew is given, or, of a run, its job has changed. Rehearsals alone want
 a quiet machine, two minutes each; runs, five to six minutes, give the same on a busy one."""
 
@@ -224,10 +224,11 @@ def main():
     rows = results(arguments)
     content = table(arguments, bases, rows)
     print(content)
-    if arguments.write and rows:
+    if arguments.write:
+        arguments.kept.write()
+    if arguments.write and len(rows) == len(ROWS):
         write({mark: content}, ROOT / "docs/results/methods.md")
         plot(arguments, rows, ROOT / f"docs/images/{mark}.svg")
-        arguments.kept.write()
     return 0 if len(rows) == len(ROWS if arguments.only is None else [arguments.only]) else 1
 
 
