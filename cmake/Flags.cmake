@@ -41,8 +41,9 @@ if(THALWEG_CCACHE)
   mark_as_advanced(THALWEG_CCACHE_PROGRAM)
 endif()
 if(THALWEG_CCACHE AND THALWEG_CCACHE_PROGRAM)
-  # ccache looks into a precompiled header only when told that its macros and time stamps may differ.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+  # ccache looks into a precompiled header only when told that its macros and time stamps may differ. With paths made
+  # relative, one build folder takes from another, the CUDA build from that of the CPU.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${THALWEG_CCACHE_PROGRAM})
   set(CMAKE_C_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)

@@ -26,8 +26,13 @@ if(NOT EXISTS "${THALWEG_TORCH}/lib/libtorch_cpu.so")
                       "or pass -DTHALWEG_TORCH=DIR, a folder with include/ and lib/libtorch_cpu.so.")
 endif()
 file(REAL_PATH "${THALWEG_TORCH}" THALWEG_TORCH_DIR)
+# -DTHALWEG_TORCH_INCLUDE=DIR takes its headers from elsewhere: under one path, the compiler cache serves a CPU and a
+# CUDA build alike.
+if(NOT THALWEG_TORCH_INCLUDE)
+  set(THALWEG_TORCH_INCLUDE "${THALWEG_TORCH_DIR}/include")
+endif()
 
-set(_version_file "${THALWEG_TORCH_DIR}/include/torch/headeronly/version.h")
+set(_version_file "${THALWEG_TORCH_INCLUDE}/torch/headeronly/version.h")
 if(EXISTS "${_version_file}")
   file(STRINGS "${_version_file}" _version REGEX "define TORCH_VERSION_(MAJOR|MINOR) ")
   string(REGEX MATCHALL "[0-9]+" _version "${_version}")
@@ -42,7 +47,7 @@ add_library(thalweg_torch INTERFACE)
 add_library(thalweg::torch ALIAS thalweg_torch)
 # After the system's own folders: LibTorch brings a copy of {fmt} newer than the one that spdlog was built with.
 target_compile_options(thalweg_torch INTERFACE
-                       "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-idirafter ${THALWEG_TORCH_DIR}/include>")
+                       "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-idirafter ${THALWEG_TORCH_INCLUDE}>")
 
 function(_thalweg_torch_library name)
   add_library(thalweg_lib${name} SHARED IMPORTED GLOBAL)

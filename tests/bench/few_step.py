@@ -4,14 +4,16 @@
 
 A model is a job of assets/jobs on one core, some of which start from another's model. Each is then evaluated at 1 to 28 steps without
 guidance, the base also with guidance, with the same noise for all of a seed. A run that was stopped goes on, and one that is done is
-not run again while its job, program, model and prompts are the same. --write fills docs/results/few_step.md. About 40 CPU minutes a
-seed."""
+not run again while its job, program, model and prompts are the same. --write fills docs/results/few_step.md and draws
+docs/images/few_step.png, of the first captions. About 40 CPU minutes a seed."""
 
 import argparse
 import concurrent.futures
 import json
 import pathlib
 import sys
+
+from PIL import Image, ImageDraw
 
 from cells import PROGRAM, ROOT, finished, lines_of, write
 from methods_statistics import mean_and_spread
@@ -21,6 +23,7 @@ EVEN = {"name": "shifted", "shift": 1.0}
 STEPS = (1, 2, 4, 8, 28)
 PROMPTS = {"world": "assets/prompts/scenes/eval.txt", "hard": "assets/prompts/scenes/hard_eval.txt"}
 SHOWN = ("scene/strict", "scene/soft")
+CELL, GAP, DRAWN = 64, 2, 14  # of a grid of pictures, eight in a row; how many of them the sheet shows
 
 # Model: its title, its job, the model that it starts from, and what it changes of the job.
 MODELS = {
@@ -125,6 +128,21 @@ def table(results):
                       *[line_of(name, runs) for name, runs in results.items() if runs]])
 
 
+def sheet(arguments, names, path):
+    """A row a model, of the same captions and noise."""
+    rows = [(name, 28 if name == "guided" else 4) for name in names if is_done(arguments, name, 0)]
+    left, step = 190, CELL + GAP
+    picture = Image.new("RGB", (left + DRAWN * step, len(rows) * step), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, (name, steps) in enumerate(rows):
+        draw.text((4, row * step + CELL // 2 - 6), f"{MODELS[name][0]}, {steps} steps", fill="black")
+        grid = Image.open(folder_of(arguments, name, 0) / f"world_{steps}/grid-0.png")
+        for i in range(DRAWN):
+            x, y = GAP + i % 8 * step, GAP + i // 8 * step
+            picture.paste(grid.crop((x, y, x + CELL, y + CELL)), (left + i * step, row * step))
+    picture.save(path, optimize=True)
+
+
 def is_done(arguments, name, seed):
     return (folder_of(arguments, name, seed) / "hard_28/result.json").exists()
 
@@ -153,6 +171,7 @@ def main():
     print(content)
     if arguments.write:
         write({"few_step": content}, ROOT / "docs/results/few_step.md")
+        sheet(arguments, MODELS, ROOT / "docs/images/few_step.png")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Runs of a table kept beside its page, so that a table can be made over several days: what a run measured, by its job. A
-later run of the same job is not made again, whatever machine and program made the first."""
+later run of the same job is not made again, whatever machine and program made the first. Its clock, what an iteration of each
+row costs, is of one machine: lengths and times of all runs go by it, and none depends on what else a machine does."""
 
 import copy
 import hashlib
@@ -17,12 +18,9 @@ def digest(job):
 class KeptRuns:
     def __init__(self, path, anew=False):
         self.path = path
-        rows = json.loads(path.read_text()) if path.exists() and not anew else []
-        self.runs = {(run["row"], run["seed"]): run for run in rows}
-
-    def iterations(self, row):
-        """Of a row some of whose runs are there: the others have as many."""
-        return next((run["iterations"] for run in self.runs.values() if run["row"] == row), None)
+        kept = json.loads(path.read_text()) if path.exists() and not anew else {"clock": {}, "runs": []}
+        self.clock = kept["clock"]  # {row: [iterations within the budget, CPU seconds of one]}
+        self.runs = {(run["row"], run["seed"]): run for run in kept["runs"]}
 
     def find(self, row, seed, job):
         run = self.runs.get((row, seed))
@@ -33,5 +31,6 @@ class KeptRuns:
         return self.runs[row, seed]
 
     def write(self):
-        lines = [json.dumps(self.runs[key]) for key in sorted(self.runs)]
-        self.path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+        clock = ",\n".join(f"  {json.dumps(row)}: {json.dumps(self.clock[row])}" for row in sorted(self.clock))
+        runs = ",\n".join("  " + json.dumps(self.runs[key]) for key in sorted(self.runs))
+        self.path.write_text(f'{{"clock": {{\n{clock}\n}},\n"runs": [\n{runs}\n]}}\n')

@@ -4,13 +4,14 @@ how fast.
     python tests/bench/methods.py [--cpu-seconds 240] [--seeds 3] [--split world|hard] [--only ROW] [--at-once 1] [--finished] [--anew]
                                   [--write]
 
-A row is a job of assets/jobs, run on one core. A short rehearsal of it says how long an iteration takes, so how many the
-CPU seconds pay for; the learning rate falls over just these. Evaluations are not counted. --split says on which captions is
-trained; held-out captions of both are scored at the end. A run that was stopped goes on, and one that is done is not run
-again, unless its job, the program, a plugin, the model or the prompts have changed. A row that fails is left out, and the
-exit code is 1. --write fills docs/results/methods.md and
-docs/images/methods.svg (methods_hard.svg), and keeps what each run measured in docs/results/methods.json (methods_hard.json): while its
-job is the same, such a run is not made again, unless --anew is given. Five to six minutes a run; wants a quiet machine, on a busy one a CPU second does less."""
+A row is a job of assets/jobs, run on one core. A short rehearsal of it says what an iteration costs, so how many the CPU
+seconds pay for; the learning rate falls over just these, and times in the table are iterations by that cost. Evaluations are
+not counted. --split says on which captions is trained; held-out captions of both are scored at the end. A run that was
+stopped goes on, and one that is done is not run again, unless its job, the program, a plugin, the model or the prompts have
+changed. A row that fails is left out, and the exit code is 1. --write fills docs/results/methods.md and
+docs/images/methods.svg (methods_hard.svg) once all rows have a run, and keeps rehearsals and what each run measured in docs/results/methods.json
+(methods_hard.json): these are not made again, unless --anew is given, or, of a run, its job has changed. Rehearsals alone want
+a quiet machine, two minutes each; runs, five to six minutes, give the same on a busy one."""
 
 import argparse
 import concurrent.futures
@@ -23,8 +24,7 @@ import sys
 from cells import PROGRAM, ROOT, finished, lines_of, write
 from chart import Chart, color_cycle, wide
 from kept_runs import KeptRuns
-from methods_statistics import (area, envelope, held_out_curve, iterations_within, mean_and_spread, reached,
-                                seconds_to)
+from methods_statistics import area, clock_of, envelope, held_out_curve, mean_and_spread, reached, seconds_to, timed
 
 # One line a method: its name in the table, and its job in assets/jobs.
 ROWS = [
@@ -71,15 +71,16 @@ def write_few(arguments):
 
 
 def rehearsal(arguments, name):
-    """How many iterations of the row the budget pays for."""
-    if iterations := arguments.kept.iterations(name):
-        return iterations
+    """Fills the row's clock."""
+    if name in arguments.kept.clock:
+        return True
     folder = arguments.folder / name / "rehearsal"
     few = str(arguments.folder / "few.txt")
     finished(job_of(arguments, name, 0, REHEARSED, folder, select=few, eval=few), folder)
     seconds = [row["time_phases"]["iteration"]["cpu_s"] for row in lines_of(folder / "metrics.jsonl")
                if row["kind"] == "train"]
-    return iterations_within(arguments.cpu_seconds, seconds)
+    arguments.kept.clock[name] = clock_of(arguments.cpu_seconds, seconds)
+    return True
 
 
 def scores_on(split, model, seed, folder):
@@ -99,16 +100,18 @@ def trained_model(job, run):
     return {**model, "path": str(run / "model")}
 
 
-def run(arguments, name, seed, iterations):
-    """One run: its curve, and its scores at the end on both splits."""
+def run(arguments, name, seed):
+    """One run: its curve, and its scores at the end on both splits, one of which the run itself has scored."""
     folder = arguments.folder / name / f"seed_{seed}"
-    job = job_of(arguments, name, seed, iterations, folder / "run")
+    job = job_of(arguments, name, seed, arguments.kept.clock[name][0], folder / "run")
     if kept := arguments.kept.find(name, seed, job):
         return kept
-    finished(job, folder / "run", go_on=True)
+    result = finished(job, folder / "run", go_on=True)
     curve = held_out_curve(lines_of(folder / "run/metrics.jsonl"), SHOWN[0])
-    final = {split: scores_on(split, trained_model(job, folder / "run"), seed, folder / split) for split in SPLITS}
-    return arguments.kept.add(name, seed, job, {"iterations": iterations, "curve": curve, "final": final})
+    other = next(split for split in SPLITS if split != arguments.split)
+    final = {arguments.split: {key: result["eval"][key]["after"] for key in SHOWN},
+             other: scores_on(other, trained_model(job, folder / "run"), seed, folder / other)}
+    return arguments.kept.add(name, seed, job, {"curve": curve, "final": final})
 
 
 def base(arguments, seed):
@@ -124,11 +127,15 @@ def finals(runs):
     return " | ".join(mean_and_spread([final[split][key] for final in runs]) for split in SPLITS for key in SHOWN)
 
 
+def curves_of(arguments, name, runs):
+    return [timed(run["curve"], arguments.kept.clock[name][1]) for run in runs]
+
+
 def line_of(arguments, title, name, runs):
-    curves = [run["curve"] for run in runs]
+    curves, iterations = curves_of(arguments, name, runs), arguments.kept.clock[name][0]
     lora = json.loads((ROOT / f"assets/jobs/{name}.json").read_text())["model"].get("lora")
-    cells = [title, f"`{name}`", f"LoRA, rank {lora['rank']}" if lora else "all weights", str(len(runs)), str(runs[0]["iterations"]),
-             mean_and_spread([curve[-1][0] for curve in curves], 0), finals([run["final"] for run in runs]),
+    cells = [title, f"`{name}`", f"LoRA, rank {lora['rank']}" if lora else "all weights", str(len(runs)), str(iterations),
+             f"{curves[0][-1][0]:.0f}", finals([run["final"] for run in runs]),
              mean_and_spread([area(curve, arguments.cpu_seconds) for curve in curves]),
              *[reached([seconds_to(curve, gain) for curve in curves]) for gain in GAINS]]
     return "| " + " | ".join(cells) + " |"
@@ -143,7 +150,7 @@ def table(arguments, bases, rows):
 
 
 def plot(arguments, rows, path):
-    curves = {title: [run["curve"] for run in runs] for title, _, runs in rows}
+    curves = {title: curves_of(arguments, name, runs) for title, name, runs in rows}
     ends = [curve[-1][0] for of_row in curves.values() for curve in of_row]
     step = max(10, round(max(ends) / 6 / 10) * 10)
     ticks = [step * i for i in range(int(-(-max(ends) // step)) + 1)]
@@ -165,8 +172,10 @@ def attempted(work, arguments, name, *others):
 
 
 def is_done(arguments, name, seed):
+    folder = arguments.folder / name / f"seed_{seed}"
+    other = next(split for split in SPLITS if split != arguments.split)
     return (arguments.kept.find(name, seed, job_of(arguments, name, seed, 1, ""))
-            or (arguments.folder / name / f"seed_{seed}/hard/result.json").exists())
+            or (folder / other / "result.json").exists())
 
 
 def results(arguments):
@@ -180,11 +189,11 @@ def results(arguments):
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        iterations = everywhere(rehearsal, [(name,) for name in titles])
-        wanted = [(name, seed, n) for seed in range(arguments.seeds) for name, n in zip(titles, iterations)
-                  if n and (not arguments.finished or is_done(arguments, name, seed))]
+        rehearsed = [name for name, done in zip(titles, everywhere(rehearsal, [(name,) for name in titles])) if done]
+        wanted = [(name, seed) for seed in range(arguments.seeds) for name in rehearsed
+                  if not arguments.finished or is_done(arguments, name, seed)]
         runs = {}
-        for (name, *_), done in zip(wanted, everywhere(run, wanted)):
+        for (name, _), done in zip(wanted, everywhere(run, wanted)):
             runs.setdefault(name, []).append(done)
     return [(titles[name], name, of_row) for name, of_row in runs.items() if all(of_row)]
 
@@ -215,10 +224,11 @@ def main():
     rows = results(arguments)
     content = table(arguments, bases, rows)
     print(content)
-    if arguments.write and rows:
+    if arguments.write:
+        arguments.kept.write()
+    if arguments.write and len(rows) == len(ROWS):
         write({mark: content}, ROOT / "docs/results/methods.md")
         plot(arguments, rows, ROOT / f"docs/images/{mark}.svg")
-        arguments.kept.write()
     return 0 if len(rows) == len(ROWS if arguments.only is None else [arguments.only]) else 1
 
 

@@ -4,15 +4,19 @@ import numpy as np
 
 
 def held_out_curve(rows, key):
-    """[(CPU seconds of all iterations until then, held-out score)] from the rows of metrics.jsonl. What evaluations cost is
-    not counted: it is the same for all methods and no part of training."""
-    seconds, curve = 0.0, []
+    """[(iterations until then, held-out score)] from the rows of metrics.jsonl."""
+    iterations, curve = 0, []
     for row in rows:
         if row["kind"] == "train":
-            seconds += row["time_phases"]["iteration"]["cpu_s"]
+            iterations += 1
         elif row["kind"] == "eval":
-            curve.append((seconds, row[key]))
+            curve.append((iterations, row[key]))
     return curve
+
+
+def timed(curve, seconds):
+    """The curve over CPU seconds of training, of which an iteration costs `seconds`."""
+    return [(iterations * seconds, score) for iterations, score in curve]
 
 
 def area(curve, budget):
@@ -34,10 +38,11 @@ def seconds_to(curve, gain):
     return None
 
 
-def iterations_within(budget, seconds):
-    """How many iterations the budget pays for, given the CPU seconds of some rehearsed ones, of which the first, which
-    also fills caches, is not counted."""
-    return max(1, round(budget / float(np.median(seconds[1:]))))
+def clock_of(budget, seconds):
+    """[how many iterations the budget pays for, CPU seconds of one], given those of some rehearsed ones, of which the first,
+    which also fills caches, is not counted."""
+    one = float(np.median(seconds[1:]))
+    return [max(1, round(budget / one)), one]
 
 
 def mean_and_spread(values, digits=3):

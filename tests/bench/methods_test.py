@@ -12,20 +12,19 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent)]
 
 import methods  # noqa: E402
 from kept_runs import KeptRuns  # noqa: E402
-from methods_statistics import (area, envelope, held_out_curve, iterations_within, mean_and_spread,  # noqa: E402
-                                reached, seconds_to)
+from methods_statistics import (area, clock_of, envelope, held_out_curve, mean_and_spread, reached,  # noqa: E402
+                                seconds_to, timed)
 
 CURVE = [(0.0, 0.5), (10.0, 0.6), (30.0, 0.58), (40.0, 0.78)]
 
 
-def train(seconds):
-    return {"kind": "train", "time_phases": {"iteration": {"cpu_s": seconds}}}
-
-
 def test_curve_counts_the_iterations_before_each_evaluation():
-    rows = [{"kind": "eval", "strict": 0.5}, train(1.0), train(2.0), {"kind": "eval", "strict": 0.6}, train(4.0),
-            {"kind": "note"}, {"kind": "eval", "strict": 0.7}]
-    assert held_out_curve(rows, "strict") == [(0.0, 0.5), (3.0, 0.6), (7.0, 0.7)]
+    train = {"kind": "train"}
+    rows = [{"kind": "eval", "strict": 0.5}, train, train, {"kind": "eval", "strict": 0.6}, train, {"kind": "note"},
+            {"kind": "eval", "strict": 0.7}]
+    curve = held_out_curve(rows, "strict")
+    assert curve == [(0, 0.5), (2, 0.6), (3, 0.7)]
+    assert timed(curve, 1.5) == [(0.0, 0.5), (3.0, 0.6), (4.5, 0.7)]
 
 
 def test_area_is_the_mean_over_the_budget():
@@ -44,9 +43,9 @@ def test_seconds_to_a_gain_lie_on_the_line_where_it_is_first_met():
     assert seconds_to([(0.0, 0.5)], 0.0) is None
 
 
-def test_iterations_within_a_budget():
-    assert iterations_within(240.0, [9.0, 2.0, 2.1, 1.9]) == 120
-    assert iterations_within(1.0, [0.1, 30.0]) == 1
+def test_clock():
+    assert clock_of(240.0, [9.0, 2.0, 2.1, 1.9]) == [120, 2.0]
+    assert clock_of(1.0, [0.1, 30.0]) == [1, 30.0]
 
 
 def test_seeds():
@@ -71,10 +70,12 @@ def arguments_for(folder, split="world"):
 
 def test_a_row_of_the_table(tmp_path):
     final = {"world": {"scene/strict": 0.7, "scene/soft": 0.8}, "hard": {"scene/strict": 0.1, "scene/soft": 0.6}}
-    run = {"curve": CURVE, "final": final, "iterations": 20}
-    line = methods.line_of(arguments_for(tmp_path), "AWM", "awm_tiny", [run])
+    arguments = arguments_for(tmp_path)
+    arguments.kept.clock["awm_tiny"] = [20, 2.0]
+    run = {"curve": [(x / 2.0, y) for x, y in CURVE], "final": final}
+    line = methods.line_of(arguments, "AWM", "awm_tiny", [run])
     assert line == ("| AWM | `awm_tiny` | all weights | 1 | 20 | 40 | 0.700 | 0.800 | 0.100 | 0.600 | 0.602 | 8 | 36 |")
-    table = methods.table(arguments_for(tmp_path), [final], [("AWM", "awm_tiny", [run])])
+    table = methods.table(arguments, [final], [("AWM", "awm_tiny", [run])])
     assert {row.count("|") for row in table.splitlines()} == {14}
 
 
@@ -89,28 +90,30 @@ def test_a_job_keeps_its_settings_but_for_length_prompts_and_cores(tmp_path):
 
 
 def test_one_failed_run_leaves_its_row_out_and_the_others_stay(tmp_path, monkeypatch):
-    def fail_once(arguments, name, seed, iterations):
+    def fail_once(arguments, name, seed):
         if (name, seed) == ("nft_tiny", 1):
             raise methods.subprocess.CalledProcessError(1, "thalweg")
-        return {"seed": seed, "iterations": iterations}
+        return {"seed": seed}
 
-    monkeypatch.setattr(methods, "rehearsal", lambda arguments, name: 7)
+    monkeypatch.setattr(methods, "rehearsal", lambda arguments, name: True)
     monkeypatch.setattr(methods, "run", fail_once)
     rows = methods.results(arguments_for(tmp_path))
     assert [name for _, name, _ in rows] == [name for _, name in methods.ROWS if name != "nft_tiny"]
-    assert rows[0][2] == [{"seed": 0, "iterations": 7}, {"seed": 1, "iterations": 7}]
+    assert rows[0][2] == [{"seed": 0}, {"seed": 1}]
 
 
 def test_a_run_is_kept_while_its_job_is_the_same(tmp_path):
     job = {"seed": 1, "iterations": 70, "output": "runs/a", "evaluate": {"every": 7, "steps": 28}}
     kept = KeptRuns(tmp_path / "kept.json")
-    kept.add("awm_tiny", 1, job, {"iterations": 70, "curve": CURVE})
-    kept.add("awm_tiny", 0, {"seed": 0}, {"iterations": 70})
+    kept.clock["awm_tiny"] = [70, 3.5]
+    kept.add("awm_tiny", 1, job, {"curve": CURVE})
+    kept.add("awm_tiny", 0, {"seed": 0}, {"curve": CURVE})
     kept.write()
     again = KeptRuns(tmp_path / "kept.json")
     elsewhere = {**job, "output": "runs/b", "iterations": 1, "evaluate": {"every": 9, "steps": 28}}
     assert again.find("awm_tiny", 1, elsewhere)["curve"] == [list(point) for point in CURVE]
-    assert again.find("awm_tiny", 2, job) is None and again.iterations("crd_tiny") is None
+    assert again.find("awm_tiny", 2, job) is None
     assert again.find("awm_tiny", 1, {**job, "evaluate": {"every": 7, "steps": 14}}) is None
-    assert again.iterations("awm_tiny") == 70
-    assert KeptRuns(tmp_path / "kept.json", anew=True).find("awm_tiny", 1, job) is None
+    assert again.clock == {"awm_tiny": [70, 3.5]}
+    anew = KeptRuns(tmp_path / "kept.json", anew=True)
+    assert anew.find("awm_tiny", 1, job) is None and not anew.clock
