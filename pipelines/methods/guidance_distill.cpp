@@ -20,6 +20,7 @@
 #include "engine/core/rng.h"
 #include "engine/losses/nft.h"
 #include "engine/weights/folder.h"
+#include "pipelines/methods/distilled.h"
 #include "pipelines/methods/matching.h"
 #include "pipelines/methods/method.h"
 #include "pipelines/methods/noise_levels.h"
@@ -76,12 +77,7 @@ class GuidanceDistillRun final : public MethodRun {
     metrics.emplace_back("not_finite_samples", static_cast<double>((~finite_B).sum().item<int64_t>()));
     train_on_clean_latents(t_, batches, o_.groups, weights(at::ones_like(finite_B), finite_B), head_,
                            matching(), iteration, metrics);
-    double left = 0.0, all = 0.0;
-    for (const auto& [name, value] : metrics) {
-      if (name == "policy_loss") left = value;
-      if (name == "guidance_size") all = value;
-    }
-    metrics.emplace_back("distilled", all > 0.0 ? 1.0 - left / all : 0.0);
+    say_distilled(metrics);
     return metrics;
   }
 

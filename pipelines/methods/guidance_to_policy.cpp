@@ -14,6 +14,7 @@
 #include "engine/core/error.h"
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
+#include "pipelines/methods/distilled.h"
 #include "pipelines/methods/led_rollout.h"
 #include "pipelines/methods/method.h"
 #include "pipelines/methods/step_loss.h"
@@ -52,12 +53,7 @@ class GuidanceToPolicyRun final : public MethodRun {
       train(update, iteration, metrics);
     }
     states_.clear();
-    double left = 0.0, all = 0.0;
-    for (const auto& [name, value] : metrics) {
-      if (name == "policy_loss") left = value;
-      if (name == "guidance_size") all = value;
-    }
-    metrics.emplace_back("distilled", all > 0.0 ? 1.0 - left / all : 0.0);
+    say_distilled(metrics);
     return metrics;
   }
 

@@ -59,4 +59,18 @@ ScoreInput frames_input(const at::Tensor& frames_BF3HW) {
   return input;
 }
 
+ScoreInput full_input() {
+  auto input = frames_input(random_frames(2, 3, 5, 4).to(at::kDouble).transpose(3, 4));
+  input.prompts = {"a", "four"};
+  input.sample_ids = {7, 9};
+  input.seeds = {11, 13};
+  input.group_ids = {-3, 5};
+  input.metadata_json = {"{}", "{\"n\":1}"};
+  input.step_index = 4;
+  input.num_steps = 10;
+  input.fps = 12.5;
+  input.mask_BF1HW = at::full({2, 3, 1, 4, 5}, 0.75, at::kDouble);
+  return input;
+}
+
 }  // namespace thalweg::testing

@@ -31,6 +31,10 @@ at::Tensor random_frames(int64_t B, int64_t F, int64_t H, int64_t W, uint64_t se
 
 ScoreInput frames_input(const at::Tensor& frames_BF3HW);
 
+/// Two samples with every field of a request, whose tensors are neither dense nor float32, as what crosses
+/// must be.
+ScoreInput full_input();
+
 /// For differentiable_score, where nothing fails.
 void expect_no_failures(const std::vector<CallFailure>& failures);
 

@@ -85,20 +85,6 @@ RewardSpec spec_of(const std::filesystem::path& library, const std::string& isol
   return spec;
 }
 
-ScoreInput full_input() {
-  auto input = frames_input(random_frames(2, 3, 5, 4).to(at::kDouble).transpose(3, 4));
-  input.prompts = {"a", "four"};
-  input.sample_ids = {7, 9};
-  input.seeds = {11, ~uint64_t{0}};
-  input.group_ids = {-3, 5};
-  input.metadata_json = {"{}", "{\"n\":1}"};
-  input.step_index = 4;
-  input.num_steps = 10;
-  input.fps = 12.5;
-  input.mask_BF1HW = at::full({2, 3, 1, 4, 5}, 0.75, at::kDouble);
-  return input;
-}
-
 TEST(HostedReward, EveryFieldCrossesAsItDoesIntoALibrary) {
   std::vector<std::string> lines;
   Activation activation;

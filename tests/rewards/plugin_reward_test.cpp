@@ -26,17 +26,7 @@ TEST(PluginReward, HandsOverEveryFieldOfTheRequest) {
   EXPECT_EQ(lines, std::vector<std::string>{"1 probe seed 41"});
   EXPECT_FALSE(model.info().deterministic);
 
-  // Not dense, and float64: what crosses must be dense float32 all the same.
-  auto input = frames_input(random_frames(2, 3, 5, 4).to(at::kDouble).transpose(3, 4));
-  input.prompts = {"a", "four"};
-  input.sample_ids = {7, 9};
-  input.seeds = {11, 13};
-  input.group_ids = {-3, 5};
-  input.metadata_json = {"{}", "{\"n\":1}"};
-  input.step_index = 4;
-  input.num_steps = 10;
-  input.fps = 12.5;
-  input.mask_BF1HW = at::full({2, 3, 1, 4, 5}, 0.75, at::kDouble);
+  const auto input = full_input();
   const auto [values, failures] = model.score(input);
   ASSERT_EQ(values.size(1), 14);
   const double expected[2][8] = {{1, 7, 11, -3, 2, 4, 10, 12.5}, {4, 9, 13, 5, 7, 4, 10, 12.5}};
