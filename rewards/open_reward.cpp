@@ -26,7 +26,7 @@ std::string host_program(const std::string& place) {
 
 HostedTask task_of(const RewardSpec& spec, const PluginFile& file) {
   HostedTask task{.command = {}, .name = file.name, .open = {}};
-  if (file.is_script) {
+  if (file.is_script()) {
     task.command = {spec.config.value("interpreter", std::string("python3")), file.path.string()};
     if (const auto own = spec.config.value("file", std::string()); !own.empty())
       task.name = fs::path(own).stem().string();
@@ -51,7 +51,7 @@ void check_script(const RewardSpec& spec) {
 
 PluginFile locate(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs) {
   const auto file = find_plugin(spec.plugin, plugin_dirs, spec.isolation, spec.pointer);
-  if (file.is_script) check_script(spec);
+  if (file.is_script()) check_script(spec);
   if (!file.own_process && spec.host != HostLimits{})
     throw Error(
         spec.pointer + "/host",

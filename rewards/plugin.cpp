@@ -34,8 +34,7 @@ PluginFile installed(const std::string& name, const std::vector<fs::path>& dirs,
   for (const auto& suffix : {kSuffix, kScript})
     for (const auto& dir : dirs)
       for (const auto& path : files_in(dir, suffix)) {
-        if (path.stem() == name)
-          return {.path = path, .name = name, .is_script = std::string_view(suffix) == kScript};
+        if (path.stem() == name) return {.path = path, .name = name};
         known.insert(path.stem().string());
       }
   throw Error(pointer + "/plugin",
@@ -150,10 +149,10 @@ PluginFile find_plugin(const std::string& name_or_path, const std::vector<fs::pa
       name_or_path.find('/') != std::string::npos || fs::path(name_or_path).extension() == kSuffix;
   if (!is_path) {
     auto found = installed(name_or_path, dirs, pointer);
-    if (found.is_script && isolation == "inproc")
+    if (found.is_script() && isolation == "inproc")
       throw Error(pointer + "/isolation",
                   "\"" + name_or_path + "\" is a script, which has a process of its own");
-    found.own_process = found.is_script || isolation == "process";
+    found.own_process = found.is_script() || isolation == "process";
     return found;
   }
   const fs::path path = name_or_path;

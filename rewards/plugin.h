@@ -29,8 +29,10 @@ std::vector<PluginInfo> scan_plugins(const std::vector<std::filesystem::path>& d
 struct PluginFile {
   std::filesystem::path path;
   std::string name;          // for the names of its dimensions: "scene" of ".../scene.so"
-  bool is_script = false;    // Python, not a library
   bool own_process = false;  // runs in a process of its own
+
+  /// Python, not a library.
+  bool is_script() const { return path.extension() == ".py"; }
 };
 
 /// The library that a job names. A bare name is NAME.so, or NAME.py, in the first of `dirs` (the

@@ -12,15 +12,12 @@
 #include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "rewards/instance.h"
+#include "rewards/nan_filled.h"
 #include "rewards/request.h"
 #include "rewards/stray_output.h"
 
 namespace thalweg {
 namespace {
-
-at::Tensor nan_filled(at::IntArrayRef shape) {
-  return at::full(shape, std::numeric_limits<float>::quiet_NaN(), at::TensorOptions(at::kFloat));
-}
 
 /// NaN like any other to a plugin. One that is still there after the call was never written.
 constexpr int32_t kUnwritten = 0x7fc0bad1;

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <iostream>
 
+#include "engine/core/endings.h"
 #include "engine/core/file.h"
-#include "engine/core/signal_name.h"
 #include "pipelines/cli/exit_codes.h"
 #include "pipelines/run/folder_lock.h"
 #include "rewards/running_calls.h"
@@ -27,10 +26,6 @@ constexpr timespec kLook{0, 100'000'000};
 void say(const std::string& text) {
   // A progress bar may stand in the line.
   std::cerr << (::isatty(STDERR_FILENO) == 1 ? "\n" : "") << "thalweg: " << text << std::endl;
-}
-
-std::string in_seconds(double seconds) {
-  return std::to_string(std::llround(seconds)) + " s";
 }
 
 }  // namespace

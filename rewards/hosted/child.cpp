@@ -13,8 +13,8 @@
 #include <system_error>
 #include <thread>
 
+#include "engine/core/endings.h"
 #include "engine/core/error.h"
-#include "engine/core/signal_name.h"
 
 extern char** environ;
 

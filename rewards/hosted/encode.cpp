@@ -72,6 +72,12 @@ Json Layout::place(at::IntArrayRef shape) {
   return place;
 }
 
+Json Layout::place(const NamedTensors& tensors) {
+  Json places = Json::object();
+  for (const auto& [name, tensor] : tensors) places[name] = place(tensor.sizes());
+  return places;
+}
+
 at::Tensor tensor_at(const SharedMemory& memory, const Json& place) {
   return checked("a tensor", [&] {
     const auto offset = place.at("offset").get<size_t>();
@@ -101,11 +107,11 @@ Json to_json(const ScoreInput& input) {
           {"round", input.occasion.round}};
 }
 
-std::vector<std::pair<std::string, at::Tensor>> tensors_of(const ScoreInput& input,
-                                                           const RewardInputs& wanted) {
-  std::vector<std::pair<std::string, at::Tensor>> tensors;
+NamedTensors tensors_of(const ScoreInput& input, const RewardInfo& info) {
+  NamedTensors tensors;
   for (const auto& [name, tensor, flag] : kTensors)
-    if (wanted.*flag && (input.*tensor).defined()) tensors.emplace_back(name, input.*tensor);
+    if ((info.required.*flag || info.optional.*flag) && (input.*tensor).defined())
+      tensors.emplace_back(name, input.*tensor);
   return tensors;
 }
 

@@ -13,12 +13,16 @@
 
 namespace thalweg {
 
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
 /// Tensors one after the other in memory. First all places are taken, then the memory grows, then they are
 /// filled.
 class Layout {
  public:
   /// Of a tensor of that shape: {"offset", "shape"}.
   Json place(at::IntArrayRef shape);
+  /// By name.
+  Json place(const NamedTensors& tensors);
   size_t bytes() const { return bytes_; }
 
  private:
@@ -30,9 +34,8 @@ at::Tensor tensor_at(const SharedMemory& memory, const Json& place);
 
 /// `input` without its tensors.
 Json to_json(const ScoreInput& input);
-/// Its tensors of `wanted`, by name; undefined ones are left out.
-std::vector<std::pair<std::string, at::Tensor>> tensors_of(const ScoreInput& input,
-                                                           const RewardInputs& wanted);
+/// Those of its tensors that the reward takes; undefined ones are left out.
+NamedTensors tensors_of(const ScoreInput& input, const RewardInfo& info);
 /// The whole, its tensors not copied. Throws WireBroken.
 ScoreInput input_from(const Json& input, const Json& tensors, const SharedMemory& memory);
 

@@ -2,14 +2,16 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/full.h>
 
-#include <cmath>
+#include <algorithm>
+#include <chrono>
 #include <limits>
 #include <utility>
 
 #include "engine/core/device.h"
+#include "engine/core/endings.h"
 #include "engine/core/error.h"
+#include "rewards/nan_filled.h"
 #include "rewards/running_calls.h"
 #include "rewards/text.h"
 
@@ -17,22 +19,6 @@ namespace thalweg {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-
-at::Tensor not_scored(at::IntArrayRef shape) {
-  return at::full(shape, std::numeric_limits<float>::quiet_NaN(), at::TensorOptions(at::kFloat));
-}
-
-std::string in_seconds(double seconds) {
-  return std::to_string(std::llround(seconds)) + " s";
-}
-
-RewardInputs all_of(const RewardInfo& info) {
-  RewardInputs all;
-  for (auto member : {&RewardInputs::frames, &RewardInputs::latents, &RewardInputs::prompts,
-                      &RewardInputs::reference, &RewardInputs::mask, &RewardInputs::metadata})
-    all.*member = info.required.*member || info.optional.*member;
-  return all;
-}
 
 // What a process answers to a question, {"error": [place, message]} being the user's mistake.
 void refuse_error(const Json& reply) {
@@ -43,12 +29,14 @@ void refuse_error(const Json& reply) {
   throw Error(error[0].get<std::string>(), error[1].get<std::string>());
 }
 
-// The next answer; log lines before it are handed on. Nothing where the time ends first.
+// The next answer; log lines before it are handed on, and buy no time. Nothing where the time ends first.
 std::optional<Json> next_answer(Wire& wire, double seconds, const std::string& name, const RewardLog& log) {
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
   for (;;) {
-    auto message = wire.receive(seconds);
-    if (!message || !message->is_object()) return message;
-    if (!message->contains("log")) return message;
+    const double passed = std::chrono::duration<double>(Clock::now() - begin).count();
+    auto message = wire.receive(std::max(seconds - passed, 0.0));
+    if (!message || !message->is_object() || !message->contains("log")) return message;
     const auto& line = message->at("log");
     if (log && line.is_array() && line.size() == 2 && line[0].is_number_integer() && line[1].is_string())
       log(line[0].get<int>(), name, clean_text(line[1].get<std::string>().c_str()));
@@ -137,7 +125,7 @@ std::vector<CallFailure> HostedReward::failures_of(const Json& reply, int64_t ba
   return failures;
 }
 
-void HostedReward::write(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const Json& places) {
+void HostedReward::write(const NamedTensors& tensors, const Json& places) {
   for (const auto& [name, tensor] : tensors)
     tensor_at(memory_, places.at(name)).copy_(on_host(tensor.detach()));
 }
@@ -146,10 +134,9 @@ Scored HostedReward::score(const ScoreInput& input) {
   const at::NoGradGuard no_grad;
   const std::lock_guard lock(mutex_);
   const auto batch = input.batch();
-  const auto tensors = tensors_of(input, all_of(info_));
+  const auto tensors = tensors_of(input, info_);
   Layout layout;
-  Json places = Json::object();
-  for (const auto& [name, tensor] : tensors) places[name] = layout.place(tensor.sizes());
+  const auto places = layout.place(tensors);
   const auto K = static_cast<int64_t>(info_.dimensions_K.size());
   const auto values = layout.place({batch, K});
   memory_.grow(layout.bytes());
@@ -163,7 +150,7 @@ Scored HostedReward::score(const ScoreInput& input) {
                            {"tensors", places},
                            {"values", values}},
                           [&](const Json& reply) { failures = failures_of(reply, batch); });
-  if (!wrong.empty()) return {not_scored({batch, K}), {{wrong, batch}}};
+  if (!wrong.empty()) return {nan_filled({batch, K}), {{wrong, batch}}};
   auto scored = tensor_at(memory_, values).clone();
   scored.masked_fill_(scored.isfinite().logical_not(), std::numeric_limits<float>::quiet_NaN());
   return {scored, std::move(failures)};
@@ -173,11 +160,11 @@ ScoreGradient HostedReward::gradient(const ScoreInput& input, const at::Tensor& 
   const at::NoGradGuard no_grad;
   const std::lock_guard lock(mutex_);
   if (info_.gradient_of == GradientOf::none) throw Error(place_, "this reward has no gradient");
-  auto tensors = tensors_of(input, all_of(info_));
+  auto tensors = tensors_of(input, info_);
   tensors.emplace_back("cotangent", cotangent_BK);
   Layout layout;
-  Json places = Json::object(), gradients = Json::object();
-  for (const auto& [name, tensor] : tensors) places[name] = layout.place(tensor.sizes());
+  const auto places = layout.place(tensors);
+  Json gradients = Json::object();
   if (includes_frames(info_.gradient_of) && input.frames_BF3HW.defined())
     gradients["frames"] = layout.place(input.frames_BF3HW.sizes());
   if (includes_latents(info_.gradient_of) && input.latents_BCFHW.defined())
@@ -196,9 +183,9 @@ ScoreGradient HostedReward::gradient(const ScoreInput& input, const at::Tensor& 
                           [&](const Json& reply) { result.failures = failures_of(reply, input.batch()); });
   if (!wrong.empty()) result.failures = {{"its gradient failed: " + wrong, input.batch()}};
   for (const auto& [name, place] : gradients.items()) {
-    auto gradient = tensor_at(memory_, place).clone();
-    if (!wrong.empty()) gradient.fill_(std::numeric_limits<float>::quiet_NaN());
-    (name == "frames" ? result.frames_BF3HW : result.latents_BCFHW) = gradient;
+    const auto gradient = tensor_at(memory_, place);
+    (name == "frames" ? result.frames_BF3HW : result.latents_BCFHW) =
+        wrong.empty() ? gradient.clone() : nan_filled(gradient.sizes());
   }
   return result;
 }

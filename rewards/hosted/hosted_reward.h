@@ -44,7 +44,7 @@ class HostedReward final : public Reward {
   Json answer_of(const char* function);
   std::vector<CallFailure> failures_of(const Json& reply, int64_t batch) const;
   void end(const std::string& what);
-  void write(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const Json& places);
+  void write(const NamedTensors& tensors, const Json& places);
 
   const HostedTask task_;
   const HostLimits limits_;

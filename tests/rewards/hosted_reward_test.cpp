@@ -182,6 +182,23 @@ TEST(HostedReward, WhatAProcessSaysIsChecked) {
   }
 }
 
+TEST(HostedReward, LogLinesBuyNoTime) {
+  const std::string talker = std::string("import time\n") + kLiar;
+  auto text = talker;
+  const std::string lie = "sys.argv[1].encode()";
+  text.replace(text.find(lie), lie.size(), "b'{\"log\": [1, \"still here\"]}'");
+  text +=
+      "    while op == 'score':\n        time.sleep(0.02)\n        say(b'{\"log\": [1, \"still here\"]}')\n";
+  int lines = 0;
+  Activation activation;
+  activation.log = [&](int, const std::string&, const std::string&) { ++lines; };
+  HostedReward reward({{"python3", "-c", text}, "talker", Json::object()}, {.call_s = 2.0, .restarts = 0},
+                      activation, "/r");
+  const auto scored = reward.score(frames_input(random_frames(2, 1, 2, 2)));
+  EXPECT_NE(only(scored.failures).find("did not return within 2 s"), std::string::npos);
+  EXPECT_GT(lines, 1);
+}
+
 TEST(HostedReward, DifferentRewardsAreCalledAtTheSameTime) {
   const auto a = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});
   const auto b = open_reward(spec_of(color_library(), "process"), built_plugins(), Activation{});

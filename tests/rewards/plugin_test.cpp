@@ -149,7 +149,7 @@ TEST(ScanPlugins, ScriptsAreListedWithWhatTheirFirstLineSays) {
 
 TEST(FindPlugin, AScriptIsAPluginWithAProcess) {
   const auto python = find_plugin("python", built_plugins(), "", "/r");
-  EXPECT_TRUE(python.is_script && python.own_process);
+  EXPECT_TRUE(python.is_script() && python.own_process);
   EXPECT_EQ(error_of([] { find_plugin("python", built_plugins(), "inproc", "/r"); }).place, "/r/isolation");
 }
 
