@@ -35,7 +35,7 @@ its files and plugins exist, without loading a model; `thalweg schema` prints it
   begins anew, without its old pictures.
 - A job of which nothing came fails with exit code 2, once it has written what there is: not one sample was scored, or not one
   value for its steering.
-- Exit codes: 0 done; 2 the job or its inputs are wrong; 3 stopped by SIGINT, SIGTERM or SIGHUP; 1 anything else, samples that are
+- Exit codes: 0 done; 2 the job or its inputs are wrong; 3 stopped by SIGINT, SIGTERM or SIGHUP, or paused (`/failed_rewards`); 1 anything else, samples that are
   not finite numbers among them. Every job keeps what is done when it is stopped, and now and then before, and goes on from there
   when the same command is run again, after a kill too. A second SIGINT or SIGTERM ends it at once (130, 143).
 - A reward that does not return for 30 s after the first signal is given up: exit code 3, without what was done since the last

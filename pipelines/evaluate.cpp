@@ -22,6 +22,8 @@
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/stages/reward_lines.h"
+#include "rewards/open_reward.h"
+#include "rewards/plugin.h"
 
 namespace thalweg {
 namespace {
@@ -160,7 +162,7 @@ Evaluation evaluated(const EvaluationInput& in, const Velocity& velocity, int64_
     if (drawn.frames.defined()) frames.push_back(drawn.frames);
   }
   result.rewards = concatenate_samples(rewards);
-  result.total = combined(in.rewards, result.rewards);
+  result.total = combined_alone(in.rewards, result.rewards);
   if (!frames.empty()) result.frames_BF3HW = at::cat(frames);
   return result;
 }
@@ -195,6 +197,7 @@ Json EvaluateJob::run(const Observer& observer) {
   RewardLines lines(observer);
   const auto rewards =
       make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed, device, lines.log());
+  rewards->refuse_comparing();
   const auto velocity = bound_with_lora(*model, o_.model, observer);
   EvaluationInput input{.model = *model,
                         .prompts = prompts,
@@ -260,6 +263,7 @@ JobLoad evaluate_load(const EvaluateOptions& o) {
   load.model = o.model;
   load.size = o.size;
   load.parallel = o.parallel;
+  load.scored_elsewhere = scores_elsewhere(o.rewards, installed_plugin_dirs());
   const auto schedule = planned_schedule(o.schedule, o.model, o.steps, o.size);
   for (const double scale : scales_of(o))
     load.draws.push_back(

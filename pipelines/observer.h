@@ -24,7 +24,10 @@ struct Observer {
   std::function<bool()> stop_requested = [] { return false; };
 };
 
-/// The run stopped on request; running the same job again goes on from there where it can (Job::resumes()).
-struct Stopped {};
+/// The run stopped; running the same job again goes on from there where it can (Job::resumes()).
+struct Stopped {
+  std::string why = {};  // empty: on request
+  bool failed = false;   // it is a failure of the run
+};
 
 }  // namespace thalweg

@@ -33,6 +33,7 @@ Json::json_pointer place_of(const Json& change) {
 constexpr const char* kFree[] = {"/name",
                                  "/output",
                                  "/monitors",
+                                 "/failed_rewards",
                                  "/checkpoint",
                                  "/parallel/workers",
                                  "/model/prompt_cache",

@@ -111,7 +111,10 @@ Json SampleJob::run(const Observer& observer) {
   const auto rewards = o_.rewards.empty() ? nullptr
                                           : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,
                                                          o_.seed, device, lines.log());
-  if (rewards) require_abilities(o_.steering, *rewards);
+  if (rewards) {
+    rewards->refuse_comparing();
+    require_abilities(o_.steering, *rewards);
+  }
   const auto model = load_model(o_.model.path, o_.model.options(device));
   // Before prompts are encoded.
   const auto schedule = schedule_of(o_.sampler.schedule, *model, o_.sampler.steps, o_.sampler.size);

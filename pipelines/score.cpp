@@ -59,6 +59,20 @@ Json score_identity(const ScoreOptions& o) {
   return run_identity([&](Fields& f) { describe_score(f, copy); }, inputs);
 }
 
+// Of pictures of one prompt in a row, for rewards that compare them; a group that a batch cuts is an error.
+std::vector<int64_t> groups_of(const std::vector<std::string>& prompts, int64_t batch_size) {
+  std::vector<int64_t> groups;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const bool goes_on = i > 0 && prompts[i] == prompts[i - 1];
+    groups.push_back(i == 0 ? 0 : groups.back() + (goes_on ? 0 : 1));
+    if (goes_on && static_cast<int64_t>(i) % batch_size == 0)
+      throw Error("/batch_size", "the pictures of the prompt \"" + prompts[i] +
+                                     "\" are compared with each other, and picture " + std::to_string(i) +
+                                     " begins another batch: take a multiple of the pictures a prompt");
+  }
+  return groups;
+}
+
 class ScoreJob final : public Job {
  public:
   void describe(Fields& fields) override { describe_score(fields, o_); }
@@ -113,6 +127,8 @@ Json ScoreJob::run(const Observer& observer) {
   RewardLines lines(observer);
   const auto rewards =
       make_rewards(o_.rewards, size, o_.batch_size, o_.seed, o_.device.open(observer), lines.log());
+  const auto groups =
+      rewards->compares() ? groups_of(all.prompts.prompts, o_.batch_size) : std::vector<int64_t>{};
   PhaseClock clock;
   const auto missing = store.missing(total, o_.batch_size);
   const auto there = ceil_div(total, o_.batch_size) - static_cast<int64_t>(missing.size());
@@ -126,6 +142,7 @@ Json ScoreJob::run(const Observer& observer) {
     input.occasion.phase = ScorePhase::score;
     for (int64_t i = begin; i < end; ++i) {
       input.name_next(static_cast<uint64_t>(o_.seed), i);
+      if (!groups.empty()) input.group_ids.push_back(groups[static_cast<size_t>(i)]);
     }
     Drawn scored;
     scored.first = begin;

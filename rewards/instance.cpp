@@ -133,12 +133,29 @@ const thalweg_plugin_gradient* PluginInstance::gradient() {
   return gradient;
 }
 
+const thalweg_plugin_group* PluginInstance::group() {
+  const std::lock_guard lock(library_.main_thread());
+  const auto* group = static_cast<const thalweg_plugin_group*>(
+      called("get_extension", [&] { return reward_->get_extension(reward_, THALWEG_EXT_GROUP); }));
+  if (group != nullptr && group->least == nullptr)
+    throw Error(place_, "the plugin has a group extension with missing functions");
+  return group;
+}
+
+int64_t PluginInstance::least_of_group(const thalweg_plugin_group& group) {
+  const int64_t least = called("group.least", [&] { return group.least(reward_); });
+  if (least < 2)
+    throw Error(place_,
+                "the plugin says that it compares groups of " + std::to_string(least) + "; the least is 2");
+  return least;
+}
+
 uint64_t PluginInstance::gradient_inputs(const thalweg_plugin_gradient& gradient) {
   return called("gradient.inputs", [&] { return gradient.inputs(reward_); });
 }
 
 std::string PluginInstance::failure_of(const char* function, const std::function<thalweg_status()>& call) {
-  host_.clear_error();
+  host_.clear();
   thalweg_status status = THALWEG_INTERNAL;
   auto end = call_library(plugin_, function, [&] { status = call(); });
   changed_.insert(end.put_back.begin(), end.put_back.end());

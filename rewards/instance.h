@@ -2,8 +2,10 @@
 #pragma once
 
 #include <thalweg/ext/gradient.h>
+#include <thalweg/ext/group.h>
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -34,11 +36,18 @@ class PluginInstance {
   std::vector<std::string> read_dimensions();
   /// Null without one. Throws Error for one with missing functions.
   const thalweg_plugin_gradient* gradient();
+  /// Null: it compares no samples. Throws Error for a table with a missing function.
+  const thalweg_plugin_group* group();
+  /// Fewest samples of a group that the active instance compares. Throws Error for less than 2.
+  int64_t least_of_group(const thalweg_plugin_group& group);
   /// The inputs that the gradient can be of, THALWEG_INPUT_*.
   uint64_t gradient_inputs(const thalweg_plugin_gradient& gradient);
 
   /// "" when the call returned OK, else its status and text. `function` is its name, "score".
   std::string failure_of(const char* function, const std::function<thalweg_status()>& call);
+  /// Why samples of the last call of failure_of are not scored, by their place in it, where the plugin says
+  /// so.
+  std::map<uint32_t, std::string> notes() const { return host_.notes(); }
   /// What calls of failure_of changed in the process since the last time; it is as it was.
   std::set<std::string> take_changes();
 

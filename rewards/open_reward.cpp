@@ -1,5 +1,6 @@
 #include "rewards/open_reward.h"
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -58,6 +59,11 @@ PluginFile locate(const RewardSpec& spec, const std::vector<fs::path>& plugin_di
         "is read by nothing: this reward runs in the program; set \"isolation\" to \"process\", or leave "
         "it out");
   return file;
+}
+
+bool scores_elsewhere(const std::vector<RewardSpec>& specs, const std::vector<fs::path>& plugin_dirs) {
+  return std::any_of(specs.begin(), specs.end(),
+                     [&](const auto& spec) { return locate(spec, plugin_dirs).own_process; });
 }
 
 std::unique_ptr<Reward> open_reward(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs,

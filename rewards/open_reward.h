@@ -15,6 +15,10 @@ namespace thalweg {
 /// The library or script of the entry. Throws Error at the JSON pointer of what is wrong.
 PluginFile locate(const RewardSpec& spec, const std::vector<std::filesystem::path>& plugin_dirs);
 
+/// Whether one of them is computed in a process of its own. Throws as locate() does.
+bool scores_elsewhere(const std::vector<RewardSpec>& specs,
+                      const std::vector<std::filesystem::path>& plugin_dirs);
+
 /// Finds the reward and makes it ready. `plugin_dirs`: the installation's own folders. Throws Error at the
 /// JSON pointer of what is wrong: an unknown plugin (with the nearest name), a refused configuration, a
 /// library that must not be loaded.

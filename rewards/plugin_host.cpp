@@ -6,6 +6,11 @@
 #include "rewards/text.h"
 
 namespace thalweg {
+namespace {
+
+constexpr uint32_t kMostNotes = 1 << 20;  // no batch is larger
+
+}  // namespace
 
 PluginHost::PluginHost(std::string plugin, RewardLog log)
     : plugin_(std::move(plugin)),
@@ -17,17 +22,26 @@ std::string PluginHost::last_error() const {
   return error_;
 }
 
-void PluginHost::clear_error() {
+std::map<uint32_t, std::string> PluginHost::notes() const {
+  const std::lock_guard lock(mutex_);
+  return notes_;
+}
+
+void PluginHost::clear() {
   const std::lock_guard lock(mutex_);
   error_.clear();
+  notes_.clear();
 }
 
 const void* PluginHost::get_extension(const thalweg_host*, const char* id) {
   static const thalweg_host_log kLog = {&PluginHost::log};
-  return id != nullptr && std::strcmp(id, THALWEG_EXT_LOG) == 0 ? &kLog : nullptr;
+  static const thalweg_host_note kNote = {&PluginHost::not_scored};
+  if (id == nullptr) return nullptr;
+  if (std::strcmp(id, THALWEG_EXT_LOG) == 0) return &kLog;
+  return std::strcmp(id, THALWEG_EXT_NOTE) == 0 ? &kNote : nullptr;
 }
 
-// The two below are called by foreign code, so nothing may be thrown out of them.
+// Those below are called by foreign code, so nothing may be thrown out of them.
 void PluginHost::set_error(const thalweg_host* host, thalweg_status, const char* message) {
   auto& self = *static_cast<PluginHost*>(host->host_data);
   try {
@@ -42,6 +56,16 @@ void PluginHost::log(const thalweg_host* host, thalweg_log_severity severity, co
   try {
     if (self.log_) self.log_(severity, self.plugin_, clean_text(message));
   } catch (...) {  // a line that cannot be written is lost
+  }
+}
+
+// A number beyond the batch is a note of no sample.
+void PluginHost::not_scored(const thalweg_host* host, uint32_t index, const char* reason) {
+  auto& self = *static_cast<PluginHost*>(host->host_data);
+  try {
+    const std::lock_guard lock(self.mutex_);
+    if (index < kMostNotes) self.notes_[index] = clean_text(reason);
+  } catch (...) {  // the sample is not scored all the same
   }
 }
 

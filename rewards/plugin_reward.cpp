@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -15,37 +14,10 @@
 #include "rewards/nan_filled.h"
 #include "rewards/request.h"
 #include "rewards/stray_output.h"
+#include "rewards/written_values.h"
 
 namespace thalweg {
 namespace {
-
-/// NaN like any other to a plugin. One that is still there after the call was never written.
-constexpr int32_t kUnwritten = 0x7fc0bad1;
-
-at::Tensor unwritten(at::IntArrayRef shape) {
-  return at::full(shape, kUnwritten, at::TensorOptions(at::kInt)).view(at::kFloat);
-}
-
-/// What is wrong with column k of values [B,K], float32 and dense, as the plugin left them.
-void find_failures(const at::Tensor& values_BK, int64_t k, const std::string& name,
-                   std::vector<CallFailure>& failures) {
-  int64_t absent = 0, nan = 0, infinite = 0;
-  const auto values = values_BK.accessor<float, 2>();
-  for (int64_t b = 0; b < values.size(0); ++b) {
-    const float value = values[b][k];
-    int32_t bits = 0;
-    std::memcpy(&bits, &value, sizeof(bits));
-    if (bits == kUnwritten)
-      ++absent;
-    else if (std::isnan(value))
-      ++nan;
-    else if (std::isinf(value))
-      ++infinite;
-  }
-  if (absent > 0) failures.push_back({"left \"" + name + "\" unwritten", absent, k});
-  if (nan > 0) failures.push_back({"wrote NaN for \"" + name + "\"", nan, k});
-  if (infinite > 0) failures.push_back({"wrote an infinite value for \"" + name + "\"", infinite, k});
-}
 
 /// One call for the gradient of each input that is differentiated, and of them what can be used: a sample
 /// whose cotangents are all 0 has gradient 0, since it is linear in them, even one that cannot be scored;
@@ -134,8 +106,12 @@ PluginReward::PluginReward(const std::filesystem::path& path, const Json& config
   info_ = info_of(path, descriptor);
   if (descriptor.devices & THALWEG_ON_CUDA) info_.inputs_on = activation.device;
   instance_ = std::make_unique<PluginInstance>(library, descriptor, where, activation.log);
-  instance_->activate(config, activation, info_.inputs_on);
+  const auto* group = instance_->group();
+  if (group != nullptr)
+    activation_.max_batch = 0;  // groups are never cut, and may be larger than a micro-batch
+  instance_->activate(config, activation_, info_.inputs_on);
   info_.dimensions_K = instance_->read_dimensions();
+  if (group != nullptr) info_.least_of_group = instance_->least_of_group(*group);
   gradient_ = instance_->gradient();
   if (gradient_ == nullptr) return;
   const auto inputs = inputs_of(instance_->gradient_inputs(*gradient_));
@@ -197,8 +173,9 @@ at::Tensor PluginReward::score_part(const ScoreInput& part, std::vector<CallFail
     return nan_filled({part.batch(), K});
   }
   const auto values = on_host(values_BK.tensor());
+  const auto notes = instance_->notes();
   for (int64_t k = 0; k < K; ++k)
-    find_failures(values, k, info_.dimensions_K[static_cast<size_t>(k)], failures);
+    find_failures(values, k, info_.dimensions_K[static_cast<size_t>(k)], notes, failures);
   return values.masked_fill(values.isfinite().logical_not(), std::numeric_limits<float>::quiet_NaN());
 }
 

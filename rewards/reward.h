@@ -1,4 +1,4 @@
-// What a reward is to its callers, whatever stands behind it: a library in this process today.
+// What a reward is to its callers, whatever stands behind it: a library in this process, or another process.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -33,6 +33,8 @@ struct RewardInfo {
   GradientOf gradient_of = GradientOf::none;
   bool deterministic = true;        // the same input and seed give the same value
   at::Device inputs_on = at::kCPU;  // where its tensors are best; others are copied there
+  int64_t least_of_group = 0;       // above 0: it compares the samples of a group, as many at least
+  bool elsewhere = false;           // computed outside of this process: who calls it waits
 };
 
 /// Whether one of them takes frames, so that latents must be decoded for it.
@@ -65,6 +67,7 @@ class Reward {
   virtual ~Reward() = default;
 
   virtual const RewardInfo& info() const = 0;
+  /// One that compares (info().least_of_group) takes whole groups: see score_groups().
   virtual Scored score(const ScoreInput& input) = 0;
 
   /// sum over k of cotangent_BK[b,k] d values[b,k] / d input[b], for the inputs of info().gradient_of as if

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <utility>
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "rewards/combine/weighted.h"
 #include "rewards/differentiable.h"
+#include "rewards/groups.h"
+#include "rewards/nan_filled.h"
 #include "rewards/open_reward.h"
 
 namespace thalweg {
@@ -74,6 +77,7 @@ void RewardSet::add_columns(const Member& member) {
     for (int n = 2; std::find(names_K_.begin(), names_K_.end(), name) != names_K_.end(); ++n)
       name = plain + "#" + std::to_string(n);
     names_K_.push_back(name);
+    comparing_K_.push_back(info.least_of_group > 0);
     weights_K_.push_back(combined ? member.weights_k[k] : 0.0);
   }
 }
@@ -94,23 +98,74 @@ std::vector<RewardInfo> RewardSet::infos(RewardUse use) const {
   return infos;
 }
 
-RewardBatch RewardSet::score(const ScoreInput& input) const {
-  if (members_.empty()) return make_reward_batch({}, at::empty({input.batch(), 0}));
-  const auto on_cpu = [](const Member& member) { return member.of.reward->info().inputs_on.is_cpu(); };
+bool RewardSet::compares() const {
+  return std::find(comparing_K_.begin(), comparing_K_.end(), true) != comparing_K_.end();
+}
+
+void RewardSet::refuse_comparing() const {
+  for (const auto& member : members_)
+    if (const auto& info = member.of.reward->info(); info.least_of_group > 0)
+      throw Error(member.of.spec.pointer,
+                  "\"" + info.name +
+                      "\" compares the samples of a group, and here samples are alone: it is for align, "
+                      "train_reward and score");
+}
+
+std::vector<double> RewardSet::weights_alone_K() const {
+  auto weights = weights_K_;
+  for (size_t k = 0; k < weights.size(); ++k)
+    if (comparing_K_[k]) weights[k] = 0.0;
+  return weights;
+}
+
+bool RewardSet::elsewhere() const {
+  return std::any_of(members_.begin(), members_.end(),
+                     [](const Member& member) { return member.of.reward->info().elsewhere; });
+}
+
+// Those that are computed elsewhere all at once, beside those that are computed here, one after the other.
+std::vector<Scored> RewardSet::scored(const std::vector<const Member*>& members, const ScoreInput& input) {
+  const auto on_cpu = [](const Member* member) { return member->of.reward->info().inputs_on.is_cpu(); };
   // From a GPU once for all rewards that take tensors on the CPU.
   const auto host_input =
-      std::any_of(members_.begin(), members_.end(), on_cpu) ? input.on_host() : ScoreInput{};
-  std::vector<at::Tensor> values;
-  std::vector<RewardFailure> failures;
-  for (const auto& member : members_) {
-    const auto scored = member.of.reward->score(on_cpu(member) ? host_input : input);
-    const auto weights = weights_K_.begin() + member.first;
-    add_failures(failures, counted(member.of.reward->info().name,
-                                   {weights, weights + static_cast<int64_t>(member.weights_k.size())},
-                                   scored.failures));
-    values.push_back(scored.values_BK);
+      std::any_of(members.begin(), members.end(), on_cpu) ? input.on_host() : ScoreInput{};
+  std::vector<Scored> scored(members.size());
+  const auto ask = [&](size_t i) {
+    auto& reward = *members[i]->of.reward;
+    const auto& given = on_cpu(members[i]) ? host_input : input;
+    scored[i] = reward.info().least_of_group > 0 ? score_groups(reward, given) : reward.score(given);
+  };
+  std::vector<size_t> here, there;
+  for (size_t i = 0; i < members.size(); ++i)
+    (members[i]->of.reward->info().elsewhere ? there : here).push_back(i);
+  if (here.empty() && !there.empty()) {  // this thread would have nothing to do
+    here.push_back(there.back());
+    there.pop_back();
   }
-  auto batch = make_reward_batch(names_K_, at::cat(values, 1));
+  std::vector<std::future<void>> asked;
+  for (const auto i : there) asked.push_back(std::async(std::launch::async, ask, i));
+  for (const auto i : here) ask(i);
+  for (auto& answer : asked) answer.get();
+  return scored;
+}
+
+RewardBatch RewardSet::score(const ScoreInput& input, Scoring which) const {
+  std::vector<const Member*> asked;
+  for (const auto& member : members_) {
+    const bool compares = member.of.reward->info().least_of_group > 0;
+    if (which == Scoring::all || compares == (which == Scoring::groups)) asked.push_back(&member);
+  }
+  const auto by_member = scored(asked, input);
+  auto values_BK = nan_filled({input.batch(), static_cast<int64_t>(names_K_.size())}).to(at::kDouble);
+  std::vector<RewardFailure> failures;
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const auto weights = weights_K_.begin() + asked[i]->first;
+    const auto count = static_cast<int64_t>(asked[i]->weights_k.size());
+    add_failures(failures, counted(asked[i]->of.reward->info().name, {weights, weights + count},
+                                   by_member[i].failures));
+    values_BK.narrow(1, asked[i]->first, count).copy_(by_member[i].values_BK);
+  }
+  auto batch = make_reward_batch(names_K_, values_BK);
   batch.failures = std::move(failures);
   return batch;
 }
@@ -120,29 +175,31 @@ at::Tensor RewardSet::value(const ScoreInput& input, RewardUse use,
   const bool differentiate = input.frames_BF3HW.requires_grad() || input.latents_BCFHW.requires_grad();
   auto total_B = at::zeros({input.batch()}, at::kDouble);
   const auto following = members(use);
-  const auto on_cpu = [](const Member* member) { return member->of.reward->info().inputs_on.is_cpu(); };
-  // From a GPU once for all rewards that take tensors on the CPU; a gradient has to find its way back.
-  const auto host_input = !differentiate && std::any_of(following.begin(), following.end(), on_cpu)
-                              ? input.on_host()
-                              : ScoreInput{};
-  for (const auto* member : following) {
-    const auto& reward = member->of.reward;
+  for (const auto* member : following)
+    if (member->of.reward->info().least_of_group > 0)
+      throw Error(member->of.spec.pointer,
+                  "\"" + member->of.reward->info().name +
+                      "\" compares the finished samples of a group; steering follows rewards "
+                      "that score a sample by itself");
+  const auto by_member = differentiate ? std::vector<Scored>{} : scored(following, input);
+  for (size_t i = 0; i < following.size(); ++i) {
+    const auto& member = *following[i];
+    const auto& reward = member.of.reward;
     const auto& info = reward->info();
-    const auto report = [sink, name = info.name, weights_k = member->weights_k](const auto& failures) {
+    const auto report = [sink, name = info.name, weights_k = member.weights_k](const auto& failures) {
       sink->add(counted(name, weights_k, failures));
     };
     at::Tensor values_BK;
     if (differentiate) {
       if (info.gradient_of == GradientOf::none)
-        throw Error(member->of.spec.pointer, "\"" + info.name + "\" has no gradient");
+        throw Error(member.of.spec.pointer, "\"" + info.name + "\" has no gradient");
       values_BK = differentiable_score(reward, input, report);
     } else {
-      const auto scored = reward->score(on_cpu(member) ? host_input : input);
-      report(scored.failures);
-      values_BK = scored.values_BK;
+      report(by_member[i].failures);
+      values_BK = by_member[i].values_BK;
     }
     const auto raw = make_reward_batch(info.dimensions_K, values_BK);
-    total_B = total_B + weighted(apply_transform(member->of.spec.transform, raw), member->weights_k).total_B;
+    total_B = total_B + weighted(apply_transform(member.of.spec.transform, raw), member.weights_k).total_B;
   }
   return total_B;
 }

@@ -24,6 +24,9 @@ std::vector<RewardMember> open_rewards(const std::vector<RewardSpec>& specs,
                                        const std::vector<std::filesystem::path>& plugin_dirs,
                                        const Activation& activation);
 
+/// Rewards that score a sample by itself, those that compare the samples of a group, or both.
+enum class Scoring { all, alone, groups };
+
 /// Rewards of one job, torn down in reverse order. Calls may come from any thread, at the same time.
 class RewardSet {
  public:
@@ -42,10 +45,24 @@ class RewardSet {
   /// Of those that serve `use` (see serving()).
   std::vector<RewardInfo> infos(RewardUse use) const;
 
-  /// Raw as scored, the columns being names_K. A reward that fails leaves its columns invalid; its calls that
-  /// fail, and entries that are not numbers in columns with a weight, are among the batch's failures. Throws
-  /// Error only as Reward::score does.
-  RewardBatch score(const ScoreInput& input) const;
+  /// Columns of rewards that compare the samples of a group.
+  const std::vector<bool>& comparing_K() const { return comparing_K_; }
+  /// Whether there is one.
+  bool compares() const;
+  /// For who has no groups: throws Error at the entry of one that compares.
+  void refuse_comparing() const;
+  /// weights_K() where samples are alone: 0 for those that compare.
+  std::vector<double> weights_alone_K() const;
+
+  /// Whether one of them is computed outside of this process, so that a thread that scores waits.
+  bool elsewhere() const;
+
+  /// Raw as scored, the columns being names_K. Those that are computed elsewhere are asked at the same time.
+  /// A reward that fails leaves its columns invalid; its calls that fail, and entries that are not numbers in
+  /// columns with a weight, are among the batch's failures. Throws Error only as Reward::score does. Columns
+  /// of those that are not among `which` are invalid, and no failure. For those that compare, the input's
+  /// groups must be whole.
+  RewardBatch score(const ScoreInput& input, Scoring which = Scoring::all) const;
 
   /// Each entry's transform on its own columns.
   RewardBatch transform(const RewardBatch& raw) const;
@@ -53,7 +70,7 @@ class RewardSet {
   /// What steering follows: those that serve `use`, transformed and weighted, float64 [B] on the CPU; NaN
   /// where a sample was not scored. Where the frames or latents ask for gradients, so does the result.
   /// Failures go to the sink: as in score(), and those of backward passes when they happen. Throws Error as
-  /// Reward::score does, and for gradients of a reward that has none.
+  /// Reward::score does, for gradients of a reward that has none, and for one that compares.
   at::Tensor value(const ScoreInput& input, RewardUse use, const std::shared_ptr<FailureSink>& sink) const;
 
  private:
@@ -64,11 +81,13 @@ class RewardSet {
   };
   void add_columns(const Member& member);
   std::vector<const Member*> members(RewardUse use) const;
+  static std::vector<Scored> scored(const std::vector<const Member*>& members, const ScoreInput& input);
 
   std::vector<Member> members_;
   std::vector<RewardUse> uses_;  // of the members
   std::vector<std::string> names_K_;
   std::vector<double> weights_K_;
+  std::vector<bool> comparing_K_;
 };
 
 }  // namespace thalweg

@@ -18,6 +18,18 @@ std::vector<T> rows(const std::vector<T>& values, int64_t begin, int64_t end) {
   return std::vector<T>(values.begin() + begin, values.begin() + end);
 }
 
+at::Tensor chosen(const at::Tensor& x, const at::Tensor& samples) {
+  return x.defined() ? x.index_select(0, samples.to(x.device())) : x;
+}
+
+template <class T>
+std::vector<T> chosen(const std::vector<T>& values, const std::vector<int64_t>& samples) {
+  std::vector<T> some;
+  if (!values.empty())
+    for (const auto b : samples) some.push_back(values[static_cast<size_t>(b)]);
+  return some;
+}
+
 }  // namespace
 
 void ScoreInput::name_next(uint64_t run_seed, int64_t number, int64_t round) {
@@ -42,6 +54,21 @@ ScoreInput ScoreInput::on_host() const {
   return there;
 }
 
+ScoreInput ScoreInput::select(const std::vector<int64_t>& samples) const {
+  const auto numbers = at::tensor(samples, at::kLong);
+  ScoreInput part = *this;
+  for (auto* x :
+       {&part.frames_BF3HW, &part.latents_BCFHW, &part.sigmas_B, &part.reference_BF3HW, &part.mask_BF1HW})
+    *x = chosen(*x, numbers);
+  part.prompts = chosen(prompts, samples);
+  part.sample_ids = chosen(sample_ids, samples);
+  if (sample_ids.empty()) part.sample_ids.assign(samples.begin(), samples.end());
+  part.seeds = chosen(seeds, samples);
+  part.group_ids = chosen(group_ids, samples);
+  part.metadata_json = chosen(metadata_json, samples);
+  return part;
+}
+
 ScoreInput ScoreInput::slice(int64_t begin, int64_t end) const {
   ScoreInput part = *this;
   part.frames_BF3HW = rows(frames_BF3HW, begin, end);
@@ -58,6 +85,28 @@ ScoreInput ScoreInput::slice(int64_t begin, int64_t end) const {
   part.group_ids = rows(group_ids, begin, end);
   part.metadata_json = rows(metadata_json, begin, end);
   return part;
+}
+
+ScoreInput concatenate(const std::vector<ScoreInput>& parts) {
+  ScoreInput all = parts.at(0);
+  const auto join_tensors = [&](at::Tensor ScoreInput::*field) {
+    std::vector<at::Tensor> tensors;
+    for (const auto& part : parts) tensors.push_back(part.*field);
+    if ((all.*field).defined()) all.*field = at::cat(tensors);
+  };
+  const auto join_lists = [&](auto field) {
+    for (size_t i = 1; i < parts.size(); ++i)
+      (all.*field).insert((all.*field).end(), (parts[i].*field).begin(), (parts[i].*field).end());
+  };
+  for (const auto field : {&ScoreInput::frames_BF3HW, &ScoreInput::latents_BCFHW, &ScoreInput::sigmas_B,
+                           &ScoreInput::reference_BF3HW, &ScoreInput::mask_BF1HW})
+    join_tensors(field);
+  join_lists(&ScoreInput::prompts);
+  join_lists(&ScoreInput::sample_ids);
+  join_lists(&ScoreInput::seeds);
+  join_lists(&ScoreInput::group_ids);
+  join_lists(&ScoreInput::metadata_json);
+  return all;
 }
 
 }  // namespace thalweg

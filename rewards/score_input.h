@@ -46,8 +46,13 @@ struct ScoreInput {
   int64_t batch() const;
   /// Samples begin .. end - 1.
   ScoreInput slice(int64_t begin, int64_t end) const;
+  /// The samples of these numbers, in this order.
+  ScoreInput select(const std::vector<int64_t>& samples) const;
   /// The same with its tensors on the CPU.
   ScoreInput on_host() const;
 };
+
+/// The samples of all parts, one part after the other. Parts have the same inputs and occasion; at least one.
+ScoreInput concatenate(const std::vector<ScoreInput>& parts);
 
 }  // namespace thalweg

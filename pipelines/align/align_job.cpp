@@ -13,71 +13,17 @@
 #include "pipelines/align/few_step.h"
 #include "pipelines/align/finished.h"
 #include "pipelines/align/summary.h"
-#include "pipelines/align/trainee_state.h"
+#include "pipelines/align/trainee.h"
 #include "pipelines/job.h"
 #include "pipelines/stages/decoration.h"
-#include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/steering/soft_value.h"
-#include "pipelines/training/measures.h"
 #include "pipelines/training/run.h"
 
 namespace thalweg {
 namespace {
 
 namespace fs = std::filesystem;
-
-class AlignTrainee final : public Trainee {
- public:
-  explicit AlignTrainee(AlignContext& context)
-      : c_(context),
-        column_(metric_column(*c_.training.rewards, c_.options.evaluate.metric)),
-        notes_(notes_of(trained_rewards(*c_.training.rewards), c_.training.space, c_.generator)) {}
-
-  Metrics iterate(int64_t iteration) override { return c_.method->iterate(iteration); }
-
-  HeldOut evaluate(int64_t step) override {
-    auto& t = c_.training;
-    auto input = c_.evaluation_input(c_.select, c_.options.evaluate.pictures);
-    input.occasion = {ScorePhase::held_out, step, step};
-    input.picture_statistics = true;
-    input.progress = [&](int64_t done) { c_.observer.progress("held-out", done, input.prompts.size(), {}); };
-    const auto evaluation =
-        thalweg::evaluate(input, step == 0 ? t.space.reference() : t.space.bind(t.policy.shown()));
-    c_.note_failures("held-out", evaluation);
-    require_finite_samples("held-out evaluation of step " + std::to_string(step), evaluation.not_finite,
-                           input.prompts.size());
-    require_value(step, evaluation);
-    return {metric_value(evaluation, column_), metric_name(c_.options), evaluation_metrics(evaluation),
-            evaluation.frames_BF3HW};
-  }
-
-  TensorMap shown() const override { return c_.training.policy.shown(); }
-
-  void state(RunState& state) override {
-    c_.training.roles.state(state);
-    c_.method->state(state);
-    notes_.state(state);
-  }
-
-  std::vector<Event> start_events() const override { return c_.start_events; }
-  std::vector<Event> take_events() override { return c_.take_events(); }
-  std::vector<PhaseTiming> timings() const override { return c_.timings(); }
-
- private:
-  // A run whose gain nobody will be able to tell ends before it has begun. Later one evaluation may fail.
-  void require_value(int64_t step, const Evaluation& evaluation) const {
-    if (std::isfinite(metric_value(evaluation, column_))) return;
-    const auto what = metric_name(c_.options) + " has no value on the prompts of /prompts/select" +
-                      failure_reasons(evaluation.rewards.failures);
-    if (step == 0) throw Error("/evaluate/metric", what + "; nothing would choose the checkpoint");
-    c_.observer.message("warn: " + what + "; this evaluation chooses no checkpoint");
-  }
-
-  AlignContext& c_;
-  int64_t column_;
-  TraineeNotes notes_;
-};
 
 // Pictures of the final evaluation, as a multiple of those of a held-out one: before, after, baselines.
 double final_evaluations(const AlignContext& c) {
@@ -224,7 +170,8 @@ class AlignJob final : public Job {
     check_steering(steering, o_.sampler, o_.rewards);
     if (!steering.empty()) check_soft_values(o_.rewards, o_.model.path);
     auto scales = o_.evaluate.base_guidance_scales;
-    scales.insert(scales.end(), {o_.sampler.guidance_scale, o_.evaluate.guidance_scale});
+    scales.insert(scales.end(),
+                  {o_.sampler.guidance_scale, o_.evaluate.guidance_scale, o_.method->guidance_scale()});
     require_guided(o_.negative_prompt, scales);
   }
 

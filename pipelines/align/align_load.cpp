@@ -129,6 +129,7 @@ JobLoad align_load(const AlignOptions& o) {
   load.model = o.model;
   load.size = o.sampler.size;
   load.parallel = o.parallel;
+  load.scored_elsewhere = scores_elsewhere(o.rewards, installed_plugin_dirs());
   load.draws = draws_of(o, samples, select, eval);
   const auto iterations = iterations_of(o);
   load.draws[0].cost.network_evaluations = iterations.network_evaluations;

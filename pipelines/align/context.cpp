@@ -20,13 +20,18 @@ namespace {
 void require_gradients(const AlignOptions& o, const RewardSet& rewards) {
   const auto infos = rewards.infos(RewardUse::train);
   const auto entries = serving(o.rewards, RewardUse::train);
-  for (size_t i = 0; i < infos.size(); ++i)
+  for (size_t i = 0; i < infos.size(); ++i) {
+    if (infos[i].least_of_group > 0)
+      throw Error(o.rewards[entries[i]].pointer,
+                  o.method.name() + " follows the gradient of every trained reward, and \"" + infos[i].name +
+                      "\" compares the samples of a group: it has none for a sample by itself");
     if (infos[i].gradient_of == GradientOf::none)
       throw Error(o.rewards[entries[i]].pointer,
                   o.method.name() + " follows the gradient of every trained reward, and \"" + infos[i].name +
                       "\" as configured has none: it offers values alone, of " + join(infos[i].dimensions_K) +
                       ". `thalweg plugins` says which have one; with \"use\": \"watch\" it is scored and not "
                       "trained");
+  }
 }
 
 }  // namespace

@@ -66,6 +66,8 @@ void describe(Fields& f, AlignOptions& o) {
   f.list({"rewards", "what to align with", true}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
+  f.object({"failed_rewards", "what is done where rewards leave samples without a value, which are masked"},
+           [&](Fields& r) { describe(r, o.failed_rewards); });
   f.object({"method", "how to align", true}, [&](Fields& m) {
     o.method.describe(m, {"name", "method", true}, method_table(), [&](Method& method, Fields& beside) {
       method.describe(beside);

@@ -116,6 +116,7 @@ class CrdRun final : public MethodRun {
 class Crd final : public MethodOf<Crd, CrdRun, Options> {
  public:
   bool denoises() const override { return true; }
+  double guidance_scale() const override { return o_.kl_beta > 0.0 ? o_.kl_guidance : 1.0; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.advantages);

@@ -28,6 +28,7 @@ class Dmd2Run final : public MethodRun {
 class Dmd2 final : public MethodOf<Dmd2, Dmd2Run, DmdOptions> {
  public:
   bool few_step() const override { return true; }
+  double guidance_scale() const override { return o_.guidance_scale; }
   void describe(Fields& f) override {
     describe_given(f, o_.groups);
     thalweg::describe(f, o_);

@@ -144,6 +144,7 @@ class GuidanceDistillRun final : public MethodRun {
 class GuidanceDistill final : public MethodOf<GuidanceDistill, GuidanceDistillRun, Options> {
  public:
   bool denoises() const override { return true; }
+  double guidance_scale() const override { return o_.guidance == "fixed" ? o_.scale : o_.maximum; }
   void describe(Fields& f) override {
     describe_given(f, o_.groups);
     f.integer({"passes", "over the samples of a rollout, each of all its updates"}, o_.passes, 1, 1000);

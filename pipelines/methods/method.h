@@ -52,6 +52,8 @@ class Method {
   virtual int64_t waits() const { return 0; }
   /// What leads its rollouts to rewards; none: the policy draws alone.
   virtual std::vector<SteeringEntry> steering() const { return {}; }
+  /// The largest guidance scale at which it asks a model itself, beside rollouts and evaluations; 1: of none.
+  virtual double guidance_scale() const { return 1.0; }
   /// Of the ratio, for the monitors; none: the method clips nothing.
   virtual std::optional<double> clip_range() const { return std::nullopt; }
   /// Whether it makes a generator of the steps of the job's schedule: what is exported says so.

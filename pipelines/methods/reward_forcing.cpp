@@ -65,6 +65,7 @@ class RewardForcingRun final : public MethodRun {
 class RewardForcing final : public MethodOf<RewardForcing, RewardForcingRun, Options> {
  public:
   bool few_step() const override { return true; }
+  double guidance_scale() const override { return o_.guidance_scale; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.norm);

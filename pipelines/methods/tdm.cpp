@@ -42,6 +42,7 @@ class TdmRun final : public MethodRun {
 class Tdm final : public MethodOf<Tdm, TdmRun, Options> {
  public:
   bool few_step() const override { return true; }
+  double guidance_scale() const override { return o_.guidance_scale; }
   void describe(Fields& f) override {
     describe_given(f, o_.groups);
     thalweg::describe(f, o_);

@@ -115,6 +115,7 @@ class TdmR1Run final : public MethodRun {
 class TdmR1 final : public MethodOf<TdmR1, TdmR1Run, Options> {
  public:
   bool few_step() const override { return true; }
+  double guidance_scale() const override { return std::max(o_.guidance_scale, o_.reward_guidance); }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.advantages);

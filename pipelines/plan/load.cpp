@@ -48,6 +48,8 @@ DrawBytes draw_bytes(const JobLoad& load, const DrawLoad& draw, const ModelSize&
   DrawBytes bytes;
   bytes.network = batches * cost.network_rows * size.forward_elements * compute;
   bytes.decode = batches * decoder;
+  // As many again wait for their scores, and cross to the process that computes them.
+  if (load.scored_elsewhere) bytes.decode += 2.0 * batches * decoded * size.frame_elements * kFloat;
   if (cost.kept_network_rows + kept_decodes > 0.0)
     bytes.gradient =
         batches * (cost.kept_network_rows * size.saved_for_input_elements * compute +

@@ -31,12 +31,13 @@ struct JobLoad {
   ParallelSection parallel;
   at::Device device = at::kCPU;  // whose memory is planned
   std::vector<DrawLoad> draws;
-  double prompts = 0.0;         // held at the same time
-  double encoded = 0.0;         // in all
-  double kept_pictures = 0.0;   // as float32 frames; see kEightBit
-  double kept_latents = 0.0;    // of samples, to be saved in the end
-  double stored_samples = 0.0;  // of one rollout, with their conditioning
-  double stored_latents = 0.0;  // for each of them
+  double prompts = 0.0;           // held at the same time
+  double encoded = 0.0;           // in all
+  bool scored_elsewhere = false;  // by processes of their own, while the workers draw on
+  double kept_pictures = 0.0;     // as float32 frames; see kEightBit
+  double kept_latents = 0.0;      // of samples, to be saved in the end
+  double stored_samples = 0.0;    // of one rollout, with their conditioning
+  double stored_latents = 0.0;    // for each of them
   // Training; iterations 0: none.
   int64_t iterations = 0;
   double trained_samples = 0.0;                                 // of one iteration

@@ -34,12 +34,19 @@ JobEnd internal_error(const std::string& said, const std::string& message) {
   return {JobEnd::Kind::failed, {{"status", "failed"}, {"error", error}}, "", "internal error: " + said};
 }
 
+JobEnd end_of(const Stopped& stopped) {
+  if (stopped.why.empty()) return {JobEnd::Kind::stopped, {{"status", "stopped"}}};
+  if (stopped.failed) return error_end(JobEnd::Kind::failed, Error("/rewards", stopped.why));
+  return {
+      JobEnd::Kind::stopped, {{"status", "stopped"}, {"paused", stopped.why}}, "", "paused: " + stopped.why};
+}
+
 /// The end that the exception in flight stands for.
 JobEnd end_of_exception() {
   try {
     throw;
-  } catch (const Stopped&) {
-    return {JobEnd::Kind::stopped, {{"status", "stopped"}}};
+  } catch (const Stopped& stopped) {
+    return end_of(stopped);
   } catch (const NothingAchieved& e) {
     auto end = error_end(JobEnd::Kind::wrong_job, e);
     end.result.update(e.result());

@@ -12,14 +12,14 @@ namespace thalweg {
 struct JobEnd {
   enum class Kind {
     succeeded,
-    stopped,    // on request; the same job goes on, or begins anew, when it is run again
+    stopped,    // on request, or paused; the same job goes on, or begins anew, when it is run again
     wrong_job,  // the user can mend it: the job, a file that it names, a plugin
     failed,     // anything else: a full disk, no memory left, a fault of the program
   };
   Kind kind = Kind::failed;
   Json result = {};          // as result.json says it; null: it was refused before it began
   std::string place = {};    // of the error: a JSON pointer or a path; may be empty
-  std::string message = {};  // of the error, place included; empty unless `wrong_job` or `failed`
+  std::string message = {};  // of the error, place included, or why it paused; else empty
   bool resumes = false;      // a job that was stopped goes on when it is run again
 };
 

@@ -40,6 +40,7 @@ JobLoad sample_load(const SampleOptions& o) {
   load.model = o.model;
   load.size = o.sampler.size;
   load.parallel = o.parallel;
+  load.scored_elsewhere = scores_elsewhere(o.rewards, installed_plugin_dirs());
   load.draws = {std::move(draw)};
   load.prompts = load.encoded = prompts;
   load.kept_pictures = o.save_frames ? pictures : o.save_images ? of_grid(o, pictures) : 0.0;

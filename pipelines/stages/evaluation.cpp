@@ -1,5 +1,8 @@
 #include "pipelines/stages/evaluation.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "engine/core/device.h"
 #include "engine/core/statistics.h"
 #include "engine/io/image.h"
@@ -31,6 +34,7 @@ RolloutInput evaluation_rollout(const EvaluationInput& in, const Velocity& veloc
       .occasion = in.occasion,
       .initial_noise_NCFHW = {},
       .rewards = &in.rewards,
+      .whole_groups = false,
       .picture_statistics = in.picture_statistics,
       .micro_batch = in.micro_batch,
       .keep_frames = in.keep_frames,
@@ -50,7 +54,7 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
   const auto batches = rollout(evaluation_rollout(in, velocity));
   Evaluation result;
   result.rewards = rewards_of(batches);
-  result.total = combined(in.rewards, result.rewards);
+  result.total = combined_alone(in.rewards, result.rewards);
   result.frames_BF3HW = frames_of(batches);
   result.not_finite = not_finite(batches);
   if (in.picture_statistics) result.pictures = pictures_of(batches);
@@ -59,6 +63,15 @@ Evaluation evaluate(const EvaluationInput& in, const Velocity& velocity) {
 
 CombinedReward combined(const RewardSet& rewards, const RewardBatch& raw) {
   return weighted(rewards.transform(raw), rewards.weights_K());
+}
+
+CombinedReward combined_alone(const RewardSet& rewards, const RewardBatch& raw) {
+  if (!rewards.compares()) return combined(rewards, raw);
+  const auto weights_K = rewards.weights_alone_K();
+  auto total = weighted(rewards.transform(raw), weights_K);
+  if (std::any_of(weights_K.begin(), weights_K.end(), [](double weight) { return weight != 0.0; }))
+    return total;
+  return {at::full_like(total.total_B, NAN), at::zeros_like(total.valid_B)};
 }
 
 }  // namespace thalweg

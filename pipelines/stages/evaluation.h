@@ -27,7 +27,7 @@ struct EvaluationInput {
 
 struct Evaluation {
   RewardBatch rewards;       // one row a prompt
-  CombinedReward total;      // transformed and combined
+  CombinedReward total;      // transformed and combined, without rewards that compare samples
   at::Tensor frames_BF3HW;   // of the first prompts, as levels of 8 bit: videos are large
   ImageStatistics pictures;  // of all, where asked for
   int64_t not_finite = 0;    // samples that are not; no reward scores them
@@ -45,5 +45,7 @@ RolloutInput evaluation_rollout(const EvaluationInput& input, const Velocity& ve
 
 /// Transforms of the job, then the weighted sum.
 CombinedReward combined(const RewardSet& rewards, const RewardBatch& raw);
+/// The same of samples that are alone: without the rewards that compare; invalid where that leaves none.
+CombinedReward combined_alone(const RewardSet& rewards, const RewardBatch& raw);
 
 }  // namespace thalweg

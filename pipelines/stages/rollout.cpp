@@ -5,15 +5,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "engine/core/device.h"
+#include "engine/parallel/handover.h"
+#include "pipelines/stages/group_scores.h"
 
 namespace thalweg {
 namespace {
 
-RewardBatch score(const RolloutInput& in, const MicroBatch& batch, const at::Tensor& frames_BF3HW) {
+ScoreInput score_input(const RolloutInput& in, const MicroBatch& batch, const at::Tensor& frames_BF3HW) {
   ScoreInput input;
   input.frames_BF3HW = frames_BF3HW;
   input.latents_BCFHW = batch.trajectory.x0_BCFHW;
@@ -27,7 +31,7 @@ RewardBatch score(const RolloutInput& in, const MicroBatch& batch, const at::Ten
     input.name_next(in.seed, row.slot);
     input.group_ids.push_back(row.group);
   }
-  return in.rewards->score(input);
+  return input;
 }
 
 // Of samples [B,...], on the CPU.
@@ -71,7 +75,14 @@ at::Tensor decoded(const RolloutInput& in, const at::Tensor& latents) {
   return at::cat(parts);
 }
 
-MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
+// A micro-batch that is not scored yet.
+struct DrawnBatch {
+  MicroBatch batch;
+  at::Tensor frames_BF3HW;  // undefined: nobody wants them
+  at::Tensor finite_B;
+};
+
+DrawnBatch draw(const RolloutInput& in, int64_t begin, int64_t end) {
   MicroBatch batch;
   batch.begin = begin;
   batch.end = end;
@@ -95,18 +106,22 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
     batch.conditioning = conditioning_of(in, batch.rows);
   }
   auto finite_B = finite_rows(batch.trajectory.x0_BCFHW);
-  batch.not_finite = count_false(finite_B);
-  if (!in.rewards && begin >= in.keep_frames) return batch;
   at::Tensor frames;
-  {
+  if (in.rewards || begin < in.keep_frames) {
     PhaseClock::Scope scope(in.clock, "decode");
     frames = decoded(in, batch.trajectory.x0_BCFHW);
     finite_B = at::logical_and(finite_B, finite_rows(frames));
-    batch.not_finite = count_false(finite_B);
   }
+  batch.not_finite = count_false(finite_B);
+  return {std::move(batch), frames, finite_B};
+}
+
+// All but what compares the samples of a group.
+void finish(const RolloutInput& in, DrawnBatch& drawn) {
+  auto& [batch, frames, finite_B] = drawn;
   if (in.rewards) {
     PhaseClock::Scope scope(in.clock, "reward");
-    batch.rewards = score(in, batch, frames);
+    batch.rewards = in.rewards->score(score_input(in, batch, frames), Scoring::alone);
     if (batch.not_finite > 0) mask(batch.rewards, finite_B);
   }
   if (in.rewards && in.picture_statistics) {
@@ -114,10 +129,10 @@ MicroBatch run_micro_batch(const RolloutInput& in, int64_t begin, int64_t end) {
     batch.pictures = image_statistics(frames);
   }
   // A copy, so that the kept rows do not hold the whole micro-batch's memory.
+  const auto begin = batch.begin;
   if (begin < in.keep_frames)
-    batch.frames_BF3HW = frames.slice(0, 0, (in.keep_frames - begin) * (frames.size(0) / (end - begin)))
+    batch.frames_BF3HW = frames.slice(0, 0, (in.keep_frames - begin) * (frames.size(0) / (batch.end - begin)))
                              .to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-  return batch;
 }
 
 // [begin, end) of each micro-batch: at most `micro_batch` rows, none across a cut.
@@ -143,18 +158,40 @@ std::vector<int64_t> MicroBatch::slot_B() const {
 std::vector<MicroBatch> rollout(const RolloutInput& in) {
   const auto parts = ranges(in);
   std::vector<MicroBatch> batches(parts.size());
+  std::optional<GroupScores> groups;
+  if (in.rewards && in.whole_groups && in.rewards->compares()) groups.emplace(*in.rewards, in.rows);
   std::mutex mutex;
   int64_t done = 0;
+  const auto finish_one = [&](int64_t i, DrawnBatch drawn) {
+    c10::NoGradGuard no_grad;
+    finish(in, drawn);
+    batches[static_cast<size_t>(i)] = std::move(drawn.batch);
+    std::vector<int64_t> complete = {i};
+    if (groups) {
+      PhaseClock::Scope scope(in.clock, "reward");
+      const auto input = score_input(in, batches[static_cast<size_t>(i)], drawn.frames_BF3HW);
+      complete = groups->add(i, batches, input, drawn.finite_B);
+    }
+    for (const auto number : complete) {
+      auto& batch = batches[static_cast<size_t>(number)];
+      const auto rows = batch.end - batch.begin;  // who is told may take the batch
+      in.finished(batch);
+      std::lock_guard lock(mutex);
+      done += rows;
+      in.progress(done);
+    }
+  };
+  // While a reward is computed elsewhere, the workers draw.
+  const bool elsewhere = in.rewards && in.rewards->elsewhere();
+  Handover scoring(elsewhere ? in.workers.count() : 0, in.model.device());
   in.workers.for_each(static_cast<int64_t>(parts.size()), [&](int64_t i) {
     if (in.stop_requested()) throw Stopped{};
     c10::NoGradGuard no_grad;
     const auto [begin, end] = parts[static_cast<size_t>(i)];
-    batches[static_cast<size_t>(i)] = run_micro_batch(in, begin, end);
-    in.finished(batches[static_cast<size_t>(i)]);
-    std::lock_guard lock(mutex);
-    done += end - begin;
-    in.progress(done);
+    auto drawn = std::make_shared<DrawnBatch>(draw(in, begin, end));
+    scoring.hand_on(i, [&finish_one, i, drawn] { finish_one(i, std::move(*drawn)); });
   });
+  scoring.join();
   return batches;
 }
 

@@ -26,6 +26,8 @@ void describe(Fields& f, TrainRewardOptions& o) {
   f.list({"rewards", "the outcome: what finished samples are worth", true}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
+  f.object({"failed_rewards", "what is done where rewards leave samples without a value, which are masked"},
+           [&](Fields& r) { describe(r, o.failed_rewards); });
   f.object({"learner", "what is learned, and how", true}, [&](Fields& l) {
     o.learner.describe(l, {"name", "learner", true}, learner_table());
   });

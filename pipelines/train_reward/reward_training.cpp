@@ -123,6 +123,9 @@ Outcomes RewardTraining::draw(const PromptSet& set, std::vector<SampleRow> rows,
                                  outcome.valid_B))
     events.add(std::move(*event));
   if (const auto bad = not_finite(batches); bad == total) require_finite_samples("rollout", bad, bad);
+  FailurePolicy(options.failed_rewards, occasion.iteration > 0)
+      .require(noise == Purpose::evaluation ? "the held-out evaluation" : "the rollout", raw,
+               rewards->weights_K());
   Outcomes outcomes;
   outcomes.reward_N = at::where(outcome.valid_B, outcome.total_B, NAN);
   std::vector<at::Tensor> x0;

@@ -3,6 +3,7 @@
 
 #include "pipelines/sampler_section.h"
 #include "pipelines/sections.h"
+#include "pipelines/training/failed_rewards.h"
 #include "pipelines/training/prompt_files.h"
 
 namespace thalweg {
@@ -24,6 +25,7 @@ struct TrainingOptions {
   PromptFiles prompts;
   SamplerSection sampler;  // of the rollouts
   OptimizerSection optimizer;
+  FailedRewardsSection failed_rewards;
   std::string reference = "loaded";  // or "base": see ReferenceModel
   double ema_decay = 0.0;            // of the policy's average; 0: none
   int64_t iterations = 100;

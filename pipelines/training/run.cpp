@@ -114,8 +114,12 @@ template <typename Work>
 auto TrainingRun::recorded(int64_t step, const Work& work) {
   try {
     return work();
-  } catch (const Stopped&) {
-    trainee_.take_events();  // it is done again
+  } catch (const Stopped& stopped) {
+    auto events = trainee_.take_events();
+    if (stopped.why.empty()) throw;  // it is done again
+    events.push_back({"error", "paused", stopped.why, {}});
+    record_->append(step, events);
+    saved_ = false;  // nor are they
     throw;
   } catch (...) {
     record_->append(step, trainee_.take_events());

@@ -38,8 +38,7 @@ bool any_scored(const Scores& scores) {
 
 void require_totals(const Scores& scores) {
   if (!scores.total.valid_B.any().item<bool>())
-    throw Error("/rewards",
-                "not one sample of the rollout was scored" + failure_reasons(scores.raw.failures));
+    scores.policy.give_up("not one sample of the rollout was scored" + failure_reasons(scores.raw.failures));
 }
 
 Scores score(Training& t, const std::vector<MicroBatch>& batches, Metrics& metrics) {
@@ -53,7 +52,9 @@ Scores score(Training& t, const std::vector<MicroBatch>& batches, Metrics& metri
   if (auto event = note_failures(t.observer, "rollout", raw, total.valid_B)) t.events.add(std::move(*event));
   // Some may overflow in 16 bit, and are masked; where all do, nothing is left to train.
   if (const auto bad = not_finite(batches); bad == raw.batch()) require_finite_samples("rollout", bad, bad);
+  scores.policy = {t.options.failed_rewards, t.policy.steps() > 0};
   if (!any_scored(scores)) require_totals(scores);
+  scores.policy.require("the rollout", raw, scores.weights_K);
   add_measures(raw, pictures_of(batches), scores.group_B, metrics);
   metrics.emplace_back("masked_samples",
                        static_cast<double>(total.valid_B.numel()) - total.valid_B.sum().item<double>());

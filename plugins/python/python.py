@@ -5,6 +5,7 @@ first, then JSON) and its tensors are in the memory of descriptor 4 (dense float
 this file says what a function may look like and what is on the wire."""
 
 import ast
+import collections
 import importlib.util
 import inspect
 import json
@@ -159,15 +160,27 @@ def as_numpy(value):
     return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
-def column(values, batch, what):
-    """float32 [batch]; None is NaN."""
+def number(value):
+    """None is NaN; a text that is no number is the reason why there is none."""
+    try:
+        return numpy.nan if value is None else float(as_numpy(value))
+    except ValueError:
+        if isinstance(value, str):
+            return numpy.nan
+        raise
+
+
+def column(values, batch, what, notes):
+    """float32 [batch]; the texts among them are added to `notes`, by sample."""
     values = as_numpy(values)
     if hasattr(values, "tolist"):
         values = values.tolist()
     if not isinstance(values, (list, tuple)) or len(values) != batch:
         raise ValueError(f"{what} must have one value a sample, {batch}")
     flat = [value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value for value in values]
-    return numpy.array([numpy.nan if value is None else float(as_numpy(value)) for value in flat], numpy.float32)
+    numbers = numpy.array([number(value) for value in flat], numpy.float32)
+    notes.append({b: value for b, value in enumerate(flat) if isinstance(value, str) and not numpy.isfinite(numbers[b])})
+    return numbers
 
 
 def scores(result):
@@ -176,20 +189,26 @@ def scores(result):
 
 
 def table(result, dimensions, batch):
-    """float32 [batch, dimensions] of what the function returned."""
+    """float32 [batch, dimensions] of what the function returned, and of each dimension why samples are not scored."""
+    notes = []
+    columns = columns_of(result, dimensions, batch, notes)
+    return numpy.stack(columns, 1), notes
+
+
+def columns_of(result, dimensions, batch, notes):
     result = scores(result)
     if isinstance(result, dict):
         absent = [name for name in dimensions if name not in result]
         if absent:
             raise ValueError(f'returned no "{absent[0]}", but {", ".join(map(repr, result))}: name the ones to score in '
                              '"dimensions" of the configuration or of the file')
-        return numpy.stack([column(result[name], batch, f'"{name}"') for name in dimensions], 1)
+        return [column(result[name], batch, f'"{name}"', notes) for name in dimensions]
     if len(dimensions) == 1:
-        return column(result, batch, "what is returned")[:, None]
+        return [column(result, batch, "what is returned", notes)]
     rows = [as_numpy(row) for row in as_numpy(result)]
     if len(rows) != batch or any(len(row) != len(dimensions) for row in rows):
         raise ValueError(f"must return [{batch}, {len(dimensions)}] values, or an object of {len(dimensions)} lists")
-    return numpy.stack([column([row[k] for row in rows], batch, name) for k, name in enumerate(dimensions)], 1)
+    return [column([row[k] for row in rows], batch, name, notes) for k, name in enumerate(dimensions)]
 
 
 class Reward:
@@ -200,6 +219,9 @@ class Reward:
         self.dimensions = options.dimensions or list(getattr(module, "dimensions", ["score"]))
         if not self.dimensions or any(not isinstance(name, str) for name in self.dimensions):
             raise Refused("dimensions", "must be names, at least one")
+        self.compares = getattr(module, "compares_groups", False)  # True, or the fewest samples that it compares
+        if type(self.compares) not in (bool, int) or self.compares < 0:
+            raise Refused("file", "compares_groups must be True, or the fewest samples of a group that it compares")
         self.gradient = None
         if options.gradient not in ("", "autograd"):
             self.gradient = Function(named(module, options, "gradient", options.gradient), "gradient")
@@ -207,17 +229,17 @@ class Reward:
             raise Refused("gradient", "is of frames, which the function does not take")
 
     def info(self):
-        return info(self.options, self.score.parameters, self.dimensions)
+        least = max(2, int(self.compares)) if self.compares else 0
+        return {**info(self.options, self.score.parameters, self.dimensions), "least_of_group": least}
 
     def values(self, data, batch):
-        values = table(self.score(data), self.dimensions, batch)
-        failures = []
+        values, notes = table(self.score(data), self.dimensions, batch)
+        reasons = collections.Counter()
         for k, name in enumerate(self.dimensions):
-            for count, what in ((int(numpy.isnan(values[:, k]).sum()), "None or NaN"),
-                                (int(numpy.isinf(values[:, k]).sum()), "an infinite value")):
-                if count:
-                    failures.append({"reason": f'returned {what} for "{name}"', "samples": count, "dimension": k})
-        return values, failures
+            for b in numpy.flatnonzero(~numpy.isfinite(values[:, k])):
+                what = "None or NaN" if numpy.isnan(values[b, k]) else "an infinite value"
+                reasons[k, f'did not score "{name}": {notes[k][b]}' if b in notes[k] else f'returned {what} for "{name}"'] += 1
+        return values, [{"reason": reason, "samples": count, "dimension": k} for (k, reason), count in reasons.items()]
 
     def frames_gradient(self, data, cotangent):
         if self.gradient:

@@ -27,6 +27,7 @@ const std::vector<Clause>& score_clauses();
 const std::vector<Clause>& reuse_clauses();
 const std::vector<Clause>& thread_clauses();
 const std::vector<Clause>& gradient_clauses();
+const std::vector<Clause>& group_clauses();
 
 /// Watched during all the others (see Observations); `check` is nullptr.
 const std::vector<Clause>& watched_clauses();

@@ -16,6 +16,8 @@ struct Differentiated {
   explicit Differentiated(Subject& s) : subject(s), instance(s) {
     instance.activate();
     if (instance.gradient() == nullptr) throw Skip("the reward has no gradient");
+    if (instance.group() != nullptr)
+      throw Skip("it compares the samples of a group: its gradient is not asked for");
   }
 
   std::vector<uint64_t> inputs() {

@@ -31,7 +31,10 @@ const void* Host::get_extension(const thalweg_host* host, const char* id) {
   auto& self = *static_cast<Host*>(host->host_data);
   if (!self.initialised)
     self.observations_.add("host.not-before-init", "get_extension was called before init");
-  return id != nullptr && std::strcmp(id, THALWEG_EXT_LOG) == 0 ? &kLog : nullptr;
+  static const thalweg_host_note kNote = {&Host::not_scored};
+  if (id == nullptr) return nullptr;
+  if (std::strcmp(id, THALWEG_EXT_LOG) == 0) return &kLog;
+  return std::strcmp(id, THALWEG_EXT_NOTE) == 0 ? &kNote : nullptr;
 }
 
 void Host::set_error(const thalweg_host* host, thalweg_status status, const char* message) {
@@ -54,6 +57,15 @@ void Host::log(const thalweg_host* host, thalweg_log_severity severity, const ch
     self.observations_.add("host.log-lines", "a line has the severity " + std::to_string(severity));
   if (message == nullptr || !is_clean_text(message))
     self.observations_.add("host.log-lines", "a line is not clean UTF-8 without a newline");
+}
+
+void Host::not_scored(const thalweg_host* host, uint32_t index, const char* reason) {
+  auto& self = *static_cast<Host*>(host->host_data);
+  if (index >= self.batch)
+    self.observations_.add("host.notes", "a note is of sample " + std::to_string(index) + " of a call for " +
+                                             std::to_string(self.batch));
+  if (reason == nullptr || clean_text(reason).empty())
+    self.observations_.add("host.notes", "a note says nothing");
 }
 
 }  // namespace thalweg::validator

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <thalweg/ext/log.h>
+#include <thalweg/ext/note.h>
 #include <thalweg/host.h>
 
 #include <atomic>
@@ -45,11 +46,13 @@ class Host {
   bool explained() const { return set_error_calls_ > 0; }
   std::string text() const;
   std::atomic<bool> initialised{false};
+  std::atomic<uint32_t> batch{0};  // of the score that runs
 
  private:
   static const void* get_extension(const thalweg_host* host, const char* id);
   static void set_error(const thalweg_host* host, thalweg_status status, const char* message);
   static void log(const thalweg_host* host, thalweg_log_severity severity, const char* message);
+  static void not_scored(const thalweg_host* host, uint32_t index, const char* reason);
 
   Observations& observations_;
   thalweg_host table_;

@@ -98,8 +98,10 @@ std::vector<std::string> Instance::read_dimensions() {
 
 std::string Instance::try_score(const thalweg_score_request* request, const Guarded& values) {
   host_.clear();
+  host_.batch = request->batch;
   const auto status =
       subject_.guarded("score", [&] { return reward_->score(reward_, request, values.view()); });
+  host_.batch = 0;
   return subject_.judged("score", status, host_);
 }
 
@@ -113,6 +115,11 @@ std::vector<float> Instance::score(Samples& samples) {
 const thalweg_plugin_gradient* Instance::gradient() {
   return static_cast<const thalweg_plugin_gradient*>(subject_.guarded(
       "get_extension", [&] { return reward_->get_extension(reward_, THALWEG_EXT_GRADIENT); }));
+}
+
+const thalweg_plugin_group* Instance::group() {
+  return static_cast<const thalweg_plugin_group*>(
+      subject_.guarded("get_extension", [&] { return reward_->get_extension(reward_, THALWEG_EXT_GROUP); }));
 }
 
 std::vector<float> Instance::vjp(Samples& samples, uint64_t input, const std::vector<float>& cotangent_BK) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <thalweg/ext/gradient.h>
+#include <thalweg/ext/group.h>
 
 #include <string>
 #include <vector>
@@ -31,6 +32,8 @@ class Instance {
   /// Into `values`, whatever the status; "" when OK.
   std::string try_score(const thalweg_score_request* request, const Guarded& values);
   const thalweg_plugin_gradient* gradient();
+  /// Null: it compares no samples.
+  const thalweg_plugin_group* group();
   /// In the shape of the input; Breach when the status is not 0.
   std::vector<float> vjp(Samples& samples, uint64_t input, const std::vector<float>& cotangent_BK);
 

@@ -190,6 +190,8 @@ const std::vector<Clause>& watched_clauses() {
       {"errors.text", "host.h", "says why, through set_error, whenever it fails", nullptr, nullptr},
       {"host.not-before-init", "reward.h", "asks the host for nothing before init", nullptr, nullptr},
       {"host.log-lines", "ext/log.h", "logs single lines of clean UTF-8", nullptr, nullptr},
+      {"host.notes", "ext/note.h", "says of samples of the running call why they are not scored", nullptr,
+       nullptr},
       {"life.destroy", "reward.h", "can be destroyed after whatever happened", nullptr, nullptr},
       {"manners.no-exceptions", "reward.h", "lets no exception out", nullptr, nullptr},
       {"manners.no-exit", "reward.h", "does not end the process", nullptr, nullptr},
@@ -207,7 +209,7 @@ const std::vector<Clause>& watched_clauses() {
 std::vector<Clause> reward_clauses() {
   std::vector<Clause> all;
   for (const auto* part : {&descriptor_clauses(), &life_clauses(), &score_clauses(), &reuse_clauses(),
-                           &thread_clauses(), &gradient_clauses()})
+                           &thread_clauses(), &group_clauses(), &gradient_clauses()})
     all.insert(all.end(), part->begin(), part->end());
   return all;
 }

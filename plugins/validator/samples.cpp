@@ -121,7 +121,7 @@ Samples::Samples(const std::vector<int64_t>& numbers, uint64_t inputs, const Sha
     metadata_.push_back(prompt < options.metadata.size() ? options.metadata[prompt] : "{}");
     ids_.push_back(number);
     seeds_.push_back(number * 1000003ULL + 17);
-    groups_.push_back(static_cast<int64_t>(number / 2));
+    groups_.push_back(static_cast<int64_t>(number / std::max<int64_t>(2, options.batch / 2)));
   }
   for (size_t b = 0; b < numbers.size(); ++b) {
     prompt_views_.push_back(prompts_[b].c_str());

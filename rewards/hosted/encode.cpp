@@ -144,7 +144,8 @@ Json to_json(const RewardInfo& info) {
           {"required", names_of(info.required)},
           {"optional", names_of(info.optional)},
           {"gradient_of", gradient},
-          {"deterministic", info.deterministic}};
+          {"deterministic", info.deterministic},
+          {"least_of_group", info.least_of_group}};
 }
 
 RewardInfo info_from(const Json& json) {
@@ -158,6 +159,9 @@ RewardInfo info_from(const Json& json) {
     for (const auto& [name, of] : kGradients)
       if (json.at("gradient_of") == name) info.gradient_of = of;
     json.at("deterministic").get_to(info.deterministic);
+    info.least_of_group = json.value("least_of_group", int64_t{0});
+    if (info.least_of_group < 0 || info.least_of_group == 1 || info.least_of_group > 1000000)
+      throw WireBroken("says that it compares groups of " + std::to_string(info.least_of_group));
     return info;
   });
 }

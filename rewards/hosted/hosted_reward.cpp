@@ -29,6 +29,12 @@ void refuse_error(const Json& reply) {
   throw Error(error[0].get<std::string>(), error[1].get<std::string>());
 }
 
+RewardInfo info_of(const Json& reply) {
+  auto info = info_from(reply.at("info"));
+  info.elsewhere = true;
+  return info;
+}
+
 // The next answer; log lines before it are handed on, and buy no time. Nothing where the time ends first.
 std::optional<Json> next_answer(Wire& wire, double seconds, const std::string& name, const RewardLog& log) {
   using Clock = std::chrono::steady_clock;
@@ -59,8 +65,7 @@ RewardInfo HostedReward::start() {
   message["activation"] = to_json(activation_);
   message["threads"] = at::get_num_threads();
   RewardInfo info;
-  const auto wrong =
-      call("activate", message, [&](const Json& reply) { info = info_from(reply.at("info")); });
+  const auto wrong = call("activate", message, [&](const Json& reply) { info = info_of(reply); });
   if (!wrong.empty()) throw Error(place_, task_.name + ": " + wrong);
   return info;
 }
@@ -201,7 +206,7 @@ RewardInfo hosted_reward_info(const HostedTask& task, const HostLimits& limits, 
     if (!answer)
       throw Error(place, task.name + " did not say what it is within " + in_seconds(limits.call_s));
     refuse_error(*answer);
-    return info_from(answer->at("info"));
+    return info_of(*answer);
   } catch (const WireBroken&) {
     throw Error(place, task.name + ": its process " + child.end() + " before it said what it is");
   } catch (const Json::exception&) {

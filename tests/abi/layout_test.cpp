@@ -115,7 +115,7 @@ TEST(AbiLayout, NumbersAreThoseOfDlpackAndOfThePublishedHeaders) {
   EXPECT_EQ(THALWEG_DTYPE_FLOAT, static_cast<int>(kDLFloat));
   EXPECT_EQ(THALWEG_DTYPE_BFLOAT, static_cast<int>(kDLBfloat));
   EXPECT_EQ(THALWEG_ABI_MAJOR, 0);
-  EXPECT_EQ(THALWEG_ABI_MINOR, 2);
+  EXPECT_EQ(THALWEG_ABI_MINOR, 3);
   EXPECT_EQ(THALWEG_PHASE_SCORE, 5);
   EXPECT_STREQ(THALWEG_ENTRY_SYMBOL, "thalweg_entry");
   EXPECT_STREQ(THALWEG_REWARD_FACTORY_ID, "thalweg.reward-factory/1");

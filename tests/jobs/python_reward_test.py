@@ -92,6 +92,15 @@ def test_prompts_seeds_and_several_dimensions(files, tmp_path):
     assert list(result(folder)["rewards"]) >= ["mine/letter"]
 
 
+def test_a_text_says_why_a_sample_is_not_scored(files, tmp_path):
+    rows, folder = scored(files, tmp_path, "dimensions = ['a', 'b']\ndef score(prompts):\n"
+                          "    return {'a': [1.0, 'no face', '2.5', 'no face', None], 'b': [1, 2, 'too dark', 4, 5]}\n")
+    assert [row["mine/a"] for row in rows] == [1.0, None, 2.5, None, None]
+    assert [row["mine/b"] for row in rows] == [1, 2, None, 4, 5]
+    reasons = {entry["reason"]: entry["samples"] for entry in result(folder)["reward_failures"]}
+    assert reasons == {'did not score "a": no face': 2, 'returned None or NaN for "a"': 1}  # "b" has no weight
+
+
 def test_none_nan_and_exceptions_are_not_scored(files, tmp_path):
     rows, folder = scored(files, tmp_path, "def score(prompts):\n    return [1.0, None, float('nan'), float('inf'), 2.0]\n")
     assert [row["reward"] for row in rows] == [1.0, None, None, None, 2.0]

@@ -111,7 +111,7 @@ def short_job(files, method_name, **sections):
            "evaluate": {"every": 2, "steps": 3, "pictures": 2, **parts.get("evaluate", {})}, "checkpoint": {"every": 1, "keep": 2},
            "parallel": {"workers": 1, "lanes": 2, "micro_batch": 4}, "seed": 11}
     for key, value in sections.items():
-        job[key] = {**job[key], **value} if isinstance(value, dict) else value
+        job[key] = {**job.get(key, {}), **value} if isinstance(value, dict) else value
     return job
 
 

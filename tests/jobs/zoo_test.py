@@ -58,13 +58,13 @@ def zoo_job(files, plugin, method="flow_grpo", **changes):
 
 # Of 16 samples in micro-batches of 4, numbered through the run: every third is unlucky, or every third call.
 MASKING = {"nan_value": 'wrote NaN for "square"', "infinite": 'wrote an infinite value for "square"',
-           "unwritten": 'left "square" unwritten', "error_status": "unavailable: the judge is at lunch",
+           "unwritten": 'left "square" unwritten', "explains": 'did not score "square": no face is in it', "error_status": "unavailable: the judge is at lunch",
            "silent_error": "unknown status -77",
            "throws": "internal failure: let an exception out: thrown across the boundary"}
 
 
 def expected_masked(plugin, first, count, micro_batch=4):
-    by_sample = plugin in ("nan_value", "infinite", "unwritten")
+    by_sample = plugin in ("nan_value", "infinite", "unwritten", "explains")
     numbers = range(first, first + count)
     return sum(1 for n in numbers if (n if by_sample else n - n % micro_batch) % 3 == 0)
 

@@ -5,11 +5,16 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <future>
 #include <limits>
 #include <set>
 
+#include "engine/core/error.h"
 #include "samplers/kernels/flow_sde.h"
 #include "samplers/transitions.h"
+#include "tests/rewards/fake_reward.h"
 #include "tests/samplers/analytic.h"
 
 namespace thalweg {
@@ -73,13 +78,14 @@ class Rollout : public ::testing::Test {
                        .schedule = model_.schedule(4, 1, 1),
                        .velocity = analytic_velocity,
                        .sampler =
-                           [](const SamplerInput& in) {
+                           [this](const SamplerInput& in) {
+                             began_();
                              return sample_transitions(in, flow_sde(0.7), {0, 1});
                            },
                        .seed = 6,
                        .noise = Purpose::initial_noise,
                        .initial_noise_NCFHW = start,
-                       .rewards = nullptr,
+                       .rewards = rewards_.get(),
                        .micro_batch = micro_batch,
                        .keep_frames = keep_frames,
                        .workers = pool,
@@ -88,6 +94,18 @@ class Rollout : public ::testing::Test {
     return rollout(input);
   }
 
+  // Of one reward, the mean of the pictures and of their squares.
+  std::shared_ptr<testing::FakeReward> reward(bool elsewhere, int64_t least_of_group = 0) {
+    auto reward = std::make_shared<testing::FakeReward>("fake");
+    reward->about.elsewhere = elsewhere;
+    reward->about.least_of_group = least_of_group;
+    std::vector<RewardMember> members = {testing::member_of(reward)};
+    rewards_ = std::make_unique<RewardSet>(std::move(members));
+    return reward;
+  }
+
+  std::unique_ptr<RewardSet> rewards_;
+  std::function<void()> began_ = [] {};  // a micro-batch
   AnalyticModel model_;
   const Observer observer_;
   Workers encoding_{2};
@@ -164,6 +182,74 @@ TEST_F(Rollout, CountsWhatIsNotFinite) {
   const auto batches = drawn(2, 3, 0, start);
   EXPECT_EQ(not_finite(batches), 2);
   EXPECT_EQ(batches[0].not_finite, 1);
+}
+
+TEST_F(Rollout, ScoresAreThoseOfTheirSamplesWhoeverWaitsForThem) {
+  reward(false);
+  const auto expected = rewards_of(drawn(1, 2, 3));
+  ASSERT_EQ(expected.batch(), 7);
+  for (const bool elsewhere : {false, true})
+    for (const int64_t workers : {1, 2, 3}) {
+      reward(elsewhere);
+      progress_.clear();
+      const auto batches = drawn(workers, 2, 3);
+      EXPECT_TRUE(at::equal(rewards_of(batches).values_BK, expected.values_BK)) << elsewhere << workers;
+      EXPECT_EQ(frames_of(batches).size(0), 3);
+      EXPECT_EQ(pictures_of(batches).values_BS.size(0), 7);
+      EXPECT_EQ(progress_, (std::vector<int64_t>{progress_[0], progress_[1], progress_[2], 7}));
+    }
+}
+
+// One worker: the first score comes once the second micro-batch is being drawn.
+TEST_F(Rollout, DrawsWhileARewardIsComputedElsewhere) {
+  std::promise<void> drawing;
+  std::atomic<int> begun{0}, scored{0};
+  began_ = [&] {
+    if (++begun == 2) drawing.set_value();
+  };
+  auto seen = drawing.get_future().share();
+  auto slow = reward(true);
+  slow->scores = [&, seen](const ScoreInput& input) {
+    const bool beside = seen.wait_for(std::chrono::seconds(60)) == std::future_status::ready;
+    ++scored;
+    return Scored{at::full({input.batch(), 2}, beside ? 1.0 : 0.0), {}};
+  };
+  EXPECT_TRUE(rewards_of(drawn(1, 2)).values_BK.eq(1.0).all().item<bool>());
+  EXPECT_EQ(scored, 4);
+}
+
+// Groups of three, two and two are whole whatever the micro-batch, whoever draws and wherever it is scored;
+// one of the second group is no number, which leaves one alone.
+TEST_F(Rollout, RewardsThatCompareSeeWholeGroups) {
+  auto start = normal_noise(77, Purpose::data, {0, 1, 2, 3, 4, 5, 6}, 0, {2, 1, 3, 3});
+  start[3].fill_(std::numeric_limits<double>::quiet_NaN());
+  at::Tensor expected;
+  for (const bool elsewhere : {false, true})
+    for (const int64_t micro_batch : {7, 1, 2, 3, 5})
+      for (const int64_t workers : {1, 3}) {
+        auto compare = reward(elsewhere, 2);
+        compare->scores = [](const ScoreInput& input) {
+          const auto mean_B = input.frames_BF3HW.flatten(1).mean(1);
+          EXPECT_EQ(std::set<int64_t>(input.group_ids.begin(), input.group_ids.end()).size(), 1u);
+          return Scored{at::stack({mean_B - mean_B.mean(), at::full_like(mean_B, input.batch())}, 1), {}};
+        };
+        std::vector<MicroBatch> batches;
+        progress_.clear();
+        batches = drawn(workers, micro_batch, 0, start);
+        const auto found = rewards_of(batches);
+        EXPECT_EQ(progress_.back(), 7);
+        EXPECT_TRUE(at::equal(found.values_BK.select(1, 1).nan_to_num(0),
+                              at::tensor({3, 3, 3, 0, 0, 2, 2}, at::kDouble)))
+            << found.values_BK;
+        EXPECT_TRUE(at::equal(found.valid_BK.select(1, 0), found.values_BK.select(1, 1).isfinite()));
+        if (!expected.defined()) expected = found.values_BK.nan_to_num(0);
+        EXPECT_TRUE(at::allclose(found.values_BK.nan_to_num(0), expected, 0.0, 1e-6)) << micro_batch;
+      }
+}
+
+TEST_F(Rollout, AMistakeThatARewardFindsElsewhereIsThrownHere) {
+  reward(true)->scores = [](const ScoreInput&) -> Scored { throw Error("/rewards/0", "wants metadata"); };
+  EXPECT_THROW(drawn(2, 2), Error);
 }
 
 TEST_F(Rollout, LatentsCarryNoGraph) {

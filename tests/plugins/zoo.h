@@ -71,6 +71,9 @@ ZOO_HELPERS
 #ifndef ZOO_SLOPE  // the derivative of the mean square of n pixels by pixel x
 #define ZOO_SLOPE(x, n) (2 * (x) / (n))
 #endif
+#ifndef ZOO_EXTENSION  // the table of another extension, or NULL
+#define ZOO_EXTENSION(id) NULL
+#endif
 #ifndef ZOO_SCORE_FUNCTION
 #define ZOO_SCORE_FUNCTION score
 #endif
@@ -182,7 +185,8 @@ static thalweg_status vjp(const thalweg_reward* reward, const thalweg_score_requ
 static const void* get_extension(const thalweg_reward* reward, const char* id) {
   static const thalweg_plugin_gradient kGradient = {gradient_inputs, vjp};
   (void)reward;
-  return strcmp(id, THALWEG_EXT_GRADIENT) == 0 ? &kGradient : NULL;
+  if (strcmp(id, THALWEG_EXT_GRADIENT) == 0) return &kGradient;
+  return ZOO_EXTENSION(id);
 }
 
 static uint32_t count(const thalweg_reward_factory* factory) {

@@ -59,7 +59,7 @@ TEST(ScanPlugins, AnAbsentFolderHoldsNone) {
 
 TEST(ScanPlugins, SaysWhyALibraryCannotBeUsed) {
   const std::map<std::string, std::string> reasons = {
-      {"WRONG_MAJOR", "was built for version 1.2 of the plugin ABI, this program has 0.2"},
+      {"WRONG_MAJOR", "was built for version 1.3 of the plugin ABI, this program has 0.3"},
       {"INIT_FAILS", "refused to start (status -5)"},
       {"NO_FACTORY", "holds no thalweg.reward-factory/1"},
       {"NO_REWARDS", "says that it holds 0 rewards"},

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <future>
 #include <limits>
 
 #include "rewards/combine/weighted.h"
+#include "tests/io/scratch.h"
+#include "tests/rewards/fake_reward.h"
 #include "tests/rewards/fixtures.h"
 
 namespace thalweg::testing {
@@ -113,6 +117,39 @@ TEST(RewardSet, MistakesAreNamedAtTheirPointer) {
   auto limits = spec_of("color", "/rewards/3");
   limits.host.restarts = 7;  // it runs in this process
   EXPECT_EQ(place(limits).place, "/rewards/3/host");
+}
+
+// Two rewards that are computed elsewhere, each of which answers once the other has been asked.
+TEST(RewardSet, AsksThoseElsewhereAtTheSameTime) {
+  std::promise<void> asked[2];
+  std::vector<RewardMember> members;
+  for (int i = 0; i < 2; ++i) {
+    auto reward = std::make_shared<FakeReward>("fake");
+    reward->about.elsewhere = true;
+    reward->scores = [&asked, i](const ScoreInput& input) {
+      asked[i].set_value();
+      if (asked[1 - i].get_future().wait_for(std::chrono::seconds(60)) != std::future_status::ready)
+        return Scored{at::full({input.batch(), 2}, -1.0), {}};
+      return Scored{at::full({input.batch(), 2}, 10.0 + i), {{"failed", 1, 0}}};
+    };
+    members.push_back(member_of(reward));
+  }
+  RewardSet set(std::move(members));
+  EXPECT_TRUE(set.elsewhere());
+  const auto batch = set.score(frames_input(random_frames(2, 1, 4, 4)));
+  EXPECT_EQ(batch.names_K,
+            (std::vector<std::string>{"fake/mean", "fake/square", "fake/mean#2", "fake/square#2"}));
+  EXPECT_TRUE(at::equal(batch.values_BK[0], at::tensor({10.0, 10.0, 11.0, 11.0}, at::kDouble)));
+  ASSERT_EQ(batch.failures.size(), 1u);
+  EXPECT_EQ(batch.failures[0].calls, 2);
+}
+
+TEST(RewardSet, AMistakeOfTheUserComesOutOfAnotherThread) {
+  auto here = std::make_shared<FakeReward>("here"), there = std::make_shared<FakeReward>("there");
+  there->about.elsewhere = true;
+  there->scores = [](const ScoreInput&) -> Scored { throw Error("/rewards/1", "wants prompts"); };
+  RewardSet set({member_of(here), member_of(there)});
+  EXPECT_ERROR(set.score(frames_input(random_frames(2, 1, 4, 4))), "wants prompts");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include "engine/core/error.h"
@@ -18,6 +19,10 @@ class Counter final : public Trainee {
  public:
   Metrics iterate(int64_t iteration) override {
     if (iteration == fails_at) throw Error("/method", "cannot go on");
+    if (iteration == pauses_at) {
+      events.push_back({"error", "reward_failed", "nobody answers", Json::object()});
+      throw Stopped{"nobody answers"};
+    }
     x = x / 2.0 + static_cast<double>(iteration);
     if (iteration == event_at) events.push_back({"warn", "odd", "something odd", Json::object()});
     iterations.push_back(iteration);
@@ -38,7 +43,7 @@ class Counter final : public Trainee {
   void saved() override { ++saves; }
 
   double x = 1.0;
-  int64_t fails_at = -1, no_value_at = -1, event_at = -1, saves = 0;
+  int64_t fails_at = -1, pauses_at = -1, no_value_at = -1, event_at = -1, saves = 0;
   std::function<double(int64_t)> score = [](int64_t step) { return static_cast<double>(step); };
   std::vector<int64_t> iterations, evaluations;
   std::vector<Event> events;
@@ -121,6 +126,27 @@ TEST_F(TrainingRunTest, AStopLosesNothing) {
     ASSERT_EQ(found.size(), expected.size()) << stop;
     for (size_t i = 0; i < found.size(); ++i)
       for (const char* key : {"step", "kind", "reward"}) EXPECT_EQ(found[i].at(key), expected[i].at(key));
+  }
+}
+
+// What is done is kept whatever the checkpoints' distance, and why it paused stays on record.
+TEST_F(TrainingRunTest, APauseLosesNothing) {
+  Counter whole;
+  TrainingRun(plan(), whole, std::nullopt, observer_).run();
+  for (int64_t pause = 0; pause < 10; ++pause) {
+    std::filesystem::remove_all(folder_);
+    Counter first, second;
+    first.pauses_at = pause;
+    TrainingRun paused(plan(), first, std::nullopt, observer_);
+    EXPECT_THROW(paused.run(), Stopped);
+    TrainingRun resumed(plan(), second, std::nullopt, observer_);
+    EXPECT_EQ(resumed.progress().next, pause);
+    resumed.run();
+    EXPECT_EQ(second.x, whole.x) << pause;
+    std::map<std::string, int> types;
+    for (const auto& row : rows("events.jsonl")) ++types[row.at("type").get<std::string>()];
+    EXPECT_EQ(types, (std::map<std::string, int>{{"begun", 1}, {"reward_failed", 1}, {"paused", 1}}))
+        << pause;
   }
 }
 

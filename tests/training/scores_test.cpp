@@ -72,6 +72,38 @@ TEST(Scores, OfOneOfTwoRewardsHaveNoSum) {
   EXPECT_EQ(rewards.valid_BK.sum(0)[1].item<int64_t>(), 0);
 }
 
+// "dark" of the rewards "bright" and "dark" has a value for 9 of 12 samples.
+TEST(FailurePolicy, AsksForAShareOfEachTrainedReward) {
+  SmallTraining small(0.5, [](uint64_t id) { return id < 3; });
+  Metrics metrics;
+  const auto scores = score(small.training, drawn(small.training), metrics);
+  const auto require = [&](double fraction, const char* policy, bool begun, std::vector<double> weights_K) {
+    FailurePolicy({fraction, policy}, begun).require("the rollout", scores.raw, weights_K);
+  };
+  EXPECT_NO_THROW(require(0.75, "pause", true, {1.0, 0.5}));
+  EXPECT_NO_THROW(require(0.76, "mask", true, {1.0, 0.5}));
+  EXPECT_NO_THROW(require(0.76, "pause", true, {1.0, 0.0}));  // it is only watched
+  EXPECT_ERROR(require(0.76, "pause", false, {1.0, 0.5}), "small/dark has a value for 9 of 12 samples");
+  for (const bool stops : {false, true}) try {
+      require(0.76, stops ? "stop" : "pause", true, {1.0, 0.5});
+      FAIL();
+    } catch (const Stopped& stopped) {
+      EXPECT_EQ(stopped.failed, stops);
+      EXPECT_NE(stopped.why.find("asks for 0.76"), std::string::npos) << stopped.why;
+      EXPECT_NE(stopped.why.find("cannot see"), std::string::npos) << stopped.why;
+    }
+}
+
+TEST(FailurePolicy, IsAskedOfEachRollout) {
+  auto options = SmallTraining::default_options();
+  options.failed_rewards.min_valid_fraction = 0.9;
+  SmallTraining small(
+      0.5, [](uint64_t id) { return id < 3; }, options);
+  Metrics metrics;
+  const auto batches = drawn(small.training);
+  EXPECT_ERROR(score(small.training, batches, metrics), "/failed_rewards/min_valid_fraction asks for 0.9");
+}
+
 TEST(Scores, TrainedRewardsAreThoseWithAWeight) {
   SmallTraining small;
   Metrics metrics;

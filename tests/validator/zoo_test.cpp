@@ -85,12 +85,14 @@ INSTANTIATE_TEST_SUITE_P(
         Animal{"accepts_all", {"config.unknown-key"}},
         // What is written.
         Animal{"nan_value", {"score.values"}}, Animal{"infinite", {"score.values"}},
-        Animal{"unwritten", {"score.values"}},
+        Animal{"unwritten", {"score.values"}}, Animal{"explains", {"score.values"}},
+        Animal{"notes_nobody", {"host.notes"}},
         Animal{"out_of_bounds", {"score.within-bounds", "score.sizes", "score.nan-input"}},
         Animal{"writes_inputs", {"score.inputs-unchanged"}},
         Animal{"unstable_dimensions", {"life.dimensions-fixed", "life.activate-again"}},
         // On what it depends.
         Animal{"nondeterministic", {"score.determinism"}}, Animal{"batch_dependent", {"score.batch-size"}},
+        Animal{"wins", {}}, Animal{"mixes_groups", {"group.others"}},
         Animal{"order_dependent", {"score.batch-size", "score.batch-order", "score.seeds"}},
         Animal{"nan_spreads", {"score.batch-size", "score.nan-input", "gradient.finite-differences"}},
         Animal{"shared_state", {"life.two-instances"}},

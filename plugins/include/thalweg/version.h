@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 #define THALWEG_ABI_MAJOR 0
-#define THALWEG_ABI_MINOR 2
+#define THALWEG_ABI_MINOR 3
 
 typedef struct thalweg_abi_version {
   uint32_t major;

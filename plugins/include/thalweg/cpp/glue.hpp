@@ -117,7 +117,13 @@ struct Instance {
     });
   }
 
+  static uint32_t least_of_group(const thalweg_reward* r) noexcept { return of(r).reward->least_of_group(); }
+
   static const void* get_extension(const thalweg_reward*, const char* id) noexcept {
+    if constexpr (std::is_base_of_v<ComparesGroups, T>) {
+      static const thalweg_plugin_group table = {&least_of_group};
+      if (std::strcmp(id, THALWEG_EXT_GROUP) == 0) return &table;
+    }
     if constexpr (std::is_base_of_v<DifferentiableReward, T>) {
       static const thalweg_plugin_gradient table = {&gradient_inputs, &vjp};
       if (std::strcmp(id, THALWEG_EXT_GRADIENT) == 0) return &table;

@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "../ext/gradient.h"
+#include "../ext/group.h"
 #include "../ext/log.h"
+#include "../ext/note.h"
 #include "../reward.h"
 #include "request.hpp"
 
@@ -55,15 +57,30 @@ class Reward {
     if (host_log_ != nullptr) host_log_->log(host_, severity, message.c_str());
   }
 
+  /// Why sample `index` of the score that runs is left as it is; lost when the host does not ask. [scoring]
+  void not_scored(int64_t index, const std::string& reason) const {
+    if (host_note_ != nullptr) host_note_->not_scored(host_, static_cast<uint32_t>(index), reason.c_str());
+  }
+
   /// Called by the glue before configure.
   void attach(const thalweg_host* host) {
     host_ = host;
     host_log_ = static_cast<const thalweg_host_log*>(host->get_extension(host, THALWEG_EXT_LOG));
+    host_note_ = static_cast<const thalweg_host_note*>(host->get_extension(host, THALWEG_EXT_NOTE));
   }
 
  private:
   const thalweg_host* host_ = nullptr;
   const thalweg_host_log* host_log_ = nullptr;
+  const thalweg_host_note* host_note_ = nullptr;
+};
+
+/// Mixed into a reward that compares the samples of a group: see ext/group.h.
+class ComparesGroups {
+ public:
+  virtual ~ComparesGroups() = default;
+  /// Fewest samples that it can compare, at least 2. Asked after configure. [main, scoring]
+  virtual uint32_t least_of_group() const { return 2; }
 };
 
 class DifferentiableReward : public Reward {
