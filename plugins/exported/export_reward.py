@@ -11,6 +11,7 @@ format, and what a network must look like, are in README.md beside this file.
 """
 
 import argparse
+import copy
 import hashlib
 import json
 import os
@@ -39,9 +40,11 @@ class Export:
     """One export: its arguments, and the inputs that the checks are made with."""
 
     def __init__(self, module, *, licence, source, dimensions=("score",), name=None, kind="pictures", height=(16, 1024),
-                 width=(16, 1024), frames=(1, 1), max_batch=64, preprocess="graph", processor=None, tokenizer=None,
+                 width=(16, 1024), frames=None, max_batch=64, preprocess="graph", processor=None, tokenizer=None,
                  text_length=None, token_mask=False, differentiable=True, ranges=None, pictures=None, prompts=None):
         assert kind in ("pictures", "videos") and preprocess in ("graph", "exact", "smooth")
+        assert kind == "pictures" or frames is not None, "say how many frames a network of videos takes: frames=(min, max)"
+        frames = frames or (1, 4096)  # a network of pictures scores a video by their mean
         assert (preprocess == "graph") == (processor is None), "a processor's folder goes with preprocess exact or smooth"
         self.module, self.licence, self.source = module, licence, source
         self.dimensions, self.name = list(dimensions), name or type(module).__name__
@@ -191,7 +194,14 @@ class Export:
         if self.dtype in (torch.float16, torch.bfloat16):
             return f"not compared: differences are below the resolution of {self.dtype}"
         frames, *rest = self.inputs(min(2, self.max_batch), seed=40)
-        return checks.gradient(lambda x: run(x, *rest), frames, len(self.dimensions))
+        fine = copy.deepcopy(self.module).double()
+        try:
+            with torch.no_grad():
+                fine(frames.double(), *rest)
+            steps = (1e-4,)  # float64 resolves it, and few kinks lie within
+        except RuntimeError:  # forward names float32
+            fine, steps = (lambda x, *rest: self.module(x.to(self.dtype), *rest)), (0.02, 0.005)
+        return checks.gradient(lambda x: run(x, *rest), lambda x: fine(x, *rest), frames, len(self.dimensions), steps)
 
     def _text(self):
         if self.tokenizer is None:

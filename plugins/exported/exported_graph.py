@@ -64,10 +64,33 @@ def writes(node):
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable and not is_assertion(node)
 
 
+def _aliases(node):
+    return any(result.alias_info is not None for result in node.target._schema.returns)
+
+
+def _made_functional(node, place):
+    """relu_(x) becomes relu(x), which later readers of x read instead. Only where x is nobody's view and has none, so that no
+    other value changes with it. place: position of each node."""
+    name, overload = plain_name(node), node.target._overloadname
+    pure = getattr(getattr(_aten, name.removesuffix("_"), None), overload, None) if name.endswith("_") else None
+    x = node.args[0] if node.args else None
+    if pure is None or not isinstance(x, torch.fx.Node) or not isinstance(x.target, torch._ops.OpOverload) or _aliases(x):
+        return False
+    earlier = [user for user in x.users if place[user] < place[node]]
+    if any(not isinstance(user.target, torch._ops.OpOverload) or _aliases(user) for user in earlier):
+        return False
+    node.target = pure
+    for user in [user for user in x.users if place[user] > place[node]]:
+        user.replace_input_with(x, node)
+    return True
+
+
 def functional(program):
-    """The same program with no operator that writes into its arguments."""
-    if any(node.op == "call_function" and writes(node) for node in program.graph.nodes):
-        return program.run_decompositions({})
+    """The same program with no operator that writes into its arguments. Where torch itself has to do it, it takes BatchNorm apart."""
+    place = {node: i for i, node in enumerate(program.graph.nodes)}
+    for node in program.graph.nodes:
+        if node.op == "call_function" and writes(node) and not _made_functional(node, place):
+            return program.run_decompositions({})
     return program
 
 

@@ -46,7 +46,7 @@ def folders(tmp_path_factory, tokenizer, processor):
     def folder(name):
         if name not in made:
             kind, arguments = NETWORKS[name]
-            arguments = {**PROVENANCE, **arguments}
+            arguments = {**PROVENANCE, "max_batch": 16, **arguments}
             if arguments.get("tokenizer"):
                 arguments["tokenizer"] = tokenizer
             if arguments.get("processor"):
@@ -100,8 +100,8 @@ def test_scores_and_gradients_are_those_of_eager(name, size, folders, tmp_path):
     assert done.returncode == 0, done.stderr
     smooth = 2e-6 if export.preprocess == "smooth" else VALUES  # two ways to resize
     assert parity_tool.max_error(ours["values"], values) <= smooth
-    assert parity_tool.max_error(ours["gradient"], gradient) <= GRADIENTS
-    assert gradient.abs().max() > 1e-4  # there is something to compare
+    scale = gradient.abs().max().item()
+    assert scale > 0 and parity_tool.max_error(ours["gradient"], gradient) <= min(GRADIENTS, 1e-3 * scale)
 
 
 def test_exact_preprocessing_is_transformers_bit_for_bit(processor, tmp_path):
