@@ -98,7 +98,7 @@ class Export:
         self._text()
         with torch.no_grad():
             self._traceable()
-            exported = self._exported()
+            exported = exported_graph.functional(self._exported())
         self.found[1] = checks.without_state(exported)
         run = exported.module(check_guards=False)  # the program has none: what counts are the numbers
         with torch.no_grad():

@@ -91,6 +91,7 @@ def functional(program):
     for node in program.graph.nodes:
         if node.op == "call_function" and writes(node) and not _made_functional(node, place):
             return program.run_decompositions({})
+    program.graph_module.recompile()
     return program
 
 
@@ -211,4 +212,5 @@ class Writer:
 
 
 def graph_of(program, input_names):
-    return Writer(functional(program), input_names).graph()
+    """Of a program that is functional."""
+    return Writer(program, input_names).graph()

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import normalizers
 from torch import nn
 from transformers import CLIPTokenizer
 
@@ -267,16 +268,11 @@ def test_what_is_wrong_with_the_text_is_refused(tokenizer, tmp_path):
         assert refused.value.check == 7 and said in str(refused.value), refused.value
 
 
-def test_what_only_the_program_refuses_is_check_11(tokenizer, tmp_path):
-    """A tokenizer whose rules the program does not have: Python scores the goldens, the program says no."""
+def test_what_only_the_program_sees_is_check_11(tokenizer, tmp_path):
+    """A tokenizer with a rule that the program does not have: its goldens are others, or it refuses the folder."""
     tokenizer.save_pretrained(tmp_path / "odd")
-    rules = json.loads((tmp_path / "odd/tokenizer.json").read_text())
-    rules["normalizer"] = {"type": "Sequence", "normalizers": [rules["normalizer"], {"type": "StripAccents"}]}
-    (tmp_path / "odd/tokenizer.json").write_text(json.dumps(rules))
-    from transformers import PreTrainedTokenizerFast
-    fast = PreTrainedTokenizerFast.from_pretrained(tmp_path / "odd")
     odd = CLIPTokenizer.from_pretrained(tmp_path / "odd")
-    odd._tokenizer = fast._tokenizer
+    odd._tokenizer.normalizer = normalizers.Sequence([odd._tokenizer.normalizer, normalizers.Replace("square", "circle")])
     with pytest.raises(Refused) as refused:
         export_reward(ready(exported_networks.Masked()), tmp_path / "folder", program=str(PROGRAM), tokenizer=odd, token_mask=True, **PROVENANCE)
     assert refused.value.check == 11, refused.value
