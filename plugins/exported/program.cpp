@@ -62,12 +62,19 @@ c10::OperatorHandle find_operator(const Node& node, const std::string& place) {
   }
 }
 
-void require_functional(const c10::FunctionSchema& schema, const std::string& place) {
+/// Writes into nothing, gives tensors: what else is named like an operator belongs to interpreters.
+void require_functional(const Node& node, const c10::FunctionSchema& schema, const std::string& place) {
   for (const auto& argument : schema.arguments())
     if (argument.alias_info() != nullptr && argument.alias_info()->isWrite())
-      throw Error(place + "/op", "the operator aten::" + schema.name().substr(6) + "." +
-                                     schema.overload_name() +
-                                     " writes into its arguments; a graph may call functional ones only");
+      throw Error(place + "/op",
+                  node.text() + " writes into its arguments; a graph may call functional operators only");
+  for (const auto& result : schema.returns()) {
+    const auto type = result.type()->kind() == c10::TypeKind::ListType
+                          ? result.type()->castRaw<c10::ListType>()->getElementType()
+                          : result.type();
+    if (type->kind() != c10::TypeKind::TensorType)
+      throw Error(place + "/op", node.text() + " gives something that is no tensor");
+  }
 }
 
 /// The sizes that a list asks for stay below kMaxElements together, so that one line of a file cannot claim
@@ -99,7 +106,7 @@ Program::Step Program::bind_operator(const Node& node, const Graph& graph, const
   Step step;
   step.op = find_operator(node, place);
   const auto& schema = step.op->schema();
-  require_functional(schema, place);
+  require_functional(node, schema, place);
   size_t used = 0;
   for (const auto& argument : schema.arguments()) {
     const auto at = place + "/args/" + argument.name();

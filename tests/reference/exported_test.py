@@ -134,13 +134,17 @@ def test_one_row_at_a_time_does_not_depend_on_the_batch(folders, tmp_path):
 
 def test_another_dtype_than_it_was_exported_in(folders, tmp_path):
     """Weights, frames and dtypes in the graph become bfloat16; the scores come back as float32."""
-    folder, _, _ = folders("clip_like")
+    folder, _, _ = folders("group_norm_cnn")
     frames, prompts = random_frames(6, 4, 40, 40)[:, None], PROMPTS
-    _, single = reward(tmp_path, {"path": str(folder)}, frames, prompts, torch.ones(4, 1))
-    done, half = reward(tmp_path, {"path": str(folder), "dtype": "bfloat16"}, frames, prompts, torch.ones(4, 1))
+    _, single = reward(tmp_path, {"path": str(folder)}, frames, prompts, torch.ones(4, 2))
+    done, half = reward(tmp_path, {"path": str(folder), "dtype": "bfloat16"}, frames, prompts, torch.ones(4, 2))
     assert done.returncode == 0, done.stderr
-    assert 0 < parity_tool.max_error(half["values"], single["values"]) <= 0.02
-    assert 0 < parity_tool.max_error(half["gradient"], single["gradient"]) <= 0.1 * single["gradient"].abs().max()
+    for what, tolerance in (("values", 0.02), ("gradient", 0.1)):
+        scale = single[what].abs().max().item()
+        assert 0 < parity_tool.max_error(half[what], single[what]) <= tolerance * scale
+    folder, _, _ = folders("clip_like")  # the resize has no kernel in bfloat16: that is said, by node
+    done, _ = reward(tmp_path, {"path": str(folder), "dtype": "bfloat16"}, frames, prompts)
+    assert done.returncode == 2 and "(aten::_upsample_bicubic2d_aa.vec)" in done.stderr, done.stderr
 
 
 def test_sizes_it_was_not_exported_for_are_refused(folders, tmp_path):
@@ -155,12 +159,11 @@ def test_sizes_it_was_not_exported_for_are_refused(folders, tmp_path):
 def test_a_sample_without_numbers_spoils_no_other(folders, tmp_path):
     folder, _, _ = folders("group_norm_cnn")
     frames = random_frames(7, 3, 32, 32)[:, None].contiguous()
-    _, clean = reward(tmp_path, {"path": str(folder)}, frames[[0, 2]], ["a"] * 2, torch.ones(2, 2))
+    _, clean = reward(tmp_path, {"path": str(folder)}, frames[[0, 2]], ["a"] * 2)
     frames[1, 0, 0, 0, 0] = float("nan")
-    done, ours = reward(tmp_path, {"path": str(folder)}, frames, ["a"] * 3, torch.ones(3, 2))
+    done, ours = reward(tmp_path, {"path": str(folder)}, frames, ["a"] * 3)
     assert done.returncode == 0, done.stderr
-    for what in ("values", "gradient"):
-        assert torch.equal(ours[what][[0, 2]], clean[what]) and ours[what][1].isnan().all()
+    assert torch.equal(ours["values"][[0, 2]], clean["values"]) and ours["values"][1].isnan().all()
 
 
 @pytest.mark.parametrize("name", ["clip_like", "group_norm_cnn", "small_vit", "flicker"])
@@ -352,12 +355,18 @@ def test_steering_follows_the_same_gradient(folders, tmp_path):
 
 def test_alignment_differentiates_through_it(folders, tmp_path):
     """ReFL on the embedded model: both rewards give the same curve, and it moves."""
-    curves = {}
+    curves, prompts = {}, {}
+    for part, shape in (("train", "circle"), ("select", "square"), ("eval", "triangle")):
+        prompts[part] = str(tmp_path / f"{part}.txt")
+        (tmp_path / f"{part}.txt").write_text("".join(f"a {colour} {shape}\n" for colour in ("red", "green", "blue", "yellow")))
     for name, entry in entries(tmp_path, folders, "group_norm_cnn").items():
-        job = {"job": "align", "model": {**TINY, "lora": {"rank": 4, "alpha": 8}}, "prompts": {"train": "assets/prompts/scenes/train.txt"},
-               "sampler": {"name": "flow_ode", "steps": 3, "guidance_scale": 1.0, "height": 32, "width": 32}, "rewards": [entry],
+        job = {"job": "align", "model": {**TINY, "lora": {"rank": 4, "alpha": 8}}, 
+               "prompts": prompts,
+               "sampler": {"name": "flow_ode", "steps": 3, "guidance_scale": 1.0, "height": 32, "width": 32,
+                           "schedule": {"name": "shifted", "shift": 1.0}}, "rewards": [entry],
                "method": {"name": "refl", "prompts_per_iteration": 4, "first_share": 0.5, "loss": {"name": "linear"}},
-               "optimizer": {"name": "adamw", "learning_rate": 5e-3}, "iterations": 3, "seed": 0}
+               "optimizer": {"name": "adamw", "learning_rate": 5e-3}, "iterations": 3, "seed": 0,
+               "evaluate": {"every": 3, "steps": 2, "pictures": 0}}
         run = run_job(tmp_path / name, job)
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         curves[name] = [row["reward"] for row in rows if "reward" in row]

@@ -79,6 +79,19 @@ TEST(ExportedReward, GradientEqualsCentralDifferences) {
   }
 }
 
+TEST(ExportedReward, ASampleWithANanPixelIsNotScoredAndTheOthersAre) {
+  const auto reward = opened(small_cnn(), {{"batch", 1}});
+  auto frames = random_frames(3, 2, 16, 16);
+  const auto clean = reward->score(input_of(frames)).values_BK;
+  frames[1][1][0][3][3] = std::nanf("");
+  const auto values = reward->score(input_of(frames)).values_BK;
+  EXPECT_TRUE(values[1].isnan().all().item<bool>());
+  for (const int64_t b : {0, 2}) EXPECT_TRUE(at::equal(values[b], clean[b]));
+  const auto gradient = reward->gradient(input_of(frames), at::ones({3, 2})).frames_BF3HW;
+  EXPECT_TRUE(gradient[1].isnan().all().item<bool>());
+  for (const int64_t b : {0, 2}) EXPECT_TRUE(gradient[b].isfinite().all().item<bool>());
+}
+
 TEST(ExportedReward, PromptsBecomeTheTokensOfItsTokenizer) {
   const auto reward = opened(small_clip());
   const auto frames = random_frames(1, 1, 24, 24).expand({3, 1, 3, 24, 24}).contiguous();
