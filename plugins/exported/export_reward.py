@@ -18,7 +18,6 @@ import os
 import pathlib
 import runpy
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -28,12 +27,13 @@ from torch.export import Dim
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import exported_checks as checks  # noqa: E402
+import exported_goldens  # noqa: E402
 import exported_graph  # noqa: E402
 from exported_checks import Refused, require  # noqa: E402
+from exported_goldens import near  # noqa: E402
 
 PROMPTS = ["a red circle", "two blue squares and a green triangle", "", "a photo of a cat, 8k", "one", "UPPER and lower", "a dog.",
            "a small yellow circle left of a red square"]
-GOLDENS = 8
 
 
 class Export:
@@ -74,12 +74,12 @@ class Export:
         if self.preprocess != "graph":
             return [(self.side(), self.side())]
         tried = [(64, 48), (40, 80), (0, 0), (65, 65), (33, 127)]  # odd ones and squares: traces like to assume neither
-        return list(dict.fromkeys((_near(self.height, h), _near(self.width, w)) for h, w in tried))
+        return list(dict.fromkeys((near(self.height, h), near(self.width, w)) for h, w in tried))
 
     def inputs(self, batch, seed, size=None):
         generator = torch.Generator().manual_seed(seed)
         height, width = size or self.sizes()[0]
-        shape = (batch, 3, height, width) if self.kind == "pictures" else (batch, _near(self.frames, 4), 3, height, width)
+        shape = (batch, 3, height, width) if self.kind == "pictures" else (batch, near(self.frames, 4), 3, height, width)
         made = [torch.rand(shape, generator=generator).to(self.device, self.dtype)]
         if self.tokenizer:
             made += self.tokens([self.prompts[i % len(self.prompts)] for i in range(seed, seed + batch)])
@@ -94,6 +94,8 @@ class Export:
 
     def run(self, folder, program):
         folder = pathlib.Path(folder)
+        if folder.exists() and not (folder / "reward.json").is_file():
+            raise FileExistsError(f"{folder} exists and is no exported reward: give a folder that is new, or an older export")
         checks.frozen(self.module)
         self._text()
         with torch.no_grad():
@@ -113,9 +115,9 @@ class Export:
         with tempfile.TemporaryDirectory(dir=folder.absolute().parent) as scratch:
             made = pathlib.Path(scratch) / folder.name
             self._write(made, graph, tensors, environment)
-            golden = self._goldens(made)
-            self.found[11] = checks.reload(golden, self._scored(made, program, pathlib.Path(scratch)),
-                                           1e-4 if self.dtype == torch.float32 else checks.TOLERANCE[self.dtype])
+            golden = exported_goldens.write(self, made)
+            scored = exported_goldens.scored_by(program, self, made, pathlib.Path(scratch))
+            self.found[11] = checks.reload(golden, scored, 1e-4 if self.dtype == torch.float32 else checks.TOLERANCE[self.dtype])
             found = {f"{n} {checks.NAMES[n]}": self.found[n] for n in sorted(self.found)}
             (made / "checks.json").write_text(json.dumps(found, indent=1) + "\n")
             if folder.exists():
@@ -160,7 +162,10 @@ class Export:
                 raise Refused(5, f"torch.export cannot trace forward: {said}") from e
             require("batch" not in said, 2, f"the batch is fixed in forward: {said}")
         assumed = {axis: Dim.AUTO for axis in free}
-        exported = torch.export.export(self.module, inputs, dynamic_shapes=({0: batch} | assumed, *texts), strict=False)
+        try:
+            exported = torch.export.export(self.module, inputs, dynamic_shapes=({0: batch} | assumed, *texts), strict=False)
+        except Exception as e:
+            raise Refused(4, f"a size that should be free is fixed in forward: {str(e)[:1500]}") from e
         self._require_free(exported, free, said)
         return exported
 
@@ -198,7 +203,7 @@ class Export:
         try:
             with torch.no_grad():
                 fine(frames.double(), *rest)
-            steps = (1e-4,)  # float64 resolves it, and few kinks lie within
+            steps = (1e-4, 0.01)  # few kinks lie within the first; the second is for what rounds
         except RuntimeError:  # forward names float32
             fine, steps = (lambda x, *rest: self.module(x.to(self.dtype), *rest)), (0.02, 0.005)
         return checks.gradient(lambda x: run(x, *rest), lambda x: fine(x, *rest), frames, len(self.dimensions), steps)
@@ -242,70 +247,6 @@ class Export:
         description["files"] = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
         (folder / "reward.json").write_text(json.dumps(description, indent=1) + "\n")
 
-    def _goldens(self, folder):
-        """Writes golden/: pictures, and what eager says of them. [N,K] numbers."""
-        golden = folder / "golden"
-        golden.mkdir()
-        shown = self._shown(golden)
-        prompts = [self.prompts[i % len(self.prompts)] for i in range(len(shown))]
-        inputs = shown if self.preprocess == "graph" else self._processed(shown)
-        with torch.no_grad():
-            scores = self.module(inputs.to(self.device, self.dtype), *(self.tokens(prompts) if self.tokenizer else [])).double()
-        require(bool(torch.isfinite(scores).all()), 4, "the score of a golden picture is not finite")
-        (golden / "golden.json").write_text(json.dumps({"prompts": prompts, "scores": scores.tolist()}, indent=1) + "\n")
-        return scores.tolist()
-
-    def _shown(self, golden):
-        """The golden pictures [8,3,H,W] or videos [8,F,3,H,W] as they are in the files of golden/."""
-        import PIL.Image
-        if self.kind == "videos":
-            frames = self.inputs(GOLDENS, seed=50)[0].float().cpu()
-            save_file({"frames": frames}, golden / "frames.safetensors")
-            return frames
-        if self.pictures is not None:
-            shown = [PIL.Image.open(path).convert("RGB") for path in self.pictures]
-        else:
-            drawn = _drawn(GOLDENS, _near(self.height, 64), _near(self.width, 48))
-            shown = [PIL.Image.frombytes("RGB", (p.shape[1], p.shape[0]), p.numpy().tobytes()) for p in drawn]
-        levels = []
-        for i, picture in enumerate(shown):
-            picture.save(golden / f"{i}.png")
-            flat = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-            levels.append(flat.view(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255)
-        return torch.stack(levels)
-
-    def _processed(self, shown):
-        """What the processor of the folder makes of [N,3,H,W], by transformers or, smoothly, as README.md defines it."""
-        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-        processor = CLIPImageProcessorPil.from_pretrained(self.processor)
-        if self.preprocess == "exact":
-            pictures = [(p.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy() for p in shown]
-            return torch.stack([torch.as_tensor(p) for p in processor(pictures).pixel_values])
-        edge, side = processor.size["shortest_edge"], processor.crop_size["height"]
-        height, width = shown.shape[-2:]
-        short = min(height, width)
-        resized = torch.nn.functional.interpolate(shown, (edge * height // short, edge * width // short), mode="bicubic", antialias=True,
-                                                  align_corners=False)
-        top, left = (resized.shape[-2] - side) // 2, (resized.shape[-1] - side) // 2
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (processor.image_mean, processor.image_std))
-        return (resized[..., top:top + side, left:left + side] - mean) / std
-
-    def _scored(self, folder, program, scratch):
-        """The scores that the program gives, in a process of its own."""
-        golden = json.loads((folder / "golden" / "golden.json").read_text())
-        shown = {"frames": str(folder / "golden" / "frames.safetensors")} if self.kind == "videos" else {"images": str(folder / "golden")}
-        job = {"version": 1, "job": "score", **shown, "prompts": {"texts": golden["prompts"]}, "output": str(scratch / "run"),
-               "rewards": [{"plugin": "exported", "config": {"path": str(folder)}}]}
-        (scratch / "job.json").write_text(json.dumps(job))
-        try:
-            done = subprocess.run([program, "run", scratch / "job.json"], capture_output=True, text=True)
-        except OSError as e:
-            raise Refused(11, f"cannot start the program \"{program}\": {e.strerror}; say where it is with --program or "
-                          "THALWEG_PROGRAM") from e
-        require(done.returncode == 0, 11, f"the program refuses the folder: {done.stderr.strip()[-1500:]}")
-        rows = [json.loads(line) for line in (scratch / "run" / "scores.jsonl").read_text().splitlines()]
-        return [[row.get(f"exported/{dimension}") for dimension in self.dimensions] for row in rows]
-
 
 def _extent(size):
     if isinstance(size, int):
@@ -313,31 +254,10 @@ def _extent(size):
     return {"min": size[0], "max": size[1], "multiple": size[2] if len(size) > 2 else 1}
 
 
-def _near(extent, wish):
-    """The allowed size nearest to `wish`, from below where there is one."""
-    step = extent["multiple"]
-    low = -(-extent["min"] // step) * step
-    return max(low, min(wish, extent["max"]) // step * step)
-
-
 def _dimension(name, extent):
     step = extent["multiple"]
     low, high = -(-extent["min"] // step), extent["max"] // step
     return Dim(name, min=low, max=high) if step == 1 else step * Dim(f"{name}_{step}", min=low, max=high)
-
-
-def _drawn(count, height, width):
-    """Pictures that differ in colour, shape and texture: uint8 [N,H,W,3]."""
-    generator = torch.Generator().manual_seed(0)
-    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
-    pictures = []
-    for i in range(count):
-        back, front = torch.rand(2, 3, generator=generator)
-        centre, radius = torch.rand(2, generator=generator), 0.1 + 0.3 * torch.rand(1, generator=generator)
-        inside = ((y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius ** 2)[..., None]
-        noise = 0.05 * i * torch.rand(height, width, 3, generator=generator)
-        pictures.append(((torch.where(inside, front, back) + noise).clamp(0, 1) * 255).round().to(torch.uint8))
-    return pictures
 
 
 def export_reward(module, folder, *, program=None, **arguments):

@@ -5,10 +5,10 @@
 
 #include <cmath>
 #include <limits>
-#include <map>
 #include <stdexcept>
 
 #include "engine/core/error.h"
+#include "words.h"
 
 namespace exported {
 namespace {
@@ -177,51 +177,11 @@ Operand bind_list(const Json& json, const c10::TypePtr& element, std::optional<i
   return ready;
 }
 
-/// dtype, layout and memory_format: integers to the dispatcher, words in the file.
-std::optional<IValue> enumeration(const Json& json, const c10::TypePtr& real, const Instance& instance,
-                                  const std::string& place) {
-  const auto kind = real->kind();
-  const auto word = [&](const char* key) {
-    if (!json.is_object() || json.size() != 1 || !json.contains(key) || !json.at(key).is_string())
-      throw Error(place, "must be {\"" + std::string(key) + "\": word}");
-    return json.at(key).get<std::string>();
-  };
-  if (kind == TypeKind::ScalarTypeType) {
-    const auto dtype = dtype_of(word("dtype"), place);
-    return IValue(dtype == instance.exported ? instance.dtype : dtype);
-  }
-  if (kind == TypeKind::LayoutType) {
-    if (word("layout") != "strided") throw Error(place, "only strided tensors are supported");
-    return IValue(at::kStrided);
-  }
-  if (kind == TypeKind::MemoryFormatType) {
-    const std::map<std::string, at::MemoryFormat> known = {
-        {"contiguous_format", at::MemoryFormat::Contiguous},
-        {"preserve_format", at::MemoryFormat::Preserve},
-        {"channels_last", at::MemoryFormat::ChannelsLast},
-        {"channels_last_3d", at::MemoryFormat::ChannelsLast3d}};
-    const auto found = known.find(word("memory_format"));
-    if (found == known.end()) throw Error(place, "is no memory format");
-    return IValue(found->second);
-  }
-  return std::nullopt;
-}
-
 c10::TypePtr without_optional(const c10::TypePtr& type) {
   return type->kind() == TypeKind::OptionalType ? type->castRaw<c10::OptionalType>()->getElementType() : type;
 }
 
 }  // namespace
-
-at::ScalarType dtype_of(const std::string& name, const std::string& place) {
-  static const std::map<std::string, at::ScalarType> known = {
-      {"float32", at::kFloat}, {"float64", at::kDouble}, {"float16", at::kHalf}, {"bfloat16", at::kBFloat16},
-      {"int64", at::kLong},    {"int32", at::kInt},      {"int16", at::kShort},  {"int8", at::kChar},
-      {"uint8", at::kByte},    {"bool", at::kBool}};
-  const auto found = known.find(name);
-  if (found == known.end()) throw Error(place, "knows no dtype \"" + name + "\"");
-  return found->second;
-}
 
 c10::IValue Operand::get(const std::vector<IValue>& values, at::Device device) const {
   if (slot >= 0) return as_type(values[static_cast<size_t>(slot)], type, device);
@@ -236,7 +196,7 @@ Operand bind_operand(const Json& json, const c10::Argument& argument, const Grap
                      const Instance& instance, const std::string& place) {
   if (argument.type()->kind() == TypeKind::OptionalType && json.is_null()) return constant(IValue());
   const auto type = without_optional(argument.type());
-  if (auto word = enumeration(json, without_optional(argument.real_type()), instance, place))
+  if (auto word = enumeration_of(json, without_optional(argument.real_type()), instance, place))
     return constant(std::move(*word));
   if (type->kind() == TypeKind::StringType) {
     if (!json.is_string()) throw Error(place, "must be a text");

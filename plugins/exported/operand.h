@@ -9,19 +9,9 @@
 #include <vector>
 
 #include "graph.h"
+#include "words.h"
 
 namespace exported {
-
-/// What the network runs on: device and dtype arguments of the graph become these.
-struct Instance {
-  at::Device device = at::kCPU;
-  at::ScalarType exported = at::kFloat;  // dtype of the network as exported
-  at::ScalarType dtype = at::kFloat;     // in which it runs
-};
-
-/// float32, float64, float16, bfloat16, int64, int32, int16, int8, uint8, bool. Throws thalweg::Error at
-/// `place`.
-at::ScalarType dtype_of(const std::string& name, const std::string& place);
 
 struct Operand {
   /// What a value must be, or becomes: a number where a tensor is asked for is wrapped as LibTorch's own

@@ -2,7 +2,7 @@
 
 #include <ATen/core/stack.h>
 
-#include <cstdlib>
+#include <cmath>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -10,6 +10,7 @@
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "engine/core/text.h"
+#include "operators.h"
 
 namespace exported {
 namespace {
@@ -18,73 +19,22 @@ using c10::IValue;
 using thalweg::Error;
 using thalweg::Json;
 
-// Bounds for what a call may ask for and give; a real reward is far below them.
-constexpr double kMaxElements = 1LL << 32;
-constexpr int64_t kMaxValueBytes = int64_t{16} << 30;
-
-#define OPERATOR(name) #name,
-#define FIXED(name, argument)
-const std::set<std::string>& allowed() {
-  static const std::set<std::string> names = {
-#include "operators.inc"
-  };
-  return names;
-}
-#undef OPERATOR
-#undef FIXED
-
-#define OPERATOR(name)
-#define FIXED(name, argument) {#name, #argument},
-/// (operator, argument) that must be 0 or false.
-bool must_be_off(const std::string& op, const std::string& argument) {
-  static const std::set<std::pair<std::string, std::string>> all = {
-#include "operators.inc"
-  };
-  return all.contains({op, argument});
-}
-#undef OPERATOR
-#undef FIXED
-
 bool is_off(const Json& json) {
   return json.is_null() || json == false || (json.is_number() && json.get<double>() == 0.0);
 }
 
-c10::OperatorHandle find_operator(const Node& node, const std::string& place) {
-  if (!allowed().contains(node.name))
-    throw Error(place + "/op", "the operator " + thalweg::printable(node.text(), 200) +
-                                   " is not among those that a graph may call: see operators.inc");
-  try {
-    const auto name = "aten::" + node.name;
-    const auto overload = node.overload == "default" ? std::string() : node.overload;
-    return c10::Dispatcher::singleton().findSchemaOrThrow(name.c_str(), overload.c_str());
-  } catch (const c10::Error&) {
-    throw Error(place + "/op", "LibTorch has no operator " + thalweg::printable(node.text(), 200));
-  }
-}
-
-/// Writes into nothing, gives tensors: what else is named like an operator belongs to interpreters.
-void require_functional(const Node& node, const c10::FunctionSchema& schema, const std::string& place) {
-  for (const auto& argument : schema.arguments())
-    if (argument.alias_info() != nullptr && argument.alias_info()->isWrite())
-      throw Error(place + "/op",
-                  node.text() + " writes into its arguments; a graph may call functional operators only");
-  for (const auto& result : schema.returns()) {
-    const auto type = result.type()->kind() == c10::TypeKind::ListType
-                          ? result.type()->castRaw<c10::ListType>()->getElementType()
-                          : result.type();
-    if (type->kind() != c10::TypeKind::TensorType)
-      throw Error(place + "/op", node.text() + " gives something that is no tensor");
-  }
-}
+// Bounds for what a call may ask for and give; a real reward is far below them.
+constexpr double kMaxElements = 1LL << 32;
+constexpr int64_t kMaxValueBytes = int64_t{16} << 30;
 
 /// The sizes that a list asks for stay below kMaxElements together, so that one line of a file cannot claim
 /// all memory.
-void require_bounded(const Operand& operand, const std::string& place) {
-  if (!operand.constant.isIntList()) return;
+bool is_bounded(const IValue& value) {
+  if (!value.isIntList()) return true;
   double product = 1;
-  for (const int64_t size : operand.constant.toIntVector())
+  for (const int64_t size : value.toIntVector())
     product *= std::max(1.0, std::abs(static_cast<double>(size)));
-  if (product > kMaxElements) throw Error(place, "asks for more elements than a reward may");
+  return product <= kMaxElements;
 }
 
 std::string first_line(std::string text) {
@@ -106,7 +56,6 @@ Program::Step Program::bind_operator(const Node& node, const Graph& graph, const
   Step step;
   step.op = find_operator(node, place);
   const auto& schema = step.op->schema();
-  require_functional(node, schema, place);
   size_t used = 0;
   for (const auto& argument : schema.arguments()) {
     const auto at = place + "/args/" + argument.name();
@@ -125,7 +74,8 @@ Program::Step Program::bind_operator(const Node& node, const Graph& graph, const
       step.arguments.push_back(std::move(device));
     } else if (is_given) {
       step.arguments.push_back(bind_operand(*given, argument, graph, node.first_slot, instance, at));
-      require_bounded(step.arguments.back(), at);
+      if (!is_bounded(step.arguments.back().constant))
+        throw Error(at, "asks for more elements than a reward may");
     } else if (argument.default_value()) {
       Operand standard;
       standard.constant = *argument.default_value();
@@ -242,7 +192,11 @@ void Program::plan_lifetimes() {
 void Program::call(const Step& step, std::vector<IValue>& values) const {
   torch::jit::Stack stack;
   stack.reserve(step.arguments.size());
-  for (const auto& argument : step.arguments) stack.push_back(argument.get(values, instance_.device));
+  for (const auto& argument : step.arguments) {
+    stack.push_back(argument.get(values, instance_.device));
+    if (!argument.items.empty() && !is_bounded(stack.back()))
+      throw std::runtime_error("asks for more elements than a reward may");
+  }
   if (step.symbolic != nullptr) {
     stack = {step.symbolic->run(stack)};
   } else {

@@ -1,11 +1,13 @@
 #include "tests/rewards/exported_folder.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
 
 #include "engine/core/sha256.h"
 #include "engine/weights/safetensors.h"
 #include "tests/abi/compiler.h"
 #include "tests/models/clip_tokenizer_folder.h"
+#include "tests/rewards/fixtures.h"
 
 namespace thalweg::testing {
 namespace {
@@ -112,6 +114,28 @@ void ExportedFolder::write(const std::filesystem::path& folder) const {
     if (!reward.contains("files") || !reward.at("files").contains(name))
       full["files"][name] = sha256_file(folder / name);
   write_text(folder / "reward.json", full.dump());
+}
+
+std::unique_ptr<PluginReward> opened(const std::filesystem::path& folder, const Json& more) {
+  Json config{{"path", folder.string()}};
+  config.update(more);
+  return std::make_unique<PluginReward>(plugin_library("exported"), config, Activation{}, "/rewards/1");
+}
+
+std::unique_ptr<PluginReward> opened(const ExportedFolder& made, const Json& more) {
+  const auto folder = scratch_dir() / "exported";
+  made.write(folder);
+  return opened(folder, more);
+}
+
+ScoreInput input_of(const at::Tensor& frames_BF3HW) {
+  auto input = frames_input(frames_BF3HW);
+  for (int64_t b = 0; b < frames_BF3HW.size(0); ++b) input.prompts.push_back(b % 2 == 0 ? "red cat" : "cat");
+  return input;
+}
+
+void expect_says(const std::string& said, const std::string& word) {
+  EXPECT_NE(said.find(word), std::string::npos) << word << ": " << said;
 }
 
 }  // namespace thalweg::testing

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
+#include <memory>
 #include <string>
 
 #include "engine/core/json.h"
 #include "engine/core/values.h"
+#include "rewards/plugin_reward.h"
 
 namespace thalweg::testing {
 
@@ -31,5 +32,15 @@ ExportedFolder small_clip();
 Json node(const std::string& op, const Json& arguments, const std::string& output);
 /// A value as an argument.
 Json value(const std::string& name);
+
+/// The plugin on a folder, as the reward of /rewards/1; `more` is its other configuration.
+std::unique_ptr<PluginReward> opened(const std::filesystem::path& folder, const Json& more = Json::object());
+/// The same, written first.
+std::unique_ptr<PluginReward> opened(const ExportedFolder& made, const Json& more = Json::object());
+
+/// With the prompts "red cat" and "cat" in turn.
+ScoreInput input_of(const at::Tensor& frames_BF3HW);
+
+void expect_says(const std::string& said, const std::string& word);
 
 }  // namespace thalweg::testing

@@ -1,12 +1,12 @@
 // reward PLUGIN.so JOB.json IN.safetensors OUT.safetensors: calls a reward plugin through the host. JOB.json:
 // {"config": {...}, "prompts": [...]}; IN: frames [B,F,3,H,W] and, for a gradient, cotangent [B,K]; OUT:
 // values [B,K] and, if asked for, gradient. Says why on standard error when a call fails. "repeat": N in the
-// JSON prints the seconds of N more calls of each kind, for benchmarks.
+// JSON prints the processor's seconds of N more calls of each kind, for benchmarks.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 
 #include "engine/core/error.h"
@@ -28,9 +28,9 @@ template <class Call>
 Json seconds_of(int64_t repeat, Call&& call) {
   auto seconds = Json::array();
   for (int64_t i = 0; i < repeat; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = std::clock();
     call();
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    seconds.push_back(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
   }
   return seconds;
 }
