@@ -44,10 +44,10 @@ inline nlohmann::json added(int64_t id, const std::string& content, bool normali
           {"rstrip", false}, {"special", true},    {"normalized", normalized}};
 }
 
-class ClipTokenizerTest : public testing::Test {
+class ClipTokenizerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     folder_ = std::filesystem::temp_directory_path() /
               (std::string("thalweg_clip_") + test->name() + "_" + std::to_string(::getpid()));
     std::filesystem::create_directories(folder_);
