@@ -130,8 +130,9 @@ std::string_view not_public(const Address& address) {
 AddressRules::AddressRules(const Url& url, const std::vector<std::string>& allow_hosts) : host_(url.host) {
   for (size_t i = 0; i < allow_hosts.size(); ++i) {
     std::string entry = allow_hosts[i];
-    std::transform(entry.begin(), entry.end(), entry.begin(),
-                   [](unsigned char c) { return c < 128 ? static_cast<char>(std::tolower(c)) : static_cast<char>(c); });
+    std::transform(entry.begin(), entry.end(), entry.begin(), [](unsigned char c) {
+      return c < 128 ? static_cast<char>(std::tolower(c)) : static_cast<char>(c);
+    });
     if (!names(entry, url))
       throw Error("/allow_hosts/" + std::to_string(i),
                   "\"" + allow_hosts[i] + "\" is read by nothing: the host of /url is \"" + url.host + "\"");

@@ -15,7 +15,7 @@
 namespace remote {
 
 struct Address {
-  int family = 0;                    // AF_INET or AF_INET6
+  int family = 0;                   // AF_INET or AF_INET6
   std::array<uint8_t, 16> bytes{};  // of IPv4 the first four
 
   bool is_v6() const { return family == AF_INET6; }
@@ -32,8 +32,8 @@ std::optional<Address> address_of(const sockaddr& socket_address);
 /// address that carries one of IPv4 (mapped, NAT64, 6to4) is judged by that, too.
 std::string_view not_public(const Address& address);
 
-/// The rules for one URL. A host that the user names in `allow_hosts` ("judge.local", "127.0.0.1:8000") may lie
-/// in this machine or a private network, and may be spoken to without TLS.
+/// The rules for one URL. A host that the user names in `allow_hosts` ("judge.local", "127.0.0.1:8000") may
+/// lie in this machine or a private network, and may be spoken to without TLS.
 class AddressRules {
  public:
   /// Throws thalweg::Error at "/url" or "/allow_hosts/N".

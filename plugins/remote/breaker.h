@@ -19,7 +19,8 @@ class Breaker {
 
   enum class Pass { refused, normal, probe };
 
-  /// Whether a request may be sent now; one that is not refused is followed by one of the two below. [any thread]
+  /// Whether a request may be sent now; one that is not refused is followed by one of the two below. [any
+  /// thread]
   Pass enter();
   void leave(Pass pass, bool success);
   /// It was not sent after all.

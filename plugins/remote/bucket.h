@@ -14,8 +14,8 @@ class Bucket {
   /// `per_minute` = 0: no limit.
   Bucket(const Clock& clock, double per_minute);
 
-  /// Takes `amount` and returns the seconds to wait before it may be used; none, and nothing taken, where that is
-  /// longer than `patience`. Those who come later wait behind. [any thread]
+  /// Takes `amount` and returns the seconds to wait before it may be used; none, and nothing taken, where
+  /// that is longer than `patience`. Those who come later wait behind. [any thread]
   std::optional<double> take(double amount, double patience);
 
   void halve();

@@ -24,14 +24,15 @@ int64_t Cache::total() {
 
 std::optional<Answer> Cache::get(const std::string& key, size_t K) {
   std::optional<Answer> found;
-  store_.run("SELECT scores, raw FROM answers WHERE key = ?", {std::string_view(key)}, [&](sqlite3_stmt* row) {
-    const auto scores = bytes_of(row, 0);
-    if (scores.size() != K * sizeof(double)) return;
-    found.emplace();
-    found->scores_K.resize(K);
-    std::memcpy(found->scores_K.data(), scores.data(), scores.size());
-    found->raw = bytes_of(row, 1);
-  });
+  store_.run("SELECT scores, raw FROM answers WHERE key = ?", {std::string_view(key)},
+             [&](sqlite3_stmt* row) {
+               const auto scores = bytes_of(row, 0);
+               if (scores.size() != K * sizeof(double)) return;
+               found.emplace();
+               found->scores_K.resize(K);
+               std::memcpy(found->scores_K.data(), scores.data(), scores.size());
+               found->raw = bytes_of(row, 1);
+             });
   if (!found) return found;
   const std::lock_guard lock(mutex_);
   store_.run("UPDATE answers SET used = ? WHERE key = ?", {++used_, std::string_view(key)});
@@ -55,7 +56,8 @@ void Cache::trim() {
   bytes_ = total();
   while (bytes_ > max_bytes_ - max_bytes_ / 10) {
     const int gone = store_.run(
-        "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT (SELECT (count(*) + 9) / 10 "
+        "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT (SELECT (count(*) + "
+        "9) / 10 "
         "FROM answers))");
     if (gone == 0) return;
     bytes_ = total();

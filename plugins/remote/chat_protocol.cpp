@@ -36,7 +36,8 @@ TemplateFile read_template(const std::string& file, const std::string& place) {
 class ChatProtocol final : public Protocol {
  public:
   explicit ChatProtocol(const ChatOptions& options)
-      : options_(options), judge_(make_judge(options.parse, "/parse")),
+      : options_(options),
+        judge_(make_judge(options.parse, "/parse")),
         user_(read_template(options.template_file, "/template")) {
     if (!options.system_file.empty()) system_ = read_template(options.system_file, "/system");
     check();
@@ -54,10 +55,17 @@ class ChatProtocol final : public Protocol {
   std::string key(const Question& q) const override {
     const auto& s = *q.sample;
     auto parameters = parameters_of(s);
-    Json key = {"chat", thalweg::sha256_hex(system_.text), thalweg::sha256_hex(user_.text), options_.criteria,
-                parameters, options_.parse.name, judge_identity_, s.prompt};
+    Json key = {"chat",
+                thalweg::sha256_hex(system_.text),
+                thalweg::sha256_hex(user_.text),
+                options_.criteria,
+                parameters,
+                options_.parse.name,
+                judge_identity_,
+                s.prompt};
     key.push_back(levels_sha256(s.frames, spread_frames(s.frames.F, options_.frames)));
-    if (uses_reference()) key.push_back(levels_sha256(*s.reference, spread_frames(s.reference->F, options_.frames)));
+    if (uses_reference())
+      key.push_back(levels_sha256(*s.reference, spread_frames(s.reference->F, options_.frames)));
     key.push_back(q.swapped);
     key.push_back(options_.detail);
     // Sampling has its own answer for each sample's seed, whether that is sent or not.
@@ -115,16 +123,20 @@ class ChatProtocol final : public Protocol {
     if (!user_.question.has(Piece::Kind::image))
       throw Error("/template", "has no {image:0}: the judge would see no picture");
     for (const auto kind : {Piece::Kind::image, Piece::Kind::reference})
-      if (system_.question.has(kind)) throw Error("/system", "has a slot for a picture, which belongs into \"template\"");
-    const bool criteria = system_.question.has(Piece::Kind::criteria) || user_.question.has(Piece::Kind::criteria);
+      if (system_.question.has(kind))
+        throw Error("/system", "has a slot for a picture, which belongs into \"template\"");
+    const bool criteria =
+        system_.question.has(Piece::Kind::criteria) || user_.question.has(Piece::Kind::criteria);
     if (criteria == options_.criteria.empty())
-      throw Error("/criteria", criteria ? "is missing: the template has its slot" : "is read by nothing: no template has {criteria}");
+      throw Error("/criteria", criteria ? "is missing: the template has its slot"
+                                        : "is read by nothing: no template has {criteria}");
     const bool pair = uses_reference() && options_.parse.name == "p_yes";
     if (options_.both_orders_said && !pair)
       throw Error("/both_orders", "is for \"p_yes\" with a template that has {reference:0}");
     swaps_ = pair && options_.both_orders;
-    const auto ours = {"model", "messages", "temperature", "max_completion_tokens", "max_tokens", "logprobs",
-                       "top_logprobs", "seed", "response_format", "n", "stream"};
+    const auto ours = {"model",           "messages", "temperature",  "max_completion_tokens",
+                       "max_tokens",      "logprobs", "top_logprobs", "seed",
+                       "response_format", "n",        "stream"};
     for (const auto& [key, value] : options_.extra_body.items())
       if (std::find(ours.begin(), ours.end(), key) != ours.end())
         throw Error("/extra_body/" + key, "is set by the protocol");
@@ -172,11 +184,15 @@ class ChatProtocol final : public Protocol {
     return content;
   }
 
-  int64_t pictures_tokens(const Pictures& p) const { return std::min(p.F, options_.frames) * options_.tokens_per_picture; }
+  int64_t pictures_tokens(const Pictures& p) const {
+    return std::min(p.F, options_.frames) * options_.tokens_per_picture;
+  }
 
   Spending spending(int64_t input, int64_t output) const {
     return {1, input + output,
-            (static_cast<double>(input) * options_.input_price + static_cast<double>(output) * options_.output_price) / 1e6};
+            (static_cast<double>(input) * options_.input_price +
+             static_cast<double>(output) * options_.output_price) /
+                1e6};
   }
 
   ChatOptions options_;
@@ -188,6 +204,8 @@ class ChatProtocol final : public Protocol {
 
 }  // namespace
 
-std::unique_ptr<Protocol> chat_protocol(const ChatOptions& options) { return std::make_unique<ChatProtocol>(options); }
+std::unique_ptr<Protocol> chat_protocol(const ChatOptions& options) {
+  return std::make_unique<ChatProtocol>(options);
+}
 
 }  // namespace remote

@@ -17,7 +17,9 @@ namespace {
 
 constexpr size_t kShownBody = 200;
 
-bool is_success(int status) { return status >= 200 && status <= 299; }
+bool is_success(int status) {
+  return status >= 200 && status <= 299;
+}
 
 /// Of the server, not of this request: what the breaker counts.
 bool is_servers_fault(const HttpReply& reply) {
@@ -140,8 +142,10 @@ Client::Attempt Client::attempt(const Exchange& exchange, double deadline) {
     auto done = judged(exchange, reply);
     if (log_) {
       std::array<char, 96> line{};
-      std::snprintf(line.data(), line.size(), " %.0f ms, status %d", 1000 * (clock_.now() - begin), reply.status);
-      log_(request.method + " " + request.path + line.data() + (done.failure.empty() ? "" : ": " + done.failure));
+      std::snprintf(line.data(), line.size(), " %.0f ms, status %d", 1000 * (clock_.now() - begin),
+                    reply.status);
+      log_(request.method + " " + request.path + line.data() +
+           (done.failure.empty() ? "" : ": " + done.failure));
     }
     return done;
   } catch (const StoreError& e) {

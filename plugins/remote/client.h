@@ -1,4 +1,5 @@
-// Requests as a whole: rate, budget, breaker, retries and deadline around each, and many of them side by side.
+// Requests as a whole: rate, budget, breaker, retries and deadline around each, and many of them side by
+// side.
 #pragma once
 
 #include <functional>
@@ -37,8 +38,8 @@ class Client {
   Client(const ClientOptions& options, Transport& transport, Budget& budget, Clock& clock,
          std::function<void(const std::string&)> log);
 
-  /// At most `concurrency` at once, all ended by `deadline` (of the clock, in seconds), on threads that end with
-  /// this call. For each "", or why it has no answer.
+  /// At most `concurrency` at once, all ended by `deadline` (of the clock, in seconds), on threads that end
+  /// with this call. For each "", or why it has no answer.
   std::vector<std::string> run(const std::vector<Exchange>& exchanges, double deadline);
 
  private:

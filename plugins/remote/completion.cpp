@@ -16,7 +16,8 @@ constexpr double kAbsent = -9999.0;
 constexpr size_t kMaxTop = 64;
 
 const Json& member(const Json& object, const char* key) {
-  if (!object.is_object() || !object.contains(key)) throw Unreadable(std::string("the answer has no \"") + key + "\"");
+  if (!object.is_object() || !object.contains(key))
+    throw Unreadable(std::string("the answer has no \"") + key + "\"");
   return object.at(key);
 }
 
@@ -29,14 +30,17 @@ TokenPlace place_of(const Json& json) {
   TokenPlace place;
   place.token = text_of(member(json, "token"), "a token");
   const auto& top = member(json, "top_logprobs");
-  if (!top.is_array() || top.size() > kMaxTop) throw Unreadable("\"top_logprobs\" is no list, or a very long one");
+  if (!top.is_array() || top.size() > kMaxTop)
+    throw Unreadable("\"top_logprobs\" is no list, or a very long one");
   for (const auto& entry : top) {
     const auto& lp = member(entry, "logprob");
     if (!lp.is_number()) throw Unreadable("a \"logprob\" is no number");
     const double value = lp.get<double>();
     // A little above 0 is what some servers' rounding gives.
-    if (!std::isfinite(value) || value > 1e-3) throw Unreadable("a \"logprob\" is no logarithm of a probability");
-    if (value > kAbsent) place.top.emplace_back(text_of(member(entry, "token"), "a token"), std::min(value, 0.0));
+    if (!std::isfinite(value) || value > 1e-3)
+      throw Unreadable("a \"logprob\" is no logarithm of a probability");
+    if (value > kAbsent)
+      place.top.emplace_back(text_of(member(entry, "token"), "a token"), std::min(value, 0.0));
   }
   return place;
 }

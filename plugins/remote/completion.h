@@ -11,8 +11,8 @@
 
 namespace remote {
 
-/// One place of the answer: the token that was chosen, and the likeliest ones there with their log-probabilities.
-/// The interface's -9999 ("not among them") is left out.
+/// One place of the answer: the token that was chosen, and the likeliest ones there with their
+/// log-probabilities. The interface's -9999 ("not among them") is left out.
 struct TokenPlace {
   std::string token;
   std::vector<std::pair<std::string, double>> top;

@@ -22,12 +22,17 @@ class FlowFactoryProtocol final : public Protocol {
   explicit FlowFactoryProtocol(const FlowFactoryOptions& options) : options_(options) {}
 
   void start(Client& client, double deadline) override {
-    const Exchange ask{.request = [] { return HttpRequest{.method = "GET", .path = "/health", .headers = {}, .json = {}, .parts = {}}; },
-                       .read = [](const HttpReply& reply) {
-                         const auto json = json_of(reply);
-                         if (!json.is_object() || !json.contains("status"))
-                           throw Unreadable("the answer to GET /health has no \"status\"");
-                       }};
+    const Exchange ask{.request =
+                           [] {
+                             return HttpRequest{
+                                 .method = "GET", .path = "/health", .headers = {}, .json = {}, .parts = {}};
+                           },
+                       .read =
+                           [](const HttpReply& reply) {
+                             const auto json = json_of(reply);
+                             if (!json.is_object() || !json.contains("status"))
+                               throw Unreadable("the answer to GET /health has no \"status\"");
+                           }};
     const auto failure = client.run({ask}, deadline).front();
     if (!failure.empty()) throw std::runtime_error("GET /health: " + failure);
   }

@@ -109,7 +109,10 @@ struct CurlTransport::Handle {
 };
 
 CurlTransport::CurlTransport(Url url, AddressRules rules, Secret secret, HttpOptions options)
-    : url_(std::move(url)), rules_(std::move(rules)), secret_(std::move(secret)), options_(std::move(options)) {
+    : url_(std::move(url)),
+      rules_(std::move(rules)),
+      secret_(std::move(secret)),
+      options_(std::move(options)) {
   start_libcurl();
 }
 
@@ -132,7 +135,8 @@ void CurlTransport::give_back(std::unique_ptr<Handle> handle) {
 HttpReply CurlTransport::send(const HttpRequest& request, double seconds) {
   auto handle = take();
   CURL* curl = handle->curl;
-  Transfer transfer{.rules = rules_, .most = static_cast<size_t>(options_.max_reply_bytes), .reply = {}, .refusal = {}};
+  Transfer transfer{
+      .rules = rules_, .most = static_cast<size_t>(options_.max_reply_bytes), .reply = {}, .refusal = {}};
 
   std::unique_ptr<curl_slist, FreeList> headers;
   const auto add_header = [&](const std::string& line) {
@@ -155,7 +159,8 @@ HttpReply CurlTransport::send(const HttpRequest& request, double seconds) {
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "thalweg-remote/1");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, std::lround(1000 * std::min(options_.connect_s, seconds)));
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
+                   std::lround(1000 * std::min(options_.connect_s, seconds)));
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, std::max(1L, std::lround(1000 * seconds)));
   if (!options_.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, options_.ca_file.c_str());
   curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
@@ -172,7 +177,8 @@ HttpReply CurlTransport::send(const HttpRequest& request, double seconds) {
       auto* added = curl_mime_addpart(mime.get());
       curl_mime_name(added, part.name.c_str());
       curl_mime_type(added, part.type.c_str());
-      curl_mime_filename(added, part.name.c_str());  // servers take a part without one for a form's text field
+      curl_mime_filename(added,
+                         part.name.c_str());  // servers take a part without one for a form's text field
       if (curl_mime_data(added, part.data.data(), part.data.size()) != CURLE_OK) throw std::bad_alloc();
     }
     curl_easy_setopt(curl, CURLOPT_MIMEPOST, mime.get());

@@ -22,9 +22,9 @@ struct Part {
 
 struct HttpRequest {
   std::string method = "POST";
-  std::string path;                                         // behind the URL's own
+  std::string path;                                          // behind the URL's own
   std::vector<std::pair<std::string, std::string>> headers;  // besides the key and the type of the body
-  std::string json;                                         // the body, unless there are parts
+  std::string json;                                          // the body, unless there are parts
   std::vector<Part> parts;
 };
 
@@ -52,8 +52,8 @@ struct HttpOptions {
   std::string ca_file;  // "": the system's
 };
 
-/// By libcurl. Follows no redirect, asks no proxy, unpacks nothing, sends no cookie; every connection is made to
-/// an address that the rules take, whatever the host's name is resolved to. Connections are kept.
+/// By libcurl. Follows no redirect, asks no proxy, unpacks nothing, sends no cookie; every connection is made
+/// to an address that the rules take, whatever the host's name is resolved to. Connections are kept.
 class CurlTransport final : public Transport {
  public:
   CurlTransport(Url url, AddressRules rules, Secret secret, HttpOptions options);

@@ -55,12 +55,12 @@ class Judge {
 };
 
 /// P(yes) = sigmoid(y - n), y and n the log of the probability of all spellings of yes and no among the first
-/// token's likeliest. Without one of both it is bounded by the least probability that was sent. Not read where
-/// e^y + e^n < min_coverage.
+/// token's likeliest. Without one of both it is bounded by the least probability that was sent. Not read
+/// where e^y + e^n < min_coverage.
 std::unique_ptr<Judge> p_yes(const PYesOptions& options);
 
-/// The mean of the levels' values under the softmax over their first tokens, as DeQA-Score does it (excellent ..
-/// poor: 5 .. 1). Every level must be among the likeliest tokens.
+/// The mean of the levels' values under the softmax over their first tokens, as DeQA-Score does it (excellent
+/// .. poor: 5 .. 1). Every level must be among the likeliest tokens.
 std::unique_ptr<Judge> level_logits(const LevelOptions& options);
 
 /// A number that one group of a regular expression (ICU's) captures; it must match exactly once.
@@ -81,7 +81,8 @@ void describe(thalweg::Fields& fields, ParseOptions& options);
 /// Throws thalweg::Error below `place`.
 std::unique_ptr<Judge> make_judge(const ParseOptions& options, const std::string& place);
 
-/// As tokens are compared with words: without blanks and the marks that tokenizers put for them, in lower case.
+/// As tokens are compared with words: without blanks and the marks that tokenizers put for them, in lower
+/// case.
 std::string bare_token(std::string_view token);
 
 }  // namespace remote

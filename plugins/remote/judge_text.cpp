@@ -55,10 +55,11 @@ class Regex final : public Judge {
     const auto pattern = utf16_of(options.pattern);
     regex_.reset(uregex_open(pattern.data(), static_cast<int32_t>(pattern.size()), 0, &where, &code));
     if (U_FAILURE(code) || regex_ == nullptr)
-      throw Error("/pattern", std::string("is no regular expression: ") + u_errorName(code) + " at character " +
-                                  std::to_string(where.offset));
+      throw Error("/pattern", std::string("is no regular expression: ") + u_errorName(code) +
+                                  " at character " + std::to_string(where.offset));
     if (uregex_groupCount(regex_.get(), &code) != 1)
-      throw Error("/pattern", "must have one group in parentheses, which captures the number; (?:...) is none");
+      throw Error("/pattern",
+                  "must have one group in parentheses, which captures the number; (?:...) is none");
   }
 
   std::vector<std::string> dimensions() const override { return {"score"}; }
@@ -70,11 +71,13 @@ class Regex final : public Judge {
     uregex_setTimeLimit(search.get(), kTimeLimit, &code);
     uregex_setStackLimit(search.get(), kStackLimit, &code);
     uregex_setText(search.get(), text.data(), static_cast<int32_t>(text.size()), &code);
-    if (!uregex_findNext(search.get(), &code) && U_SUCCESS(code)) throw Unreadable("the pattern is not in the answer");
+    if (!uregex_findNext(search.get(), &code) && U_SUCCESS(code))
+      throw Unreadable("the pattern is not in the answer");
     const auto number = captured(search.get(), text, code);
     if (uregex_findNext(search.get(), &code) && U_SUCCESS(code))
       throw Unreadable("the pattern is in the answer more than once");
-    if (U_FAILURE(code)) throw Unreadable(std::string("the pattern cannot be searched for: ") + u_errorName(code));
+    if (U_FAILURE(code))
+      throw Unreadable(std::string("the pattern cannot be searched for: ") + u_errorName(code));
     return {checked(number, options_.low, options_.high, "the score")};
   }
 
@@ -116,7 +119,8 @@ class JsonJudge final : public Judge {
                          {"properties", properties},
                          {"required", required},
                          {"additionalProperties", false}};
-    return {{"type", "json_schema"}, {"json_schema", {{"name", "scores"}, {"strict", true}, {"schema", schema}}}};
+    return {{"type", "json_schema"},
+            {"json_schema", {{"name", "scores"}, {"strict", true}, {"schema", schema}}}};
   }
 
   std::vector<double> read(const Completion& completion) const override {
@@ -133,7 +137,8 @@ class JsonJudge final : public Judge {
     for (const auto& field : options_.fields) {
       if (!json.contains(field.name) || !json.at(field.name).is_number())
         throw Unreadable("the answer has no number \"" + field.name + "\"");
-      values.push_back(checked(json.at(field.name).get<double>(), field.low, field.high, "\"" + field.name + "\""));
+      values.push_back(
+          checked(json.at(field.name).get<double>(), field.low, field.high, "\"" + field.name + "\""));
       sum += values.back();
     }
     if (options_.has_sum && std::abs(sum - options_.sum) > options_.tolerance)
@@ -147,7 +152,11 @@ class JsonJudge final : public Judge {
 
 }  // namespace
 
-std::unique_ptr<Judge> regex(const RegexOptions& options) { return std::make_unique<Regex>(options); }
-std::unique_ptr<Judge> json(const JsonOptions& options) { return std::make_unique<JsonJudge>(options); }
+std::unique_ptr<Judge> regex(const RegexOptions& options) {
+  return std::make_unique<Regex>(options);
+}
+std::unique_ptr<Judge> json(const JsonOptions& options) {
+  return std::make_unique<JsonJudge>(options);
+}
 
 }  // namespace remote

@@ -43,7 +43,9 @@ bool is_one_of(const std::string& word, const std::vector<std::string>& words) {
 class PYes final : public Judge {
  public:
   explicit PYes(const PYesOptions& options)
-      : yes_(bare_words(options.yes, "/yes")), no_(bare_words(options.no, "/no")), min_coverage_(options.min_coverage) {
+      : yes_(bare_words(options.yes, "/yes")),
+        no_(bare_words(options.no, "/no")),
+        min_coverage_(options.min_coverage) {
     for (const auto& word : yes_)
       if (is_one_of(word, no_)) throw Error("/no", "has \"" + word + "\", which \"yes\" has, too");
   }
@@ -60,9 +62,11 @@ class PYes final : public Judge {
       if (is_one_of(word, no_)) no = log_add(no, lp);
       least = std::min(least, lp);
     }
-    if (yes == kNothing && no == kNothing) throw Unreadable("neither yes nor no is among the likeliest tokens");
+    if (yes == kNothing && no == kNothing)
+      throw Unreadable("neither yes nor no is among the likeliest tokens");
     const double coverage = std::exp(yes) + std::exp(no);
-    if (coverage < min_coverage_) throw Unreadable("yes and no together are less likely than \"min_coverage\"");
+    if (coverage < min_coverage_)
+      throw Unreadable("yes and no together are less likely than \"min_coverage\"");
     // The one that was not sent is at most as likely as the least likely one that was: the score is a bound.
     if (yes == kNothing) yes = least;
     if (no == kNothing) no = least;
@@ -102,15 +106,18 @@ class LevelLogits final : public Judge {
       if (lp[i] == kNothing) absent.push_back("\"" + levels_[i].first + "\"");
     }
     if (!absent.empty())
-      throw Unreadable(thalweg::join(absent) + " is not among the likeliest tokens: ask for more (\"top_logprobs\")");
-    if (std::exp(all) < min_coverage_) throw Unreadable("the levels together are less likely than \"min_coverage\"");
+      throw Unreadable(thalweg::join(absent) +
+                       " is not among the likeliest tokens: ask for more (\"top_logprobs\")");
+    if (std::exp(all) < min_coverage_)
+      throw Unreadable("the levels together are less likely than \"min_coverage\"");
     double mean = 0;
     for (size_t i = 0; i < lp.size(); ++i) mean += std::exp(lp[i] - all) * levels_[i].second;
     return {mean};
   }
 
  private:
-  /// The level that begins with this token, where it is only one: "ex" is excellent, unless there is "extreme".
+  /// The level that begins with this token, where it is only one: "ex" is excellent, unless there is
+  /// "extreme".
   std::optional<size_t> level_of(const std::string& token) const {
     std::optional<size_t> found;
     if (token.empty()) return found;
@@ -143,7 +150,11 @@ std::string bare_token(std::string_view token) {
   return bare;
 }
 
-std::unique_ptr<Judge> p_yes(const PYesOptions& options) { return std::make_unique<PYes>(options); }
-std::unique_ptr<Judge> level_logits(const LevelOptions& options) { return std::make_unique<LevelLogits>(options); }
+std::unique_ptr<Judge> p_yes(const PYesOptions& options) {
+  return std::make_unique<PYes>(options);
+}
+std::unique_ptr<Judge> level_logits(const LevelOptions& options) {
+  return std::make_unique<LevelLogits>(options);
+}
 
 }  // namespace remote

@@ -9,7 +9,9 @@ namespace {
 constexpr std::string_view kLine = "\r\n";
 constexpr size_t kMaxBoundary = 70, kMaxHead = 4096, kMaxParts = 4096;
 
-[[noreturn]] void refuse(const char* why) { throw std::runtime_error(std::string("the reply is no multipart/form-data: ") + why); }
+[[noreturn]] void refuse(const char* why) {
+  throw std::runtime_error(std::string("the reply is no multipart/form-data: ") + why);
+}
 
 std::string lower(std::string_view text) {
   std::string result(text);

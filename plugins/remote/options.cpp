@@ -54,7 +54,8 @@ void describe_server(Fields& f, Options& o) {
     g.number({"request_s", "of a request"}, o.client.request_s, 0.01, 3600.0);
     g.number({"batch_s", "of a call"}, o.batch_s, 0.01, 86400.0);
   });
-  int64_t retries = o.client.retries, concurrency = o.client.concurrency, reply_mib = o.http.max_reply_bytes >> 20;
+  int64_t retries = o.client.retries, concurrency = o.client.concurrency,
+          reply_mib = o.http.max_reply_bytes >> 20;
   f.integer({"retries", "of a request"}, retries, 0, 20);
   f.integer({"concurrency", "requests at once"}, concurrency, 1, 256);
   f.integer({"max_reply_mib", "largest reply"}, reply_mib, 1, 1024);

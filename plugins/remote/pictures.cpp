@@ -84,7 +84,9 @@ std::vector<int64_t> spread_frames(int64_t F, int64_t k) {
   std::vector<int64_t> frames(static_cast<size_t>(k));
   for (int64_t i = 0; i < k; ++i)
     frames[static_cast<size_t>(i)] =
-        k == 1 ? 0 : std::lround(static_cast<double>(i) * static_cast<double>(F - 1) / static_cast<double>(k - 1));
+        k == 1
+            ? 0
+            : std::lround(static_cast<double>(i) * static_cast<double>(F - 1) / static_cast<double>(k - 1));
   return frames;
 }
 

@@ -1,5 +1,6 @@
 // A judge's question as a file with slots: {prompt}, {criteria}, {image:0}, {reference:0}. What is put into a
-// slot is put there once and never looked at again: a prompt that reads "{image:0}" is a text of nine characters.
+// slot is put there once and never looked at again: a prompt that reads "{image:0}" is a text of nine
+// characters.
 #pragma once
 
 #include <string>
@@ -18,8 +19,8 @@ struct Piece {
 class PromptTemplate {
  public:
   PromptTemplate() = default;
-  /// {{word}} is the text "{word}"; other braces are themselves. Throws thalweg::Error at `place` for a slot that
-  /// is not known ({promt}, {image:1}), and for text that is no UTF-8.
+  /// {{word}} is the text "{word}"; other braces are themselves. Throws thalweg::Error at `place` for a slot
+  /// that is not known ({promt}, {image:1}), and for text that is no UTF-8.
   PromptTemplate(std::string_view text, const std::string& place);
 
   bool has(Piece::Kind kind) const;

@@ -39,8 +39,8 @@ class Protocol {
   Protocol& operator=(const Protocol&) = delete;
   virtual ~Protocol() = default;
 
-  /// Speaks to the server before the first call. Throws thalweg::Error, or std::runtime_error where the server is
-  /// away.
+  /// Speaks to the server before the first call. Throws thalweg::Error, or std::runtime_error where the
+  /// server is away.
   virtual void start(Client&, double /*deadline*/) {}
 
   virtual std::vector<std::string> dimensions() const = 0;
@@ -60,13 +60,19 @@ class Protocol {
   virtual Spending used(const HttpReply&, const Spending& most) const { return most; }
 
   /// The scores of a sample from those of its questions.
-  virtual std::vector<double> combined(const std::vector<Answer>& answers) const { return answers.front().scores_K; }
+  virtual std::vector<double> combined(const std::vector<Answer>& answers) const {
+    return answers.front().scores_K;
+  }
 
   virtual bool has_gradient() const { return false; }
   /// `cotangent` [B,K].
-  virtual HttpRequest gradient_request(const Questions&, const std::vector<float>& /*cotangent*/) const { return {}; }
+  virtual HttpRequest gradient_request(const Questions&, const std::vector<float>& /*cotangent*/) const {
+    return {};
+  }
   /// One gradient [F,3,H,W] a question. Throws Unreadable.
-  virtual std::vector<std::vector<float>> read_gradient(const HttpReply&, const Questions&) const { return {}; }
+  virtual std::vector<std::vector<float>> read_gradient(const HttpReply&, const Questions&) const {
+    return {};
+  }
 };
 
 /// thalweg-reward/1: see README.md.

@@ -41,12 +41,14 @@ std::string text_at(const Json& json, const char* key, bool required) {
 
 bool flag_at(const Json& json, const char* key) {
   if (!json.contains(key)) return false;
-  if (!json.at(key).is_boolean()) misdescribed(std::string("has a \"") + key + "\" that is not true or false");
+  if (!json.at(key).is_boolean())
+    misdescribed(std::string("has a \"") + key + "\" that is not true or false");
   return json.at(key).get<bool>();
 }
 
 std::vector<std::string> texts_at(const Json& json, const char* key) {
-  if (!json.contains(key) || !json.at(key).is_array()) misdescribed(std::string("has no list \"") + key + "\"");
+  if (!json.contains(key) || !json.at(key).is_array())
+    misdescribed(std::string("has no list \"") + key + "\"");
   std::vector<std::string> texts;
   for (const auto& text : json.at(key)) {
     if (!text.is_string()) misdescribed(std::string("has a \"") + key + "\" with something else than texts");
@@ -56,12 +58,14 @@ std::vector<std::string> texts_at(const Json& json, const char* key) {
 }
 
 std::vector<std::string> dimensions_of(const Json& json) {
-  if (!json.contains("dimensions") || !json.at("dimensions").is_array()) misdescribed("has no list \"dimensions\"");
+  if (!json.contains("dimensions") || !json.at("dimensions").is_array())
+    misdescribed("has no list \"dimensions\"");
   std::vector<std::string> names;
   for (const auto& dimension : json.at("dimensions")) {
     if (!dimension.is_object()) misdescribed("has a dimension that is no object");
     names.push_back(text_at(dimension, "name", true));
-    if (names.back().empty() || names.back().size() > kMaxName) misdescribed("has a dimension with an empty or long name");
+    if (names.back().empty() || names.back().size() > kMaxName)
+      misdescribed("has a dimension with an empty or long name");
   }
   if (names.empty() || names.size() > kMaxDimensions) misdescribed("names no dimension, or more than 64");
   return names;
@@ -76,17 +80,22 @@ Description description_of(const Json& json, const RewardProtocolOptions& option
   d.weights_sha256 = text_at(json, "weights_sha256", false);
   d.dimensions = dimensions_of(json);
   for (const auto& input : texts_at(json, "inputs")) {
-    if (input == "reference") d.reference = true;
-    else if (input == "metadata") d.metadata = true;
-    else if (input != "frames" && input != "prompts") misdescribed("asks for \"" + input + "\", which is not sent: "
-                                                                   "frames, prompts, reference and metadata are");
+    if (input == "reference")
+      d.reference = true;
+    else if (input == "metadata")
+      d.metadata = true;
+    else if (input != "frames" && input != "prompts")
+      misdescribed("asks for \"" + input +
+                   "\", which is not sent: "
+                   "frames, prompts, reference and metadata are");
   }
   const auto formats = texts_at(json, "formats");
   if (std::find(formats.begin(), formats.end(), options.format) == formats.end())
     throw Error("/format", "the server takes no \"" + options.format + "\", but " + thalweg::join(formats));
   if (json.contains("max_batch")) {
     const auto& most = json.at("max_batch");
-    if (!most.is_number_integer() || most < 1) misdescribed("has a \"max_batch\" that is no positive whole number");
+    if (!most.is_number_integer() || most < 1)
+      misdescribed("has a \"max_batch\" that is no positive whole number");
     d.max_batch = static_cast<size_t>(most > kMaxBatch ? kMaxBatch : most.get<int64_t>());
   }
   if (flag_at(json, "group")) misdescribed("says that it scores groups as a whole, which is not there yet");
@@ -106,8 +115,13 @@ class RewardProtocol final : public Protocol {
 
   void start(Client& client, double deadline) override {
     Json json;
-    const Exchange ask{.request = [] { return HttpRequest{.method = "GET", .path = "/v1/reward", .headers = {}, .json = {}, .parts = {}}; },
-                       .read = [&](const HttpReply& reply) { json = json_of(reply); }};
+    const Exchange ask{
+        .request =
+            [] {
+              return HttpRequest{
+                  .method = "GET", .path = "/v1/reward", .headers = {}, .json = {}, .parts = {}};
+            },
+        .read = [&](const HttpReply& reply) { json = json_of(reply); }};
     const auto failure = client.run({ask}, deadline).front();
     if (!failure.empty()) throw std::runtime_error("GET /v1/reward: " + failure);
     server_ = description_of(json, options_);
@@ -121,13 +135,16 @@ class RewardProtocol final : public Protocol {
   bool has_gradient() const override { return server_.gradient; }
 
   std::string unfit(const Sample& sample) const override {
-    return server_.reference && !sample.reference ? "the server asks for a reference picture, which there is none of" : "";
+    return server_.reference && !sample.reference
+               ? "the server asks for a reference picture, which there is none of"
+               : "";
   }
 
   std::string key(const Question& q) const override {
     const auto& s = *q.sample;
-    Json key = {"thalweg-reward/1", server_.id,  server_.version, server_.weights_sha256, options_.format,
-                s.prompt,           sha(s.frames), s.fps,          s.step_index};
+    Json key = {"thalweg-reward/1",     server_.id,      server_.version,
+                server_.weights_sha256, options_.format, s.prompt,
+                sha(s.frames),          s.fps,           s.step_index};
     key.push_back(server_.metadata ? s.metadata : "");
     key.push_back(server_.reference ? sha(*s.reference) : "");
     if (server_.nondeterministic) key.push_back(s.seed);
@@ -137,14 +154,16 @@ class RewardProtocol final : public Protocol {
   HttpRequest request(const Questions& questions) const override {
     return multipart("/v1/reward/score", questions, {});
   }
-  HttpRequest gradient_request(const Questions& questions, const std::vector<float>& cotangent) const override {
+  HttpRequest gradient_request(const Questions& questions,
+                               const std::vector<float>& cotangent) const override {
     return multipart("/v1/reward/vjp", questions, cotangent);
   }
 
   std::vector<Answer> read(const HttpReply& reply, const Questions& questions) const override {
     const auto json = json_of(reply);
     check_reply(json, questions);
-    if (!json.contains("values") || !json.at("values").is_array() || json.at("values").size() != questions.size())
+    if (!json.contains("values") || !json.at("values").is_array() ||
+        json.at("values").size() != questions.size())
       throw Unreadable("the answer has not one row of \"values\" a sample");
     std::vector<Answer> answers;
     for (const auto& row : json.at("values")) {
@@ -156,7 +175,8 @@ class RewardProtocol final : public Protocol {
     return answers;
   }
 
-  std::vector<std::vector<float>> read_gradient(const HttpReply& reply, const Questions& questions) const override {
+  std::vector<std::vector<float>> read_gradient(const HttpReply& reply,
+                                                const Questions& questions) const override {
     try {
       const auto parts = read_multipart(reply.content_type, reply.body);
       std::vector<std::vector<float>> gradients;
@@ -200,8 +220,10 @@ class RewardProtocol final : public Protocol {
     list.push_back(entry);
   }
 
-  HttpRequest multipart(const char* path, const Questions& questions, const std::vector<float>& cotangent) const {
-    HttpRequest request{.path = path, .headers = {}, .json = {}, .parts = {{"request", "application/json", ""}}};
+  HttpRequest multipart(const char* path, const Questions& questions,
+                        const std::vector<float>& cotangent) const {
+    HttpRequest request{
+        .path = path, .headers = {}, .json = {}, .parts = {{"request", "application/json", ""}}};
     const auto& first = *questions.front().sample;
     Json json = {{"request_id", request_id(questions)}};
     for (const auto* list : {"prompts", "sample_ids", "seeds", "group_ids", "metadata", "frames"})
@@ -218,11 +240,14 @@ class RewardProtocol final : public Protocol {
       json["group_ids"].push_back(s.group_id);
       json["metadata"].push_back(server_.metadata ? thalweg::parse_json(s.metadata, "") : Json::object());
       add_pictures(s.frames, "f" + std::to_string(i), json["frames"], request.parts);
-      if (server_.reference) add_pictures(*s.reference, "r" + std::to_string(i), json["references"], request.parts);
+      if (server_.reference)
+        add_pictures(*s.reference, "r" + std::to_string(i), json["references"], request.parts);
     }
     if (!cotangent.empty())
-      request.parts.push_back({"cotangent", "application/octet-stream",
-                               {reinterpret_cast<const char*>(cotangent.data()), cotangent.size() * sizeof(float)}});
+      request.parts.push_back(
+          {"cotangent",
+           "application/octet-stream",
+           {reinterpret_cast<const char*>(cotangent.data()), cotangent.size() * sizeof(float)}});
     request.parts.front().data = json.dump();
     request.headers.emplace_back("Idempotency-Key", json["request_id"].get<std::string>());
     return request;
@@ -236,7 +261,8 @@ class RewardProtocol final : public Protocol {
     const std::lock_guard lock(mutex_);
     if (model_.empty()) model_ = model;
     if (model != model_)
-      throw Unreadable("the server has become another: \"" + model_ + "\" was its model, now \"" + model + "\"");
+      throw Unreadable("the server has become another: \"" + model_ + "\" was its model, now \"" + model +
+                       "\"");
   }
 
   RewardProtocolOptions options_;

@@ -63,14 +63,15 @@ void Scorer::ask(std::vector<Asked>& all, double deadline) {
     const auto questions = questions_of(part);
     const auto spending = protocol_.most(questions);
     parts.push_back(part);
-    exchanges.push_back({.request = [this, questions] { return protocol_.request(questions); },
-                         .read =
-                             [this, questions, part](const HttpReply& reply) {
-                               auto answers = protocol_.read(reply, questions);
-                               for (size_t i = 0; i < part.size(); ++i) keep(*part[i], std::move(answers[i]));
-                             },
-                         .used = [this, spending](const HttpReply& reply) { return protocol_.used(reply, spending); },
-                         .most = spending});
+    exchanges.push_back(
+        {.request = [this, questions] { return protocol_.request(questions); },
+         .read =
+             [this, questions, part](const HttpReply& reply) {
+               auto answers = protocol_.read(reply, questions);
+               for (size_t i = 0; i < part.size(); ++i) keep(*part[i], std::move(answers[i]));
+             },
+         .used = [this, spending](const HttpReply& reply) { return protocol_.used(reply, spending); },
+         .most = spending});
   }
   const auto failures = client_.run(exchanges, deadline);
   for (size_t i = 0; i < parts.size(); ++i)
@@ -103,8 +104,10 @@ std::vector<ScoredSample> Scorer::score(const std::vector<Sample>& samples, doub
     std::vector<Answer> answers;
     for (size_t order = 0; order < orders; ++order) {
       auto& one = asked[i * orders + order];
-      if (one.answer) answers.push_back(std::move(*one.answer));
-      else sample.failure = one.failure;
+      if (one.answer)
+        answers.push_back(std::move(*one.answer));
+      else
+        sample.failure = one.failure;
     }
     if (answers.size() == orders) sample = {protocol_.combined(answers), ""};
   }
@@ -112,7 +115,8 @@ std::vector<ScoredSample> Scorer::score(const std::vector<Sample>& samples, doub
 }
 
 std::vector<Scorer::SampleGradient> Scorer::gradient(const std::vector<Sample>& samples,
-                                                     const std::vector<float>& cotangent_BK, double deadline) {
+                                                     const std::vector<float>& cotangent_BK,
+                                                     double deadline) {
   const size_t K = protocol_.dimensions().size(), most = protocol_.questions_per_request();
   std::vector<SampleGradient> gradients(samples.size());
   std::vector<size_t> fit;
@@ -132,14 +136,15 @@ std::vector<Scorer::SampleGradient> Scorer::gradient(const std::vector<Sample>& 
       cotangent.insert(cotangent.end(), row, row + static_cast<std::ptrdiff_t>(K));
     }
     parts.push_back(part);
-    exchanges.push_back({.request = [this, questions, cotangent] { return protocol_.gradient_request(questions, cotangent); },
-                         .read =
-                             [this, questions, part, &gradients](const HttpReply& reply) {
-                               auto values = protocol_.read_gradient(reply, questions);
-                               for (size_t i = 0; i < part.size(); ++i) gradients[part[i]].values = std::move(values[i]);
-                             },
-                         .used = {},
-                         .most = {1, 0, 0}});
+    exchanges.push_back(
+        {.request = [this, questions, cotangent] { return protocol_.gradient_request(questions, cotangent); },
+         .read =
+             [this, questions, part, &gradients](const HttpReply& reply) {
+               auto values = protocol_.read_gradient(reply, questions);
+               for (size_t i = 0; i < part.size(); ++i) gradients[part[i]].values = std::move(values[i]);
+             },
+         .used = {},
+         .most = {1, 0, 0}});
   }
   const auto failures = client_.run(exchanges, deadline);
   for (size_t i = 0; i < parts.size(); ++i)

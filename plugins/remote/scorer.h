@@ -1,5 +1,5 @@
-// From samples to scores: what is in the cache is not asked, what is asked twice is asked once, and what failed has
-// no score.
+// From samples to scores: what is in the cache is not asked, what is asked twice is asked once, and what
+// failed has no score.
 #pragma once
 
 #include <functional>
@@ -31,8 +31,8 @@ class Scorer {
     std::string failure;
   };
   /// `cotangent_BK` dense.
-  std::vector<SampleGradient> gradient(const std::vector<Sample>& samples, const std::vector<float>& cotangent_BK,
-                                       double deadline);
+  std::vector<SampleGradient> gradient(const std::vector<Sample>& samples,
+                                       const std::vector<float>& cotangent_BK, double deadline);
 
  private:
   struct Asked {

@@ -49,7 +49,8 @@ Secret::Secret(const std::string& variable, const std::string& file) {
 
 std::string Secret::redacted(std::string text) const {
   if (key_.empty()) return text;
-  for (size_t at = 0; (at = text.find(key_, at)) != std::string::npos;) text.replace(at, key_.size(), "[the API key]");
+  for (size_t at = 0; (at = text.find(key_, at)) != std::string::npos;)
+    text.replace(at, key_.size(), "[the API key]");
   return text;
 }
 

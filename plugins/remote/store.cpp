@@ -23,7 +23,8 @@ Store::Store(const std::filesystem::path& file) {
     if (sqlite3_open_v2(name.c_str(), &connection_, flags, nullptr) != SQLITE_OK) fail();
     sqlite3_busy_timeout(connection_, kWaitMilliseconds);
     const auto tables = pragma(*this, "SELECT count(*) FROM sqlite_master"),
-               application = pragma(*this, "PRAGMA application_id"), form = pragma(*this, "PRAGMA user_version");
+               application = pragma(*this, "PRAGMA application_id"),
+               form = pragma(*this, "PRAGMA user_version");
     if (tables > 0 && (application != kApplication || form != kForm))
       throw StoreError("is a database of something else, or of another version");
     run("PRAGMA journal_mode = WAL");
@@ -41,13 +42,16 @@ Store::Store(const std::filesystem::path& file) {
   }
 }
 
-Store::~Store() { sqlite3_close(connection_); }
+Store::~Store() {
+  sqlite3_close(connection_);
+}
 
 void Store::fail() const {
   throw StoreError(connection_ == nullptr ? "out of memory" : sqlite3_errmsg(connection_));
 }
 
-Store::Statement::Statement(Store& store, const char* sql, std::initializer_list<Value> values) : store_(store) {
+Store::Statement::Statement(Store& store, const char* sql, std::initializer_list<Value> values)
+    : store_(store) {
   if (sqlite3_prepare_v2(store.connection_, sql, -1, &statement_, nullptr) != SQLITE_OK) store.fail();
   int at = 0;
   for (const auto& value : values) {

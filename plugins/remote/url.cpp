@@ -15,8 +15,12 @@ constexpr size_t kMaxUrl = 2000, kMaxHost = 253, kMaxLabel = 63;
   throw thalweg::Error("", "is no URL that is taken here: " + why);
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 bool is_all_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
 }
@@ -37,7 +41,8 @@ std::string_view take_scheme(std::string_view& rest) {
   refuse("it must begin with https:// or http://");
 }
 
-/// Some resolvers read a host whose last label is a number as an address (WHATWG URL, 3.5: "ends in a number").
+/// Some resolvers read a host whose last label is a number as an address (WHATWG URL, 3.5: "ends in a
+/// number").
 bool ends_in_number(std::string_view host) {
   const auto last = host.substr(host.rfind('.') == std::string_view::npos ? 0 : host.rfind('.') + 1);
   return is_all_digits(last) || last.substr(0, 2) == "0x";

@@ -20,8 +20,8 @@ struct Url {
 };
 
 /// Takes http and https, a host name in ASCII or an address in its usual form, a port and a path; refuses all
-/// that other readers could take for another host: user names, queries, fragments, backslashes, blanks, percent
-/// signs, dot segments, and numbers that are addresses to some (0x7f.1, 2130706433, 127.1). Throws
+/// that other readers could take for another host: user names, queries, fragments, backslashes, blanks,
+/// percent signs, dot segments, and numbers that are addresses to some (0x7f.1, 2130706433, 127.1). Throws
 /// thalweg::Error with an empty place.
 Url parse_url(std::string_view text);
 

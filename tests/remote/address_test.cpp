@@ -9,7 +9,9 @@
 namespace remote {
 namespace {
 
-std::string kind(const char* text) { return std::string(not_public(parse_address(text).value())); }
+std::string kind(const char* text) {
+  return std::string(not_public(parse_address(text).value()));
+}
 
 std::string refusal(const AddressRules& rules, const char* text) {
   const auto address = parse_address(text).value();
@@ -26,9 +28,10 @@ std::string refusal(const AddressRules& rules, const char* text) {
 }
 
 TEST(Address, PublicOnesArePublic) {
-  for (const auto* text : {"1.1.1.1", "8.8.8.8", "172.15.255.255", "172.32.0.0", "192.167.255.255", "100.63.255.255",
-                           "100.128.0.0", "169.253.0.1", "223.255.255.255", "2606:4700::1111", "2a00:1450::1",
-                           "64:ff9b::8.8.8.8", "::ffff:8.8.8.8", "2002:808:808::1"})
+  for (const auto* text :
+       {"1.1.1.1", "8.8.8.8", "172.15.255.255", "172.32.0.0", "192.167.255.255", "100.63.255.255",
+        "100.128.0.0", "169.253.0.1", "223.255.255.255", "2606:4700::1111", "2a00:1450::1",
+        "64:ff9b::8.8.8.8", "::ffff:8.8.8.8", "2002:808:808::1"})
     EXPECT_EQ(kind(text), "") << text;
 }
 
@@ -44,8 +47,8 @@ TEST(Address, OthersAreNamed) {
   EXPECT_EQ(kind("fe80::1"), "link-local");
   EXPECT_EQ(kind("febf::1"), "link-local");
   EXPECT_EQ(kind("fd00::1"), "private");
-  for (const auto* text : {"0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "240.0.0.1", "100.64.0.1", "::",
-                           "ff02::1", "2001:db8::1", "2001::1", "198.18.0.1", "203.0.113.9"})
+  for (const auto* text : {"0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "240.0.0.1", "100.64.0.1",
+                           "::", "ff02::1", "2001:db8::1", "2001::1", "198.18.0.1", "203.0.113.9"})
     EXPECT_NE(kind(text), "") << text;
 }
 
@@ -57,8 +60,8 @@ TEST(Address, OneOfIPv4WithinIPv6CountsAsThatOne) {
 }
 
 TEST(Address, OnlyTheUsualFormsAreRead) {
-  for (const auto* text : {"127.1", "0177.0.0.1", "1.2.3.4.5", "1.2.3", "2130706433", " 1.2.3.4", "1.2.3.4 ", "1.2.3.04",
-                           "::1%lo", "[::1]", ":::", "a.b.c.d", ""})
+  for (const auto* text : {"127.1", "0177.0.0.1", "1.2.3.4.5", "1.2.3", "2130706433", " 1.2.3.4", "1.2.3.4 ",
+                           "1.2.3.04", "::1%lo", "[::1]", ":::", "a.b.c.d", ""})
     EXPECT_FALSE(parse_address(text).has_value()) << text;
   EXPECT_FALSE(parse_address(std::string_view("1.2.3.4\0x", 9)).has_value());
 }
@@ -80,7 +83,8 @@ TEST(AddressRules, ANamedHostMayBePrivateAndWithoutTls) {
   EXPECT_TRUE(rules.allowed_by_name());
   EXPECT_EQ(refusal(rules, "127.0.0.1"), "");
   EXPECT_EQ(refusal(rules, "10.0.0.1"), "");
-  for (const auto* text : {"0.0.0.0", "::", "224.0.0.1", "255.255.255.255"}) EXPECT_NE(refusal(rules, text), "") << text;
+  for (const auto* text : {"0.0.0.0", "::", "224.0.0.1", "255.255.255.255"})
+    EXPECT_NE(refusal(rules, text), "") << text;
   EXPECT_NO_THROW(AddressRules(parse_url("http://[::1]:8000"), {"[::1]:8000"}));
   EXPECT_NO_THROW(AddressRules(parse_url("http://[::1]:8000"), {"::1"}));
 }

@@ -15,9 +15,11 @@ using testing::FakeTransport;
 using testing::replied;
 
 struct Around {
-  explicit Around(std::function<HttpReply(int, const HttpRequest&, double)> serve, const ClientOptions& options = {},
-                  const Caps& caps = {})
-      : transport(std::move(serve)), budget(store, "judge", caps), client(options, transport, budget, clock, {}) {}
+  explicit Around(std::function<HttpReply(int, const HttpRequest&, double)> serve,
+                  const ClientOptions& options = {}, const Caps& caps = {})
+      : transport(std::move(serve)),
+        budget(store, "judge", caps),
+        client(options, transport, budget, clock, {}) {}
 
   std::string one(double seconds = 1000) { return client.run({question()}, clock.now() + seconds).front(); }
   std::vector<std::string> many(int count, double seconds = 1000) {
@@ -77,7 +79,8 @@ TEST(Client, SomeFailuresAreFinal) {
 
 TEST(Client, WaitsAsLongAsTheServerAsks) {
   for (const auto* asked : {"17", "Sun, 09 Sep 2001 02:03:37 GMT"}) {  // 1e9 + 1017, by the fake clock
-    Around a([&](int n, const HttpRequest&, double) { return n == 0 ? replied(429, "", asked) : replied(200); });
+    Around a(
+        [&](int n, const HttpRequest&, double) { return n == 0 ? replied(429, "", asked) : replied(200); });
     const double begin = a.clock.now();
     EXPECT_EQ(a.one(), "");
     EXPECT_NEAR(a.clock.now() - begin, 17, 1e-6) << asked;

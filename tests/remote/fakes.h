@@ -31,9 +31,12 @@ class FakeClock final : public Clock {
 
 class FakeTransport final : public Transport {
  public:
-  explicit FakeTransport(std::function<HttpReply(int, const HttpRequest&, double)> serve) : serve_(std::move(serve)) {}
+  explicit FakeTransport(std::function<HttpReply(int, const HttpRequest&, double)> serve)
+      : serve_(std::move(serve)) {}
   /// The number of the request, from 0, is the function's first argument.
-  HttpReply send(const HttpRequest& request, double seconds) override { return serve_(sent_++, request, seconds); }
+  HttpReply send(const HttpRequest& request, double seconds) override {
+    return serve_(sent_++, request, seconds);
+  }
   int sent() const { return sent_; }
 
  private:

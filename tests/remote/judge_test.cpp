@@ -12,10 +12,16 @@ namespace {
 
 using Top = std::vector<std::pair<std::string, double>>;
 
-Completion of_token(const Top& top) { return {"", {{top.empty() ? "" : top.front().first, top}}, {}, {}}; }
-Completion of_text(const std::string& text) { return {text, {}, {}, {}}; }
+Completion of_token(const Top& top) {
+  return {"", {{top.empty() ? "" : top.front().first, top}}, {}, {}};
+}
+Completion of_text(const std::string& text) {
+  return {text, {}, {}, {}};
+}
 
-double score(const Judge& judge, const Completion& completion) { return judge.read(completion).at(0); }
+double score(const Judge& judge, const Completion& completion) {
+  return judge.read(completion).at(0);
+}
 
 std::string unreadable(const Judge& judge, const Completion& completion) {
   try {
@@ -33,10 +39,12 @@ TEST(BareToken, HasNeitherMarksNorCase) {
 TEST(PYes, IsTheSigmoidOfTheDifference) {
   const auto judge = p_yes({});
   EXPECT_NEAR(score(*judge, of_token({{"Yes", std::log(0.6)}, {"No", std::log(0.3)}})), 0.6 / 0.9, 1e-12);
-  EXPECT_NEAR(score(*judge, of_token({{"No", std::log(0.75)}, {" yes", std::log(0.25)}, {"x", -9}})), 0.25, 1e-12);
+  EXPECT_NEAR(score(*judge, of_token({{"No", std::log(0.75)}, {" yes", std::log(0.25)}, {"x", -9}})), 0.25,
+              1e-12);
   // Spellings add up.
-  EXPECT_NEAR(score(*judge, of_token({{"Yes", std::log(0.3)}, {" yes", std::log(0.3)}, {"no", std::log(0.2)}})),
-              0.6 / 0.8, 1e-12);
+  EXPECT_NEAR(
+      score(*judge, of_token({{"Yes", std::log(0.3)}, {" yes", std::log(0.3)}, {"no", std::log(0.2)}})),
+      0.6 / 0.8, 1e-12);
 }
 
 TEST(PYes, BoundsTheSideThatIsNotThere) {
@@ -49,13 +57,15 @@ TEST(PYes, BoundsTheSideThatIsNotThere) {
 TEST(PYes, IsNotReadWithoutEnoughOfBoth) {
   const auto judge = p_yes({});
   EXPECT_NE(unreadable(*judge, of_token({{"maybe", -0.1}})).find("neither"), std::string::npos);
-  EXPECT_NE(unreadable(*judge, of_token({{"maybe", std::log(0.7)}, {"yes", std::log(0.3)}})).find("min_coverage"),
-            std::string::npos);
+  EXPECT_NE(
+      unreadable(*judge, of_token({{"maybe", std::log(0.7)}, {"yes", std::log(0.3)}})).find("min_coverage"),
+      std::string::npos);
   EXPECT_NE(unreadable(*judge, of_text("yes")).find("log-probabilities"), std::string::npos);
   EXPECT_NE(unreadable(*judge, {"", {{" ", {{"yes", -0.1}}}}, {}, {}}).find("no token"), std::string::npos);
   PYesOptions lenient;
   lenient.min_coverage = 0.1;
-  EXPECT_NEAR(score(*p_yes(lenient), of_token({{"maybe", std::log(0.6)}, {"yes", std::log(0.3)}, {"no", std::log(0.1)}})),
+  EXPECT_NEAR(score(*p_yes(lenient),
+                    of_token({{"maybe", std::log(0.6)}, {"yes", std::log(0.3)}, {"no", std::log(0.1)}})),
               0.75, 1e-12);
 }
 
@@ -80,16 +90,19 @@ TEST(LevelLogits, IsTheMeanUnderTheSoftmax) {
 
 TEST(LevelLogits, NeedsEveryLevelAndOnlyItsOwnTokens) {
   const auto judge = level_logits(kDeqa);
-  EXPECT_NE(unreadable(*judge, of_token({{"excellent", -0.1}, {"good", -3}, {"fair", -3}, {"poor", -5}})).find("\"bad\""),
+  EXPECT_NE(unreadable(*judge, of_token({{"excellent", -0.1}, {"good", -3}, {"fair", -3}, {"poor", -5}}))
+                .find("\"bad\""),
             std::string::npos);
   // "p" begins two of these.
   const auto two = level_logits({{{"poor", 1}, {"perfect", 2}}, 0});
   EXPECT_NE(unreadable(*two, of_token({{"p", -0.1}, {"poor", -3}})).find("\"perfect\""), std::string::npos);
-  EXPECT_NEAR(score(*two, of_token({{"p", -0.1}, {"poor", std::log(0.1)}, {"perf", std::log(0.1)}})), 1.5, 1e-12);
+  EXPECT_NEAR(score(*two, of_token({{"p", -0.1}, {"poor", std::log(0.1)}, {"perf", std::log(0.1)}})), 1.5,
+              1e-12);
   EXPECT_THROW(level_logits({{{"good", 1}, {" Good", 2}}, 0}), thalweg::Error);
   auto covered = kDeqa;
   covered.min_coverage = 0.9;
-  EXPECT_NE(unreadable(*level_logits(covered), of_token({{"excellent", -3}, {"good", -3}, {"fair", -3}, {"poor", -3}, {"bad", -3}}))
+  EXPECT_NE(unreadable(*level_logits(covered),
+                       of_token({{"excellent", -3}, {"good", -3}, {"fair", -3}, {"poor", -3}, {"bad", -3}}))
                 .find("min_coverage"),
             std::string::npos);
 }
@@ -98,8 +111,9 @@ TEST(RegexJudge, ReadsOneNumberThatMatchesOnce) {
   const auto judge = regex({R"(Final Score:\s*([-+0-9.eE]+))", 1, 5});
   EXPECT_EQ(score(*judge, of_text("It is fine.\nFinal Score: 4.25\n")), 4.25);
   EXPECT_EQ(score(*judge, of_text("<think>Final Score: 1</think> Final Score: 2")), 2);
-  for (const auto* text : {"", "Score: 4", "Final Score: 4 Final Score: 4", "Final Score: 6", "Final Score: 0.9",
-                           "Final Score: 1e400", "Final Score: 4..", "Final Score: -", "<think>Final Score: 3", "\xff"})
+  for (const auto* text :
+       {"", "Score: 4", "Final Score: 4 Final Score: 4", "Final Score: 6", "Final Score: 0.9",
+        "Final Score: 1e400", "Final Score: 4..", "Final Score: -", "<think>Final Score: 3", "\xff"})
     EXPECT_NE(unreadable(*judge, of_text(text)).substr(0, 7), "read as") << text;
   EXPECT_NE(unreadable(*judge, of_text(std::string(70000, ' ') + "Final Score: 3")).substr(0, 7), "read as4");
 }
@@ -122,8 +136,9 @@ TEST(JsonJudge, ReadsExactlyItsFields) {
   EXPECT_EQ(judge->dimensions(), (std::vector<std::string>{"alignment", "quality"}));
   EXPECT_EQ(judge->read(of_text(R"({"quality": 4, "alignment": 6.25})")), (std::vector<double>{6.25, 4}));
   for (const auto* text :
-       {R"({"quality": 4})", R"({"quality": 4, "alignment": 6, "x": 1})", R"({"quality": 4, "alignment": "6"})",
-        R"({"quality": 4, "alignment": 11})", R"({"quality": 4, "alignment": 5})", R"([4, 6])", R"(6)",
+       {R"({"quality": 4})", R"({"quality": 4, "alignment": 6, "x": 1})",
+        R"({"quality": 4, "alignment": "6"})", R"({"quality": 4, "alignment": 11})",
+        R"({"quality": 4, "alignment": 5})", R"([4, 6])", R"(6)",
         R"({"quality": 4, "alignment": 6} and more)", R"({"quality": 4, "alignment": 6, "alignment": 6})",
         R"({"quality": NaN, "alignment": 6})", R"({"quality": 1e400, "alignment": 6})", "", "{"})
     EXPECT_NE(unreadable(*judge, of_text(text)).substr(0, 7), "read as") << text;
@@ -139,7 +154,8 @@ TEST(JsonJudge, AsksForThatForm) {
 }
 
 std::string answer(const std::string& places, const std::string& content = "\"x\"") {
-  return R"({"choices": [{"message": {"content": )" + content + R"(}, "logprobs": {"content": [)" + places + R"(]}}],
+  return R"({"choices": [{"message": {"content": )" + content + R"(}, "logprobs": {"content": [)" + places +
+         R"(]}}],
     "usage": {"prompt_tokens": 12, "completion_tokens": 3}})";
 }
 std::string place(const std::string& token, const std::string& top = "") {
@@ -147,7 +163,8 @@ std::string place(const std::string& token, const std::string& top = "") {
 }
 
 TEST(Completion, IsReadWithItsUsage) {
-  const auto c = read_completion(answer(place("yes", R"({"token": "yes", "logprob": -0.5}, {"token": "no", "logprob": -9999.0})")));
+  const auto c = read_completion(
+      answer(place("yes", R"({"token": "yes", "logprob": -0.5}, {"token": "no", "logprob": -9999.0})")));
   EXPECT_EQ(c.content, "x");
   EXPECT_EQ(c.input_tokens, 12);
   EXPECT_EQ(c.output_tokens, 3);
@@ -157,8 +174,9 @@ TEST(Completion, IsReadWithItsUsage) {
 }
 
 TEST(Completion, TheFirstPlaceIsBehindBlanksAndThoughts) {
-  const auto c = read_completion(answer(place("\\n") + "," + place("<") + "," + place("think") + "," + place(">") + "," +
-                                        place("no") + "," + place("</think>") + "," + place(" ") + "," + place("yes")));
+  const auto c =
+      read_completion(answer(place("\\n") + "," + place("<") + "," + place("think") + "," + place(">") + "," +
+                             place("no") + "," + place("</think>") + "," + place(" ") + "," + place("yes")));
   ASSERT_NE(first_place(c), nullptr);
   EXPECT_EQ(first_place(c)->token, "yes");
   EXPECT_EQ(first_place(read_completion(answer(place("<think>") + "," + place("yes")))), nullptr);
@@ -167,11 +185,14 @@ TEST(Completion, TheFirstPlaceIsBehindBlanksAndThoughts) {
 
 TEST(Completion, RefusesWhatIsNone) {
   for (const auto& body :
-       {std::string(""), std::string("{"), std::string("[]"), std::string("{}"), std::string(R"({"choices": []})"),
-        std::string(R"({"choices": [1]})"), std::string(R"({"choices": [{"message": {}}]})"),
+       {std::string(""), std::string("{"), std::string("[]"), std::string("{}"),
+        std::string(R"({"choices": []})"), std::string(R"({"choices": [1]})"),
+        std::string(R"({"choices": [{"message": {}}]})"),
         std::string(R"({"choices": [{"message": {"content": 3}}]})"), answer(place("x"), "7"), answer("3"),
-        answer(R"({"token": 3, "top_logprobs": []})"), answer(place("x", R"({"token": "yes", "logprob": "-1"})")),
-        answer(place("x", R"({"token": "yes", "logprob": 2})")), answer(place("x", R"({"token": "yes", "logprob": -1e999})"))})
+        answer(R"({"token": 3, "top_logprobs": []})"),
+        answer(place("x", R"({"token": "yes", "logprob": "-1"})")),
+        answer(place("x", R"({"token": "yes", "logprob": 2})")),
+        answer(place("x", R"({"token": "yes", "logprob": -1e999})"))})
     EXPECT_THROW(read_completion(body), Unreadable) << body;
 }
 

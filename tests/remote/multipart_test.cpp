@@ -10,8 +10,8 @@ namespace {
 const std::string kType = "multipart/form-data; boundary=xyz";
 
 std::string part(const std::string& name, const std::string& data) {
-  return "--xyz\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\nContent-Type: application/octet-stream\r\n\r\n" +
-         data + "\r\n";
+  return "--xyz\r\nContent-Disposition: form-data; name=\"" + name +
+         "\"\r\nContent-Type: application/octet-stream\r\n\r\n" + data + "\r\n";
 }
 
 TEST(Multipart, IsTakenApart) {
@@ -25,14 +25,17 @@ TEST(Multipart, IsTakenApart) {
 }
 
 TEST(Multipart, HeadersMayBeWrittenOtherwise) {
-  const std::string body = "--a b\r\ncontent-type: x\r\nCONTENT-DISPOSITION: form-data; filename=\"name=q\"; NAME=g0\r\n\r\nabc\r\n--a b--";
+  const std::string body =
+      "--a b\r\ncontent-type: x\r\nCONTENT-DISPOSITION: form-data; filename=\"name=q\"; "
+      "NAME=g0\r\n\r\nabc\r\n--a b--";
   EXPECT_EQ(read_multipart("Multipart/Form-Data; charset=x; Boundary=\"a b\"", body).at("g0"), "abc");
 }
 
 TEST(Multipart, RefusesWhatIsNotWhole) {
   const auto whole = part("g0", "abc") + "--xyz--";
   EXPECT_NO_THROW(read_multipart(kType, whole));
-  for (size_t n = 0; n < whole.size(); ++n) EXPECT_THROW(read_multipart(kType, whole.substr(0, n)), std::runtime_error) << n;
+  for (size_t n = 0; n < whole.size(); ++n)
+    EXPECT_THROW(read_multipart(kType, whole.substr(0, n)), std::runtime_error) << n;
   EXPECT_THROW(read_multipart("application/json", whole), std::runtime_error);
   EXPECT_THROW(read_multipart("multipart/form-data", whole), std::runtime_error);
   EXPECT_THROW(read_multipart("multipart/form-data; boundary=other", whole), std::runtime_error);

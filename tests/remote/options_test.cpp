@@ -48,14 +48,21 @@ TEST(RemoteOptions, AreRefusedAtTheirPointer) {
   EXPECT_EQ(place(R"({"url": "https://a.example", "timeouts": {"request_s": 0}})"), "/timeouts/request_s");
   EXPECT_EQ(place(R"({"url": "https://a.example", "limits": {"max_tokens": 5}})"), "/limits/max_tokens");
   EXPECT_EQ(place(R"({"url": "https://a.example", "limits": {"max_cost": 5}})"), "/limits/max_cost");
-  EXPECT_EQ(place(R"({"url": "https://a.example", "rate": {"tokens_per_minute": 5}})"), "/rate/tokens_per_minute");
-  EXPECT_EQ(place(R"({"url": "https://a.example", "protocol": "chat", "model": "m", "template": "t", "limits": {"max_cost": 5}})"),
-            "/limits/max_cost");
+  EXPECT_EQ(place(R"({"url": "https://a.example", "rate": {"tokens_per_minute": 5}})"),
+            "/rate/tokens_per_minute");
+  EXPECT_EQ(
+      place(
+          R"({"url": "https://a.example", "protocol": "chat", "model": "m", "template": "t", "limits": {"max_cost": 5}})"),
+      "/limits/max_cost");
   EXPECT_EQ(place(R"({"url": "https://a.example", "protocol": "chat", "template": "t"})"), "/model");
-  EXPECT_EQ(place(R"({"url": "https://a.example", "protocol": "chat", "model": "m", "template": "t", "parse": {"name": "p_yess"}})"),
-            "/parse/name");
-  EXPECT_EQ(place(R"({"url": "https://a.example", "protocol": "chat", "model": "m", "template": "t", "parse": {"name": "p_yes", "pattern": "x"}})"),
-            "/parse/pattern");
+  EXPECT_EQ(
+      place(
+          R"({"url": "https://a.example", "protocol": "chat", "model": "m", "template": "t", "parse": {"name": "p_yess"}})"),
+      "/parse/name");
+  EXPECT_EQ(
+      place(
+          R"({"url": "https://a.example", "protocol": "chat", "model": "m", "template": "t", "parse": {"name": "p_yes", "pattern": "x"}})"),
+      "/parse/pattern");
 }
 
 class InFolder : public ::testing::Test {
@@ -66,7 +73,8 @@ class InFolder : public ::testing::Test {
     std::ofstream(folder_ / name) << text;
     return folder_ / name;
   }
-  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("remote-options-" + std::to_string(::getpid()));
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("remote-options-" + std::to_string(::getpid()));
 };
 
 using ChatOptionsTest = InFolder;
@@ -86,12 +94,23 @@ TEST_F(ChatOptionsTest, AreCheckedAgainstTheTemplate) {
   EXPECT_EQ(chat_place("{image:0}{criteria}", nothing), "/criteria");
   EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.criteria = "colours"; }), "/criteria");
   EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.template_file = "/nowhere"; }), "/template");
-  EXPECT_EQ(chat_place("{image:0}", [&](auto& c) { c.system_file = write("system.txt", "{image:0}"); }), "/system");
+  EXPECT_EQ(chat_place("{image:0}", [&](auto& c) { c.system_file = write("system.txt", "{image:0}"); }),
+            "/system");
   EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.both_orders_said = true; }), "/both_orders");
   EXPECT_EQ(chat_place("{image:0}{reference:0}", [](auto& c) { c.both_orders_said = true; }), "none");
   EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.extra_body["messages"] = 3; }), "/extra_body/messages");
-  EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.parse.name = "regex"; c.parse.regex = {"x", 0, 1}; }), "/parse/pattern");
-  EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.parse.name = "regex"; c.parse.regex = {"(x)", 1, 1}; }), "/parse/high");
+  EXPECT_EQ(chat_place("{image:0}",
+                       [](auto& c) {
+                         c.parse.name = "regex";
+                         c.parse.regex = {"x", 0, 1};
+                       }),
+            "/parse/pattern");
+  EXPECT_EQ(chat_place("{image:0}",
+                       [](auto& c) {
+                         c.parse.name = "regex";
+                         c.parse.regex = {"(x)", 1, 1};
+                       }),
+            "/parse/high");
   EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.parse.name = "json"; }), "/parse/fields");
   EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.parse.name = "level_logits"; }), "/parse/levels");
   EXPECT_EQ(chat_place("{image:0}", [](auto& c) { c.parse.p_yes.no = {"yes"}; }), "/parse/no");
@@ -126,7 +145,8 @@ TEST_F(SecretTest, IsNoHeaderOfItsOwnAndIsNotShown) {
     }
   }
   ::setenv(kVariable, "key-12345678", 1);
-  EXPECT_EQ(Secret(kVariable, "").redacted("a key-12345678, and key-12345678"), "a [the API key], and [the API key]");
+  EXPECT_EQ(Secret(kVariable, "").redacted("a key-12345678, and key-12345678"),
+            "a [the API key], and [the API key]");
   ::unsetenv(kVariable);
 }
 

@@ -6,8 +6,10 @@ namespace remote {
 namespace {
 
 TEST(Retry, OfStatusesThatMayPass) {
-  for (const int status : {408, 409, 425, 429, 500, 502, 503, 504, 599}) EXPECT_TRUE(may_retry(status)) << status;
-  for (const int status : {200, 301, 400, 401, 403, 404, 413, 422, 600, 0}) EXPECT_FALSE(may_retry(status)) << status;
+  for (const int status : {408, 409, 425, 429, 500, 502, 503, 504, 599})
+    EXPECT_TRUE(may_retry(status)) << status;
+  for (const int status : {200, 301, 400, 401, 403, 404, 413, 422, 600, 0})
+    EXPECT_FALSE(may_retry(status)) << status;
 }
 
 TEST(Retry, BacksOffWithFullJitter) {

@@ -24,7 +24,8 @@ using thalweg::Json;
 
 /// Frames of one colour.
 struct Picture {
-  explicit Picture(float value, int64_t F = 1) : values(static_cast<size_t>(F * 3 * 2 * 2), value), frames(F) {}
+  explicit Picture(float value, int64_t F = 1)
+      : values(static_cast<size_t>(F * 3 * 2 * 2), value), frames(F) {}
   Pictures view() const { return {values.data(), frames, 2, 2}; }
   std::vector<float> values;
   int64_t frames;
@@ -41,12 +42,18 @@ Sample sample(const Picture& picture, const std::string& prompt) {
 struct Around {
   Around(std::unique_ptr<Protocol> p, std::function<HttpReply(int, const HttpRequest&, double)> serve,
          const std::string& file = "", const Caps& caps = {})
-      : protocol(std::move(p)), transport(std::move(serve)), store(file), cache(store, 1 << 20), budget(store, "j", caps),
+      : protocol(std::move(p)),
+        transport(std::move(serve)),
+        store(file),
+        cache(store, 1 << 20),
+        budget(store, "j", caps),
         client(ClientOptions{.retries = 1, .concurrency = 4}, transport, budget, clock, {}),
         scorer(*protocol, client, cache, "j", [this](const std::string& line) { warned = line; }) {
     protocol->start(client, clock.now() + 100);
   }
-  std::vector<ScoredSample> score(const std::vector<Sample>& samples) { return scorer.score(samples, clock.now() + 100); }
+  std::vector<ScoredSample> score(const std::vector<Sample>& samples) {
+    return scorer.score(samples, clock.now() + 100);
+  }
 
   FakeClock clock;
   std::unique_ptr<Protocol> protocol;
@@ -63,7 +70,8 @@ class InFolder : public ::testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directories(folder_); }
   void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::unique_ptr<Protocol> chat(const std::string& text, const std::function<void(ChatOptions&)>& change = {}) const {
+  std::unique_ptr<Protocol> chat(const std::string& text,
+                                 const std::function<void(ChatOptions&)>& change = {}) const {
     std::ofstream(folder_ / "template.txt") << text;
     ChatOptions o;
     o.model = "judge-7b";
@@ -71,7 +79,8 @@ class InFolder : public ::testing::Test {
     if (change) change(o);
     return chat_protocol(o);
   }
-  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("remote-scorer-" + std::to_string(::getpid()));
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("remote-scorer-" + std::to_string(::getpid()));
 };
 
 HttpReply yes(double p, int tokens = 0) {
@@ -82,7 +91,8 @@ HttpReply yes(double p, int tokens = 0) {
                      {{{"token", "Yes"},
                        {"logprob", std::log(p)},
                        {"top_logprobs",
-                        {{{"token", "Yes"}, {"logprob", std::log(p)}}, {{"token", "No"}, {"logprob", std::log(1 - p)}}}}}}}}}}}}};
+                        {{{"token", "Yes"}, {"logprob", std::log(p)}},
+                         {{"token", "No"}, {"logprob", std::log(1 - p)}}}}}}}}}}}}};
   if (tokens > 0) json["usage"] = {{"prompt_tokens", tokens - 1}, {"completion_tokens", 1}};
   return replied(200, json.dump());
 }
@@ -90,7 +100,10 @@ HttpReply yes(double p, int tokens = 0) {
 using Chat = InFolder;
 TEST_F(Chat, SendsTextAndPicturesInTheTemplatesOrder) {
   Json body;
-  Around a(chat("Look: {image:0} Is this \"{prompt}\"?", [](auto& o) { o.extra_body = {{"top_k", 1}}; }),
+  Around a(chat("Look: {image:0} Is this \"{prompt}\"?",
+                [](auto& o) {
+                  o.extra_body = {{"top_k", 1}};
+                }),
            [&](int, const HttpRequest& request, double) {
              EXPECT_EQ(request.path, "/chat/completions");
              body = Json::parse(request.json);
@@ -122,12 +135,14 @@ TEST_F(Chat, AVideoIsFramesFromFirstToLast) {
     return yes(0.5);
   });
   Picture video(0.0F, 6);
-  for (size_t f = 0; f < 6; ++f) std::fill_n(video.values.begin() + static_cast<std::ptrdiff_t>(12 * f), 12, static_cast<float>(f) / 5);
+  for (size_t f = 0; f < 6; ++f)
+    std::fill_n(video.values.begin() + static_cast<std::ptrdiff_t>(12 * f), 12, static_cast<float>(f) / 5);
   a.score({sample(video, "")});
   const auto& content = body.at("messages").at(0).at("content");
   ASSERT_EQ(content.size(), 3u);
   for (const auto& [at, frame] : {std::pair{0, 0}, std::pair{1, 3}, std::pair{2, 5}})  // round(2.5) = 3
-    EXPECT_EQ(content.at(at).at("image_url").at("url"), "data:image/png;base64," + thalweg::encode_base64(png_of(video.view(), frame)));
+    EXPECT_EQ(content.at(at).at("image_url").at("url"),
+              "data:image/png;base64," + thalweg::encode_base64(png_of(video.view(), frame)));
 }
 
 TEST(Frames, AreSpread) {
@@ -162,7 +177,8 @@ TEST_F(Chat, WhatWasAnsweredIsNotAskedAgain) {
   {
     Around a(chat("{prompt}{image:0}"), serve, file);
     // The second is the first; the third has the same 8-bit levels; then another prompt and another picture.
-    for (const auto& s : a.score({sample(grey, "a"), sample(grey, "a"), sample(almost, "a"), sample(grey, "b"), sample(white, "a")}))
+    for (const auto& s : a.score({sample(grey, "a"), sample(grey, "a"), sample(almost, "a"),
+                                  sample(grey, "b"), sample(white, "a")}))
       first.push_back(s.scores_K.at(0));
     EXPECT_EQ(a.transport.sent(), 3);
     EXPECT_EQ(first[0], first[1]);
@@ -182,7 +198,8 @@ TEST_F(Chat, WhatWasAnsweredIsNotAskedAgain) {
 
 TEST_F(Chat, ASampledAnswerIsThatOfItsSeed) {
   const Picture grey(0.5F);
-  Around a(chat("{image:0}", [](auto& o) { o.temperature = 1; }), [](int, const HttpRequest&, double) { return yes(0.5); });
+  Around a(chat("{image:0}", [](auto& o) { o.temperature = 1; }),
+           [](int, const HttpRequest&, double) { return yes(0.5); });
   auto s = sample(grey, "");
   a.score({s, s});
   EXPECT_EQ(a.transport.sent(), 1);
@@ -193,7 +210,8 @@ TEST_F(Chat, ASampledAnswerIsThatOfItsSeed) {
 
 TEST_F(Chat, FailuresAreNotKept) {
   std::atomic<bool> down{true};
-  Around a(chat("{image:0}"), [&](int, const HttpRequest&, double) { return down ? replied(400, "no") : yes(0.5); });
+  Around a(chat("{image:0}"),
+           [&](int, const HttpRequest&, double) { return down ? replied(400, "no") : yes(0.5); });
   const Picture grey(0.5F);
   EXPECT_NE(a.score({sample(grey, "")})[0].failure, "");
   down = false;
@@ -216,7 +234,8 @@ TEST_F(Chat, CostIsWhatTheServerCountedAndNeverMoreThanTheCap) {
     o.tokens_per_picture = 100;
   };
   // Set aside: 64 + 100 of the question, 1 of the answer at no price. Used: 9.
-  Around a(chat("{prompt}{image:0}", priced), [](int, const HttpRequest&, double) { return yes(0.5, 10); }, "", {.cost = 200});
+  Around a(chat("{prompt}{image:0}", priced), [](int, const HttpRequest&, double) { return yes(0.5, 10); },
+           "", {.cost = 200});
   const Picture grey(0.5F);
   std::vector<Sample> samples;
   for (int i = 0; i < 40; ++i) samples.push_back(sample(grey, std::to_string(i)));
@@ -241,7 +260,8 @@ Json description() {
 
 using Serve = std::function<Json(const Json& request)>;
 /// A server of the protocol, whose scores `serve` says.
-std::function<HttpReply(int, const HttpRequest&, double)> server(Serve serve, const Json& says = description()) {
+std::function<HttpReply(int, const HttpRequest&, double)> server(Serve serve,
+                                                                 const Json& says = description()) {
   return [=](int, const HttpRequest& request, double) {
     if (request.method == "GET") return replied(200, says.dump());
     const auto json = Json::parse(request.parts.front().data);
@@ -254,7 +274,8 @@ TEST(RewardProtocol, BatchesAreThoseOfTheServer) {
   Around a(reward_protocol({.format = "raw"}), server([&](const Json& request) {
              sizes.push_back(request.at("prompts").size());
              Json values = Json::array();
-             for (const auto& prompt : request.at("prompts")) values.push_back({prompt.get<std::string>().size(), nullptr});
+             for (const auto& prompt : request.at("prompts"))
+               values.push_back({prompt.get<std::string>().size(), nullptr});
              return values;
            }));
   EXPECT_EQ(a.protocol->dimensions(), (std::vector<std::string>{"a", "b"}));
@@ -271,10 +292,12 @@ TEST(RewardProtocol, BatchesAreThoseOfTheServer) {
 
 TEST(RewardProtocol, NothingThatIsNoScoreBecomesOne) {
   const std::pair<const char*, const char*> cases[] = {
-      {R"([[1, 2], [3, 4]])", "one row"},   {R"([])", "one row"},          {R"([[1]])", "one score"},
-      {R"([[1, 2, 3]])", "one score"},      {R"([[1, "2"]])", "no number"}, {R"([[1, true]])", "no number"},
-      {R"([[1, 1e39]])", "not finite"},     {R"([[1, 1e400]])", "no JSON"}, {R"([[1, NaN]])", "no JSON"},
-      {R"([1, 2])", "one score"},           {R"({"0": [1, 2]})", "one row"}, {R"("x")", "one row"}};
+      {R"([[1, 2], [3, 4]])", "one row"}, {R"([])", "one row"},
+      {R"([[1]])", "one score"},          {R"([[1, 2, 3]])", "one score"},
+      {R"([[1, "2"]])", "no number"},     {R"([[1, true]])", "no number"},
+      {R"([[1, 1e39]])", "not finite"},   {R"([[1, 1e400]])", "no JSON"},
+      {R"([[1, NaN]])", "no JSON"},       {R"([1, 2])", "one score"},
+      {R"({"0": [1, 2]})", "one row"},    {R"("x")", "one row"}};
   for (const auto& [values, said] : cases) {
     Around a(reward_protocol({}), [&, values = values](int, const HttpRequest& request, double) {
       if (request.method == "GET") return replied(200, description().dump());
@@ -291,7 +314,8 @@ TEST(RewardProtocol, NothingThatIsNoScoreBecomesOne) {
 
 TEST(RewardProtocol, AnAnswerToAnotherQuestionIsNone) {
   Around a(reward_protocol({}), [&](int, const HttpRequest& request, double) {
-    return replied(200, request.method == "GET" ? description().dump() : R"({"request_id": "1", "values": [[1, 2]]})");
+    return replied(
+        200, request.method == "GET" ? description().dump() : R"({"request_id": "1", "values": [[1, 2]]})");
   });
   const Picture grey(0.5F);
   EXPECT_NE(a.score({sample(grey, "p")})[0].failure.find("request_id"), std::string::npos);
@@ -302,7 +326,8 @@ TEST(RewardProtocol, AServerThatBecomesAnotherIsNotBelieved) {
   Around a(reward_protocol({}), [&](int, const HttpRequest& request, double) {
     if (request.method == "GET") return replied(200, description().dump());
     const auto json = Json::parse(request.parts.front().data);
-    return replied(200, Json{{"request_id", json.at("request_id")}, {"values", {{1, 2}}}, {"model", model}}.dump());
+    return replied(
+        200, Json{{"request_id", json.at("request_id")}, {"values", {{1, 2}}}, {"model", model}}.dump());
   });
   const Picture grey(0.5F), white(1.0F);
   EXPECT_EQ(a.score({sample(grey, "p")})[0].failure, "");
@@ -333,8 +358,10 @@ TEST(RewardProtocol, DescriptionsAreChecked) {
   EXPECT_EQ(place([](Json& j) { j["gradient"] = "yes"; }), "/url");
   EXPECT_EQ(place([](Json& j) { j["formats"] = {"raw"}; }), "/format");
   EXPECT_EQ(place([](Json& j) { j["unknown"] = 3; }), "none");
-  EXPECT_EQ(place(nothing, {.format = "png", .expect = {.id = "other", .version = {}, .weights_sha256 = {}}}), "/expect/id");
-  EXPECT_EQ(place(nothing, {.format = "png", .expect = {.id = {}, .version = "2", .weights_sha256 = {}}}), "/expect/version");
+  EXPECT_EQ(place(nothing, {.format = "png", .expect = {.id = "other", .version = {}, .weights_sha256 = {}}}),
+            "/expect/id");
+  EXPECT_EQ(place(nothing, {.format = "png", .expect = {.id = {}, .version = "2", .weights_sha256 = {}}}),
+            "/expect/version");
 }
 
 TEST(RewardProtocol, GradientsHaveTheFramesSize) {
@@ -344,8 +371,9 @@ TEST(RewardProtocol, GradientsHaveTheFramesSize) {
     if (request.method == "GET") return replied(200, description().dump());
     EXPECT_EQ(request.path, "/v1/reward/vjp");
     EXPECT_EQ(request.parts.back().name, "cotangent");
-    auto reply = replied(200, "--x\r\nContent-Disposition: form-data; name=\"g0\"\r\n\r\n" + request.parts[1].data +
-                                  "\r\n--x\r\nContent-Disposition: form-data; name=\"g1\"\r\n\r\n" + second + "\r\n--x--");
+    auto reply = replied(
+        200, "--x\r\nContent-Disposition: form-data; name=\"g0\"\r\n\r\n" + request.parts[1].data +
+                 "\r\n--x\r\nContent-Disposition: form-data; name=\"g1\"\r\n\r\n" + second + "\r\n--x--");
     reply.content_type = "multipart/form-data; boundary=x";
     return reply;
   });

@@ -20,11 +20,14 @@ class InFile : public ::testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directories(folder_); }
   void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("remote-store-" + std::to_string(::getpid()));
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("remote-store-" + std::to_string(::getpid()));
   std::filesystem::path file_ = folder_ / "answers.sqlite";
 };
 
-bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+bool same_bits(double a, double b) {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
 
 using CacheTest = InFile;
 TEST_F(CacheTest, GivesBackWhatWasPutBitForBit) {

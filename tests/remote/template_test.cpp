@@ -12,7 +12,9 @@ using Kind = Piece::Kind;
 std::string shown(const std::vector<Piece>& pieces) {
   std::string text;
   for (const auto& piece : pieces)
-    text += piece.kind == Kind::text ? "[" + piece.text + "]" : piece.kind == Kind::image ? "<image>" : "<reference>";
+    text += piece.kind == Kind::text    ? "[" + piece.text + "]"
+            : piece.kind == Kind::image ? "<image>"
+                                        : "<reference>";
   return text;
 }
 
@@ -21,7 +23,8 @@ std::string filled(const std::string& text, const std::string& prompt, const std
 }
 
 TEST(PromptTemplate, FillsItsSlotsInOrder) {
-  EXPECT_EQ(filled("A {prompt}, {criteria}:{image:0}{reference:0} end", "red"), "[A red, C:]<image><reference>[ end]");
+  EXPECT_EQ(filled("A {prompt}, {criteria}:{image:0}{reference:0} end", "red"),
+            "[A red, C:]<image><reference>[ end]");
   EXPECT_EQ(filled("{image:0}", "red"), "<image>");
   EXPECT_EQ(filled("{prompt}{prompt}", "ab"), "[abab]");
 }

@@ -37,8 +37,8 @@ std::string judge_of(const remote::Options& options, const remote::Url& url) {
 
 /// All parts of an active instance, in the order in which they need each other.
 struct Server {
-  Server(const remote::Options& options, const remote::Url& url, std::function<void(const std::string&)> debug,
-         std::function<void(const std::string&)> warn)
+  Server(const remote::Options& options, const remote::Url& url,
+         std::function<void(const std::string&)> debug, std::function<void(const std::string&)> warn)
       : protocol(make_protocol(options)),
         transport(url, remote::AddressRules(url, options.allow_hosts),
                   remote::Secret(options.api_key_env, options.api_key_file), options.http),
@@ -71,10 +71,10 @@ remote::Url url_of(const std::string& text) {
 class RemoteReward final : public thalweg::plugin::DifferentiableReward {
  public:
   static thalweg_reward_descriptor describe() {
-    auto d = thalweg::plugin::describe_reward(
-        "org.thalweg.remote", "Remote", "Thalweg", "0.1.0",
-        "Rewards behind a URL. Configuration: {\"protocol\": \"thalweg-reward/1\" | \"chat\" | \"flow_factory\", "
-        "\"url\": ..., ...}: see plugins/remote/README.md.");
+    auto d = thalweg::plugin::describe_reward("org.thalweg.remote", "Remote", "Thalweg", "0.1.0",
+                                              "Rewards behind a URL. Configuration: {\"protocol\": "
+                                              "\"thalweg-reward/1\" | \"chat\" | \"flow_factory\", "
+                                              "\"url\": ..., ...}: see plugins/remote/README.md.");
     d.features = kFeatures;
     d.optional_inputs = THALWEG_INPUT_PROMPTS | THALWEG_INPUT_REFERENCE | THALWEG_INPUT_METADATA;
     return d;
@@ -85,7 +85,8 @@ class RemoteReward final : public thalweg::plugin::DifferentiableReward {
       const auto options = remote::read_options(config_json);
       batch_s_ = options.batch_s;
       server_ = std::make_unique<Server>(
-          options, url_of(options.url), [this](const std::string& line) { log(THALWEG_LOG_DEBUG, shown(line)); },
+          options, url_of(options.url),
+          [this](const std::string& line) { log(THALWEG_LOG_DEBUG, shown(line)); },
           [this](const std::string& line) { log(THALWEG_LOG_WARNING, shown(line)); });
     } catch (const thalweg::Error& e) {
       throw std::invalid_argument(e.what());
@@ -105,7 +106,8 @@ class RemoteReward final : public thalweg::plugin::DifferentiableReward {
     for (size_t b = 0; b < scored.size(); ++b) {
       failures.push_back(scored[b].failure);
       for (size_t k = 0; k < scored[b].scores_K.size(); ++k)
-        values_BK(static_cast<std::int64_t>(b), static_cast<std::int64_t>(k)) = static_cast<float>(scored[b].scores_K[k]);
+        values_BK(static_cast<std::int64_t>(b), static_cast<std::int64_t>(k)) =
+            static_cast<float>(scored[b].scores_K[k]);
     }
     say("not scored: ", failures);
   }
@@ -142,7 +144,8 @@ class RemoteReward final : public thalweg::plugin::DifferentiableReward {
 
   static remote::Pictures pictures(const View<const float, 5>& frames, std::int64_t b, const char* what) {
     if (frames.shape[2] != 3 || frames.size() == 0)
-      throw std::invalid_argument(std::string(what) + " must be [batch, frames, 3, height, width] and hold pixels");
+      throw std::invalid_argument(std::string(what) +
+                                  " must be [batch, frames, 3, height, width] and hold pixels");
     return {&frames(b), frames.shape[1], frames.shape[3], frames.shape[4]};
   }
 
