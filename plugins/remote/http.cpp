@@ -95,6 +95,80 @@ std::string words_of(CURLcode code, double seconds, bool connected) {
   return "no whole answer within " + std::to_string(static_cast<int>(std::ceil(seconds))) + " s";
 }
 
+/// What libcurl borrows for one transfer.
+struct Outgoing {
+  std::unique_ptr<curl_slist, FreeList> headers;
+  std::unique_ptr<curl_mime, FreeMime> mime;
+
+  void add_header(const std::string& line) {
+    auto* list = curl_slist_append(headers.get(), line.c_str());
+    if (list == nullptr) throw std::bad_alloc();
+    static_cast<void>(headers.release());
+    headers.reset(list);
+  }
+};
+
+void set_body(CURL* curl, const HttpRequest& request, Outgoing& outgoing) {
+  outgoing.add_header("Expect:");  // no round trip of its own before a large body
+  for (const auto& [name, value] : request.headers) outgoing.add_header(name + ": " + value);
+  if (request.method != "POST") return;
+  if (request.parts.empty()) {
+    outgoing.add_header("Content-Type: application/json");
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.json.data());
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.json.size()));
+    return;
+  }
+  outgoing.mime.reset(curl_mime_init(curl));
+  for (const auto& part : request.parts) {
+    auto* added = curl_mime_addpart(outgoing.mime.get());
+    curl_mime_name(added, part.name.c_str());
+    curl_mime_type(added, part.type.c_str());
+    // Servers take a part without a file's name for a form's text field.
+    curl_mime_filename(added, part.name.c_str());
+    if (curl_mime_data(added, part.data.data(), part.data.size()) != CURLE_OK) throw std::bad_alloc();
+  }
+  curl_easy_setopt(curl, CURLOPT_MIMEPOST, outgoing.mime.get());
+}
+
+void set_rules(CURL* curl, Transfer& transfer) {
+  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+  curl_easy_setopt(curl, CURLOPT_PROXY, "");  // not that of the environment, either
+  curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "thalweg-remote/1");
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+  curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &take_body);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &take_header);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+}
+
+void read_result(CURL* curl, CURLcode code, double seconds, Transfer& transfer) {
+  auto& reply = transfer.reply;
+  long status = 0, request_bytes = 0;
+  curl_off_t connected_us = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &request_bytes);
+  curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+  reply.status = static_cast<int>(status);
+  reply.sent = request_bytes > 0;
+  reply.content_type = header(curl, "content-type");
+  reply.retry_after = header(curl, "retry-after");
+  if (code == CURLE_OK) return;
+  if (!transfer.refusal.empty()) {
+    reply.failure = transfer.refusal;
+  } else if (transfer.too_long) {
+    reply.failure = "the reply is longer than " + std::to_string(transfer.most >> 20) +
+                    " MiB, or its headers are (/max_reply_mib)";
+  } else {
+    reply.transient = is_transient(code) || (code == CURLE_OPERATION_TIMEDOUT && connected_us == 0);
+    reply.failure = words_of(code, seconds, connected_us > 0);
+  }
+}
+
 }  // namespace
 
 struct CurlTransport::Handle {
@@ -123,7 +197,6 @@ std::unique_ptr<CurlTransport::Handle> CurlTransport::take() {
   if (idle_.empty()) return std::make_unique<Handle>();
   auto handle = std::move(idle_.back());
   idle_.pop_back();
-  curl_easy_reset(handle->curl);  // keeps its connections
   return handle;
 }
 
@@ -137,83 +210,22 @@ HttpReply CurlTransport::send(const HttpRequest& request, double seconds) {
   CURL* curl = handle->curl;
   Transfer transfer{
       .rules = rules_, .most = static_cast<size_t>(options_.max_reply_bytes), .reply = {}, .refusal = {}};
-
-  std::unique_ptr<curl_slist, FreeList> headers;
-  const auto add_header = [&](const std::string& line) {
-    auto* list = curl_slist_append(headers.get(), line.c_str());
-    if (list == nullptr) throw std::bad_alloc();
-    static_cast<void>(headers.release());
-    headers.reset(list);
-  };
-  if (!secret_.empty()) add_header(secret_.authorization());
-  add_header("Expect:");  // no round trip of its own before a large body
-  for (const auto& [name, value] : request.headers) add_header(name + ": " + value);
-
+  Outgoing outgoing;
+  if (!secret_.empty()) outgoing.add_header(secret_.authorization());
+  set_body(curl, request, outgoing);
+  set_rules(curl, transfer);
   const auto url = url_.text() + request.path;
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, url_.scheme.c_str());
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(curl, CURLOPT_PROXY, "");  // not that of the environment, either
-  curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "thalweg-remote/1");
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, outgoing.headers.get());
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                    std::lround(1000 * std::min(options_.connect_s, seconds)));
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, std::max(1L, std::lround(1000 * seconds)));
   if (!options_.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, options_.ca_file.c_str());
-  curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
-  curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &take_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &take_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
 
-  std::unique_ptr<curl_mime, FreeMime> mime;
-  if (!request.parts.empty()) {
-    mime.reset(curl_mime_init(curl));
-    for (const auto& part : request.parts) {
-      auto* added = curl_mime_addpart(mime.get());
-      curl_mime_name(added, part.name.c_str());
-      curl_mime_type(added, part.type.c_str());
-      curl_mime_filename(added,
-                         part.name.c_str());  // servers take a part without one for a form's text field
-      if (curl_mime_data(added, part.data.data(), part.data.size()) != CURLE_OK) throw std::bad_alloc();
-    }
-    curl_easy_setopt(curl, CURLOPT_MIMEPOST, mime.get());
-  } else if (request.method == "POST") {
-    add_header("Content-Type: application/json");
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.json.data());
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.json.size()));
-  }
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
-
-  const auto code = curl_easy_perform(curl);
-  auto& reply = transfer.reply;
-  long status = 0, request_bytes = 0;
-  curl_off_t connected_us = 0;
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-  curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &request_bytes);
-  curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-  reply.status = static_cast<int>(status);
-  reply.sent = request_bytes > 0;
-  reply.content_type = header(curl, "content-type");
-  reply.retry_after = header(curl, "retry-after");
-  reply.body = secret_.redacted(std::move(reply.body));
-  if (code != CURLE_OK) {
-    reply.transient = is_transient(code) || (code == CURLE_OPERATION_TIMEDOUT && connected_us == 0);
-    reply.failure = words_of(code, seconds, connected_us > 0);
-  }
-  if (!transfer.refusal.empty() && code != CURLE_OK) {
-    reply.failure = transfer.refusal;
-    reply.transient = false;
-  } else if (transfer.too_long) {
-    reply.failure = "the reply is longer than " + std::to_string(options_.max_reply_bytes >> 20) +
-                    " MiB, or its headers are (/max_reply_mib)";
-    reply.transient = false;
-  }
-  curl_easy_setopt(curl, CURLOPT_MIMEPOST, nullptr);
+  read_result(curl, curl_easy_perform(curl), seconds, transfer);
+  transfer.reply.body = secret_.redacted(std::move(transfer.reply.body));
+  curl_easy_reset(curl);  // lets go of what this call owns, and keeps the connection
   give_back(std::move(handle));
   return std::move(transfer.reply);
 }

@@ -20,7 +20,7 @@ struct ExpectOptions {
 
 struct RewardProtocolOptions {
   std::string format = "png";  // or "raw": float32
-  ExpectOptions expect;
+  ExpectOptions expect = {};
 };
 
 struct ChatOptions {

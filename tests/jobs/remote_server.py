@@ -32,7 +32,8 @@ class State:
     def __init__(self):
         self.requests, self.headers, self.asked, self.prompts = 0, [], {}, []
         self.again = 0      # questions asked before, which have another answer now
-        self.after = None   # called with the number of each question
+        self.last = None    # number of the request that is never answered
+        self.reached = threading.Event()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,10 +65,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             state = self.server.states.setdefault(mode, State())
             number, state.requests = state.requests, state.requests + 1
             state.headers.append(dict(self.headers))
-        if not getattr(self, f"do_{mode}", lambda *_: False)(number, state):
+        if number == state.last:
+            state.reached.set()
+            self.server.ends.wait()
+        elif not getattr(self, f"do_{mode}", lambda *_: False)(number, state):
             self.answer(path, body, mode, state)
-        if state.after:
-            state.after(number)
 
     # Behaviours: true where nothing more is to be sent.
 

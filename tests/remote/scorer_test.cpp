@@ -296,7 +296,7 @@ TEST(RewardProtocol, NothingThatIsNoScoreBecomesOne) {
       {R"([[1]])", "one score"},          {R"([[1, 2, 3]])", "one score"},
       {R"([[1, "2"]])", "no number"},     {R"([[1, true]])", "no number"},
       {R"([[1, 1e39]])", "not finite"},   {R"([[1, 1e400]])", "no JSON"},
-      {R"([[1, NaN]])", "no JSON"},       {R"([1, 2])", "one score"},
+      {R"([[1, NaN]])", "no JSON"},       {R"([1])", "one score"},
       {R"({"0": [1, 2]})", "one row"},    {R"("x")", "one row"}};
   for (const auto& [values, said] : cases) {
     Around a(reward_protocol({}), [&, values = values](int, const HttpRequest& request, double) {

@@ -34,7 +34,7 @@ TEST(PromptTemplate, NeverReadsAgainWhatItInserted) {
             "[say {image:0} {criteria} {{prompt}} {nothing}]<image>");
   EXPECT_EQ(filled("{criteria} {prompt}", "\"p\" \\ \n", "{image:0}"), "[{image:0} \"p\" \\ \n]");
   // Nor what it inserted together with what stands around it.
-  EXPECT_EQ(filled("{{prompt} {image:0}", "image:0}"), "[{image:0}} ]<image>");
+  EXPECT_EQ(filled("{{prompt} {image:0}", "image:0}"), "[{image:0} ]<image>");
 }
 
 TEST(PromptTemplate, OtherBracesAreText) {
