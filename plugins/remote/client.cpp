@@ -1,16 +1,14 @@
 #include "client.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <thread>
 
 #include "completion.h"
 #include "engine/core/text.h"
 #include "retry.h"
+#include "without_signals.h"
 
 namespace remote {
 namespace {
@@ -41,22 +39,6 @@ Spending used_of(const Exchange& exchange, const HttpReply& reply) {
   if (!is_success(reply.status)) return {exchange.most.requests, 0, 0};
   return exchange.used ? exchange.used(reply) : exchange.most;
 }
-
-/// Threads begun while it lives take no signal: those are the program's affair, and SIGPIPE would end it.
-class WithoutSignals {
- public:
-  WithoutSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~WithoutSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  WithoutSignals(const WithoutSignals&) = delete;
-  WithoutSignals& operator=(const WithoutSignals&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 }  // namespace
 
@@ -90,8 +72,8 @@ std::vector<std::string> Client::run(const std::vector<Exchange>& exchanges, dou
   };
   const auto count = std::min(exchanges.size(), static_cast<size_t>(options_.concurrency));
   std::vector<std::jthread> threads;
-  const WithoutSignals mask;
   try {
+    const WithoutSignals mask;
     while (threads.size() < count) threads.emplace_back(work);
   } catch (const std::system_error&) {
     if (threads.empty()) throw;  // fewer do, too

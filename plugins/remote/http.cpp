@@ -6,6 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <system_error>
+#include <thread>
+
+#include "without_signals.h"
 
 namespace remote {
 namespace {
@@ -175,7 +179,10 @@ struct CurlTransport::Handle {
   Handle() : curl(curl_easy_init()) {
     if (curl == nullptr) throw std::bad_alloc();
   }
-  ~Handle() { curl_easy_cleanup(curl); }
+  ~Handle() {
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // else it changes a handler while it closes connections
+    curl_easy_cleanup(curl);
+  }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 
@@ -190,7 +197,14 @@ CurlTransport::CurlTransport(Url url, AddressRules rules, Secret secret, HttpOpt
   start_libcurl();
 }
 
-CurlTransport::~CurlTransport() = default;
+CurlTransport::~CurlTransport() {
+  // To close a connection may write to it.
+  const WithoutSignals mask;
+  try {
+    std::jthread([this] { idle_.clear(); }).join();
+  } catch (const std::system_error&) {  // no thread to be had: the rest of this destructor closes them here
+  }
+}
 
 std::unique_ptr<CurlTransport::Handle> CurlTransport::take() {
   const std::lock_guard lock(mutex_);

@@ -6,6 +6,7 @@ import http.server
 import json
 import math
 import re
+import ssl
 import threading
 import time
 import zlib
@@ -144,7 +145,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             before = state.asked.get(data, 0)
             state.asked[data] = before + 1
             state.again += before > 0
-        return score_of(data) if before == 0 else -1000.0
+        return score_of(data) if before == 0 or self.server.steady else -1000.0
 
     def chat(self, request, state):
         texts = [part["text"] for part in request["messages"][-1]["content"] if part["type"] == "text"]
@@ -162,17 +163,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads, block_on_close, request_queue_size = True, False, 128
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         super().__init__(("127.0.0.1", 0), Handler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.scheme = "https" if certificate else "http"
         self.lock, self.states, self.ends = threading.Lock(), {}, threading.Event()
-        self.description, self.elsewhere = {}, ""
+        self.description, self.elsewhere, self.steady = {}, "", False
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, *_):
         pass  # clients that go away are what is tested
 
     def url(self, mode):
-        return f"http://127.0.0.1:{self.server_port}/{mode}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/{mode}"
 
     def state(self, mode):
         return self.states.setdefault(mode, State())

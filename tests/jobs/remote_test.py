@@ -10,7 +10,7 @@ import sys
 import pytest
 import tiny_sd3
 import torch
-from parity_tool import ROOT
+from parity_tool import BUILD, ROOT
 from program import ENVIRONMENT, PROGRAM, run_job, thalweg, write_job
 from remote_server import Server, score_of
 from resuming import finish, rows, start
@@ -207,6 +207,41 @@ def test_it_has_a_process_of_its_own(files, tmp_path, server):
     assert score(files, tmp_path, inside, "inside")[0] == values
 
 
+def validated(config):
+    done = thalweg("plugins", "--validate", BUILD / "plugins/remote.so", "--config", json.dumps(config))
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_every_clause_of_the_interface_holds(files, server):
+    server.steady = True
+    for reward in (entry(server, "good"), entry(server, "flow", protocol="flow_factory"), chat(server, files)):
+        if reward["config"].get("protocol") == "flow_factory":
+            del reward["config"]["format"]
+        assert " 0 FAILED" in validated(reward["config"])
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificate")
+    paths = str(folder / "certificate.pem"), str(folder / "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=judge", "-addext", "subjectAltName=IP:127.0.0.1", "-out", paths[0], "-keyout", paths[1]],
+                   check=True, capture_output=True)
+    return paths
+
+
+def test_tls_is_checked(files, tmp_path, certificate):
+    server = Server(certificate)
+    try:
+        assert score(files, tmp_path, entry(server, "good", ca_file=certificate[0]))[0] == pytest.approx(expected(), rel=1e-7)
+        done = thalweg("run", write_job(tmp_path / "job.json", score_job(files, entry(server, "other"), output=str(tmp_path / "other"))))
+        assert done.returncode != 0 and "certificate" in done.stderr
+        assert server.state("other").requests == 0
+    finally:
+        server.stop()
+
+
 TRAINING = {"method": {"name": "flow_grpo", "prompts_per_iteration": 2, "group_size": 4},
             "sampler": {"name": "flow_sde", "steps": 3, "height": 64, "width": 64}}
 
@@ -287,6 +322,13 @@ def test_the_example_server_scores_as_the_function_in_a_process(files, tmp_path,
     assert drawn[0] == pytest.approx(drawn[1], abs=1e-5)
     unsteered = run_job(tmp_path / "unsteered", {**job, "steering": []})
     assert [row["reward"] for row in map(json.loads, (unsteered / "scores.jsonl").read_text().splitlines())] != pytest.approx(drawn[1], abs=1e-3)
+
+
+def test_the_example_server_keeps_the_interface(example, monkeypatch):
+    """Its gradients agree with finite differences of its scores."""
+    monkeypatch.setitem(ENVIRONMENT, "TEST_JUDGE_KEY", KEY)
+    said = validated({"url": example, "allow_hosts": ["127.0.0.1"], "format": "raw", "api_key_env": "TEST_JUDGE_KEY"})
+    assert " 0 FAILED" in said and "ok       gradient.inputs" in said and "ok       gradient.finite-differences" in said
 
 
 def test_the_example_server_wants_its_key(files, tmp_path, example):
