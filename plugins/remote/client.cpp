@@ -133,6 +133,9 @@ Client::Attempt Client::attempt(const Exchange& exchange, double deadline) {
   } catch (const StoreError& e) {
     breaker_.cancel(pass);
     return {.failure = std::string("what is spent cannot be written down, so nothing is: ") + e.what()};
+  } catch (...) {
+    breaker_.cancel(pass);  // else a probe that was never sent keeps all others out
+    throw;
   }
 }
 

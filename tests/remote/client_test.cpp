@@ -131,6 +131,22 @@ TEST(Client, AServerThatFailsIsLeftAlone) {
   EXPECT_EQ(a.transport.sent(), 11);  // one tries
 }
 
+TEST(Client, AProbeThatCannotBeSentKeepsNobodyOut) {
+  ClientOptions options;
+  options.retries = 0;
+  options.concurrency = 1;
+  Around a(
+      [](int n, const HttpRequest&, double) {
+        if (n == 10) throw std::bad_alloc();
+        return n < 10 ? broken("reset", true, true) : replied(200);
+      },
+      options);
+  a.many(10);
+  a.clock.advance(31);
+  EXPECT_NE(a.one(), "");
+  EXPECT_EQ(a.one(), "");
+}
+
 TEST(Client, TheRateIsKept) {
   ClientOptions options;
   options.requests_per_minute = 60;
