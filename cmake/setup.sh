@@ -59,6 +59,8 @@ install_packages() {
     need_package libcli11-dev
     need_package libspdlog-dev
     need_package libicu-dev
+    need_package libcurl4-openssl-dev libcurl4-gnutls-dev
+    need_package libsqlite3-dev
     need_package libjpeg-dev libjpeg62-turbo-dev libjpeg-turbo8-dev
     need_package libjemalloc-dev
     if [[ $want_tests == yes ]]; then need_package libgtest-dev; fi

@@ -1,11 +1,13 @@
 #include "rewards/open_reward.h"
 
 #include <algorithm>
+#include <cstring>
 #include <system_error>
 #include <utility>
 
 #include "engine/core/error.h"
 #include "rewards/hosted/hosted_reward.h"
+#include "rewards/library.h"
 #include "rewards/plugin_reward.h"
 
 namespace fs = std::filesystem;
@@ -48,11 +50,25 @@ void check_script(const RewardSpec& spec) {
       throw Error(spec.pointer + "/config/" + key, "must be a text");
 }
 
+/// Whether a library says that it speaks to servers. One that cannot be opened says nothing: whoever opens it
+/// next hears why.
+bool is_remote(const fs::path& library) {
+  try {
+    for (const auto* descriptor : PluginLibrary::open(library).descriptors())
+      for (auto f = descriptor->features; f != nullptr && *f != nullptr; ++f)
+        if (std::strcmp(*f, THALWEG_FEATURE_REMOTE) == 0) return true;
+  } catch (const Error&) {
+  }
+  return false;
+}
+
 }  // namespace
 
 PluginFile locate(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs) {
-  const auto file = find_plugin(spec.plugin, plugin_dirs, spec.isolation, spec.pointer);
+  auto file = find_plugin(spec.plugin, plugin_dirs, spec.isolation, spec.pointer);
   if (file.is_script()) check_script(spec);
+  // One that waits for a server would hold up all other calls in the program: see decision 0043.
+  if (!file.own_process && spec.isolation.empty()) file.own_process = is_remote(file.path);
   if (!file.own_process && spec.host != HostLimits{})
     throw Error(
         spec.pointer + "/host",

@@ -38,7 +38,8 @@ void describe(Fields& fields, RewardSpec& spec) {
                 [&](Fields& f) { describe(f, spec.transform); });
   fields.choice({"isolation",
                  "process: in a process of its own; inproc: in this one, which it can crash; when empty, "
-                 "the installation's own libraries run in this process, what is from outside does not"},
+                 "the installation's own libraries run in this process, what is from outside and what speaks "
+                 "to servers does not"},
                 spec.isolation, {"", "inproc", "process"});
   fields.object({"host", "what a process of its own may take"}, [&](Fields& f) { describe(f, spec.host); });
 }

@@ -28,8 +28,10 @@ LIBRARIES = {
     "CLI/": ("pipelines/cli",),
     "boost/dll": ("rewards",),
     "boost/math": ("engine/models",),
-    "unicode/": ("engine/models",),
-    "stb": ("engine/io",),
+    "unicode/": ("engine/models", "plugins/remote"),
+    "stb": ("engine/io", "plugins/remote"),
+    "curl/": ("plugins/remote",),
+    "sqlite3.h": ("plugins/remote",),
     "jpeglib.h": ("engine/io", "plugins/jpeg"),
     "jerror.h": ("engine/io",),
 }

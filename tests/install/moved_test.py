@@ -48,6 +48,15 @@ def test_every_library_comes_from_the_installation_or_is_the_systems_own(install
                 assert where.startswith(str(installed)), line
 
 
+def test_so_do_those_of_the_plugins(installed):
+    """As the loader finds them: a plugin's libraries are looked for where the program's are."""
+    said = run(installed, "env", "LD_DEBUG=libs", installed / "bin/thalweg", "plugins").stderr
+    loaded = set(re.findall(r"calling init: (\S.*)", said))
+    assert any("plugins/remote.so" in path for path in loaded) and any("libcurl" in path for path in loaded)
+    for path in loaded:
+        assert path.startswith(str(installed)) or SYSTEM.search(os.path.basename(path)), path
+
+
 def test_run_paths_are_relative(installed):
     for path in elf_files(installed):
         said = run(installed, "readelf", "-d", path).stdout

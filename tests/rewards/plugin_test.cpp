@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "rewards/open_reward.h"
 #include "rewards/plugin_reward.h"
 #include "tests/rewards/fixtures.h"
 
@@ -137,6 +138,20 @@ TEST(FindPlugin, ALibraryFromOutsideGetsAProcessUnlessTheJobSaysOtherwise) {
   EXPECT_TRUE(own("color", "process"));
   EXPECT_EQ(find_plugin(probe, built_plugins(), "inproc", "").name, "probe");
   EXPECT_EQ(error_of([&] { find_plugin(probe, built_plugins(), "thread", "/r"); }).place, "/r/isolation");
+}
+
+TEST(Locate, WhatSpeaksToServersGetsAProcessUnlessTheJobSaysOtherwise) {
+  const auto own = [](const std::string& plugin, const std::string& isolation) {
+    RewardSpec spec;
+    spec.plugin = plugin;
+    spec.isolation = isolation;
+    spec.pointer = "/rewards/0";
+    return locate(spec, built_plugins()).own_process;
+  };
+  EXPECT_TRUE(own("remote", ""));
+  EXPECT_TRUE(own("remote", "process"));
+  EXPECT_FALSE(own("remote", "inproc"));
+  EXPECT_FALSE(own("color", ""));
 }
 
 TEST(ScanPlugins, ScriptsAreListedWithWhatTheirFirstLineSays) {
