@@ -35,10 +35,10 @@ if(TARGET thalweg)
   endif()
   install(DIRECTORY "${THALWEG_TORCH_DIR}/licenses" DESTINATION share/thalweg OPTIONAL)
 
-  install(CODE "set(_program \"$<TARGET_FILE:thalweg>\")\nset(_lib \"${_lib}\")\nset(_torch \"${THALWEG_TORCH_DIR}\")")
+  install(CODE "set(_programs \"$<TARGET_FILE:thalweg>\" \"$<TARGET_FILE:thalweg-reward-host>\")\nset(_lib \"${_lib}\")\nset(_torch \"${THALWEG_TORCH_DIR}\")")
   install(CODE [[
     get_filename_component(_wheels "${_torch}" DIRECTORY)
-    file(GET_RUNTIME_DEPENDENCIES EXECUTABLES "${_program}" RESOLVED_DEPENDENCIES_VAR _found
+    file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${_programs} RESOLVED_DEPENDENCIES_VAR _found
       UNRESOLVED_DEPENDENCIES_VAR _missing CONFLICTING_DEPENDENCIES_PREFIX _conflict
       PRE_EXCLUDE_REGEXES "^ld-linux" "^lib(c|m|dl|rt|pthread|util|gcc_s|stdc\\+\\+)\\.so" "^libcuda\\.so")
     foreach(_library IN LISTS _found)
@@ -49,7 +49,7 @@ if(TARGET thalweg)
       endif()
     endforeach()
     if(_missing)
-      message(FATAL_ERROR "The program needs libraries that are not found: ${_missing}")
+      message(FATAL_ERROR "The programs need libraries that are not found: ${_missing}")
     endif()
   ]])
 endif()

@@ -4,7 +4,10 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "rewards/config_paths.h"
 #include "rewards/hosted/hosted_reward.h"
+#include "rewards/hosted/interpreter.h"
+#include "rewards/hosted/sandbox.h"
 #include "rewards/plugin_reward.h"
 
 namespace fs = std::filesystem;
@@ -24,13 +27,57 @@ std::string host_program(const std::string& place) {
               "install it with the program");
 }
 
-HostedTask task_of(const RewardSpec& spec, const PluginFile& file) {
+bool uses_gpu(const RewardSpec& spec, const PluginFile& file, const Activation& activation) {
+  const auto device = spec.config.is_object() ? spec.config.value("device", Json()) : Json();
+  if (device.is_string()) return device.get<std::string>().starts_with("cuda");
+  return !file.is_script() && activation.device.is_cuda();
+}
+
+Sandbox sandbox_of(const RewardSpec& spec, const PluginFile& file, const Activation& activation) {
+  Sandbox sandbox{.network = spec.host.network,
+                  .gpu = uses_gpu(spec, file, activation),
+                  .readable = spec.host.files,
+                  .writable = spec.host.writable};
+  const auto add = [&](const std::vector<std::string>& places) {
+    sandbox.readable.insert(sandbox.readable.end(), places.begin(), places.end());
+  };
+  add(own_places(file.path));
+  if (!activation.assets_dir.empty()) add({activation.assets_dir});
+  for (const auto& named : paths_in(spec.config, "")) add(named_places(named.path));
+  // A script's file imports what lies beside it.
+  if (const auto own = spec.config.value("file", std::string()); file.is_script() && !own.empty())
+    add(own_places(own));
+  return sandbox;
+}
+
+// What runs: our host, held to the sandbox, which a script's interpreter takes the place of.
+std::vector<std::string> sandboxed(const std::string& host, const Sandbox& sandbox,
+                                   const std::vector<std::string>& command) {
+  std::vector<std::string> words = {host, "--sandbox", to_json(sandbox).dump()};
+  if (!command.empty()) words.emplace_back("--");
+  words.insert(words.end(), command.begin(), command.end());
+  return words;
+}
+
+HostedTask task_of(const RewardSpec& spec, const PluginFile& file, const Activation& activation) {
   HostedTask task{.command = {}, .name = file.name, .open = {}};
+  Sandbox sandbox;
+  if (spec.host.sandbox) {
+    task.temporary = std::make_shared<const ScratchFolder>("thalweg-reward");
+    sandbox = sandbox_of(spec, file, activation);
+    sandbox.temporary = task.temporary->path().string();
+  }
   if (file.is_script()) {
-    task.command = {spec.config.value("interpreter", std::string("python3")), file.path.string()};
+    const auto interpreter = ask_interpreter(spec.config.value("interpreter", std::string("python3")), file.path,
+                                             spec.host.call_s, spec.pointer + "/config/interpreter");
+    sandbox.readable.insert(sandbox.readable.end(), interpreter.places.begin(), interpreter.places.end());
+    task.command = {interpreter.executable, file.path.string()};
     if (const auto own = spec.config.value("file", std::string()); !own.empty())
       task.name = fs::path(own).stem().string();
-  } else {
+  }
+  if (spec.host.sandbox) {
+    task.command = sandboxed(host_program(spec.pointer), sandbox, task.command);
+  } else if (!file.is_script()) {
     task.command = {host_program(spec.pointer)};
   }
   task.open = {{"plugin", fs::absolute(file.path).string()},
@@ -57,6 +104,7 @@ PluginFile locate(const RewardSpec& spec, const std::vector<fs::path>& plugin_di
         spec.pointer + "/host",
         "is read by nothing: this reward runs in the program; set \"isolation\" to \"process\", or leave "
         "it out");
+  if (file.own_process) check(spec.host, spec.pointer + "/host");
   return file;
 }
 
@@ -64,13 +112,13 @@ std::unique_ptr<Reward> open_reward(const RewardSpec& spec, const std::vector<fs
                                     const Activation& activation) {
   const auto file = locate(spec, plugin_dirs);
   if (file.own_process)
-    return std::make_unique<HostedReward>(task_of(spec, file), spec.host, activation, spec.pointer);
+    return std::make_unique<HostedReward>(task_of(spec, file, activation), spec.host, activation, spec.pointer);
   return std::make_unique<PluginReward>(file.path, spec.config, activation, spec.pointer, spec.id);
 }
 
 RewardInfo inspect_reward(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs) {
   const auto file = locate(spec, plugin_dirs);
-  if (file.own_process) return hosted_reward_info(task_of(spec, file), spec.host, spec.pointer);
+  if (file.own_process) return hosted_reward_info(task_of(spec, file, Activation{}), spec.host, spec.pointer);
   return plugin_reward_info(file.path, spec.id, spec.pointer);
 }
 

@@ -32,6 +32,7 @@ LIBRARIES = {
     "stb": ("engine/io",),
     "jpeglib.h": ("engine/io", "plugins/jpeg"),
     "jerror.h": ("engine/io",),
+    "seccomp.h": ("rewards/host",),
 }
 
 

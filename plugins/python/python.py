@@ -332,6 +332,21 @@ class Server:
             self.send(self.answer(message))
 
 
+def places():
+    """Where this interpreter has its files. Asked with -I -S: nothing but the interpreter itself runs then."""
+    import site
+    above = pathlib.Path(sys.executable).parent.parent
+    folders = [sys.base_prefix, sys.base_exec_prefix]
+    folders += [str(above)] if (above / "pyvenv.cfg").is_file() else []
+    packages = [pathlib.Path(path) for path in (*site.getsitepackages([str(above), sys.base_prefix]), site.getusersitepackages())]
+    folders += [str(path) for path in packages if path.is_dir()]
+    for folder in packages:  # of what is installed to be edited
+        for file in sorted(folder.glob("*.pth")):
+            lines = [line.strip() for line in file.read_text(errors="replace").splitlines()]
+            folders += [str(folder / line) for line in lines if line and not line.startswith(("#", "import")) and (folder / line).is_dir()]
+    return {"executable": sys.executable, "places": list(dict.fromkeys(folders))}
+
+
 def end_with_the_program():
     poll = select.poll()
     poll.register(SOCKET, select.POLLRDHUP)
@@ -342,6 +357,9 @@ def end_with_the_program():
 if __name__ == "__main__":
     threading.Thread(target=end_with_the_program, daemon=True).start()
     server = Server()
+    if sys.argv[1:] == ["--places"]:
+        server.send(places())
+        sys.exit(0)
     try:
         import numpy
     except ImportError:

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/scratch_folder.h"
 #include "rewards/activation.h"
 #include "rewards/hosted/child.h"
 #include "rewards/hosted/encode.h"
@@ -22,6 +23,7 @@ struct HostedTask {
   std::vector<std::string> command;
   std::string name;  // in what is said of it
   Json open;         // {"plugin", "id", "config", "place"}
+  std::shared_ptr<const ScratchFolder> temporary = {};  // the process' own, as long as the reward
 };
 
 /// Calls of one reward wait for each other, those of different ones do not. A process that ended is begun
