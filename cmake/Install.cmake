@@ -4,7 +4,7 @@
 #   lib/thalweg/plugins      the reward plugins
 #   lib/thalweg/torch/lib    LibTorch; lib/thalweg/nvidia beside it as in the wheels, whose own paths are relative
 #   lib/thalweg/*.so         libraries of the distribution
-#   share/thalweg            assets, licences; include/thalweg the headers for plugins
+#   share/thalweg            assets, licences, skeletons of rewards; include/thalweg the headers for plugins
 set(_lib "lib/thalweg")
 if(TARGET thalweg)
   set(_paths "$ORIGIN/../${_lib}/torch/lib" "$ORIGIN/../${_lib}")
@@ -54,6 +54,11 @@ if(TARGET thalweg)
   ]])
 endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/plugins/include/thalweg" DESTINATION include)
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/plugins/template" DESTINATION share/thalweg)
+# A build tree has them at the same places, for `thalweg reward new`.
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/share/thalweg")
+file(CREATE_LINK "${PROJECT_SOURCE_DIR}/plugins/template" "${PROJECT_BINARY_DIR}/share/thalweg/template" SYMBOLIC)
+file(CREATE_LINK "${PROJECT_SOURCE_DIR}/plugins/include" "${PROJECT_BINARY_DIR}/include" SYMBOLIC)
 if(EXISTS "${PROJECT_SOURCE_DIR}/assets")
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/assets" DESTINATION share/thalweg)
 endif()
