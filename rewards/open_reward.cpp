@@ -41,12 +41,12 @@ Sandbox sandbox_of(const RewardSpec& spec, const PluginFile& file, const Activat
   const auto add = [&](const std::vector<std::string>& places) {
     sandbox.readable.insert(sandbox.readable.end(), places.begin(), places.end());
   };
-  add(own_places(file.path));
+  add_own_places(file.path, sandbox);
   if (!activation.assets_dir.empty()) add({activation.assets_dir});
   for (const auto& named : paths_in(spec.config, "")) add(named_places(named.path));
   // A script's file imports what lies beside it.
   if (const auto own = spec.config.value("file", std::string()); file.is_script() && !own.empty())
-    add(own_places(own));
+    add_own_places(own, sandbox);
   return sandbox;
 }
 
@@ -68,8 +68,9 @@ HostedTask task_of(const RewardSpec& spec, const PluginFile& file, const Activat
     sandbox.temporary = task.temporary->path().string();
   }
   if (file.is_script()) {
-    const auto interpreter = ask_interpreter(spec.config.value("interpreter", std::string("python3")), file.path,
-                                             spec.host.call_s, spec.pointer + "/config/interpreter");
+    const auto interpreter =
+        ask_interpreter(spec.config.value("interpreter", std::string("python3")), file.path, spec.host.call_s,
+                        spec.pointer + "/config/interpreter");
     sandbox.readable.insert(sandbox.readable.end(), interpreter.places.begin(), interpreter.places.end());
     task.command = {interpreter.executable, file.path.string()};
     if (const auto own = spec.config.value("file", std::string()); !own.empty())
@@ -112,7 +113,8 @@ std::unique_ptr<Reward> open_reward(const RewardSpec& spec, const std::vector<fs
                                     const Activation& activation) {
   const auto file = locate(spec, plugin_dirs);
   if (file.own_process)
-    return std::make_unique<HostedReward>(task_of(spec, file, activation), spec.host, activation, spec.pointer);
+    return std::make_unique<HostedReward>(task_of(spec, file, activation), spec.host, activation,
+                                          spec.pointer);
   return std::make_unique<PluginReward>(file.path, spec.config, activation, spec.pointer, spec.id);
 }
 

@@ -36,7 +36,8 @@ double difference(Reward& reward, const ScoreInput& input, const at::Tensor& dir
 
 GradientTrial try_gradient(Reward& reward, const ScoreInput& given, int64_t k) {
   const auto& info = reward.info();
-  GradientTrial trial{.dimension = info.dimensions_K[static_cast<size_t>(k)]};
+  GradientTrial trial;
+  trial.dimension = info.dimensions_K[static_cast<size_t>(k)];
   if (!includes_frames(info.gradient_of)) {
     trial.problem = "it is of latents, which pictures have not";
     return trial;

@@ -9,6 +9,7 @@
 #include "engine/core/clock.h"
 #include "engine/core/error.h"
 #include "engine/io/picture.h"
+#include "rewards/plugin.h"
 #include "rewards/reward_set.h"
 
 namespace thalweg {

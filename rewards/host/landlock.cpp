@@ -34,8 +34,7 @@ constexpr uint64_t kWrite = kWriteFile | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_
                             LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM |
                             LANDLOCK_ACCESS_FS_REFER;
 constexpr uint64_t kDevice = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
-constexpr uint64_t kAll =
-    kRead | kWrite | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+constexpr uint64_t kAll = kRead | kWrite | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK;
 
 std::string reason() {
   return std::generic_category().message(errno);
@@ -55,6 +54,7 @@ bool allow(int ruleset, const std::filesystem::path& path, uint64_t rights, uint
   if (place.get() < 0 || ::fstat(place.get(), &status) != 0) return true;
   landlock_path_beneath_attr rule{};
   rule.allowed_access = S_ISDIR(status.st_mode) ? rights : rights & of_a_file;
+  if (rule.allowed_access == 0) return true;
   rule.parent_fd = place.get();
   return ::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
 }
@@ -62,8 +62,7 @@ bool allow(int ruleset, const std::filesystem::path& path, uint64_t rights, uint
 }  // namespace
 
 int landlock_version(std::string* why) {
-  const auto version =
-      ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  const auto version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (version > 0) return static_cast<int>(version);
   if (why != nullptr) *why = reason();
   return 0;
@@ -88,7 +87,7 @@ std::string keep_to(const ReachedFiles& files) {
     return true;
   };
   if (!add(files.read, kRead, kReadFile) || !add(files.write, kWrite, kWriteFile) ||
-      !add(files.devices, kDevice, kDevice))
+      !add(files.list, LANDLOCK_ACCESS_FS_READ_DIR, 0) || !add(files.devices, kDevice, kDevice))
     return why;
   return ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0 ? "" : reason();
 }

@@ -1,5 +1,5 @@
-// thalweg-reward-host: a reward in a process of its own, held to its sandbox. The program starts it, with a socket
-// and shared memory at the descriptors that ChildProcess names; it ends with the program.
+// thalweg-reward-host: a reward in a process of its own, held to its sandbox. The program starts it, with a
+// socket and shared memory at the descriptors that ChildProcess names; it ends with the program.
 //   thalweg-reward-host [--sandbox JSON [-- COMMAND...]]
 // It serves a library itself; with a command it becomes that, which serves.
 #include <poll.h>
@@ -17,6 +17,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
+#include "rewards/host/capabilities.h"
 #include "rewards/host/landlock.h"
 #include "rewards/host/system_calls.h"
 #include "rewards/host/system_places.h"
@@ -49,25 +50,29 @@ void enter(const Sandbox& sandbox, Wire& wire) {
   };
   auto files = system_places(sandbox.network, sandbox.gpu);
   files.read.insert(files.read.end(), sandbox.readable.begin(), sandbox.readable.end());
+  files.list.assign(sandbox.listed.begin(), sandbox.listed.end());
   files.write.assign(sandbox.writable.begin(), sandbox.writable.end());
   if (!sandbox.temporary.empty()) {
     files.write.emplace_back(sandbox.temporary);
-    for (const auto* variable : {"TMPDIR", "TMP", "TEMP"})
-      ::setenv(variable, sandbox.temporary.c_str(), 1);
+    for (const auto* variable : {"TMPDIR", "TMP", "TEMP"}) ::setenv(variable, sandbox.temporary.c_str(), 1);
   }
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-    say("not available here (" + std::generic_category().message(errno) + "): this reward may do all that you may");
+    say("not available here (" + std::generic_category().message(errno) +
+        "): this reward may do all that you may");
     return;
   }
+  drop_capabilities();
   const auto no_files = keep_to(files);
   if (!no_files.empty())
-    say("Landlock is not available here (" + no_files + "): what this reward reads and writes is not restricted");
+    say("Landlock is not available here (" + no_files +
+        "): what this reward reads and writes is not restricted");
   const int version = landlock_version(nullptr);
   const auto no_calls = refuse_system_calls({.network = sandbox.network,
                                              .local = sandbox.gpu,
                                              .truncation = version == 0 || version >= kHasTruncate});
   if (!no_calls.empty())
-    say("seccomp is not available here (" + no_calls + "): this reward's network and system calls are not restricted");
+    say("seccomp is not available here (" + no_calls +
+        "): this reward's network and system calls are not restricted");
 }
 
 int serve(Wire& wire) {

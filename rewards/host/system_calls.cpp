@@ -1,7 +1,7 @@
 #include "rewards/host/system_calls.h"
 
-#include <seccomp.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -14,14 +14,58 @@ namespace thalweg {
 namespace {
 
 // Other processes, the system itself, and ways around the rules for files.
-constexpr const char* kRefused[] = {
-    "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp",
-    "mount", "umount", "umount2", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "open_tree",
-    "mount_setattr", "pivot_root", "chroot", "unshare", "setns", "open_by_handle_at", "name_to_handle_at",
-    "kexec_load", "kexec_file_load", "reboot", "init_module", "finit_module", "delete_module", "swapon",
-    "swapoff", "acct", "quotactl", "quotactl_fd", "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key",
-    "request_key", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "stime", "sethostname",
-    "setdomainname", "iopl", "ioperm", "syslog", "vhangup", "lookup_dcookie", "nfsservctl"};
+constexpr const char* kRefused[] = {"ptrace",
+                                    "process_vm_readv",
+                                    "process_vm_writev",
+                                    "process_madvise",
+                                    "pidfd_getfd",
+                                    "kcmp",
+                                    "mount",
+                                    "umount",
+                                    "umount2",
+                                    "move_mount",
+                                    "fsopen",
+                                    "fsconfig",
+                                    "fsmount",
+                                    "fspick",
+                                    "open_tree",
+                                    "mount_setattr",
+                                    "pivot_root",
+                                    "chroot",
+                                    "unshare",
+                                    "setns",
+                                    "open_by_handle_at",
+                                    "name_to_handle_at",
+                                    "kexec_load",
+                                    "kexec_file_load",
+                                    "reboot",
+                                    "init_module",
+                                    "finit_module",
+                                    "delete_module",
+                                    "swapon",
+                                    "swapoff",
+                                    "acct",
+                                    "quotactl",
+                                    "quotactl_fd",
+                                    "bpf",
+                                    "perf_event_open",
+                                    "userfaultfd",
+                                    "keyctl",
+                                    "add_key",
+                                    "request_key",
+                                    "settimeofday",
+                                    "clock_settime",
+                                    "clock_adjtime",
+                                    "adjtimex",
+                                    "stime",
+                                    "sethostname",
+                                    "setdomainname",
+                                    "iopl",
+                                    "ioperm",
+                                    "syslog",
+                                    "vhangup",
+                                    "lookup_dcookie",
+                                    "nfsservctl"};
 
 // Said to be missing, for which their callers have another way: io_uring opens files and sockets past any
 // filter, and the flags of clone3 lie in memory that a filter cannot read.
@@ -83,7 +127,8 @@ std::string refuse_system_calls(const SystemCalls& left) {
   if (!left.truncation) filter.refuse("truncate", EACCES);
   for (const auto space : kNewSpaces) filter.refuse("clone", EPERM, is(0, space, space));
   // What is typed into a terminal by a program is run by the shell behind it.
-  for (const auto request : {uint64_t{TIOCSTI}, uint64_t{TIOCLINUX}}) filter.refuse("ioctl", EPERM, is(1, request));
+  for (const auto request : {uint64_t{TIOCSTI}, uint64_t{TIOCLINUX}})
+    filter.refuse("ioctl", EPERM, is(1, request));
   filter.refuse("prlimit64", EPERM, {0, SCMP_CMP_NE, 0, 0});  // of another process
   refuse_sockets(filter, left);
   return filter.load();

@@ -50,8 +50,9 @@ constexpr const char* kSystem[] = {"/usr",
                                    "/etc/OpenCL",
                                    "/etc/vulkan",
                                    "/var/cache/fontconfig"};
-constexpr const char* kNetwork[] = {"/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/host.conf",
-                                    "/etc/gai.conf",    "/etc/services",        "/etc/protocols"};
+constexpr const char* kNetwork[] = {"/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts",
+                                    "/etc/host.conf",   "/etc/gai.conf",        "/etc/services",
+                                    "/etc/protocols"};
 constexpr const char* kDevices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 
 void add_listed(std::vector<fs::path>& places, const char* variable) {

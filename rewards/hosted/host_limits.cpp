@@ -25,10 +25,11 @@ void describe(Fields& f, HostLimits& limits) {
   f.integer({"restarts", "how often it is begun again after it ended, at the next call"}, limits.restarts, 0,
             1000000);
   f.number({"memory_gib", "of data that it may have; 0: not limited"}, limits.memory_gib, 0.0, 1e6);
-  f.boolean({"sandbox",
-             "it reads its own folder, what its config names and the system's libraries, writes in a temporary "
-             "folder of its own, and has no network; false: it may do all that you may"},
-            limits.sandbox);
+  f.boolean(
+      {"sandbox",
+       "it reads its own folder, what its config names and the system's libraries, writes in a temporary "
+       "folder of its own, and has no network; false: it may do all that you may"},
+      limits.sandbox);
   f.boolean({"network", "it may use the network"}, limits.network);
   f.texts({"files", "files and folders that it may read, and run, besides"}, limits.files);
   f.texts({"writable", "files and folders that it may read and write"}, limits.writable);
@@ -37,7 +38,8 @@ void describe(Fields& f, HostLimits& limits) {
 void check(const HostLimits& limits, const std::string& pointer) {
   const auto refuse_unread = [&](bool given, const char* key) {
     if (given && !limits.sandbox)
-      throw Error(pointer + "/" + key, "is read by nothing: without its sandbox the reward may do all that you may");
+      throw Error(pointer + "/" + key,
+                  "is read by nothing: without its sandbox the reward may do all that you may");
   };
   refuse_unread(limits.network, "network");
   refuse_unread(!limits.files.empty(), "files");

@@ -21,8 +21,8 @@ namespace thalweg {
 /// What is run, and the reward that it is told to open.
 struct HostedTask {
   std::vector<std::string> command;
-  std::string name;  // in what is said of it
-  Json open;         // {"plugin", "id", "config", "place"}
+  std::string name;                                     // in what is said of it
+  Json open;                                            // {"plugin", "id", "config", "place"}
   std::shared_ptr<const ScratchFolder> temporary = {};  // the process' own, as long as the reward
 };
 

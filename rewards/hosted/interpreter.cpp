@@ -7,8 +7,8 @@
 
 namespace thalweg {
 
-Interpreter ask_interpreter(const std::string& interpreter, const std::filesystem::path& script, double seconds,
-                            const std::string& place) {
+Interpreter ask_interpreter(const std::string& interpreter, const std::filesystem::path& script,
+                            double seconds, const std::string& place) {
   std::string ended;
   try {
     const SharedMemory none;

@@ -14,7 +14,7 @@ struct Interpreter {
 
 /// Asks the interpreter, a file or a name on PATH, through our script; it runs none of its packages for that.
 /// Throws Error at `place`: it cannot be run, or is no Python 3.
-Interpreter ask_interpreter(const std::string& interpreter, const std::filesystem::path& script, double seconds,
-                            const std::string& place);
+Interpreter ask_interpreter(const std::string& interpreter, const std::filesystem::path& script,
+                            double seconds, const std::string& place);
 
 }  // namespace thalweg

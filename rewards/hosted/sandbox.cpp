@@ -10,11 +10,8 @@ namespace fs = std::filesystem;
 namespace thalweg {
 
 Json to_json(const Sandbox& s) {
-  return {{"network", s.network},
-          {"gpu", s.gpu},
-          {"readable", s.readable},
-          {"writable", s.writable},
-          {"temporary", s.temporary}};
+  return {{"network", s.network},   {"gpu", s.gpu},       {"readable", s.readable},
+          {"writable", s.writable}, {"listed", s.listed}, {"temporary", s.temporary}};
 }
 
 Sandbox sandbox_from(const Json& json) {
@@ -23,6 +20,7 @@ Sandbox sandbox_from(const Json& json) {
   json.at("gpu").get_to(s.gpu);
   json.at("readable").get_to(s.readable);
   json.at("writable").get_to(s.writable);
+  json.at("listed").get_to(s.listed);
   json.at("temporary").get_to(s.temporary);
   return s;
 }
@@ -32,21 +30,21 @@ bool holds_home(const fs::path& folder) {
   return lies_in(folder, home != nullptr && *home != '\0' ? home : "/");
 }
 
-std::vector<std::string> own_places(const fs::path& file) {
+void add_own_places(const fs::path& file, Sandbox& sandbox) {
   std::error_code failure;
-  std::vector<std::string> places = {file.string()};
+  sandbox.readable.push_back(file.string());
   // Where it is a link, its own libraries lie beside what it leads to.
   for (const auto& each : {fs::absolute(file, failure), fs::canonical(file, failure)}) {
     const auto folder = each.parent_path();
     if (folder.empty()) continue;
     if (!holds_home(folder)) {
-      places.push_back(folder.string());
+      sandbox.readable.push_back(folder.string());
       continue;
     }
+    sandbox.listed.push_back(folder.string());  // an import looks there for names
     for (fs::directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure))
-      if (it->path().extension() == file.extension()) places.push_back(it->path().string());
+      if (it->path().extension() == file.extension()) sandbox.readable.push_back(it->path().string());
   }
-  return places;
 }
 
 std::vector<std::string> named_places(const fs::path& path) {
