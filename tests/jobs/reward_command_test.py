@@ -201,8 +201,8 @@ def test_what_is_wrong_says_what_to_do(tmp_path, pictures):
 def test_names_of_skeletons(tmp_path):
     (tmp_path / "taken").mkdir()
     for arguments, said in ((("Glow", "--c"), "is no name of a reward"), (("../glow", "--c"), "is no name"), (("", "--c"), "no name"),
-                            (("class!", "--python"), "no name"), (("taken", "--cpp"), "is there already"), (("glow",), "language"),
-                            (("glow", "--c", "--cpp"), "language"), (("--c",), "name")):
+                            (("class!", "--python"), "no name"), (("taken", "--cpp"), "is there already"), (("glow",), "1 option from"),
+                            (("glow", "--c", "--cpp"), "1 option from"), (("--c",), "name")):
         done = thalweg(tmp_path, "reward", "new", *arguments)
         assert done.returncode == 2 and said in done.stderr and os.listdir(tmp_path) == ["taken"], done.stderr
     assert thalweg(tmp_path, "reward").returncode == 2

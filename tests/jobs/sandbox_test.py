@@ -266,7 +266,7 @@ int main(int argc, char** argv) {
 """)
     built = subprocess.run(["cc", str(filtered), "-o", str(tmp_path / "filtered"), "-lseccomp"], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    job = {**score_job(files, {"plugin": str(ZOO / "good.so")}, output=str(tmp_path / "run")), "batch_size": 1}
+    job = {**score_job(files, {"plugin": str(ZOO / "good.so")}, output=str(tmp_path / "run")), "prompts": {"texts": list("abcd")}, "batch_size": 1}
     done = subprocess.run([tmp_path / "filtered", PROGRAM, "run", write_job(tmp_path / "job.json", job)], capture_output=True, text=True,
                           env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
