@@ -4,7 +4,7 @@
 #   lib/thalweg/plugins      the reward plugins
 #   lib/thalweg/torch/lib    LibTorch; lib/thalweg/nvidia beside it as in the wheels, whose own paths are relative
 #   lib/thalweg/*.so         libraries of the distribution
-#   share/thalweg            assets, licences; include/thalweg the headers for plugins
+#   share/thalweg            assets, licences, skeletons of rewards; include/thalweg the headers for plugins
 set(_lib "lib/thalweg")
 if(TARGET thalweg)
   set(_paths "$ORIGIN/../${_lib}/torch/lib" "$ORIGIN/../${_lib}")
@@ -35,11 +35,11 @@ if(TARGET thalweg)
   endif()
   install(DIRECTORY "${THALWEG_TORCH_DIR}/licenses" DESTINATION share/thalweg OPTIONAL)
 
-  install(CODE "set(_program \"$<TARGET_FILE:thalweg>\")\nset(_plugin \"$<TARGET_FILE:plugin_remote>\")\nset(_lib \"${_lib}\")\nset(_torch \"${THALWEG_TORCH_DIR}\")")
+  install(CODE "set(_programs \"$<TARGET_FILE:thalweg>\" \"$<TARGET_FILE:thalweg-reward-host>\")\nset(_plugin \"$<TARGET_FILE:plugin_remote>\")\nset(_lib \"${_lib}\")\nset(_torch \"${THALWEG_TORCH_DIR}\")")
   install(CODE [[
     get_filename_component(_wheels "${_torch}" DIRECTORY)
     # Of the plugins, `remote` alone needs libraries that the program does not.
-    file(GET_RUNTIME_DEPENDENCIES EXECUTABLES "${_program}" MODULES "${_plugin}" RESOLVED_DEPENDENCIES_VAR _found
+    file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${_programs} MODULES "${_plugin}" RESOLVED_DEPENDENCIES_VAR _found
       UNRESOLVED_DEPENDENCIES_VAR _missing CONFLICTING_DEPENDENCIES_PREFIX _conflict
       PRE_EXCLUDE_REGEXES "^ld-linux" "^lib(c|m|dl|rt|pthread|util|gcc_s|stdc\\+\\+)\\.so" "^libcuda\\.so")
     foreach(_library IN LISTS _found)
@@ -50,11 +50,16 @@ if(TARGET thalweg)
       endif()
     endforeach()
     if(_missing)
-      message(FATAL_ERROR "The program or a plugin needs libraries that are not found: ${_missing}")
+      message(FATAL_ERROR "The programs or a plugin need libraries that are not found: ${_missing}")
     endif()
   ]])
 endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/plugins/include/thalweg" DESTINATION include)
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/plugins/template" DESTINATION share/thalweg)
+# A build tree has them at the same places, for `thalweg reward new`.
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/share/thalweg")
+file(CREATE_LINK "${PROJECT_SOURCE_DIR}/plugins/template" "${PROJECT_BINARY_DIR}/share/thalweg/template" SYMBOLIC)
+file(CREATE_LINK "${PROJECT_SOURCE_DIR}/plugins/include" "${PROJECT_BINARY_DIR}/include" SYMBOLIC)
 if(EXISTS "${PROJECT_SOURCE_DIR}/assets")
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/assets" DESTINATION share/thalweg)
 endif()

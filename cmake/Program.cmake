@@ -15,9 +15,10 @@ if(_sources)
 endif()
 
 # What runs a reward in a process of its own.
-add_executable(thalweg-reward-host "${PROJECT_SOURCE_DIR}/rewards/host/main.cpp")
+file(GLOB _sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/rewards/host/*.cpp")
+add_executable(thalweg-reward-host ${_sources})
 thalweg_use_precompiled(thalweg-reward-host)
-target_link_libraries(thalweg-reward-host PRIVATE thalweg_rewards)
+target_link_libraries(thalweg-reward-host PRIVATE thalweg_rewards PkgConfig::SECCOMP)
 set_target_properties(thalweg-reward-host PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
 if(TARGET thalweg)
   add_dependencies(thalweg thalweg-reward-host)

@@ -63,6 +63,7 @@ install_packages() {
     need_package libsqlite3-dev
     need_package libjpeg-dev libjpeg62-turbo-dev libjpeg-turbo8-dev
     need_package libjemalloc-dev
+    need_package libseccomp-dev
     if [[ $want_tests == yes ]]; then need_package libgtest-dev; fi
   fi
   if [[ $want_lint == yes ]]; then

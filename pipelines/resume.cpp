@@ -9,6 +9,7 @@
 #include "engine/io/checkpoint.h"
 #include "engine/io/fingerprint.h"
 #include "pipelines/sections.h"
+#include "rewards/config_paths.h"
 #include "rewards/open_reward.h"
 
 namespace thalweg {
@@ -150,35 +151,14 @@ void require_iterations(const std::string& place, int64_t done, const Json& job)
                                    "; ask for no fewer, or choose another output folder");
 }
 
-bool is_meant_as_path(const std::string& key, const std::filesystem::path& path) {
-  static const std::set<std::string> kKeys = {"path",    "file",      "folder",    "model",
-                                              "weights", "processor", "tokenizer", "checkpoint"};
-  std::error_code ec;
-  return path.has_parent_path() || kKeys.contains(key) ||
-         (path.has_extension() && std::filesystem::is_regular_file(path, ec));
-}
-
-// A reward's config is its own; a text in it that is the path of something, and looks it, is an input. A
-// word that happens to be the name of a folder here ("out", ".") is none.
-void collect_paths(const Json& config, const std::string& key, const std::string& pointer,
-                   std::vector<InputFile>& inputs) {
-  if (config.is_structured()) {
-    for (const auto& [name, value] : config.items())
-      collect_paths(value, config.is_object() ? name : key, pointer + "/" + name, inputs);
-  } else if (config.is_string() && !config.get_ref<const std::string&>().empty()) {
-    std::error_code ec;
-    const std::filesystem::path path = config.get<std::string>();
-    if (std::filesystem::exists(path, ec) && is_meant_as_path(key, path)) inputs.push_back({pointer, path});
-  }
-}
-
 }  // namespace
 
 void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& rewards) {
   for (const auto& reward : rewards) {
     const auto plugin = locate(reward, installed_plugin_dirs());
     inputs.push_back({reward.pointer + "/plugin", plugin.path});
-    collect_paths(reward.config, "", reward.pointer + "/config", inputs);
+    for (auto& named : paths_in(reward.config, reward.pointer + "/config"))
+      inputs.push_back({std::move(named.pointer), std::move(named.path)});
   }
 }
 

@@ -153,6 +153,7 @@ PluginFile find_plugin(const std::string& name_or_path, const std::vector<fs::pa
       throw Error(pointer + "/isolation",
                   "\"" + name_or_path + "\" is a script, which has a process of its own");
     found.own_process = found.is_script() || isolation == "process";
+    found.trusted = !found.is_script();
     return found;
   }
   const fs::path path = name_or_path;
@@ -161,7 +162,8 @@ PluginFile find_plugin(const std::string& name_or_path, const std::vector<fs::pa
   if (!fs::is_regular_file(path, absent)) throw Error(pointer + "/plugin", name_or_path + " is not a file");
   return {.path = path,
           .name = path.stem().string(),
-          .own_process = isolation == "process" || (isolation.empty() && !inside(path, dirs))};
+          .own_process = isolation == "process" || (isolation.empty() && !inside(path, dirs)),
+          .trusted = inside(path, dirs)};
 }
 
 std::vector<fs::path> installed_plugin_dirs() {

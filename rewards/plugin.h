@@ -30,6 +30,7 @@ struct PluginFile {
   std::filesystem::path path;
   std::string name;          // for the names of its dimensions: "scene" of ".../scene.so"
   bool own_process = false;  // runs in a process of its own
+  bool trusted = false;      // a library of the installation
 
   /// Python, not a library.
   bool is_script() const { return path.extension() == ".py"; }

@@ -34,6 +34,7 @@ LIBRARIES = {
     "sqlite3.h": ("plugins/remote",),
     "jpeglib.h": ("engine/io", "plugins/jpeg"),
     "jerror.h": ("engine/io",),
+    "seccomp.h": ("rewards/host",),
 }
 
 

@@ -104,7 +104,7 @@ class AlignRehearsal {
   }
 
   void add_checkpoints(const AlignContext& c) {
-    const ScratchFolder scratch;
+    const ScratchFolder scratch("thalweg-plan");
     auto phase = timed("checkpoint", [&] {
       write_safetensors(scratch.path() / "policy.safetensors", c.training.policy.parameters());
     });

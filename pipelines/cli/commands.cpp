@@ -21,6 +21,8 @@
 #include "pipelines/cli/plugin_list.h"
 #include "pipelines/cli/plugin_trial.h"
 #include "pipelines/cli/progress.h"
+#include "pipelines/cli/reward_skeleton.h"
+#include "pipelines/cli/reward_trial.h"
 #include "pipelines/cli/signals.h"
 #include "pipelines/cli/watch.h"
 #include "pipelines/jobs.h"
@@ -170,6 +172,19 @@ int run_program(int argc, char** argv) {
   plan_command->add_flag("--estimate", estimate, "from configs and headers alone")->excludes(measured);
   plugins_command->add_flag("--json", as_json, "as JSON");
   add_options(*plugins_command, trial);
+  auto* reward_command = app.add_subcommand("reward", "write a reward of your own, and try it on pictures");
+  reward_command->require_subcommand(1);
+  RewardSkeleton skeleton;
+  RewardTrial reward_trial;
+  auto* new_command = reward_command->add_subcommand("new", "write a folder with a reward that works");
+  new_command->add_option("name", skeleton.name, "of the reward and its folder")->required();
+  auto* language = new_command->add_option_group("language");
+  language->add_flag("--python", skeleton.python, "a function in Python");
+  language->add_flag("--c", skeleton.c, "a shared library in C");
+  language->add_flag("--cpp", skeleton.cpp, "a shared library in C++");
+  language->require_option(1);
+  auto* try_command = reward_command->add_subcommand("try", "score pictures with the rewards of a job");
+  add_options(*try_command, reward_trial);
   LoraArguments lora;
   auto* lora_command = app.add_subcommand("lora", "show a LoRA file, check it against a model, convert it");
   lora_command->add_option("file", lora.path, "LoRA file, or folder of PEFT or diffusers")->required();
@@ -204,6 +219,8 @@ int run_program(int argc, char** argv) {
     if (plugins_command->parsed() && !trial.file.empty())
       return print_trial(trial, as_json) ? kDone : kUserError;
     if (plugins_command->parsed()) print_plugins(as_json);
+    if (new_command->parsed()) write_skeleton(skeleton);
+    if (try_command->parsed()) return print_rewards(reward_trial) ? kDone : kUserError;
     if (lora_command->parsed()) show_lora(lora);
     if (export_command->parsed()) export_weights(exported);
     return kDone;
@@ -217,7 +234,7 @@ int run_program(int argc, char** argv) {
   };
   // The validator tries plugins in processes of its own.
   const bool calls_plugins = run_command->parsed() || validate_command->parsed() || plan_command->parsed() ||
-                             (plugins_command->parsed() && trial.file.empty());
+                             try_command->parsed() || (plugins_command->parsed() && trial.file.empty());
   return guarded([&] { return calls_plugins && wants_watcher() ? watched(work) : work(); });
 }
 

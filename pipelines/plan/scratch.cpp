@@ -1,27 +1,14 @@
 #include "pipelines/plan/scratch.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
 
 #include "engine/core/clock.h"
-#include "engine/core/file.h"
 
 namespace thalweg {
-ScratchFolder::ScratchFolder() {
-  auto name = (std::filesystem::temp_directory_path() / "thalweg-plan-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw_io_error(name, "cannot be created", errno);
-  path_ = name;
-}
-
-ScratchFolder::~ScratchFolder() {
-  std::error_code ec;
-  std::filesystem::remove_all(path_, ec);
-}
 
 std::vector<PlanPhase> rehearse_in_scratch(int64_t workers,
                                            const std::function<Json(const std::string&)>& run) {
-  const ScratchFolder scratch;
+  const ScratchFolder scratch("thalweg-plan");
   const double start = wall_seconds(), cpu_start = process_seconds();
   const auto result = run(scratch.path().string());
   double wall = wall_seconds() - start, cpu = process_seconds() - cpu_start;

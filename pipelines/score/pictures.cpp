@@ -79,24 +79,30 @@ ScoreInput ScoredPictures::input(int64_t begin, int64_t end) const {
 }
 
 ScoredPictures pictures_in(const fs::path& folder, PromptList prompts) {
+  ScoredPictures pictures{std::move(prompts), picture_files(folder, "/images"), {}};
+  require_one_prompt_each(pictures.size(), static_cast<int64_t>(pictures.files.size()));
+  return pictures;
+}
+
+std::vector<PictureFile> picture_files(const fs::path& folder, const std::string& place) {
   std::error_code ec;
-  if (!fs::is_directory(folder, ec)) throw Error("/images", "\"" + folder.string() + "\" is not a folder");
-  ScoredPictures pictures{std::move(prompts), {}, {}};
+  if (!fs::is_directory(folder, ec)) throw Error(place, "\"" + folder.string() + "\" is not a folder");
+  std::vector<PictureFile> files;
   for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec)) {
     const auto& path = it->path();
     if (ends_with_one_of(path, kNotRead))
-      throw Error("/images", "\"" + path.string() +
-                                 "\" is neither PNG nor JPEG; convert it, or name the "
-                                 "pictures to score in a manifest");
+      throw Error(place,
+                  "\"" + path.string() +
+                      "\" is neither PNG nor JPEG; convert it, or name the pictures to score one by one "
+                      "(a job: in a manifest)");
     if (ends_with_one_of(path, kRead) && path.filename() != "grid.png")
-      pictures.files.push_back({path.filename().string(), path});
+      files.push_back({path.filename().string(), path});
   }
-  if (ec) throw Error("/images", "\"" + folder.string() + "\" cannot be read: " + ec.message());
-  if (pictures.files.empty()) throw Error("/images", "\"" + folder.string() + "\" holds no PNG or JPEG file");
-  std::sort(pictures.files.begin(), pictures.files.end(),
+  if (ec) throw Error(place, "\"" + folder.string() + "\" cannot be read: " + ec.message());
+  if (files.empty()) throw Error(place, "\"" + folder.string() + "\" holds no PNG or JPEG file");
+  std::sort(files.begin(), files.end(),
             [](const auto& a, const auto& b) { return natural_less(a.name, b.name); });
-  require_one_prompt_each(pictures.size(), static_cast<int64_t>(pictures.files.size()));
-  return pictures;
+  return files;
 }
 
 ScoredPictures pictures_of_manifest(const std::string& manifest, const fs::path& folder) {

@@ -30,8 +30,10 @@ struct ScoredPictures {
 };
 
 /// The PNG and JPEG files of a folder (endings in any case; not grid.png), in the order of the numbers in
-/// their names. Throws Error at /images for a picture of another format, and at /prompts for another number
-/// of prompts.
+/// their names. Throws Error at `place` for a picture of another format, or where there is none.
+std::vector<PictureFile> picture_files(const std::filesystem::path& folder, const std::string& place);
+
+/// Those, as picture_files() has them for /images. Throws Error at /prompts for another number of prompts.
 ScoredPictures pictures_in(const std::filesystem::path& folder, PromptList prompts);
 
 /// A picture a line of a .jsonl file: "file_name", "prompt", and "reference" and "mask" in all lines or none;

@@ -74,11 +74,12 @@ def takes_data(names):
     return any(name in TENSORS or name in LISTS for name in names)
 
 
-def inputs_of(names):
-    """What the program has to send, and what it may."""
-    required = sorted({TENSORS[name] for name in names if name in TENSORS and name not in ("reference", "mask")})
-    optional = sorted({name for name in names if name in ("prompts", "metadata", "reference", "mask")})
-    return required, optional
+def inputs_of(parameters):
+    """What the program has to send, and what it may; of parameters as parameters_of() has them."""
+    required = {TENSORS[name] for name in parameters if name in TENSORS and name not in ("reference", "mask")}
+    required |= {"prompts"} if not parameters.get("prompts", ("", True))[1] else set()
+    optional = {name for name in parameters if name in ("prompts", "metadata", "reference", "mask")}
+    return sorted(required), sorted(optional - required)
 
 
 def load(options):
@@ -255,24 +256,26 @@ class Reward:
         return frames.grad.numpy()
 
 
-def info(options, names, dimensions):
-    required, optional = inputs_of(names)
+def info(options, parameters, dimensions):
+    required, optional = inputs_of(parameters)
     return {"name": options.name, "dimensions": dimensions, "required": required, "optional": optional,
             "gradient_of": "frames" if options.gradient else "none", "deterministic": True}
 
 
 def glance(options):
     """The same without running the user's file: parameters as they are written."""
-    names = ["frames", "prompts"]  # of a function that another one makes
+    parameters = {"frames": ("", False), "prompts": ("", True)}  # of a function that another one makes
     try:
         tree = ast.parse(options.file.read_text())
     except (SyntaxError, UnicodeDecodeError) as error:
         raise Refused("file", f"is no Python: {error}") from error
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == options.function:
-            written = [argument.arg for argument in node.args.posonlyargs + node.args.args + node.args.kwonlyargs]
-            names = written if takes_data(written) else names
-    return info(options, names, options.dimensions)
+            places, last = node.args.posonlyargs + node.args.args, len(node.args.defaults)
+            written = {argument.arg: ("", i >= len(places) - last) for i, argument in enumerate(places)}
+            written |= {argument.arg: ("", value is not None) for argument, value in zip(node.args.kwonlyargs, node.args.kw_defaults)}
+            parameters = written if takes_data(written) else parameters
+    return info(options, parameters, options.dimensions)
 
 
 def reason(error, file):
@@ -354,6 +357,21 @@ class Server:
             self.send(self.answer(message))
 
 
+def places():
+    """Where this interpreter has its files. Asked with -I -S: nothing but the interpreter itself runs then."""
+    import site
+    above = pathlib.Path(sys.executable).parent.parent
+    folders = [sys.base_prefix, sys.base_exec_prefix]
+    folders += [str(above)] if (above / "pyvenv.cfg").is_file() else []
+    packages = [pathlib.Path(path) for path in (*site.getsitepackages([str(above), sys.base_prefix]), site.getusersitepackages())]
+    folders += [str(path) for path in packages if path.is_dir()]
+    for folder in packages:  # of what is installed to be edited
+        for file in sorted(folder.glob("*.pth")):
+            lines = [line.strip() for line in file.read_text(errors="replace").splitlines()]
+            folders += [str(folder / line) for line in lines if line and not line.startswith(("#", "import")) and (folder / line).is_dir()]
+    return {"executable": sys.executable, "places": list(dict.fromkeys(folders))}
+
+
 def end_with_the_program():
     poll = select.poll()
     poll.register(SOCKET, select.POLLRDHUP)
@@ -364,6 +382,9 @@ def end_with_the_program():
 if __name__ == "__main__":
     threading.Thread(target=end_with_the_program, daemon=True).start()
     server = Server()
+    if sys.argv[1:] == ["--places"]:
+        server.send(places())
+        sys.exit(0)
     try:
         import numpy
     except ImportError:

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/scratch_folder.h"
 #include "rewards/activation.h"
 #include "rewards/hosted/child.h"
 #include "rewards/hosted/encode.h"
@@ -20,8 +21,9 @@ namespace thalweg {
 /// What is run, and the reward that it is told to open.
 struct HostedTask {
   std::vector<std::string> command;
-  std::string name;  // in what is said of it
-  Json open;         // {"plugin", "id", "config", "place"}
+  std::string name;                                     // in what is said of it
+  Json open;                                            // {"plugin", "id", "config", "place"}
+  std::shared_ptr<const ScratchFolder> temporary = {};  // the process' own, as long as the reward
 };
 
 /// Calls of one reward wait for each other, those of different ones do not. A process that ended is begun

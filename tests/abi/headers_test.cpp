@@ -62,7 +62,7 @@ TEST(CxxGlue, CompilesWithoutAWarningAsCxx17AndCxx20) {
 
 TEST(Plugins, NeedNoLibraryAndExportTheEntryAlone) {
   const auto library = scratch_dir() / "alone/brightness.so";
-  build_plugin(source_dir() / "plugins/template/brightness.c", library, "-Wl,-z,defs");
+  build_plugin(source_dir() / "plugins/template/c/brightness.c", library, "-Wl,-z,defs");
   const auto symbols = run_command("nm -D --defined-only '" + library.string() + "'");
   ASSERT_EQ(symbols.status, 0) << symbols.output;
   EXPECT_NE(symbols.output.find(" thalweg_entry\n"), std::string::npos) << symbols.output;

@@ -1,6 +1,7 @@
 """The commands of "A reward in Python" and "A reward in 15 minutes", in the README and in the template's, work as they are written."""
 
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -54,22 +55,25 @@ def test_readme(tree):
 
 
 def test_readme_in_python(tree):
-    write, run = blocks(ROOT / "README.md", "## A reward in Python")
+    write, run, new, trial = blocks(ROOT / "README.md", "## A reward in Python")
     assert shell(write, tree).returncode == 0
     short = " ".join(f"'{word}'" for word in SHORT).replace("{prompts}", str(tree / "prompts.txt"))
     done = shell(run.replace(".deps/venv/bin/python", sys.executable) + " " + short, tree)
     assert done.returncode == 0, done.stderr
     result = json.loads((tree / "runs/mine/result.json").read_text())
     assert result["status"] == "succeeded" and 0 < result["eval"]["my_reward/score"]["after"] <= 1
+    assert shell(new, tree).returncode == 0
+    done = shell(trial, tree, PATH=f"{pathlib.Path(sys.executable).parent}:{ENVIRONMENT['PATH']}")
+    assert done.returncode == 0 and "glow/pictures/white.png  1\n" in done.stdout, done.stdout + done.stderr
 
 
 def test_template(tree):
     """In a copy of the folder, as its step 4 has it."""
     subprocess.run(["cp", "-r", str(ROOT / "plugins/template"), str(tree / "mine")], check=True)
     build, validate, build_cxx = blocks(ROOT / "plugins/template/README.md", "# A reward in 15 minutes")
-    done = shell(build, tree / "mine", THALWEG_INCLUDE=str(ROOT / "plugins/include"))
+    done = shell(build, tree / "mine/c", THALWEG_INCLUDE=str(ROOT / "plugins/include"))
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    done = shell(validate, tree / "mine", PATH=f"{PROGRAM.parent}:{ENVIRONMENT['PATH']}")
+    done = shell(validate, tree / "mine/c", PATH=f"{PROGRAM.parent}:{ENVIRONMENT['PATH']}")
     assert done.returncode == 0 and " 0 FAILED" in done.stdout, done.stdout
     subprocess.run(["cp", str(ROOT / "plugins/color/color.cpp"), str(tree / "mine/my_reward.cpp")], check=True)
     done = shell(build_cxx, tree / "mine", THALWEG_INCLUDE=str(ROOT / "plugins/include"))

@@ -26,7 +26,7 @@ def built_outside(folder):
     # What `make install` puts under PREFIX/include.
     subprocess.run(["cp", "-r", str(ROOT / "plugins/include/thalweg"), str(headers)], check=True)
     source = folder / "mine.c"
-    source.write_text((ROOT / "plugins/template/brightness.c").read_text())
+    source.write_text((ROOT / "plugins/template/c/brightness.c").read_text())
     plugin = folder / "mine.so"
     subprocess.run(["cc", "-std=c11", "-shared", "-fPIC", "-O2", f"-I{headers}", str(source), "-o", str(plugin)], check=True)
     return plugin

@@ -25,7 +25,7 @@ def flat(path, level):
 @pytest.fixture
 def brightness(tmp_path):
     """The template's plugin, which now says mean(frames) + 10 mean(reference) + 100 mean(mask)."""
-    source = (ROOT / "plugins/template/brightness.c").read_text()
+    source = (ROOT / "plugins/template/c/brightness.c").read_text()
     for old, new in [
             ("THALWEG_INPUT_FRAMES,  ", "THALWEG_INPUT_FRAMES | THALWEG_INPUT_REFERENCE | THALWEG_INPUT_MASK,  "),
             ("out[b] = (float)(sum / (double)per_sample);",

@@ -37,9 +37,9 @@ def reward(name):
 
 
 def events(folder):
-    """All but that these jobs train and evaluate on the same prompts, and what a run says of itself."""
+    """All but that these jobs train and evaluate on the same prompts, what a run says of itself, and that an older kernel has no sandbox."""
     found = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    return [event for event in found if event["type"] not in ("prompts_shared", "self_check")]
+    return [event for event in found if event["type"] not in ("prompts_shared", "self_check") and ": sandbox: " not in event["message"]]
 
 
 def result(folder):

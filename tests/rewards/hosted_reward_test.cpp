@@ -90,7 +90,8 @@ TEST(HostedReward, EveryFieldCrossesAsItDoesIntoALibrary) {
   Activation activation;
   activation.seed = 41;
   activation.log = [&](int severity, const std::string& plugin, const std::string& text) {
-    lines.push_back(std::to_string(severity) + " " + plugin + " " + text);
+    if (!text.starts_with("sandbox: "))  // of an older kernel
+      lines.push_back(std::to_string(severity) + " " + plugin + " " + text);
   };
   const auto inside = open_reward(spec_of(probe_library(), "inproc"), built_plugins(), activation);
   const auto outside = open_reward(spec_of(probe_library(), ""), built_plugins(), activation);

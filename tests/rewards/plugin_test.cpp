@@ -180,7 +180,7 @@ TEST(Template, TheCommandOfItsReadmeBuildsAWorkingPlugin) {
   const auto folder = scratch_dir() / "outside";
   fs::create_directories(folder / "include");
   fs::copy(source_dir() / "plugins/include", folder / "include", fs::copy_options::recursive);
-  fs::copy_file(source_dir() / "plugins/template/brightness.c", folder / "brightness.c");
+  fs::copy_file(source_dir() / "plugins/template/c/brightness.c", folder / "brightness.c");
   std::ifstream readme(source_dir() / "plugins/template/README.md");
   std::string line, command;
   while (std::getline(readme, line))

@@ -23,13 +23,13 @@ static const thalweg_reward_descriptor kDescriptor = {
     0,
     kDimensions};
 
-typedef struct brightness {
+typedef struct state {
   thalweg_reward reward;
   const thalweg_host* host;
-} brightness;
+} state;
 
 static thalweg_status fail(const thalweg_reward* reward, thalweg_status status, const char* message) {
-  const thalweg_host* host = ((const brightness*)reward->plugin_data)->host;
+  const thalweg_host* host = ((const state*)reward->plugin_data)->host;
   host->set_error(host, status, message);
   return status;
 }
@@ -107,7 +107,7 @@ static const thalweg_reward* create(const thalweg_reward_factory* factory, const
                                     const char* reward_id) {
   (void)factory;
   if (strcmp(reward_id, kDescriptor.id) != 0) return NULL;
-  brightness* self = (brightness*)malloc(sizeof(*self));
+  state* self = (state*)malloc(sizeof(*self));
   if (self == NULL) return NULL;
   const thalweg_reward reward = {&kDescriptor,    self,           init,  destroy,      activate, deactivate,
                                  dimension_count, dimension_name, score, get_extension};

@@ -1,0 +1,19 @@
+// Which system calls this process may make, by a seccomp filter.
+#pragma once
+
+#include <string>
+
+namespace thalweg {
+
+/// What a filter leaves.
+struct SystemCalls {
+  bool network = false;    // sockets of the internet
+  bool local = false;      // sockets of this machine, by name; pairs of them are always left
+  bool truncation = true;  // of a file by its path
+};
+
+/// From here on this thread, and what it starts, is refused what a reward has no use for. Returns why it is
+/// not so, or "".
+std::string refuse_system_calls(const SystemCalls& left);
+
+}  // namespace thalweg
