@@ -14,8 +14,8 @@ bool is_meant_as_path(const std::string& key, const std::filesystem::path& path)
          (path.has_extension() && std::filesystem::is_regular_file(path, ec));
 }
 
-// A config is its reward's own; a text in it that is the path of something, and looks it, names a file. A word
-// that happens to be the name of a folder here ("out", ".") does not.
+// A config is its reward's own; a text in it that is the path of something, and looks it, names a file. A
+// word that happens to be the name of a folder here ("out", ".") does not.
 void collect(const Json& config, const std::string& key, const std::string& pointer,
              std::vector<ConfigPath>& found) {
   if (config.is_structured()) {

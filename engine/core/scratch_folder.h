@@ -6,8 +6,8 @@
 
 namespace thalweg {
 
-/// A fresh folder for this process alone, under a name that begins with `name` and that nobody can foresee, in
-/// the system's folder for temporary files; removed with all it holds. Throws IoError.
+/// A fresh folder for this process alone, under a name that begins with `name` and that nobody can foresee,
+/// in the system's folder for temporary files; removed with all it holds. Throws IoError.
 class ScratchFolder {
  public:
   explicit ScratchFolder(const std::string& name);

@@ -51,18 +51,18 @@ def test_gradients_cross_too(files, tmp_path, plugin):  # noqa: F811
 
 ENDS = {"crashes": "died of SIGSEGV in score", "aborts": "died of SIGABRT in score",
         "exits": "ended by itself with exit code", "quits": "ended by itself with exit code",
-        "loops": "did not return within 1 s, and died of SIGKILL in score"}
+        "loops": "did not return within 8 s, and died of SIGKILL in score"}
 
 
 @pytest.mark.parametrize("plugin", ENDS)
 def test_a_process_that_ends_costs_its_samples(files, tmp_path, plugin):  # noqa: F811
     """Seven samples in three calls: two restarts, then none; the good one beside it is scored throughout."""
-    job = score_job(files, None, batch_size=3, rewards=[{**own(plugin, call_seconds=1.0, restarts=2), "use": "watch"}, own("good")],
+    job = score_job(files, None, batch_size=3, rewards=[{**own(plugin, call_seconds=8.0, restarts=2), "use": "watch"}, own("good")],
                     output=str(tmp_path / "run"))
     begin = time.monotonic()
     done = thalweg("run", write_job(tmp_path / "job.json", job))
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - begin < 60
+    assert time.monotonic() - begin < 200  # not for ever
     found = result(tmp_path / "run")
     reasons = {entry["reason"]: entry["samples"] for entry in found["reward_failures"]}
     assert sum(reasons.values()) == 7 and all(ENDS[plugin] in reason for reason in reasons), reasons

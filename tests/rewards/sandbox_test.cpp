@@ -54,7 +54,7 @@ TEST(Sandbox, CrossesAsJson) {
 }
 
 TEST(Sandbox, AHomeIsNeverAFolderOfAReward) {
-  const ScratchFolder scratch("thalweg-test");
+  const thalweg::ScratchFolder scratch("thalweg-test");
   const auto home = scratch.path() / "home";
   touch(home / "mine.py");
   touch(home / "beside.py");
@@ -84,7 +84,7 @@ TEST(Sandbox, AHomeIsNeverAFolderOfAReward) {
 }
 
 TEST(Sandbox, ALinkedLibraryHasBothFolders) {
-  const ScratchFolder scratch("thalweg-test");
+  const thalweg::ScratchFolder scratch("thalweg-test");
   touch(scratch.path() / "real/mine.so");
   fs::create_directories(scratch.path() / "linked");
   fs::create_symlink(scratch.path() / "real/mine.so", scratch.path() / "linked/mine.so");
@@ -95,7 +95,7 @@ TEST(Sandbox, ALinkedLibraryHasBothFolders) {
 }
 
 TEST(Sandbox, ASnapshotOfAModelCacheComesWithItsBlobs) {
-  const ScratchFolder scratch("thalweg-test");
+  const thalweg::ScratchFolder scratch("thalweg-test");
   const auto model = scratch.path() / "models--a--b";
   touch(model / "blobs/0123");
   touch(model / "snapshots/main/config.json");
@@ -108,7 +108,7 @@ TEST(Sandbox, ASnapshotOfAModelCacheComesWithItsBlobs) {
 }
 
 TEST(ConfigPaths, AreWhatLooksLikeOneAndIsThere) {
-  const ScratchFolder scratch("thalweg-test");
+  const thalweg::ScratchFolder scratch("thalweg-test");
   touch(scratch.path() / "weights.bin");
   const auto file = (scratch.path() / "weights.bin").string();
   const auto found =
