@@ -143,6 +143,22 @@ class Tower(nn.Module):
         return self.head(torch.tanh(self.conv(pixels)).flatten(1))
 
 
+class PickLike(nn.Module):
+    """CLIPModel of transformers with its resize, as people score with it."""
+
+    def __init__(self):
+        super().__init__()
+        self.clip = clip_folder.make_model(0)
+        self.register_buffer("mean", torch.tensor([0.48, 0.46, 0.41]).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.27, 0.26, 0.28]).view(3, 1, 1))
+
+    def forward(self, frames, tokens, token_mask):
+        pixels = (F.interpolate(frames, size=(32, 32), mode="bicubic", antialias=True) - self.mean) / self.std
+        image = self.clip.get_image_features(pixel_values=pixels).pooler_output
+        text = self.clip.get_text_features(input_ids=tokens, attention_mask=token_mask).pooler_output
+        return 4 * (F.normalize(image, dim=-1) * F.normalize(text, dim=-1)).sum(-1, keepdim=True)
+
+
 def ready(module, seed=0):
     return randomise(module, seed).eval().requires_grad_(False)
 
@@ -156,5 +172,6 @@ NETWORKS = {
     "centre_square": (CentreSquare, dict(ranges={"score": (0, 1)})),
     "flicker": (Flicker, dict(kind="videos", frames=(2, 16), dimensions=["still", "bright"])),
     "masked": (Masked, dict(tokenizer=True, token_mask=True)),
+    "transformers_clip": (PickLike, dict(tokenizer=True, token_mask=True)),
     "tower": (Tower, dict(preprocess="smooth", processor=True)),
 }
