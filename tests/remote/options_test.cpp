@@ -65,6 +65,19 @@ TEST(RemoteOptions, AreRefusedAtTheirPointer) {
       "/parse/pattern");
 }
 
+TEST(RemoteOptions, ThoseOfTheReadmeAreTaken) {
+  const auto text = thalweg::read_file(THALWEG_SOURCE_DIR "/plugins/remote/README.md");
+  int found = 0;
+  for (size_t at = 0; (at = text.find("```json\n", at)) != std::string::npos;) {
+    at += 8;
+    const auto entry = thalweg::parse_json(text.substr(at, text.find("```", at) - at), "README.md");
+    EXPECT_EQ(entry.at("plugin"), "remote");
+    EXPECT_NO_THROW(read_options(entry.at("config").dump())) << entry;
+    ++found;
+  }
+  EXPECT_EQ(found, 3);
+}
+
 class InFolder : public ::testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directories(folder_); }
