@@ -143,6 +143,17 @@ void require_same_machine(const std::string& place, const Json& there, const Jso
   }
 }
 
+// Of `remote`: what a run writes itself, whom it may ask and how long it waits. Answers depend on none of it.
+void free_of_remote(Json& config) {
+  for (const auto* key : {"cache", "limits", "rate", "timeouts", "retries", "concurrency", "api_key_env",
+                          "api_key_file", "ca_file", "allow_hosts"})
+    config.erase(key);
+}
+
+bool is_remote(const std::string& plugin) {
+  return std::filesystem::path(plugin).stem() == "remote";
+}
+
 void require_iterations(const std::string& place, int64_t done, const Json& job) {
   const auto iterations = job.value("iterations", done);
   if (iterations < done)
@@ -157,7 +168,9 @@ void add_inputs(std::vector<InputFile>& inputs, const std::vector<RewardSpec>& r
   for (const auto& reward : rewards) {
     const auto plugin = locate(reward, installed_plugin_dirs());
     inputs.push_back({reward.pointer + "/plugin", plugin.path});
-    for (auto& named : paths_in(reward.config, reward.pointer + "/config"))
+    auto config = reward.config;
+    if (is_remote(reward.plugin)) free_of_remote(config);
+    for (auto& named : paths_in(config, reward.pointer + "/config"))
       inputs.push_back({std::move(named.pointer), std::move(named.path)});
   }
 }
@@ -174,7 +187,11 @@ void add_inputs(std::vector<InputFile>& inputs, const ModelSection& model) {
 Json deciding_part(Json job) {
   for (const auto* key : kFree) erase(job, Json::json_pointer(key));
   if (job.contains("rewards"))
-    for (auto& reward : job.at("rewards")) reward.erase("host");
+    for (auto& reward : job.at("rewards")) {
+      reward.erase("host");
+      if (reward.contains("config") && is_remote(reward.at("plugin").get<std::string>()))
+        free_of_remote(reward.at("config"));
+    }
   if (is_constant(job)) job.erase("iterations");
   return job;
 }

@@ -57,8 +57,9 @@ void GroupScores::score(const Group& group, std::vector<MicroBatch>& batches) {
   int64_t begin = 0;
   for (const auto& [number, part] : group.parts) {
     auto& rewards = batches[static_cast<size_t>(number)].rewards;
-    if (begin == 0) add_failures(rewards.failures, scored.failures);
     const auto count = static_cast<int64_t>(part.samples.size());
+    if (count == 0) continue;
+    if (begin == 0) add_failures(rewards.failures, scored.failures);
     const auto rows = at::tensor(part.samples, at::kLong).unsqueeze(1);
     const auto take = [&](const at::Tensor& x) {
       return x.narrow(0, begin, count).index_select(1, columns_);

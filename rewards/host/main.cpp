@@ -68,7 +68,6 @@ void enter(const Sandbox& sandbox, Wire& wire) {
         "): what this reward reads and writes is not restricted");
   const int version = landlock_version(nullptr);
   const auto no_calls = refuse_system_calls({.network = sandbox.network,
-                                             .local = sandbox.gpu,
                                              .truncation = version == 0 || version >= kHasTruncate});
   if (!no_calls.empty())
     say("seccomp is not available here (" + no_calls +

@@ -75,6 +75,7 @@ constexpr uint64_t kNewSpaces[] = {CLONE_NEWNS,  CLONE_NEWUTS, CLONE_NEWIPC,   C
                                    CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWCGROUP};
 constexpr uint64_t kInt = 0xffffffff;  // an argument's upper half is noise
 constexpr uint32_t kFamilies = 64;     // more than there are
+constexpr uint64_t kSocketType = 0xf;  // above it are flags
 
 class Filter {
  public:
@@ -112,10 +113,12 @@ scmp_arg_cmp is(unsigned argument, uint64_t value, uint64_t mask = kInt) {
 void refuse_sockets(Filter& filter, const SystemCalls& left) {
   for (uint32_t family = 0; family < kFamilies; ++family) {
     const bool internet = family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
-    if (family == AF_UNIX ? left.network || left.local : left.network && internet) continue;
+    if (left.network && internet) continue;
     filter.refuse("socket", EACCES, is(0, family));
   }
   filter.refuse("socket", EACCES, {0, SCMP_CMP_GE, kFamilies, 0});
+  // An end of such a pair may be connected to any name.
+  filter.refuse("socketpair", EACCES, is(1, SOCK_DGRAM, kSocketType));
 }
 
 }  // namespace

@@ -7,8 +7,7 @@ namespace thalweg {
 
 /// What a filter leaves.
 struct SystemCalls {
-  bool network = false;    // sockets of the internet
-  bool local = false;      // sockets of this machine, by name; pairs of them are always left
+  bool network = false;    // sockets of the internet; of this machine's own, connected pairs alone are left
   bool truncation = true;  // of a file by its path
 };
 

@@ -279,6 +279,23 @@ def test_a_killed_run_goes_on_with_the_same_curve(tmp_path, server):
     assert curve(tmp_path / "killed/run") == curve(tmp_path / "whole/run")
 
 
+def test_a_run_that_a_cap_has_paused_goes_on_when_the_cap_is_raised(tmp_path, server):
+    """The file of answers has changed by then, and is no input of the run's."""
+    for name in ("rich", "poor"):
+        (tmp_path / name).mkdir()
+    finish(tmp_path / "rich/run", training_job(server, "rich", tmp_path / "rich"))
+    job, requests = training_job(server, "poor", tmp_path / "poor"), server.state("rich").requests
+    job["failed_rewards"] = {"min_valid_fraction": 1.0}
+    job["rewards"][0]["config"]["limits"] = {"max_requests": requests // 2}
+    process = start(tmp_path / "poor/run", job)
+    heard, _ = process.communicate(timeout=120)
+    assert process.returncode == 3 and "run the same command to go on" in heard, heard
+    assert "cap" in json.loads((tmp_path / "poor/run/result.json").read_text())["paused"]
+    job["rewards"][0]["config"]["limits"] = {"max_requests": 2 * requests}
+    assert "resuming at iteration" in finish(tmp_path / "poor/run", job)
+    assert curve(tmp_path / "poor/run") == curve(tmp_path / "rich/run")
+
+
 REWARD = """
 import torch
 dimensions = ["avg"]

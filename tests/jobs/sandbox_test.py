@@ -173,7 +173,8 @@ def test_the_network_is_there_when_asked_for(tmp_path, listener):
 
 def test_other_ways_out_are_closed(tmp_path, secret):
     """Sockets of this machine, new namespaces, tracing, io_uring (number 425 everywhere); pairs of sockets and threads are left."""
-    assert_refused(tmp_path, ["socket.socket(socket.AF_UNIX)"], "PermissionError")
+    assert_refused(tmp_path, ["socket.socket(socket.AF_UNIX)"], "PermissionError", {"network": True})
+    assert_refused(tmp_path, ["socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)"], "PermissionError")
     assert_refused(tmp_path, ["socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)"], "PermissionError")
     assert_refused(tmp_path, ["socket.socket(socket.AF_PACKET, socket.SOCK_RAW)"], "PermissionError", {"network": True})
     libc = "libc = ctypes.CDLL(None, use_errno=True)"

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 
 #include "rewards/open_reward.h"
@@ -166,6 +167,15 @@ TEST(FindPlugin, AScriptIsAPluginWithAProcess) {
   const auto python = find_plugin("python", built_plugins(), "", "/r");
   EXPECT_TRUE(python.is_script() && python.own_process);
   EXPECT_EQ(error_of([] { find_plugin("python", built_plugins(), "inproc", "/r"); }).place, "/r/isolation");
+}
+
+// A stranger's script would be started before anything holds it.
+TEST(FindPlugin, AScriptFromElsewhereIsNoPlugin) {
+  const auto script = scratch_dir() / "stranger.py";
+  std::ofstream(script) << "print(1)\n";
+  const auto e = error_of([&] { find_plugin(script.string(), built_plugins(), "", "/r"); });
+  EXPECT_EQ(e.place, "/r/plugin");
+  EXPECT_NE(e.message.find("\"plugin\": \"python\""), std::string::npos) << e.message;
 }
 
 TEST(FindPlugin, ALinkInAnotherFolderIsNotTheInstallation) {
