@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ascii.h"
 #include "engine/core/error.h"
 
 namespace remote {
@@ -21,12 +22,13 @@ struct Range {
 
 // The special-purpose registries of IANA (RFC 6890 and its updates), multicast and broadcast.
 constexpr std::string_view kNever = "not an address of one machine";
+constexpr std::string_view kLinkLocal = "link-local";
 constexpr Range kRanges[] = {
     {"0.0.0.0", 8, kNever},
     {"10.0.0.0", 8, "private"},
     {"100.64.0.0", 10, "shared by a carrier"},
     {"127.0.0.0", 8, "loopback"},
-    {"169.254.0.0", 16, "link-local"},
+    {"169.254.0.0", 16, kLinkLocal},
     {"172.16.0.0", 12, "private"},
     {"192.0.0.0", 24, "reserved"},
     {"192.0.2.0", 24, "reserved"},
@@ -51,7 +53,7 @@ constexpr Range kRanges[] = {
     {"3fff::", 20, "reserved"},
     {"5f00::", 16, "reserved"},
     {"fc00::", 7, "private"},
-    {"fe80::", 10, "link-local"},
+    {"fe80::", 10, kLinkLocal},
     {"fec0::", 10, "private"},
     {"ff00::", 8, kNever},
 };
@@ -127,13 +129,10 @@ std::string_view not_public(const Address& address) {
   return "";
 }
 
-AddressRules::AddressRules(const Url& url, const std::vector<std::string>& allow_hosts) : host_(url.host) {
+AddressRules::AddressRules(const Url& url, const std::vector<std::string>& allow_hosts)
+    : host_(url.host), literal_(parse_address(url.host)) {
   for (size_t i = 0; i < allow_hosts.size(); ++i) {
-    std::string entry = allow_hosts[i];
-    std::transform(entry.begin(), entry.end(), entry.begin(), [](unsigned char c) {
-      return c < 128 ? static_cast<char>(std::tolower(c)) : static_cast<char>(c);
-    });
-    if (!names(entry, url))
+    if (!names(ascii_lower(allow_hosts[i]), url))
       throw Error("/allow_hosts/" + std::to_string(i),
                   "\"" + allow_hosts[i] + "\" is read by nothing: the host of /url is \"" + url.host + "\"");
     allowed_by_name_ = true;
@@ -142,17 +141,22 @@ AddressRules::AddressRules(const Url& url, const std::vector<std::string>& allow
   const std::string how = "; where that is meant, add \"allow_hosts\": [\"" + url.host + "\"]";
   if (url.scheme == "http")
     throw Error("/url", "is http, which anyone on the way can read and change; use https" + how);
-  if (const auto address = parse_address(url.host); address && !not_public(*address).empty())
-    throw Error("/url", "its address is " + std::string(not_public(*address)) + how);
+  if (literal_ && !not_public(*literal_).empty())
+    throw Error("/url", "its address is " + std::string(not_public(*literal_)) + how);
 }
 
 std::string AddressRules::refusal(const sockaddr& socket_address) const {
   const auto address = address_of(socket_address);
   if (!address) return "is no internet address";
   const auto kind = not_public(*address);
-  if (kind.empty() || (allowed_by_name_ && kind != kNever)) return "";
-  return "\"" + host_ + "\" is " + address->text() + ", which is " + std::string(kind) +
-         (kind == kNever ? "" : ", and \"allow_hosts\" does not name it");
+  // Link-local are the services that give a cloud's machines their credentials: no name leads there.
+  const bool by_its_own_name = kind != kLinkLocal || (literal_ && same_bits(*literal_, *address, 128) &&
+                                                      literal_->family == address->family);
+  if (kind.empty() || (allowed_by_name_ && kind != kNever && by_its_own_name)) return "";
+  const auto why = kind == kNever      ? ""
+                   : !allowed_by_name_ ? ", and \"allow_hosts\" does not name it"
+                                       : ", and no name may lead there, but only a URL with that address";
+  return "\"" + host_ + "\" is " + address->text() + ", which is " + std::string(kind) + why;
 }
 
 }  // namespace remote

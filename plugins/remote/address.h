@@ -33,7 +33,8 @@ std::optional<Address> address_of(const sockaddr& socket_address);
 std::string_view not_public(const Address& address);
 
 /// The rules for one URL. A host that the user names in `allow_hosts` ("judge.local", "127.0.0.1:8000") may
-/// lie in this machine or a private network, and may be spoken to without TLS.
+/// lie in this machine or a private network, and may be spoken to without TLS. A link-local address is taken
+/// only where the URL's host is that very address.
 class AddressRules {
  public:
   /// Throws thalweg::Error at "/url" or "/allow_hosts/N".
@@ -46,6 +47,7 @@ class AddressRules {
 
  private:
   std::string host_;
+  std::optional<Address> literal_;  // where the host is an address
   bool allowed_by_name_ = false;
 };
 

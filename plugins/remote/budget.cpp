@@ -11,6 +11,8 @@ Budget::Budget(Store& store, std::string judge, const Caps& caps)
 }
 
 std::string Budget::reserve(const Spending& most) {
+  // Attempts may have taken more than was set aside: what costs nothing is asked all the same.
+  if (most.requests == 0 && most.tokens == 0 && most.cost == 0) return "";
   const int set_aside = store_.run(
       "UPDATE spent SET requests = requests + ?2, tokens = tokens + ?3, cost = cost + ?4 WHERE judge = ?1 "
       "AND "

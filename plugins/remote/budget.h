@@ -1,5 +1,6 @@
-// Caps on requests, tokens and cost, which nothing exceeds: what a request may take is set aside before it is
-// sent, in one step for all threads and processes that share the file.
+// Caps on requests, tokens and cost: what a request may take is set aside before it is sent, in one step for
+// all threads and processes that share the file. Requests never exceed theirs; tokens and cost do not as long
+// as no request takes more than was set aside for it.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ class Budget {
   /// `judge` names what is counted together. `store` outlives it.
   Budget(Store& store, std::string judge, const Caps& caps);
 
-  /// "", or which cap is in the way; then nothing was set aside. [any thread]
+  /// "", or which cap is in the way; then nothing was set aside. No cap is in the way of nothing. [any
+  /// thread]
   std::string reserve(const Spending& most);
   /// What of `reserved` was used in truth, which may be more; the rest is given back.
   void settle(const Spending& reserved, const Spending& used);

@@ -91,8 +91,8 @@ class ChatProtocol final : public Protocol {
 
   Spending most(const Questions& questions) const override {
     const auto& s = *questions.front().sample;
-    // A token has a byte at least.
-    int64_t input = kTokensAround;
+    // A token has a byte at least. Of the parameters some become tokens (a schema, tools of "extra_body").
+    int64_t input = kTokensAround + static_cast<int64_t>(parameters_of(s).dump().size());
     for (const auto* file : {&system_, &user_})
       for (const auto& piece : file->question.filled(s.prompt, options_.criteria)) {
         if (piece.kind == Piece::Kind::text) input += static_cast<int64_t>(piece.text.size());

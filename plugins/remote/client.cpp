@@ -14,6 +14,7 @@ namespace remote {
 namespace {
 
 constexpr size_t kShownBody = 200;
+constexpr const char* kTimeIsUp = "the batch's time is up (/timeouts/batch_s)";
 
 bool is_success(int status) {
   return status >= 200 && status <= 299;
@@ -98,7 +99,7 @@ std::string Client::exchange(const Exchange& exchange, double deadline) {
 
 Client::Attempt Client::attempt(const Exchange& exchange, double deadline) {
   double left = deadline - clock_.now();
-  if (left <= 0) return {.failure = "the batch's time is up (/timeouts/batch_s)"};
+  if (left <= 0) return {.failure = kTimeIsUp};
   if (exchange.most.requests > 0) {
     const auto one = requests_.take(1, left);
     const auto all = one ? tokens_.take(static_cast<double>(exchange.most.tokens), left) : one;
@@ -109,33 +110,48 @@ Client::Attempt Client::attempt(const Exchange& exchange, double deadline) {
   const auto pass = breaker_.enter();
   if (pass == Breaker::Pass::refused)
     return {.failure = "the server kept failing and is left alone for a while (circuit breaker)"};
+  double begin = 0;
+  HttpReply reply;
   try {
-    const auto cap = budget_.reserve(exchange.most);
-    left = deadline - clock_.now();
-    if (!cap.empty() || left <= 0) {
+    auto failure = budget_.reserve(exchange.most);
+    begin = clock_.now();
+    left = deadline - begin;
+    if (failure.empty() && left <= 0) {
+      failure = kTimeIsUp;
+      budget_.settle(exchange.most, {});
+    }
+    if (!failure.empty()) {
       breaker_.cancel(pass);
-      if (cap.empty()) budget_.settle(exchange.most, {});
-      return {.failure = cap.empty() ? "the batch's time is up (/timeouts/batch_s)" : cap};
+      return {.failure = failure};
     }
-    const double begin = clock_.now();
-    const auto reply = transport_.send(request, std::min(options_.request_s, left));
-    breaker_.leave(pass, !is_servers_fault(reply));
-    budget_.settle(exchange.most, used_of(exchange, reply));
-    auto done = judged(exchange, reply);
-    if (log_) {
-      std::array<char, 96> line{};
-      std::snprintf(line.data(), line.size(), " %.0f ms, status %d", 1000 * (clock_.now() - begin),
-                    reply.status);
-      log_(request.method + " " + request.path + line.data() +
-           (done.failure.empty() ? "" : ": " + done.failure));
-    }
-    return done;
+    reply = transport_.send(request, std::min(options_.request_s, left));
   } catch (const StoreError& e) {
     breaker_.cancel(pass);
     return {.failure = std::string("what is spent cannot be written down, so nothing is: ") + e.what()};
   } catch (...) {
     breaker_.cancel(pass);  // else a probe that was never sent keeps all others out
     throw;
+  }
+  breaker_.leave(pass, !is_servers_fault(reply));
+  const auto unsettled = settle(exchange, reply);
+  auto done = judged(exchange, reply);
+  if (log_) {
+    std::array<char, 96> line{};
+    std::snprintf(line.data(), line.size(), " %.0f ms, status %d", 1000 * (clock_.now() - begin),
+                  reply.status);
+    log_(request.method + " " + request.path + line.data() +
+         (done.failure.empty() ? "" : ": " + done.failure) + unsettled);
+  }
+  return done;
+}
+
+std::string Client::settle(const Exchange& exchange, const HttpReply& reply) {
+  try {
+    budget_.settle(exchange.most, used_of(exchange, reply));
+    return "";
+  } catch (const StoreError& e) {
+    return std::string("; what was set aside for it stays counted, since the file cannot be written: ") +
+           e.what();
   }
 }
 

@@ -50,6 +50,8 @@ class Client {
   };
   std::string exchange(const Exchange& exchange, double deadline);
   Attempt attempt(const Exchange& exchange, double deadline);
+  /// "", or why it is not written down; the reply has been paid for and counts all the same.
+  std::string settle(const Exchange& exchange, const HttpReply& reply);
   Attempt judged(const Exchange& exchange, const HttpReply& reply);
   double uniform();
 

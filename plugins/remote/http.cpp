@@ -1,6 +1,7 @@
 #include "http.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -70,6 +71,10 @@ void start_libcurl() {
   static std::once_flag once;
   std::call_once(once, [] {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) throw std::bad_alloc();
+    // Its code must outlast a thread that still looks up a name when this plugin is unloaded.
+    Dl_info at{};
+    if (::dladdr(reinterpret_cast<const void*>(&curl_easy_init), &at) != 0)
+      static_cast<void>(::dlopen(at.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE));
   });
 }
 
@@ -142,6 +147,10 @@ void set_rules(CURL* curl, Transfer& transfer) {
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "thalweg-remote/1");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+  // A name that is still being looked up at the deadline is not waited for: its thread ends by itself.
+  curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
+#endif
   curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &transfer);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &take_body);

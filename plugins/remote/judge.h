@@ -55,8 +55,9 @@ class Judge {
 };
 
 /// P(yes) = sigmoid(y - n), y and n the log of the probability of all spellings of yes and no among the first
-/// token's likeliest. Without one of both it is bounded by the least probability that was sent. Not read
-/// where e^y + e^n < min_coverage.
+/// token's likeliest. Where one of both was not sent, its bound stands for it: the least probability that was
+/// sent, or what all of them leave of 1, if that is less. Not read where e^y + e^n < min_coverage, nor from
+/// one token that is only one of both.
 std::unique_ptr<Judge> p_yes(const PYesOptions& options);
 
 /// The mean of the levels' values under the softmax over their first tokens, as DeQA-Score does it (excellent

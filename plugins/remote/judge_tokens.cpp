@@ -4,6 +4,7 @@
 #include <limits>
 #include <optional>
 
+#include "ascii.h"
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "judge.h"
@@ -55,25 +56,37 @@ class PYes final : public Judge {
 
   std::vector<double> read(const Completion& completion) const override {
     const auto& place = place_of(completion);
-    double yes = kNothing, no = kNothing, least = 0;
+    double yes = kNothing, no = kNothing;
     for (const auto& [token, lp] : place.top) {
       const auto word = bare_token(token);
       if (is_one_of(word, yes_)) yes = log_add(yes, lp);
       if (is_one_of(word, no_)) no = log_add(no, lp);
-      least = std::min(least, lp);
     }
     if (yes == kNothing && no == kNothing)
       throw Unreadable("neither yes nor no is among the likeliest tokens");
     const double coverage = std::exp(yes) + std::exp(no);
     if (coverage < min_coverage_)
       throw Unreadable("yes and no together are less likely than \"min_coverage\"");
-    // The one that was not sent is at most as likely as the least likely one that was: the score is a bound.
-    if (yes == kNothing) yes = least;
-    if (no == kNothing) no = least;
+    if (yes == kNothing || no == kNothing) {
+      if (place.top.size() < 2)
+        throw Unreadable(std::string(yes == kNothing ? "yes" : "no") +
+                         " is not there, and one token bounds nothing: ask for more (\"top_logprobs\")");
+      (yes == kNothing ? yes : no) = most_of_absent(place);
+    }
     return {1.0 / (1.0 + std::exp(no - yes))};
   }
 
  private:
+  /// What was not sent is at most as likely as the least likely token that was, and as all that is left.
+  static double most_of_absent(const TokenPlace& place) {
+    double least = 0, sent = 0;
+    for (const auto& [token, lp] : place.top) {
+      least = std::min(least, lp);
+      sent += std::exp(lp);
+    }
+    return std::min(least, sent < 1 ? std::log1p(-sent) : kNothing);
+  }
+
   std::vector<std::string> yes_, no_;
   double min_coverage_;
 };
@@ -143,8 +156,7 @@ std::string bare_token(std::string_view token) {
     const bool mark3 = token.substr(0, 3) == "\xE2\x96\x81",
                mark2 = token.substr(0, 2) == "\xC4\xA0" || token.substr(0, 2) == "\xC4\x8A";
     const char c = token.front();
-    if (!mark3 && !mark2 && c != ' ' && c != '\t' && c != '\r' && c != '\n')
-      bare += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (!mark3 && !mark2 && c != ' ' && c != '\t' && c != '\r' && c != '\n') bare += ascii_lower(c);
     token.remove_prefix(mark3 ? 3 : mark2 ? 2 : 1);
   }
   return bare;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "ascii.h"
+
 namespace remote {
 namespace {
 
@@ -13,16 +15,9 @@ constexpr size_t kMaxBoundary = 70, kMaxHead = 4096, kMaxParts = 4096;
   throw std::runtime_error(std::string("the reply is no multipart/form-data: ") + why);
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return result;
-}
-
 /// The value of ; key=value or ; key="value" in a header; "" where there is none.
 std::string_view parameter(std::string_view header, std::string_view key) {
-  const auto folded = lower(header);
+  const auto folded = ascii_lower(header);
   for (size_t at = 0; (at = folded.find(';', at)) != std::string::npos;) {
     at = folded.find_first_not_of(" \t", at + 1);
     if (at == std::string::npos) break;
@@ -44,7 +39,7 @@ std::string_view name_of(std::string_view head) {
     const auto line = head.substr(0, end);
     head.remove_prefix(std::min(end + kLine.size(), head.size()));
     constexpr std::string_view kHeader = "content-disposition:";
-    if (lower(line.substr(0, kHeader.size())) == kHeader) return parameter(line, "name");
+    if (ascii_lower(line.substr(0, kHeader.size())) == kHeader) return parameter(line, "name");
   }
   return "";
 }
@@ -52,7 +47,7 @@ std::string_view name_of(std::string_view head) {
 }  // namespace
 
 std::map<std::string, std::string_view> read_multipart(std::string_view content_type, std::string_view body) {
-  if (lower(content_type.substr(0, 19)) != "multipart/form-data") refuse("its Content-Type is another");
+  if (ascii_lower(content_type.substr(0, 19)) != "multipart/form-data") refuse("its Content-Type is another");
   const auto boundary = parameter(content_type, "boundary");
   if (boundary.empty() || boundary.size() > kMaxBoundary) refuse("it names no boundary, or a long one");
   const std::string opening = "--" + std::string(boundary), closing = "\r\n" + opening;

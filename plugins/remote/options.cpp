@@ -35,7 +35,7 @@ void describe_chat(Fields& f, ChatOptions& o) {
   f.integer({"top_logprobs", "likeliest tokens to send"}, o.top_logprobs, 1, 20);
   f.boolean({"send_seed", "send the sample's seed"}, o.send_seed);
   f.choice({"detail", "of pictures"}, o.detail, {"", "auto", "low", "high"});
-  f.integer({"tokens_per_picture", "at most, for what is set aside"}, o.tokens_per_picture, 0, 1000000);
+  f.integer({"tokens_per_picture", "at most, for what is set aside"}, o.tokens_per_picture, 1, 1000000);
   f.object({"prices", "of a million tokens"}, [&](Fields& g) {
     g.number({"input", "of the question"}, o.input_price, 0.0, 1e6);
     g.number({"output", "of the answer"}, o.output_price, 0.0, 1e6);

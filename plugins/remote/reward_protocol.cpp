@@ -50,7 +50,7 @@ class RewardProtocol final : public Protocol {
                 sha(s.frames),          s.fps,           s.step_index};
     key.push_back(server_.metadata ? s.metadata : "");
     key.push_back(server_.reference ? sha(*s.reference) : "");
-    if (server_.nondeterministic) key.push_back(s.seed);
+    if (server_.nondeterministic) key.push_back({s.seed, s.sample_id, s.group_id});
     return key.dump();
   }
 

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "address.h"
+#include "ascii.h"
 #include "engine/core/error.h"
 
 namespace remote {
@@ -23,13 +24,6 @@ bool is_letter(char c) {
 }
 bool is_all_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
 }
 
 std::string_view take_scheme(std::string_view& rest) {
@@ -71,7 +65,7 @@ void take_host(std::string_view& rest, Url& url) {
   if (bracketed && end == std::string_view::npos) refuse("a bracket is open");
   const auto host = bracketed ? rest.substr(1, end - 1) : rest.substr(0, end);
   rest.remove_prefix(bracketed ? end + 1 : std::min(end, rest.size()));
-  url.host = lower(host);
+  url.host = ascii_lower(host);
   const auto address = parse_address(url.host);
   url.is_address = address.has_value();
   if (bracketed != (address && address->is_v6())) refuse("an IPv6 address, and no other host, has brackets");

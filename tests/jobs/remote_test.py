@@ -1,11 +1,14 @@
 """Rewards behind a URL, through the program: good servers and bad ones, caps, keys, the cache, and a run that is killed."""
 
+import contextlib
+import hashlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 import tiny_sd3
@@ -95,8 +98,9 @@ def test_what_is_no_score_is_masked(files, tmp_path, server, mode, why):
 
 
 def test_null_is_not_scored_and_the_others_are(files, tmp_path, server):
-    values, _ = score(files, tmp_path, entry(server, "null"))
+    values, folder = score(files, tmp_path, entry(server, "null"))
     assert [value is None for value in values] == [True, False, False, False, True, False, False]
+    assert [(row["reason"].endswith("the server says that it has no score for it"), row["samples"]) for row in result(folder)["reward_failures"]] == [(True, 2)]
 
 
 def test_a_server_that_never_ends_its_answer(files, tmp_path, server):
@@ -142,7 +146,7 @@ def test_the_cap_is_exact_with_64_requests_at_once(files, tmp_path, server):
                            frames=str(files / "many.safetensors"), prompts={"texts": ["a"] * 200}, batch_size=200)
     assert server.state("one").requests == 100
     assert sum(value is not None for value in values) == 100
-    assert "/limits/max_requests" in said(folder)
+    assert "/limits/max_requests" in reasons(folder)
 
 
 def test_the_cache_gives_the_same_without_a_request(files, tmp_path, server):
@@ -307,16 +311,49 @@ def pickscore(device):
 """
 
 
+@contextlib.contextmanager
+def serving(file, *options):
+    """The URL of plugins/remote/servers/reward_server.py with this file."""
+    command = [sys.executable, str(ROOT / "plugins/remote/servers/reward_server.py"), str(file), "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "SERVED_KEY": KEY})
+    try:
+        yield process.stdout.readline().split()[-1]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
 @pytest.fixture
 def example(tmp_path):
-    """plugins/remote/servers/reward_server.py with a function as flow_grpo writes them."""
+    """With a function as flow_grpo writes them."""
     (tmp_path / "reward.py").write_text(REWARD)
-    command = [sys.executable, str(ROOT / "plugins/remote/servers/reward_server.py"), str(tmp_path / "reward.py"),
-               "--function", "pickscore", "--gradient", "autograd", "--port", "0", "--max-batch", "3", "--api-key-env", "SERVED_KEY"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "SERVED_KEY": KEY})
-    yield process.stdout.readline().split()[-1]
-    process.terminate()
-    process.wait()
+    with serving(tmp_path / "reward.py", "--function", "pickscore", "--gradient", "autograd", "--max-batch", "3", "--api-key-env", "SERVED_KEY") as url:
+        yield url
+
+
+def described(file, *options):
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with serving(file, *options) as url, direct.open(f"{url}/v1/reward", timeout=30) as reply:
+        return json.load(reply)
+
+
+def test_the_example_server_says_which_weights_it_has(tmp_path):
+    file, first, second = (tmp_path / name for name in ("reward.py", "a.bin", "b.bin"))
+    file.write_text("def score(frames):\n    return frames.mean((1, 2, 3, 4))\n")
+    first.write_bytes(b"one")
+    second.write_bytes(b"two")
+    said = [described(file)["weights_sha256"], described(file, "--weights", str(first), str(second))["weights_sha256"]]
+    second.write_bytes(b"three")
+    said.append(described(file, "--weights", str(first), str(second))["weights_sha256"])
+    assert len(set(said)) == 3 and said[0] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert described(file)["weights_sha256"] == said[0]
+
+
+@pytest.mark.parametrize("parameters, of_its_sample", [
+    ("frames, prompts, metadata, fps, step_index", False), ("frames, seeds", True), ("frames, sample_ids", True), ("frames, group_ids", True)])
+def test_the_example_server_says_whether_a_score_is_of_its_sample(tmp_path, parameters, of_its_sample):
+    (tmp_path / "reward.py").write_text(f"def score({parameters}):\n    return [0.0] * len(frames)\n")
+    assert described(tmp_path / "reward.py")["nondeterministic"] is of_its_sample
 
 
 def test_the_example_server_scores_as_the_function_in_a_process(files, tmp_path, example, monkeypatch):

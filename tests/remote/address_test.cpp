@@ -89,6 +89,20 @@ TEST(AddressRules, ANamedHostMayBePrivateAndWithoutTls) {
   EXPECT_NO_THROW(AddressRules(parse_url("http://[::1]:8000"), {"::1"}));
 }
 
+TEST(AddressRules, ALinkLocalAddressIsReachedByItselfAlone) {
+  const AddressRules named(parse_url("http://judge.local"), {"judge.local"});
+  for (const auto* text : {"169.254.169.254", "169.254.0.1", "fe80::1", "febf::1", "::ffff:169.254.169.254"})
+    EXPECT_NE(refusal(named, text).find("link-local"), std::string::npos) << text;
+  const AddressRules other(parse_url("http://169.254.0.1"), {"169.254.0.1"});
+  EXPECT_EQ(refusal(other, "169.254.0.1"), "");
+  EXPECT_NE(refusal(other, "169.254.169.254"), "");
+  const AddressRules v6(parse_url("http://[fe80::1]"), {"fe80::1"});
+  EXPECT_EQ(refusal(v6, "fe80::1"), "");
+  EXPECT_NE(refusal(v6, "fe80::2"), "");
+  // Not without being allowed.
+  EXPECT_THROW(AddressRules(parse_url("https://169.254.0.1"), {}), thalweg::Error);
+}
+
 std::string place(const char* url, const std::vector<std::string>& allow) {
   try {
     AddressRules(parse_url(url), allow);

@@ -187,6 +187,28 @@ TEST(Client, WhatWasNotSentCostsNothing) {
   EXPECT_EQ(lost.budget.spent().tokens, 40);  // it may have cost all of it
 }
 
+TEST(Client, AnAnswerThatWasPaidForIsReadThoughItsPriceCannotBeWritten) {
+  Around a([](int, const HttpRequest&, double) { return replied(200); });
+  a.store.run(
+      "CREATE TRIGGER full BEFORE UPDATE ON spent WHEN new.tokens < old.tokens BEGIN SELECT RAISE(ABORT, "
+      "'the "
+      "disk is full'); END");
+  auto question = a.question();
+  question.used = [](const HttpReply&) { return Spending{1, 3, 0}; };
+  EXPECT_EQ(a.client.run({question}, a.clock.now() + 10).front(), "");
+  EXPECT_EQ(a.read, 1);
+  EXPECT_EQ(a.transport.sent(), 1);
+  EXPECT_EQ(a.budget.spent().tokens, 10);  // as set aside
+}
+
+TEST(Client, NothingIsSentWhereWhatIsSpentCannotBeWritten) {
+  Around a([](int, const HttpRequest&, double) { return replied(200); });
+  a.store.run(
+      "CREATE TRIGGER full BEFORE UPDATE ON spent BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+  EXPECT_NE(a.one().find("the disk is full"), std::string::npos);
+  EXPECT_EQ(a.transport.sent(), 0);
+}
+
 TEST(Client, AnExceptionIsTheQuestionsAlone) {
   Around a([](int, const HttpRequest&, double) { return replied(200); });
   auto bad = a.question();

@@ -54,6 +54,21 @@ TEST(PYes, BoundsTheSideThatIsNotThere) {
   EXPECT_NEAR(score(*judge, of_token({{"no", std::log(0.9)}, {"x", std::log(0.01)}})), 0.01 / 0.91, 1e-12);
 }
 
+TEST(PYes, TheSideThatIsNotThereHasNoMoreThanWhatIsLeft) {
+  const auto judge = p_yes({});
+  EXPECT_NEAR(score(*judge, of_token({{"yes", std::log(0.9)}, {"x", std::log(0.08)}})), 0.9 / 0.92, 1e-12);
+  EXPECT_NEAR(score(*judge, of_token({{"no", std::log(0.9)}, {"x", std::log(0.08)}})), 0.02 / 0.92, 1e-12);
+  // Rounded probabilities may add up to more than 1.
+  EXPECT_EQ(score(*judge, of_token({{"yes", 0.0}, {"x", -20}})), 1);
+  EXPECT_EQ(score(*judge, of_token({{"no", 0.0}, {"x", -20}})), 0);
+}
+
+TEST(PYes, OneTokenBoundsNothing) {
+  const auto judge = p_yes({});
+  EXPECT_NE(unreadable(*judge, of_token({{"yes", -0.01}})).find("no is not there"), std::string::npos);
+  EXPECT_NE(unreadable(*judge, of_token({{"no", -0.01}})).find("top_logprobs"), std::string::npos);
+}
+
 TEST(PYes, IsNotReadWithoutEnoughOfBoth) {
   const auto judge = p_yes({});
   EXPECT_NE(unreadable(*judge, of_token({{"maybe", -0.1}})).find("neither"), std::string::npos);

@@ -57,6 +57,10 @@ TEST(RemoteOptions, AreRefusedAtTheirPointer) {
   EXPECT_EQ(place(R"({"url": "https://a.example", "protocol": "chat", "template": "t"})"), "/model");
   EXPECT_EQ(
       place(
+          R"({"url": "https://a.example", "protocol": "chat", "model": "m", "template": "t", "tokens_per_picture": 0})"),
+      "/tokens_per_picture");
+  EXPECT_EQ(
+      place(
           R"({"url": "https://a.example", "protocol": "chat", "model": "m", "template": "t", "parse": {"name": "p_yess"}})"),
       "/parse/name");
   EXPECT_EQ(

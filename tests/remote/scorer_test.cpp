@@ -233,18 +233,37 @@ TEST_F(Chat, CostIsWhatTheServerCountedAndNeverMoreThanTheCap) {
     o.input_price = 1e6;  // 1 a token
     o.tokens_per_picture = 100;
   };
-  // Set aside: 64 + 100 of the question, 1 of the answer at no price. Used: 9.
-  Around a(chat("{prompt}{image:0}", priced), [](int, const HttpRequest&, double) { return yes(0.5, 10); },
-           "", {.cost = 200});
   const Picture grey(0.5F);
+  // Set aside: of the question, which has a letter; of the answer at no price. Used: 9.
+  const auto first = sample(grey, "0");
+  const double most = chat("{prompt}{image:0}", priced)->most({{&first, false}}).cost;
+  ASSERT_GT(most, 165);
+  Around a(chat("{prompt}{image:0}", priced), [](int, const HttpRequest&, double) { return yes(0.5, 10); },
+           "", {.cost = most + 35});
   std::vector<Sample> samples;
   for (int i = 0; i < 40; ++i) samples.push_back(sample(grey, std::to_string(i)));
   int scored = 0;
   for (const auto& s : samples) scored += a.score({s})[0].failure.empty();
-  // One at a time: it fits while 9 n + 164 (166 with two digits) <= 200.
+  // One at a time: it fits while 9 n (one more with two digits) <= 35.
   EXPECT_EQ(scored, 4);
   EXPECT_EQ(a.transport.sent(), 4);
   EXPECT_DOUBLE_EQ(a.budget.spent().cost, 36);
+}
+
+TEST_F(Chat, TheBoundOfTokensHasAllThatIsSentAsText) {
+  const Picture grey(0.5F);
+  const auto s = sample(grey, "p");
+  const auto tokens = [&](const std::function<void(ChatOptions&)>& change) {
+    return chat("{prompt}{image:0}", change)->most({{&s, false}}).tokens;
+  };
+  const auto plain = tokens([](auto&) {});
+  const auto text = std::string(1000, 'x');
+  EXPECT_GE(tokens([&](auto& o) { o.extra_body = {{"tools", {text}}}; }), plain + 1000);
+  EXPECT_GE(tokens([&](auto& o) {
+              o.parse.name = "json";
+              o.parse.json.fields = {{text, 0, 1}};
+            }),
+            plain + 1000);
 }
 
 Json description() {
@@ -287,6 +306,22 @@ TEST(RewardProtocol, BatchesAreThoseOfTheServer) {
   for (size_t b = 0; b < 3; ++b) {
     EXPECT_EQ(scored[b].scores_K.at(0), static_cast<double>(b + 1));
     EXPECT_TRUE(std::isnan(scored[b].scores_K.at(1)));  // null
+  }
+}
+
+TEST(RewardProtocol, AnAnswerThatIsOfItsSampleIsNotAnothersToo) {
+  for (const bool of_sample : {false, true}) {
+    auto says = description();
+    says["nondeterministic"] = of_sample;
+    says["max_batch"] = 1;
+    Around a(reward_protocol({}), server([](const Json&) { return Json{{1, 2}}; }, says));
+    const Picture grey(0.5F);
+    auto seed = sample(grey, "p"), id = seed, group = seed;
+    seed.seed = 1;
+    id.sample_id = 1;
+    group.group_id = 1;
+    for (const auto& scored : a.score({sample(grey, "p"), seed, id, group})) EXPECT_EQ(scored.failure, "");
+    EXPECT_EQ(a.transport.sent(), of_sample ? 1 + 4 : 1 + 1);  // the description, and the questions
   }
 }
 

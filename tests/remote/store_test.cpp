@@ -50,6 +50,18 @@ TEST_F(CacheTest, GivesBackWhatWasPutBitForBit) {
   EXPECT_FALSE(cache.get("b", 5).has_value());
 }
 
+TEST_F(CacheTest, AnAnswerThatIsFoundIsGivenThoughItsUseCannotBeWritten) {
+  Store store("");
+  Cache cache(store, 1 << 20);
+  cache.put("a", {{0.5}, "yes"});
+  store.run(
+      "CREATE TRIGGER full BEFORE UPDATE ON answers BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+  ASSERT_THROW(store.run("UPDATE answers SET used = 1"), StoreError);
+  const auto found = cache.get("a", 1);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->scores_K.at(0), 0.5);
+}
+
 TEST_F(CacheTest, ForgetsWhatWasNotUsedForLongest) {
   Store store(file_);
   Cache cache(store, 20000);
@@ -115,6 +127,15 @@ TEST_F(BudgetTest, TwoConnectionsShareIt) {
   Store store(file_);
   EXPECT_EQ(Budget(store, "judge", {}).spent().tokens, 99);
   EXPECT_EQ(Budget(store, "another", {}).spent().tokens, 0);
+}
+
+TEST_F(BudgetTest, WhatCostsNothingIsFreeBeyondTheCap) {
+  Store store("");
+  Budget budget(store, "judge", {.tokens = 100});
+  EXPECT_EQ(budget.reserve({1, 90, 0}), "");
+  budget.settle({1, 90, 0}, {1, 140, 0});  // more than its bound
+  EXPECT_NE(budget.reserve({1, 1, 0}), "");
+  EXPECT_EQ(budget.reserve({}), "");
 }
 
 TEST_F(BudgetTest, WhatIsNotUsedIsGivenBack) {

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -103,13 +103,18 @@ class RemoteReward final : public thalweg::plugin::DifferentiableReward {
     const auto samples = samples_of(request);
     const auto scored = server_->scorer.score(samples, server_->clock.now() + batch_s_);
     std::vector<std::string> failures;
+    for (const auto& sample : scored) failures.push_back(sample.failure);
+    fail_where_all_did(failures);
     for (size_t b = 0; b < scored.size(); ++b) {
-      failures.push_back(scored[b].failure);
-      for (size_t k = 0; k < scored[b].scores_K.size(); ++k)
-        values_BK(static_cast<std::int64_t>(b), static_cast<std::int64_t>(k)) =
-            static_cast<float>(scored[b].scores_K[k]);
+      const auto row = static_cast<std::int64_t>(b);
+      const auto& scores_K = scored[b].scores_K;
+      for (size_t k = 0; k < scores_K.size(); ++k)
+        values_BK(row, static_cast<std::int64_t>(k)) = static_cast<float>(scores_K[k]);
+      if (!scored[b].failure.empty())
+        not_scored(row, shown(scored[b].failure));
+      else if (std::any_of(scores_K.begin(), scores_K.end(), [](double score) { return std::isnan(score); }))
+        not_scored(row, "the server says that it has no score for it");
     }
-    say("not scored: ", failures);
   }
 
   std::uint64_t gradient_inputs() const override {
@@ -126,20 +131,20 @@ class RemoteReward final : public thalweg::plugin::DifferentiableReward {
       failures.push_back(found[b].failure);
       std::copy(found[b].values.begin(), found[b].values.end(), &gradient(static_cast<std::int64_t>(b)));
     }
-    say("no gradient: ", failures);
+    fail_where_all_did(failures);
+    // The interface has notes for scores alone.
+    for (const auto& failure : std::set<std::string>(failures.begin(), failures.end()))
+      if (!failure.empty()) log(THALWEG_LOG_WARNING, "no gradient: " + shown(failure));
   }
 
  private:
   static std::string shown(const std::string& text) { return thalweg::printable(text, kMaxReason); }
 
-  /// The reason is the call's where it is that of every sample; else each is a line of the log.
-  void say(const char* begin, const std::vector<std::string>& failures) const {
-    std::map<std::string, size_t> counts;
-    for (const auto& failure : failures) ++counts[failure];
-    if (counts.size() == 1 && !counts.begin()->first.empty())
-      throw Failure(THALWEG_UNAVAILABLE, shown(counts.begin()->first));
-    counts.erase("");
-    for (const auto& [failure, count] : counts) log(THALWEG_LOG_WARNING, begin + shown(failure));
+  /// The reason is the call's where it is that of every sample.
+  static void fail_where_all_did(const std::vector<std::string>& failures) {
+    if (failures.empty() || failures.front().empty()) return;
+    if (std::all_of(failures.begin(), failures.end(), [&](const auto& f) { return f == failures.front(); }))
+      throw Failure(THALWEG_UNAVAILABLE, shown(failures.front()));
   }
 
   static remote::Pictures pictures(const View<const float, 5>& frames, std::int64_t b, const char* what) {

@@ -26,6 +26,7 @@ import threading
 
 import numpy
 
+OF_ONE_SAMPLE = {"seeds", "sample_ids", "group_ids"}  # the same picture has another score with others of these
 DATA = {"frames", "images", "prompts", "metadata", "seeds", "sample_ids", "group_ids", "fps", "step_index"}
 MOST_BYTES = 1 << 30
 
@@ -43,6 +44,18 @@ def load(path, name, device):
     if not DATA & set(inspect.signature(function).parameters):
         function = function(**({"device": device} if "device" in inspect.signature(function).parameters else {}))
     return function, getattr(module, "dimensions", None)
+
+
+def sha256_of(files):
+    """Of one file its own; of more that of theirs, so that no two lists of files look alike."""
+    digests = []
+    for path in files:
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digests.append(digest.hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def parts_of(content_type, body):
@@ -93,7 +106,7 @@ class Reward:
         self.function, dimensions = load(options.file, options.function, options.device)
         self.dimensions = options.dimensions or dimensions or ["score"]
         self.parameters = inspect.signature(self.function).parameters
-        self.sha256 = hashlib.sha256(options.file.read_bytes()).hexdigest()  # of the function's file, for the cache
+        self.sha256 = sha256_of([options.file, *options.weights])  # part of the client's cache
 
     def description(self):
         formats = ["raw"]
@@ -102,7 +115,8 @@ class Reward:
         return {"protocol": 1, "id": self.options.id or self.options.file.stem, "version": self.options.version,
                 "dimensions": [{"name": name} for name in self.dimensions], "inputs": ["frames", "prompts", "metadata"],
                 "formats": formats, "max_batch": self.options.max_batch, "gradient": self.options.gradient == "autograd",
-                "group": False, "confidence": False, "weights_sha256": self.sha256}
+                "group": False, "confidence": False, "weights_sha256": self.sha256,
+                "nondeterministic": bool(OF_ONE_SAMPLE & set(self.parameters))}
 
     def data(self, request, parts):
         batch = len(request["prompts"])
@@ -225,6 +239,8 @@ def main():
     parser.add_argument("file", type=pathlib.Path)
     parser.add_argument("--function", default="score")
     parser.add_argument("--dimensions", nargs="*")
+    parser.add_argument("--weights", nargs="*", type=pathlib.Path, default=[], metavar="FILE",
+                        help="what the function loads: where one changes, clients ask again")
     parser.add_argument("--gradient", choices=["none", "autograd"], default="none")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--id", default="")
