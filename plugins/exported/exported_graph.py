@@ -68,8 +68,7 @@ def _hint(size):
 
 
 def _by_factors(node, arguments):
-    """Overload and arguments of an interpolation by factors that torch took apart into sizes and scales: put together again, since
-    a graph may not hold both."""
+    """Overload and arguments of an interpolation. Sizes that follow from scales are left out, since a graph may not hold both."""
     factors = [value for key, value in arguments.items() if key.startswith("scales")]
     if all(factor is None for factor in factors):
         return node.target._overloadname, arguments
