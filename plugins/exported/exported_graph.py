@@ -10,7 +10,9 @@ from torch.export.graph_signature import InputKind
 
 LIST = (pathlib.Path(__file__).resolve().parent / "operators.inc").read_text()
 ALLOWED = set(re.findall(r"OPERATOR\((\w+)\)", LIST))
+OVERLOADS = set(re.findall(r"OVERLOAD\((\w+), (\w+)\)", LIST))
 MUST_BE_OFF = set(re.findall(r"FIXED\((\w+), (\w+)\)", LIST))
+UNSAID = set(re.findall(r"UNSAID\((\w+), (\w+)\)", LIST))
 
 _aten = torch.ops.aten
 # The program checks sizes by reward.json, so the graph's own assertions are left out.
@@ -53,6 +55,31 @@ def is_switched_off(node):
     arguments = named_arguments(node)
     off = [argument for op, argument in MUST_BE_OFF if op == plain_name(node)]
     return bool(off) and all(not arguments.get(argument, 0) for argument in off)
+
+
+def may_be_called(node):
+    some = {overload for op, overload in OVERLOADS if op == plain_name(node)}
+    return (node.target.namespace == "aten" and plain_name(node) in ALLOWED
+            and (not some or node.target._overloadname in some))
+
+
+def _hint(size):
+    return size.node.hint if isinstance(size, torch.SymInt) else size
+
+
+def _by_factors(node, arguments):
+    """Overload and arguments of an interpolation. Sizes that follow from scales are left out, since a graph may not hold both."""
+    factors = [value for key, value in arguments.items() if key.startswith("scales")]
+    if all(factor is None for factor in factors):
+        return node.target._overloadname, arguments
+    x = arguments["self"]
+    before, after = ([_hint(size) for size in value.meta["val"].shape[2:]] for value in (x, node))
+    fits = None not in factors and len(factors) == len(before) and all(
+        None in (size, new) or math.floor(size * factor) == new for size, new, factor in zip(before, after, factors))
+    if not fits:
+        raise NotExportable(f"{name_of(node)} from {before} to {after} with scales {factors}, which the sizes do not follow from")
+    return "vec", {"input": x, "output_size": None, "scale_factors": factors} | (
+        {"align_corners": arguments["align_corners"]} if "align_corners" in arguments else {})
 
 
 def draws_random_numbers(node):
@@ -171,7 +198,7 @@ class Writer:
 
     def _operator(self, node):
         name = plain_name(node)
-        if name not in ALLOWED or node.target.namespace != "aten":
+        if not may_be_called(node):
             raise NotExportable(f"{name_of(node)} is not among the operators that a graph may call (operators.inc)")
         if writes(node):
             raise NotExportable(f"{name_of(node)} writes into its arguments")
@@ -179,10 +206,16 @@ class Writer:
         for op, argument in MUST_BE_OFF:
             if op == name and arguments.get(argument):
                 raise NotExportable(f"{name_of(node)} with {argument}={arguments[argument]} is for training")
+        if name == "instance_norm" and arguments["use_input_stats"] and arguments["running_mean"] is not None:
+            raise NotExportable(f"{name_of(node)} that keeps statistics is for training: eval(), or track_running_stats=False")
         kinds = {argument.name: str(argument.type) for argument in node.target._schema.arguments}
+        overload = node.target._overloadname
+        if any(key.startswith("scales") for op, key in UNSAID if op == name) and overload == "default":
+            overload, arguments = _by_factors(node, arguments)
         # The program puts every tensor on its own device.
-        kept = {key: value for key, value in arguments.items() if "Device" not in kinds[key] and key != "pin_memory"}
-        self._write(node, f"aten::{name}" + (f".{node.target._overloadname}" if node.target._overloadname != "default" else ""), kept)
+        kept = {key: value for key, value in arguments.items()
+                if "Device" not in kinds.get(key, "") and key != "pin_memory" and (name, key) not in UNSAID}
+        self._write(node, f"aten::{name}" + (f".{overload}" if overload != "default" else ""), kept)
 
     def _write(self, node, op, arguments):
         value = node.meta.get("val")

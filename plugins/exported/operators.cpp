@@ -1,5 +1,6 @@
 #include "operators.h"
 
+#include <map>
 #include <set>
 #include <utility>
 
@@ -10,28 +11,37 @@ namespace exported {
 namespace {
 
 using thalweg::Error;
+using thalweg::Json;
 
-#define OPERATOR(name) #name,
-#define FIXED(name, argument)
-const std::set<std::string>& allowed() {
-  static const std::set<std::string> names = {
+/// operators.inc.
+struct Rules {
+  std::set<std::string> operators;
+  std::map<std::string, std::set<std::string>> overloads;  // of those that have but some
+  std::set<std::pair<std::string, std::string>> off, null;
+};
+
+const Rules& rules() {
+  static const Rules all = [] {
+    Rules r;
+#define OPERATOR(name) r.operators.insert(#name);
+#define OVERLOAD(name, overload) r.overloads[#name].insert(#overload);
+#define FIXED(name, argument) r.off.insert({#name, #argument});
+#define UNSAID(name, argument) r.null.insert({#name, #argument});
 #include "operators.inc"
-  };
-  return names;
-}
 #undef OPERATOR
+#undef OVERLOAD
 #undef FIXED
-
-#define OPERATOR(name)
-#define FIXED(name, argument) {#name, #argument},
-const std::set<std::pair<std::string, std::string>>& switched_off() {
-  static const std::set<std::pair<std::string, std::string>> all = {
-#include "operators.inc"
-  };
+#undef UNSAID
+    return r;
+  }();
   return all;
 }
-#undef OPERATOR
-#undef FIXED
+
+bool may_call(const Node& node) {
+  if (!rules().operators.contains(node.name)) return false;
+  const auto some = rules().overloads.find(node.name);
+  return some == rules().overloads.end() || some->second.contains(node.overload);
+}
 
 /// Writes into nothing, gives tensors: what else is named like an operator belongs to interpreters.
 void require_functional(const Node& node, const c10::FunctionSchema& schema, const std::string& place) {
@@ -48,20 +58,37 @@ void require_functional(const Node& node, const c10::FunctionSchema& schema, con
   }
 }
 
-}  // namespace
-
-bool must_be_off(const std::string& op, const std::string& argument) {
-  return switched_off().contains({op, argument});
+bool is_off(const Json& json) {
+  return json.is_null() || json == false || (json.is_number() && json.get<double>() == 0.0);
 }
 
+/// The arguments as they are written: a value of the run is neither off nor null.
+void require_arguments(const Node& node, const std::string& place) {
+  for (const auto& [argument, given] : node.arguments.items()) {
+    const auto at = place + "/args/" + thalweg::printable(argument, 200);
+    if ((rules().off.contains({node.name, argument}) || argument == "pin_memory") && !is_off(given))
+      throw Error(at, "must be 0 or false: this is for training");
+    if (rules().null.contains({node.name, argument}) && !given.is_null())
+      throw Error(at, "must be null: the sizes say it already");
+  }
+  if (node.name != "instance_norm" || is_off(node.arguments.value("use_input_stats", Json()))) return;
+  for (const auto* running : {"running_mean", "running_var"})  // it would write into them
+    if (!node.arguments.value(running, Json()).is_null())
+      throw Error(place + "/args/" + running,
+                  "must be null with use_input_stats: to keep statistics is for training");
+}
+
+}  // namespace
+
 c10::OperatorHandle find_operator(const Node& node, const std::string& place) {
-  if (!allowed().contains(node.name))
+  if (!may_call(node))
     throw Error(place + "/op", "the operator " + thalweg::printable(node.text(), 200) +
                                    " is not among those that a graph may call: see operators.inc");
   const auto overload = node.overload == "default" ? std::string() : node.overload;
   const auto found = c10::Dispatcher::singleton().findSchema({"aten::" + node.name, overload});
   if (!found) throw Error(place + "/op", "LibTorch has no operator " + thalweg::printable(node.text(), 200));
   require_functional(node, found->schema(), place);
+  require_arguments(node, place);
   return *found;
 }
 

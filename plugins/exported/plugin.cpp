@@ -81,7 +81,8 @@ class ExportedReward final : public thalweg::plugin::DifferentiableReward {
     const auto frames_BF3HW = checked_frames(request);
     const auto K = values_BK.shape[1];
     auto sums_BK = at::zeros({request.batch(), K}, at::kDouble);
-    const auto texts = texts_of_scorable(request, frames_BF3HW);
+    const auto texts = texts_of_scorable(
+        request, frames_BF3HW, [&](int64_t b, const std::string& reason) { not_scored(b, reason); });
     for_rows(frames_BF3HW, texts,
              [&](const std::vector<Row>& rows, const at::Tensor& frames, const std::vector<Tokens>& tokens) {
                const auto values_NK = network_->scores_NK(frames, tokens).to(at::kDouble);
@@ -91,8 +92,10 @@ class ExportedReward final : public thalweg::plugin::DifferentiableReward {
     const auto mean_BK =
         (sums_BK / static_cast<double>(rows_of_sample(frames_BF3HW))).to(at::kFloat).contiguous();
     for (int64_t b = 0; b < request.batch(); ++b)
-      if (texts[static_cast<size_t>(b)])
+      if (texts[static_cast<size_t>(b)]) {
         std::copy_n(&mean_BK.const_data_ptr<float>()[b * K], K, &values_BK(b, 0));
+        if (!mean_BK[b].isfinite().all().item<bool>()) not_scored(b, "the network gave NaN or infinity");
+      }
     note_range(values_BK);
   }
 
@@ -107,7 +110,8 @@ class ExportedReward final : public thalweg::plugin::DifferentiableReward {
       throw std::invalid_argument("the gradient has not the shape of frames");
     const auto K = cotangent_BK.shape[1];
     const auto share = 1.0F / static_cast<float>(rows_of_sample(frames_BF3HW));
-    for_rows(frames_BF3HW, texts_of_scorable(request, frames_BF3HW),
+    // Why a sample is left out was said when it was to be scored.
+    for_rows(frames_BF3HW, texts_of_scorable(request, frames_BF3HW, [](int64_t, const std::string&) {}),
              [&](const std::vector<Row>& rows, const at::Tensor& frames, const std::vector<Tokens>& tokens) {
                const c10::AutoGradMode with_grad(true);
                const auto x = frames.detach().requires_grad_(true);
@@ -172,16 +176,20 @@ class ExportedReward final : public thalweg::plugin::DifferentiableReward {
     }
   }
 
-  /// The tokens of each sample's prompt; none where the sample cannot be scored.
-  std::vector<std::optional<Tokens>> texts_of_scorable(const Request& request,
-                                                       const at::Tensor& frames_BF3HW) {
+  /// The tokens of each sample's prompt; none where the sample cannot be scored: left_out(b, reason).
+  template <class LeftOut>
+  std::vector<std::optional<Tokens>> texts_of_scorable(const Request& request, const at::Tensor& frames_BF3HW,
+                                                       LeftOut&& left_out) {
     std::vector<std::optional<Tokens>> texts(static_cast<size_t>(request.batch()));
     for (int64_t b = 0; b < request.batch(); ++b) {
-      if (!frames_BF3HW[b].isfinite().all().item<bool>()) continue;
+      if (!frames_BF3HW[b].isfinite().all().item<bool>()) {
+        left_out(b, "its frames hold NaN or infinity");
+        continue;
+      }
       try {
         texts[static_cast<size_t>(b)] = text_of(std::string(request.prompt(b)));
       } catch (const Error& e) {
-        log(THALWEG_LOG_WARNING, std::string("a prompt is not scored: ") + e.what());
+        left_out(b, std::string("its prompt: ") + e.what());
       }
     }
     return texts;

@@ -2,11 +2,11 @@
 
 #include <ATen/core/stack.h>
 
-#include <cmath>
 #include <set>
 #include <stdexcept>
 #include <utility>
 
+#include "bounds.h"
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "engine/core/text.h"
@@ -19,34 +19,10 @@ using c10::IValue;
 using thalweg::Error;
 using thalweg::Json;
 
-bool is_off(const Json& json) {
-  return json.is_null() || json == false || (json.is_number() && json.get<double>() == 0.0);
-}
-
-// Bounds for what a call may ask for and give; a real reward is far below them.
-constexpr double kMaxElements = 1LL << 32;
-constexpr int64_t kMaxValueBytes = int64_t{16} << 30;
-
-/// The sizes that a list asks for stay below kMaxElements together, so that one line of a file cannot claim
-/// all memory.
-bool is_bounded(const IValue& value) {
-  if (!value.isIntList()) return true;
-  double product = 1;
-  for (const int64_t size : value.toIntVector())
-    product *= std::max(1.0, std::abs(static_cast<double>(size)));
-  return product <= kMaxElements;
-}
+constexpr int64_t kMaxValueBytes = int64_t{16} << 30;  // of what a call gives; a real reward is far below
 
 std::string first_line(std::string text) {
   return text.substr(0, text.find('\n'));
-}
-
-/// "aten::arange" takes its length as a number, which may come from the sizes.
-void require_short_range(const std::vector<IValue>& stack) {
-  double span = 0;
-  for (const auto& value : stack)
-    if (value.isInt() || value.isDouble()) span = std::max(span, std::abs(value.toScalar().toDouble()));
-  if (!(span <= kMaxElements)) throw std::runtime_error("asks for a longer range than a reward may");
 }
 
 }  // namespace
@@ -56,15 +32,13 @@ Program::Step Program::bind_operator(const Node& node, const Graph& graph, const
   Step step;
   step.op = find_operator(node, place);
   const auto& schema = step.op->schema();
+  step.check = check_of(schema);
   size_t used = 0;
   for (const auto& argument : schema.arguments()) {
     const auto at = place + "/args/" + argument.name();
     const auto given = node.arguments.find(argument.name());
     const bool is_given = given != node.arguments.end();
     used += is_given ? 1 : 0;
-    if (is_given && (must_be_off(node.name, argument.name()) || argument.name() == "pin_memory") &&
-        !is_off(*given))
-      throw Error(at, "must be 0 or false: this is for training");
     const auto base = argument.type()->kind() == c10::TypeKind::OptionalType
                           ? argument.type()->castRaw<c10::OptionalType>()->getElementType()
                           : argument.type();
@@ -200,8 +174,7 @@ void Program::call(const Step& step, std::vector<IValue>& values) const {
   if (step.symbolic != nullptr) {
     stack = {step.symbolic->run(stack)};
   } else {
-    const auto& name = step.op->schema().name();
-    if (name == "aten::arange" || name == "aten::linspace") require_short_range(stack);
+    if (step.check != nullptr) step.check(stack);
     step.op->callBoxed(stack);
   }
   if (step.gives_list) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bounds.h"
 #include "graph.h"
 #include "operand.h"
 #include "symbolic.h"
@@ -36,6 +37,7 @@ class Program {
   struct Step {
     std::optional<c10::OperatorHandle> op;  // none: symbolic
     const Symbolic* symbolic = nullptr;
+    Check check = nullptr;
     bool gives_list = false;
     std::vector<Operand> arguments;
     std::vector<int> outputs;  // slots; -1: dropped

@@ -103,6 +103,32 @@ class InPlaceCnn(nn.Module):
         return self.body(x).mean((2, 3))[:, :1]
 
 
+class ByFactors(nn.Module):
+    """Interpolates by factors, once with the sizes said too."""
+
+    def forward(self, x):
+        x = (x * 2 - 1).transpose(2, 3).sin_()  # into a view: torch makes the whole graph functional
+        x = F.interpolate(x, scale_factor=(1.5, 0.7), mode="bicubic", antialias=True)
+        x = F.interpolate(x, scale_factor=0.9, mode="bilinear", antialias=True)
+        x = F.interpolate(x, scale_factor=(1.3, 1.1), mode="bicubic") + F.interpolate(x, scale_factor=(1.3, 1.1), mode="nearest")
+        sizes = [int(x.shape[2] * 1.7), int(x.shape[3] * 0.6)]
+        return torch.ops.aten._upsample_bilinear2d_aa(x, sizes, False, 1.7, 0.6).square().mean((1, 2, 3))[:, None]
+
+
+class InstanceNorms(nn.Module):
+    """By the picture's own statistics and by kept ones; whole repeats, and integers that are divided."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.own = nn.Conv2d(3, 8, 3, padding=1), nn.InstanceNorm2d(8, affine=True)
+        self.kept = nn.InstanceNorm2d(16, affine=True, track_running_stats=True)
+
+    def forward(self, x):
+        x = self.kept(self.own(self.conv(x)).tanh().repeat_interleave(2, 1))
+        places = torch.arange(16, device=x.device)
+        return (x.relu().mean((2, 3)) * (places // 3 + places % 5)).sum(1, keepdim=True) / 50
+
+
 class CentreSquare(nn.Module):
     def forward(self, x):
         height, width = x.shape[-2:]
@@ -169,6 +195,8 @@ NETWORKS = {
     "group_norm_cnn": (GroupNormCnn, dict(dimensions=["sharp", "calm"])),
     "small_vit": (SmallVit, {}),
     "in_place_cnn": (InPlaceCnn, {}),
+    "by_factors": (ByFactors, {}),
+    "instance_norms": (InstanceNorms, {}),
     "centre_square": (CentreSquare, dict(ranges={"score": (0, 1)})),
     "flicker": (Flicker, dict(kind="videos", frames=(2, 16), dimensions=["still", "bright"])),
     "masked": (Masked, dict(tokenizer=True, token_mask=True)),

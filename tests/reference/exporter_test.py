@@ -1,5 +1,6 @@
 """What export_reward.py refuses: for each of its checks a network that fails that one."""
 
+import json
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from transformers import CLIPTokenizer
 
 import exported_networks
 import parity_tool
-from exported_folders import tokenizer  # noqa: F401  (a fixture)
+from exported_folders import folders, processor, tokenizer  # noqa: F401  (fixtures)
 from exported_networks import PROVENANCE, ready
 from program import PROGRAM
 
@@ -78,6 +79,10 @@ REFUSED = {
     "not_a_number": (3, lambda: Of(lambda x: mean(x) / (x.shape[2] - 40.0) * (x.shape[2] - 40.0)), {}, ""),
     "fixed_size": (4, lambda: Of(lambda x: x.reshape(x.shape[0], 3 * 64 * 48)[:, :1]), {}, "resize"),
     "sorts_by_hand": (5, lambda: Of(lambda x: torch.linalg.svdvals(x[:, 0])[:, :1]), {}, "operators.inc"),
+    "repeats_by_a_tensor": (5, lambda: WithWeight(torch.tensor([1, 2, 0]), lambda x, w: torch.repeat_interleave(
+        x.mean((2, 3)), w, 1, output_size=3)[:, :1]), {}, "operators.inc"),
+    "scales_of_their_own": (5, lambda: Of(lambda x: mean(torch.ops.aten._upsample_bilinear2d_aa(x, [16, 16], False, 2.0, 2.0))), {},
+                            "scales"),
     "asks_a_number": (5, lambda: Of(lambda x: mean(x) * (2 if x.sum().item() > 0 else 1)), {}, "torch.export"),
     "detached": (6, lambda: Of(lambda x: mean(x + 3 * x.detach())), {}, "differentiable=False"),
     "weights_of_nan": (8, lambda: WithWeight(torch.tensor([1.0, float("nan")]), lambda x, w: mean(x) * w[:1]), {}, "NaN"),
@@ -96,6 +101,15 @@ def test_a_network_is_refused_by_the_check_that_it_fails(name, tmp_path):
         export_reward(module, tmp_path / "folder", program=str(PROGRAM), **{**PROVENANCE, **changes})
     assert refused.value.check == check and said in str(refused.value), refused.value
     assert list(tmp_path.iterdir()) == []  # and leaves nothing
+
+
+def test_interpolation_by_factors_is_written_without_sizes(folders):
+    folder, _, _ = folders("by_factors")
+    nodes = [node for node in json.loads((folder / "graph.json").read_text())["nodes"] if "upsample" in node["op"]]
+    assert [(node["op"].removeprefix("aten::"), node["args"]["scale_factors"]) for node in nodes] == [
+        ("_upsample_bicubic2d_aa.vec", [1.5, 0.7]), ("_upsample_bilinear2d_aa.vec", [0.9, 0.9]), ("upsample_bicubic2d.vec", [1.3, 1.1]),
+        ("upsample_nearest2d.vec", [1.3, 1.1]), ("_upsample_bilinear2d_aa.vec", [1.7, 0.6])]
+    assert all(node["args"]["output_size"] is None for node in nodes)
 
 
 def test_what_is_wrong_with_the_text_is_refused(tokenizer, tmp_path):

@@ -86,6 +86,62 @@ TEST(ExportedReward, AGraphThatIsNotOfTheFormatIsNamed) {
     expect_says(said_of(spoil), word);
 }
 
+// Operators that are allowed, in ways in which LibTorch would take sizes from a tensor, read beyond one or
+// write into one.
+TEST(ExportedReward, CallsThatLibTorchDoesNotCheckAreNamed) {
+  const auto repeats = [](const std::string& overload, Json arguments) {
+    arguments["repeats"] = value("hw");
+    return append(node("aten::repeat_interleave." + overload, arguments, "x"));
+  };
+  expect_says(said_of(repeats("Tensor", {{"output_size", 2}})),
+              "aten::repeat_interleave.Tensor is not among");
+  expect_says(said_of(repeats("self_Tensor", {{"self", value("out")}})),
+              "aten::repeat_interleave.self_Tensor is not among");
+  expect_says(
+      said_of(append(node("aten::tensor_split.tensor_indices_or_sections",
+                          {{"self", value("out")}, {"tensor_indices_or_sections", value("hw")}}, "x"))),
+      "tensor_split.tensor_indices_or_sections is not among");
+  for (const auto* name : {"_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "upsample_bilinear2d",
+                           "upsample_bicubic2d", "upsample_nearest2d"})
+    for (const auto* scale : {"scales_h", "scales_w"})
+      for (const auto& given : {Json(1e-4), Json(0), value("out")}) {
+        Json arguments{{"self", value("frames")}, {"output_size", {64, 64}}, {scale, given}};
+        if (name != std::string("upsample_nearest2d")) arguments["align_corners"] = false;
+        expect_says(said_of(append(node("aten::" + std::string(name), arguments, "x"))),
+                    "/args/" + std::string(scale) + ": must be null");
+      }
+  for (const auto* name : {"upsample_linear1d", "upsample_nearest1d"})
+    expect_says(said_of(append(node(
+                    "aten::" + std::string(name),
+                    {{"self", value("out")}, {"output_size", Json::array({64})}, {"scales", 1e-4}}, "x"))),
+                "/args/scales: must be null");
+}
+
+Json norm(const std::string& name, const std::string& switched, const Json& to) {
+  return node("aten::" + name,
+              {{"input", value("c")},
+               {"weight", value("nw")},
+               {"bias", value("nb")},
+               {"running_mean", value("nb")},
+               {"running_var", value("nw")},
+               {switched, to},
+               {"momentum", 0.1},
+               {"eps", 1e-5},
+               {"cudnn_enabled", false}},
+              "x");
+}
+
+TEST(ExportedReward, NormsThatWriteIntoTheirStatisticsAreNamed) {
+  for (const auto& on : {Json(true), Json(1), value("out")}) {
+    expect_says(said_of(append(norm("instance_norm", "use_input_stats", on))),
+                "/args/running_mean: must be null with use_input_stats");
+    auto half = norm("instance_norm", "use_input_stats", on);
+    half["args"]["running_mean"] = nullptr;
+    expect_says(said_of(append(half)), "/args/running_var: must be null");
+    expect_says(said_of(append(norm("batch_norm", "training", on))), "/args/training: must be 0 or false");
+  }
+}
+
 TEST(ExportedReward, GraphsAreBounded) {
   const auto many = [](ExportedFolder& f) {
     for (int i = 0; i < 50000; ++i)
