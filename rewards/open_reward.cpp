@@ -68,7 +68,8 @@ Sandbox sandbox_of(const RewardSpec& spec, const PluginFile& file, const Activat
 // What runs: our host, held to the sandbox, which a script's interpreter takes the place of.
 std::vector<std::string> sandboxed(const std::string& host, const Sandbox& sandbox,
                                    const std::vector<std::string>& command) {
-  std::vector<std::string> words = {host, "--sandbox", to_json(sandbox).dump(-1, ' ', false, Json::error_handler_t::replace)};
+  std::vector<std::string> words = {host, "--sandbox",
+                                    to_json(sandbox).dump(-1, ' ', false, Json::error_handler_t::replace)};
   if (!command.empty()) words.emplace_back("--");
   words.insert(words.end(), command.begin(), command.end());
   return words;

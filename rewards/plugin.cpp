@@ -161,9 +161,9 @@ PluginFile find_plugin(const std::string& name_or_path, const std::vector<fs::pa
   if (!fs::exists(path, absent)) throw Error(pointer + "/plugin", "there is no file " + name_or_path);
   if (!fs::is_regular_file(path, absent)) throw Error(pointer + "/plugin", name_or_path + " is not a file");
   if (path.extension() == ".py" && !inside(path, dirs))
-    throw Error(pointer + "/plugin", name_or_path +
-                                         " is a Python file: {\"plugin\": \"python\", \"config\": {\"file\": \"" +
-                                         name_or_path + "\"}} runs a function in it");
+    throw Error(pointer + "/plugin",
+                name_or_path + " is a Python file: {\"plugin\": \"python\", \"config\": {\"file\": \"" +
+                    name_or_path + "\"}} runs a function in it");
   return {.path = path,
           .name = path.stem().string(),
           .own_process = isolation == "process" || (isolation.empty() && !inside(path, dirs)),

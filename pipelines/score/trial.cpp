@@ -25,9 +25,10 @@ void require_inputs(const RewardMember& member, bool has_prompts) {
                                 " scores a picture for its prompt: give --prompt TEXT for all pictures, or "
                                 "--prompts FILE with one a picture");
   if (member.reward->info().least_of_group > 0)
-    throw Error(member.spec.pointer, name +
-                                         " compares the pictures of a prompt: a `score` job whose \"batch_size\" holds "
-                                         "them tries it");
+    throw Error(member.spec.pointer,
+                name +
+                    " compares the pictures of a prompt: a `score` job whose \"batch_size\" holds "
+                    "them tries it");
   if (required.latents)
     throw Error(member.spec.pointer,
                 name +

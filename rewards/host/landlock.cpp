@@ -78,7 +78,8 @@ std::string keep_to(const ReachedFiles& files) {
   const Descriptor ruleset(
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0)));
   if (ruleset.get() < 0) return reason();
-  // A path of which there can be no rule (a pipe) stays out of reach, and the others are held to all the same.
+  // A path of which there can be no rule (a pipe) stays out of reach, and the others are held to all the
+  // same.
   const auto add = [&](const auto& paths, uint64_t folder, uint64_t file) {
     for (const auto& path : paths) allow(ruleset.get(), path, folder & rights, file & rights);
   };

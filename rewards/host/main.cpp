@@ -67,8 +67,8 @@ void enter(const Sandbox& sandbox, Wire& wire) {
     say("Landlock is not available here (" + no_files +
         "): what this reward reads and writes is not restricted");
   const int version = landlock_version(nullptr);
-  const auto no_calls = refuse_system_calls({.network = sandbox.network,
-                                             .truncation = version == 0 || version >= kHasTruncate});
+  const auto no_calls = refuse_system_calls(
+      {.network = sandbox.network, .truncation = version == 0 || version >= kHasTruncate});
   if (!no_calls.empty())
     say("seccomp is not available here (" + no_calls +
         "): this reward's network and system calls are not restricted");

@@ -88,12 +88,15 @@ TEST(DecidingPart, LeavesOutWhatNoNumberDependsOn) {
   EXPECT_EQ(deciding_part(falling).at("iterations"), 5);
 }
 
-// What a judge behind a URL may cost, and where its answers are kept, may change: a run that a cap has paused goes on.
+// What a judge behind a URL may cost, and where its answers are kept, may change: a run that a cap has paused
+// goes on.
 TEST(DecidingPart, IsNotHowAServerIsAsked) {
   const auto job_of = [](const std::string& plugin, Json config) {
-    return Json{{"rewards", {{{"plugin", plugin}, {"host", {{"restarts", 1}}}, {"config", std::move(config)}}}}};
+    return Json{
+        {"rewards", {{{"plugin", plugin}, {"host", {{"restarts", 1}}}, {"config", std::move(config)}}}}};
   };
-  const Json before = {{"url", "https://judge"}, {"limits", {{"max_cost", 1}}}, {"cache", {{"file", "a.sqlite"}}}};
+  const Json before = {
+      {"url", "https://judge"}, {"limits", {{"max_cost", 1}}}, {"cache", {{"file", "a.sqlite"}}}};
   auto after = before;
   after["limits"]["max_cost"] = 2;
   after["retries"] = 9;
