@@ -32,7 +32,8 @@ def job_of(files, folder, back=False, **section):
     (folder / "mine.py").write_text(REWARD)
     if back:
         (folder / "back").touch()
-    reward = {"plugin": "python", "config": {"file": str(folder / "mine.py"), "interpreter": sys.executable}}
+    reward = {"plugin": "python", "config": {"file": str(folder / "mine.py"), "interpreter": sys.executable},
+              "host": {"writable": [str(folder)]}}
     return short_job(files, "flow_grpo", rewards=[reward], checkpoint={"every": 100}, failed_rewards=section)
 
 

@@ -31,7 +31,8 @@ def entries(tmp_path, folders, name):
     file = tmp_path / "mine.py"
     here = str(parity_tool.ROOT / "tests/reference")
     file.write_text(PYTHON.format(here=here, root=str(parity_tool.ROOT), kind=type(module).__name__, dimensions=export.dimensions))
-    python = {"plugin": "python", "config": {"file": str(file), "interpreter": sys.executable, "gradient": "autograd"}}
+    python = {"plugin": "python", "config": {"file": str(file), "interpreter": sys.executable, "gradient": "autograd"},
+              "host": {"files": [str(parity_tool.ROOT / "tests"), str(parity_tool.ROOT / "plugins/exported")]}}
     return {"exported": {"plugin": "exported", "config": {"path": str(folder)}}, "mine": python}
 
 
