@@ -101,7 +101,8 @@ TEST(DecidingPart, IsNotHowAServerIsAsked) {
   after["limits"]["max_cost"] = 2;
   after["retries"] = 9;
   EXPECT_EQ(deciding_part(job_of("remote", before)), deciding_part(job_of("remote", after)));
-  EXPECT_NE(deciding_part(job_of("clip", before)), deciding_part(job_of("clip", after)));
+  for (const auto* other : {"clip", "elsewhere/remote.so"})
+    EXPECT_NE(deciding_part(job_of(other, before)), deciding_part(job_of(other, after))) << other;
   after["url"] = "https://another";
   EXPECT_NE(deciding_part(job_of("remote", before)), deciding_part(job_of("remote", after)));
 }
