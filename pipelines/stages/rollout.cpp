@@ -149,12 +149,6 @@ std::vector<std::pair<int64_t, int64_t>> ranges(const RolloutInput& in) {
 
 }  // namespace
 
-std::vector<int64_t> MicroBatch::slot_B() const {
-  std::vector<int64_t> slots;
-  for (const auto& row : rows) slots.push_back(row.slot);
-  return slots;
-}
-
 std::vector<MicroBatch> rollout(const RolloutInput& in) {
   const auto parts = ranges(in);
   std::vector<MicroBatch> batches(parts.size());
