@@ -4,6 +4,8 @@
 #include <memory>
 #include <vector>
 
+#include "engine/models/flux/flux_model.h"
+#include "engine/models/flux/flux_size.h"
 #include "engine/models/mixture/mixture_model.h"
 #include "engine/models/sd3/sd3_model.h"
 #include "engine/models/sd3/sd3_size.h"
@@ -36,6 +38,7 @@ const JobTable& job_table() {
 const std::vector<FamilyRow>& family_table() {
   static const std::vector<FamilyRow> table = {
       {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names, read_sd3_schedule, sd3_size},
+      {"FluxPipeline", load_flux, read_flux_lora_names, read_flux_schedule, flux_size},
       {"GaussianMixturePipeline", load_mixture, read_mixture_lora_names, read_mixture_schedule, mixture_size},
   };
   return table;

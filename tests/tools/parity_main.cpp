@@ -14,7 +14,8 @@
 #include "engine/core/json.h"
 #include "engine/core/rng.h"
 #include "engine/io/picture.h"
-#include "engine/models/sd3/flow_match_euler.h"
+#include "engine/models/flux/transformer.h"
+#include "engine/models/schedulers/flow_match_euler.h"
 #include "engine/models/sd3/sd3_schedule.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
@@ -144,6 +145,13 @@ TensorMap sd3_transformer(const path& folder, const TensorMap& inputs) {
           {"position_table", sd3_position_table(config)}};
 }
 
+/// x, timestep (1000 sigma), guidance, prompt_embeds, pooled -> velocity.
+TensorMap flux_transformer(const path& folder, const TensorMap& inputs) {
+  const auto transformer = load<FluxTransformer>(folder, "diffusion_pytorch_model");
+  return {{"velocity", transformer(input(inputs, "x"), input(inputs, "timestep"), input(inputs, "guidance"),
+                                   input(inputs, "prompt_embeds"), input(inputs, "pooled"))}};
+}
+
 /// Every file of the folder, by its name.
 TensorMap pictures(const path& folder, const TensorMap&) {
   TensorMap pictures;
@@ -169,6 +177,7 @@ const std::map<std::string, Component>& components() {
       {"clip-text", clip_text},
       {"evaluation-noise", evaluation_noise},
       {"flow-match", flow_match},
+      {"flux-transformer", flux_transformer},
       {"image-processor", image_processor},
       {"pictures", pictures},
       {"schedules", schedules},

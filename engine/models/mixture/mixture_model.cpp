@@ -5,7 +5,7 @@
 #include "engine/core/error.h"
 #include "engine/core/noise_levels.h"
 #include "engine/models/mixture/mixture_config.h"
-#include "engine/models/sd3/few_step_scheduler.h"
+#include "engine/models/schedulers/few_step_scheduler.h"
 
 namespace thalweg {
 namespace {
