@@ -16,15 +16,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from diffusers import StableDiffusion3Pipeline
 from peft import LoraConfig, get_peft_model
 
 import peer_losses
 import scene_reward
+from peer_networks import network_of
 
 warnings.filterwarnings("ignore")
-TARGETS = ["attn.add_k_proj", "attn.add_q_proj", "attn.add_v_proj", "attn.to_add_out", "attn.to_k", "attn.to_out.0",
-           "attn.to_q", "attn.to_v"]
 
 
 class PhaseClock:
@@ -42,14 +40,14 @@ class Peer:
     def __init__(self, job, compiled):
         self.job, self.method, self.sampler = job, job["method"], job["sampler"]
         start = time.perf_counter(), time.process_time()
-        self.pipe = StableDiffusion3Pipeline.from_pretrained(job["model"]["path"], text_encoder_3=None, tokenizer_3=None)
+        self.network = network_of(job)
         self.load = time.perf_counter() - start[0], time.process_time() - start[1]
-        self.pipe.set_progress_bar_config(disable=True)
-        for part in (self.pipe.vae, self.pipe.text_encoder, self.pipe.text_encoder_2, self.pipe.transformer):
-            part.requires_grad_(False)
+        self.pipe = self.network.pipe
+        for part in ("vae", "text_encoder", "text_encoder_2", "transformer"):
+            getattr(self.pipe, part).requires_grad_(False)
         self.pipe.vae.to(torch.bfloat16)
         lora = job["model"]["lora"]
-        config = LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], target_modules=TARGETS)
+        config = LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], target_modules=self.network.targets)
         self.transformer = get_peft_model(self.pipe.transformer, config)
         if self.method["name"] != "flow_grpo":  # NFT's old policy, AWM's average
             self.transformer.add_adapter("old", config)
@@ -72,8 +70,7 @@ class Peer:
         self.clock, self.random = PhaseClock(), np.random.default_rng(0)
 
     def velocity(self, x, timestep_B, embeds, pooled):
-        return self.forward(hidden_states=x, timestep=timestep_B, encoder_hidden_states=embeds,
-                            pooled_projections=pooled, return_dict=False)[0]
+        return self.network.velocity(self.forward, x, timestep_B, embeds, pooled)
 
     def adapter(self, name):
         if self.old:
@@ -87,12 +84,9 @@ class Peer:
     def rollout(self, prompts):
         scheduler = self.pipe.scheduler
         with self.clock("rollout"):
-            embeds, _, pooled, _ = self.pipe.encode_prompt(
-                prompts, None, None, do_classifier_free_guidance=False,
-                max_sequence_length=self.job["model"]["max_sequence_length"])
-            scheduler.set_timesteps(self.sampler["steps"])
-            x = torch.randn(len(prompts), self.transformer.config.in_channels, self.sampler["height"] // 4,
-                            self.sampler["width"] // 4)
+            embeds, pooled = self.network.encoded(prompts)
+            self.network.set_steps(self.sampler["steps"])
+            x = self.network.noise(len(prompts))
             latents, log_probs = [x], []
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 for i, t in enumerate(scheduler.timesteps):
@@ -104,7 +98,7 @@ class Peer:
                         x = x + v * (scheduler.sigmas[i + 1] - scheduler.sigmas[i])
                     latents.append(x)
         with self.clock("decode"):
-            raw = x / self.pipe.vae.config.scaling_factor + self.pipe.vae.config.shift_factor
+            raw = self.network.pictures(x) / self.pipe.vae.config.scaling_factor + self.pipe.vae.config.shift_factor
             frames = (self.decode(raw.to(self.pipe.vae.dtype), return_dict=False)[0].float() / 2 + .5).clamp(0, 1)
         with self.clock("reward"):
             rewards = torch.from_numpy(scene_reward.rewards(frames.numpy(), prompts))

@@ -1,9 +1,10 @@
 """Thalweg beside the Python peer: one iteration of each method by phase, load time and peak memory, on the same folder,
 sizes, precision and cores, in turn within one run.
 
-    python tests/bench/speed.py [--rounds 3] [--iterations 3] [--threads 2] [--only flow_grpo|diffusion_nft|awm] [--write docs/results/speed.md]
+    python tests/bench/speed.py [--rounds 3] [--iterations 3] [--threads 2] [--only flow_grpo|diffusion_nft|awm] [--flux]
+                                [--write docs/results/speed.md]
 
-Each round runs Thalweg, the eager peer and the torch.compile'd peer one after the other; a figure is the median over all
+--flux: on a FLUX.1 of the embedded model's size with random weights, which it makes (flux_folder.py). Each round runs Thalweg, the eager peer and the torch.compile'd peer one after the other; a figure is the median over all
 counted iterations of all rounds. Needs a quiet machine: the peer's two threads wait for each other in every operation."""
 
 import argparse
@@ -15,6 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import flux_folder
+from cells import write
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCH = ROOT / "tests/bench"
@@ -71,8 +75,11 @@ def median(runs, phase, which):
     return statistics.median(row[phase][which] for run in runs for row in run["iterations"] if phase in row)
 
 
-def compare(method, arguments):
-    job_path = BENCH / f"jobs/{method}.json"
+def compare(method, arguments, model, scratch):
+    job = json.loads((BENCH / f"jobs/{method}.json").read_text())
+    job["model"] |= {"path": str(model), **({"max_sequence_length": 16} if arguments.flux else {})}
+    job_path = scratch / f"{method}.json"
+    job_path.write_text(json.dumps(job))
     runs = {"thalweg": [], "eager": [], "compiled": []}
     for _ in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
@@ -107,31 +114,38 @@ def processor():
     return ", ".join(wanted)
 
 
+def results(arguments, scratch):
+    model = ROOT / "assets/models/tiny-sd3"
+    if arguments.flux:
+        model = scratch / "model"
+        flux_folder.make(model)
+    started, lines, eager_loads = os.getloadavg()[0], [], []
+    for method in [arguments.only] if arguments.only else METHODS:
+        runs = compare(method, arguments, model, scratch)
+        lines += table(method, runs)
+        eager_loads += [run["load"] for run in runs["eager"] + runs["compiled"]]
+    ours, theirs = load_time(model), min(eager_loads)
+    lines += [f"Loading the model: {ours[0] * 1000:.0f} ms against {theirs[0] * 1000:.0f} ms, "
+              f"ratio {theirs[0] / ours[0]:.1f} (CPU time: {theirs[1] / ours[1]:.1f}); best of each, imports not counted.",
+              "", f"Rounds: {arguments.rounds}, of {arguments.iterations} counted iterations; {arguments.threads} threads each, "
+              f"load before the run {started:.1f}, processor with {processor()}, {time.strftime('%Y-%m-%d')}."]
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=METHODS)
-    parser.add_argument("--write", help="replace the tables of this page")
+    parser.add_argument("--flux", action="store_true")
+    parser.add_argument("--write", type=pathlib.Path, help="replace the tables of this page")
     arguments = parser.parse_args()
-    started, lines, eager_loads = os.getloadavg()[0], [], []
-    for method in [arguments.only] if arguments.only else METHODS:
-        runs = compare(method, arguments)
-        lines += table(method, runs)
-        eager_loads += [run["load"] for run in runs["eager"] + runs["compiled"]]
-    ours, theirs = load_time(ROOT / "assets/models/tiny-sd3"), min(eager_loads)
-    lines += [f"Loading the model: {ours[0] * 1000:.0f} ms against {theirs[0] * 1000:.0f} ms, "
-              f"ratio {theirs[0] / ours[0]:.1f} (CPU time: {theirs[1] / ours[1]:.1f}); best of each, imports not counted.",
-              "", f"Rounds: {arguments.rounds}, of {arguments.iterations} counted iterations; {arguments.threads} threads each, "
-              f"load before the run {started:.1f}, processor with {processor()}, {time.strftime('%Y-%m-%d')}.", ""]
-    text = "\n".join(lines)
+    with tempfile.TemporaryDirectory() as scratch:
+        text = results(arguments, pathlib.Path(scratch))
     print(text)
     if arguments.write:
-        page = pathlib.Path(arguments.write)
-        head, _, rest = page.read_text().partition("<!-- tables -->")
-        _, _, tail = rest.partition("<!-- end of tables -->")
-        page.write_text(f"{head}<!-- tables -->\n{text}<!-- end of tables -->{tail}")
+        write({"flux" if arguments.flux else "tables": text}, arguments.write)
 
 
 main()
