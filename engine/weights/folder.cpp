@@ -60,7 +60,7 @@ void check_entry(const std::string& key, const Json& value, const std::string& p
           "has no model_index.json; its " + printable(entry.path().filename().string(), 80) +
               " may be a whole model in one file, which diffusers turns into a folder: python -c \"from "
               "diffusers import StableDiffusion3Pipeline as P; P.from_single_file('FILE')"
-              ".save_pretrained('OUT')\"");
+              ".save_pretrained('OUT')\" (or FluxPipeline)");
   throw Error(path.string(), "has no model_index.json; save the model with pipe.save_pretrained(folder)");
 }
 

@@ -92,7 +92,7 @@ std::string conversion(const fs::path& folder, const std::vector<std::string>& p
   const auto& first = pickled.front();
   if (first.ends_with(".ckpt"))
     return python + "from diffusers import StableDiffusion3Pipeline as P; P.from_single_file('" + first +
-           "').save_pretrained('OUT')\"";
+           "').save_pretrained('OUT')\" (or FluxPipeline)";
   std::error_code ec;
   if (fs::exists(folder.parent_path() / "model_index.json", ec)) {
     const auto end = first.find(".fp16.") != std::string::npos ? "', variant='fp16')" : "')";

@@ -2,56 +2,21 @@
 
 import json
 import pathlib
-import struct
 import subprocess
 import time
 
 import pytest
 from program import ENVIRONMENT, PROGRAM, ROOT, thalweg, write_job
-
-SD3_MEDIUM = {"_class_name": "SD3Transformer2DModel", "sample_size": 128, "patch_size": 2, "in_channels": 16,
-              "out_channels": 16, "num_layers": 24, "attention_head_dim": 64, "num_attention_heads": 24,
-              "joint_attention_dim": 4096, "caption_projection_dim": 1536, "pooled_projection_dim": 2048,
-              "pos_embed_max_size": 384, "dual_attention_layers": list(range(13)), "qk_norm": "rms_norm"}
-PARAMETERS, POSITIONS = 2_243_171_520, 384 * 384 * 1536  # the table of positions is stored and not trained
-SD3_VAE = {"_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 16,
-           "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "norm_num_groups": 32,
-           "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
-           "scaling_factor": 1.5305, "shift_factor": 0.0609, "use_quant_conv": False, "use_post_quant_conv": False}
-
-
-def clip(width, layers, heads, projection):
-    return {"model_type": "clip_text_model", "vocab_size": 49408, "max_position_embeddings": 77, "hidden_size": width,
-            "intermediate_size": 4 * width, "projection_dim": projection, "num_hidden_layers": layers,
-            "num_attention_heads": heads, "hidden_act": "gelu", "eos_token_id": 49407}
-
-
-def component(folder, config, stem, parameters):
-    """A component whose weights are a hole in a file: right in its header, and nothing to read."""
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    header = json.dumps({"all": {"dtype": "F16", "shape": [parameters], "data_offsets": [0, 2 * parameters]}}).encode()
-    with open(folder / f"{stem}.safetensors", "wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        file.truncate(8 + len(header) + 2 * parameters)
-
+from published_sizes import FLUX_PARAMETERS, PARAMETERS, POSITIONS, make_flux_dev, make_sd35_medium
 
 @pytest.fixture(scope="module")
 def sd35_medium(tmp_path_factory):
-    """Stable Diffusion 3.5 Medium without T5: its configs, and its sizes."""
-    folder = tmp_path_factory.mktemp("sd35") / "model"
-    component(folder / "transformer", SD3_MEDIUM, "diffusion_pytorch_model", PARAMETERS + POSITIONS)
-    component(folder / "vae", SD3_VAE, "diffusion_pytorch_model", 83_819_683)
-    component(folder / "text_encoder", clip(768, 12, 12, 768), "model", 123_650_304)
-    component(folder / "text_encoder_2", clip(1280, 32, 20, 1280), "model", 694_659_840)
-    scheduler = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "num_train_timesteps": 1000}
-    (folder / "scheduler").mkdir()
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
-    index = {"_class_name": "StableDiffusion3Pipeline", "transformer": ["diffusers", "SD3Transformer2DModel"],
-             "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
-             "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"], "text_encoder_3": [None, None]}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
+    return make_sd35_medium(tmp_path_factory.mktemp("sd35") / "model")
+
+
+@pytest.fixture(scope="module")
+def flux_dev(tmp_path_factory):
+    return make_flux_dev(tmp_path_factory.mktemp("flux") / "model")
 
 
 def plan(path, *arguments):
@@ -121,6 +86,20 @@ def test_a_large_model_is_planned_without_reading_it(sd35_medium, tmp_path):
     assert smaller["memory"]["peak_bytes"] == pytest.approx(advice["/parallel/micro_batch"]["peak_bytes"], rel=0.05)
     shown = thalweg("plan", path)
     assert shown.returncode == 0 and "/parallel/micro_batch 32 -> 16" in shown.stdout
+
+
+def test_flux_dev_is_planned_without_reading_it(flux_dev, tmp_path):
+    path = align_medium(flux_dev, tmp_path)
+    # Every parameter of the published model, and no other, is one of the policy.
+    held = {item["name"]: item["bytes"] for item in plan(path)["memory"]["held"]}
+    assert held["transformer"] == 2 * FLUX_PARAMETERS and held["policy, float32"] == 4 * FLUX_PARAMETERS
+    lora = plan(path, "--set", '/model/lora={"rank": 32}', "--set", "/sampler/height=1024", "--set", "/sampler/width=1024",
+                "--set", "/parallel/micro_batch=1", "--set", "/parallel/workers=1", "--set", "/model/max_sequence_length=512")
+    held = {item["name"]: item["bytes"] for item in lora["memory"]["held"]}
+    # 19 joint blocks of 8 square matrices and 4 of the perceptrons', 38 single blocks of 3.
+    width = 3072
+    assert held["policy, float32"] == 4 * 32 * (19 * (8 * 2 * width + 4 * 5 * width) + 38 * 3 * 2 * width)
+    assert lora["memory"]["peak_bytes"] > 2 * FLUX_PARAMETERS
 
 
 def test_other_kinds_have_an_answer(tmp_path):

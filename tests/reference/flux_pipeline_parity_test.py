@@ -2,7 +2,6 @@
 that train one."""
 
 import json
-import math
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from safetensors.torch import load_file, save_file
 import tiny_flux
 from lora_acceptance_test import kohya, renamed
 from pipeline_parity_test import PROMPTS, TOLERANCE, assert_same, thalweg_pictures
-from program import run_job, thalweg
+from program import run_job, thalweg, write_job
 
 STATIC = dict(shift=1.0)  # of schnell
 EMBEDDED, CLASSIFIER_FREE = dict(embedded=3.5), dict(embedded=2.0, guidance_scale=3.0, negative="a big circle")
@@ -85,6 +84,18 @@ def test_what_is_said_counts(tmp_path):
                 ours_of(tmp_path / "model", noise, {**call, "embedded": 3.5}, tmp_path))
 
 
+def test_names_of_before_transformers_5(tmp_path):
+    """As the published folders have them: the CLIP text encoder's tensors with "text_model." in front."""
+    name, folder_options, call = CASES[1]
+    pipe = tiny_flux.make_folder(tmp_path / "model", **folder_options)
+    noise = noise_for(pipe, call["size"], len(PROMPTS))
+    path = tmp_path / "model/text_encoder/model.safetensors"
+    tensors = load_file(path)
+    assert "embeddings.token_embedding.weight" in tensors
+    save_file({f"text_model.{key}": tensor for key, tensor in tensors.items()}, path, {"format": "pt"})
+    assert_same(ours_of(tmp_path / "model", noise, call, tmp_path), diffusers_pictures(pipe, noise, call))
+
+
 @pytest.fixture(scope="module")
 def flux(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("flux")
@@ -106,10 +117,13 @@ def align_job(folder, scratch, lora=None, **more):
             "parallel": {"workers": 2, "micro_batch": 4}, **more}
 
 
-@pytest.mark.parametrize("method", ["flow_grpo", "diffusion_nft"])
+METHODS = {"flow_grpo": {"name": "flow_grpo"}, "diffusion_nft": {"name": "diffusion_nft", "times_per_sample": 2}}
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_lora_that_was_trained_here_draws_the_same_in_diffusers(method, flux, tmp_path):
     job = align_job(flux, tmp_path, {"rank": 4, "alpha": 8})
-    job["method"]["name"] = method
+    job["method"] |= METHODS[method]
     path = run_job(tmp_path / "run", job) / "pytorch_lora_weights.safetensors"
     pipe = tiny_flux.load(flux)
     noise = noise_for(pipe, CALL["size"], len(PROMPTS))
@@ -127,7 +141,8 @@ def test_lora_that_was_trained_here_draws_the_same_in_diffusers(method, flux, tm
 
 def test_whole_model_that_was_trained_here_draws_the_same_in_diffusers(flux, tmp_path):
     job = align_job(flux, tmp_path)
-    job["method"]["name"], job["optimizer"]["learning_rate"] = "diffusion_nft", 1e-3
+    job["method"] |= METHODS["diffusion_nft"]
+    job["optimizer"]["learning_rate"] = 1e-3
     run = run_job(tmp_path / "run", job)
     noise = noise_for(tiny_flux.load(flux), CALL["size"], len(PROMPTS))
     ours = ours_of(run / "model", noise, CALL, tmp_path)
@@ -236,12 +251,16 @@ def test_what_does_not_fit_is_refused(flux, tmp_path):
 
 
 def test_plan_knows_it(flux, tmp_path):
-    job = align_job(flux, tmp_path, {"rank": 4, "alpha": 8}, output=str(tmp_path / "run"))
-    (tmp_path / "plan.json").write_text(json.dumps({"version": 1, **job}))
-    done = thalweg("plan", tmp_path / "plan.json", "--json")
-    assert done.returncode == 0, done.stderr
-    plan = json.loads(done.stdout)
-    assert math.isfinite(plan["memory"]["total_bytes"]) if "memory" in plan else plan
+    """By its headers alone, and by a rehearsal."""
+    path = write_job(tmp_path / "plan.json", align_job(flux, tmp_path, {"rank": 4, "alpha": 8}, output=str(tmp_path / "run")))
+    peaks = {}
+    for how in ("--estimate", "--measure"):
+        done = thalweg("plan", path, "--json", how)
+        assert done.returncode == 0, done.stderr
+        planned = json.loads(done.stdout)
+        assert planned["measured"] == (how == "--measure") and planned["memory"]["fits"]
+        peaks[how] = planned["memory"]["peak_bytes"]
+    assert 0.4 < peaks["--estimate"] / peaks["--measure"] < 2.5
 
 
 def test_encoded_prompts_are_kept_whatever_the_guidance(flux, tmp_path):

@@ -22,7 +22,8 @@ def make_transformer(seed, **changes):
 def clip_encoder(seed, width):
     projected = tiny_sd3.text_encoder(seed, width, heads=2, layers=2, projection=4)
     model = transformers.CLIPTextModel(projected.config)
-    model.load_state_dict({name: tensor for name, tensor in projected.state_dict().items() if "projection" not in name})
+    model.load_state_dict({name.removeprefix("text_model."): tensor for name, tensor in projected.state_dict().items()
+                           if "projection" not in name})
     return model.eval()
 
 

@@ -57,7 +57,8 @@ std::shared_ptr<const FluxText::Encoders> FluxText::encoders() const {
   const std::string t5 = "text_encoder_2";
   encoders_ = std::make_shared<Encoders>(
       Encoders{bind_component<ClipTextEncoder>(folder_, "text_encoder", clip_config_,
-                                               component_weights(folder_, "text_encoder"), dtype_, device_),
+                                               clip_text_weights(component_weights(folder_, "text_encoder")),
+                                               dtype_, device_),
                bind_component<T5Encoder>(
                    folder_, t5, t5_config_,
                    t5_encoder_weights(component_weights(folder_, t5), (folder_.root / t5).string()), dtype_,

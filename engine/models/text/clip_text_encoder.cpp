@@ -13,6 +13,14 @@ constexpr int64_t kLegacyEndToken = 2;
 
 }  // namespace
 
+TensorMap clip_text_weights(TensorMap tensors) {
+  constexpr const char* kPrefix = "text_model.";
+  if (tensors.count("embeddings.token_embedding.weight") == 0) return tensors;
+  TensorMap named;
+  for (auto& [name, tensor] : tensors) named[kPrefix + name] = std::move(tensor);
+  return named;
+}
+
 ClipTextConfig ClipTextEncoder::parse(const Json& json, const std::filesystem::path& path) {
   const auto type = config_text(json, "model_type", "clip_text_model", path);
   if (type != "clip_text_model")

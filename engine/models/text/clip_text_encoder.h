@@ -23,6 +23,9 @@ struct ClipTextFeatures {
   at::Tensor pooled_BP;        // the end token's feature of last_BLD; projected, or of width D
 };
 
+/// Tensors of a CLIPTextModel's file: transformers 5 writes them without the "text_model." of before.
+TensorMap clip_text_weights(TensorMap tensors);
+
 class ClipTextEncoder {
  public:
   using Config = ClipTextConfig;
