@@ -22,6 +22,7 @@
 #include "engine/models/vae/autoencoder_kl.h"
 #include "engine/models/vision/clip_model.h"
 #include "engine/models/vision/image_processor.h"
+#include "engine/models/wan/autoencoder_kl_wan.h"
 #include "engine/weights/safetensors.h"
 #include "samplers/schedules/flux.h"
 #include "samplers/schedules/karras.h"
@@ -91,6 +92,21 @@ TensorMap vae_encode(const path& folder, const TensorMap& inputs) {
   const auto moments = vae.encode_moments(input(inputs, "x"));
   const auto scaled = vae.scaled(moments.chunk(2, 1)[0]);
   return {{"moments", moments}, {"scaled", scaled}, {"unscaled", vae.unscaled(scaled)}};
+}
+
+/// z: raw latents -> frames, whole and in chunks; x: frames -> moments, and their mean as the flow sees it.
+TensorMap wan_vae(const path& folder, const TensorMap& inputs) {
+  const auto vae = load<AutoencoderKlWan>(folder, "diffusion_pytorch_model");
+  std::vector<at::Tensor> chunks;
+  vae.decode_in_chunks(input(inputs, "z"), [&](const at::Tensor& x_BCFHW) { chunks.push_back(x_BCFHW); });
+  const auto moments = vae.encode_moments(input(inputs, "x"));
+  const auto scaled = vae.scaled(moments.chunk(2, 1)[0].contiguous());
+  return {{"frames", vae.decode(input(inputs, "z")).contiguous()},
+          {"chunked_frames", at::cat(chunks, 2).contiguous()},
+          {"moments", moments.contiguous()},
+          {"chunked_moments", vae.encode_moments_in_chunks(input(inputs, "x")).contiguous()},
+          {"scaled", scaled.contiguous()},
+          {"unscaled", vae.unscaled(scaled).contiguous()}};
 }
 
 /// ids -> the three features.
@@ -176,6 +192,7 @@ const std::map<std::string, Component>& components() {
       {"transformer", sd3_transformer},
       {"vae-decode", vae_decode},
       {"vae-encode", vae_encode},
+      {"wan-vae", wan_vae},
   };
   return table;
 }
