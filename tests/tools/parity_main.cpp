@@ -3,6 +3,7 @@
 // and weights). A further component is one function and one row of the table at the end.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cstdio>
 #include <exception>
@@ -14,6 +15,7 @@
 #include "engine/core/json.h"
 #include "engine/core/rng.h"
 #include "engine/io/picture.h"
+#include "engine/models/schedulers/unipc.h"
 #include "engine/models/sd3/flow_match_euler.h"
 #include "engine/models/sd3/sd3_schedule.h"
 #include "engine/models/sd3/transformer.h"
@@ -23,6 +25,7 @@
 #include "engine/models/vision/clip_model.h"
 #include "engine/models/vision/image_processor.h"
 #include "engine/models/wan/autoencoder_kl_wan.h"
+#include "engine/models/wan/transformer.h"
 #include "engine/weights/safetensors.h"
 #include "samplers/schedules/flux.h"
 #include "samplers/schedules/karras.h"
@@ -81,6 +84,19 @@ TensorMap flow_match(const path& folder, const TensorMap& inputs) {
   return levels;
 }
 
+/// numbers: steps -> the noise levels that scheduler_config.json asks for, by their number.
+TensorMap unipc(const path& folder, const TensorMap& inputs) {
+  const auto numbers = input(inputs, "numbers").to(at::kLong).contiguous();
+  const auto file = folder / "scheduler_config.json";
+  const auto scheduler = parse_unipc(parse_json_file(file), file);
+  TensorMap levels;
+  for (int64_t i = 0; i < numbers.size(0); ++i) {
+    const auto steps = numbers[i].item<int64_t>();
+    levels[std::to_string(steps)] = at::tensor(unipc_schedule(scheduler, steps).sigmas, at::kDouble);
+  }
+  return levels;
+}
+
 /// z: raw latents -> pictures.
 TensorMap vae_decode(const path& folder, const TensorMap& inputs) {
   return {{"pictures", load<AutoencoderKl>(folder, "diffusion_pytorch_model").decode(input(inputs, "z"))}};
@@ -107,6 +123,31 @@ TensorMap wan_vae(const path& folder, const TensorMap& inputs) {
           {"chunked_moments", vae.encode_moments_in_chunks(input(inputs, "x")).contiguous()},
           {"scaled", scaled.contiguous()},
           {"unscaled", vae.unscaled(scaled).contiguous()}};
+}
+
+/// x, timestep (1000 sigma), prompt_embeds -> velocity, computed in the dtype of the tensor "dtype"; and with
+/// blocks that run again in the backward pass, whose gradient by x is the velocity's sum of squares'.
+TensorMap wan_transformer(const path& folder, const TensorMap& inputs) {
+  const auto config_path = folder / "config.json";
+  const auto config = WanTransformer::parse(parse_json_file(config_path), config_path);
+  auto weights = read_weights(folder, "diffusion_pytorch_model");
+  for (auto& [name, tensor] : weights) tensor = tensor.to(input(inputs, "dtype").scalar_type());
+  Binder binder(weights, folder.string());
+  auto transformer = WanTransformer::bind(config, binder);
+  binder.finish();
+  const auto gradient = [&](const WanTransformer& network) {
+    const c10::AutoGradMode with_gradients(true);
+    const auto x = input(inputs, "x").detach().clone().requires_grad_();
+    const auto v = network(x, input(inputs, "timestep"), input(inputs, "prompt_embeds"));
+    return torch::autograd::grad({v.square().sum()}, {x})[0];
+  };
+  TensorMap result = {{"velocity", transformer(input(inputs, "x"), input(inputs, "timestep"),
+                                               input(inputs, "prompt_embeds"))
+                                       .contiguous()},
+                      {"gradient", gradient(transformer)}};
+  transformer.checkpoint_blocks();
+  result["checkpointed_gradient"] = gradient(transformer);
+  return result;
 }
 
 /// ids -> the three features.
@@ -190,8 +231,10 @@ const std::map<std::string, Component>& components() {
       {"schedules", schedules},
       {"t5", t5},
       {"transformer", sd3_transformer},
+      {"unipc", unipc},
       {"vae-decode", vae_decode},
       {"vae-encode", vae_encode},
+      {"wan-transformer", wan_transformer},
       {"wan-vae", wan_vae},
   };
   return table;
