@@ -1,7 +1,7 @@
 #include "pipelines/generator_steps.h"
 
 #include "engine/core/noise_levels.h"
-#include "engine/models/sd3/few_step_scheduler.h"
+#include "engine/models/schedulers/few_step_scheduler.h"
 
 namespace thalweg {
 namespace {

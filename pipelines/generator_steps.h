@@ -1,5 +1,5 @@
 // The steps of a job whose model is a few-step generator, as its scheduler config says
-// (engine/models/sd3/few_step_scheduler.h).
+// (engine/models/schedulers/few_step_scheduler.h).
 #pragma once
 
 #include <filesystem>

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
-#include "engine/models/sd3/few_step_scheduler.h"
+#include "engine/models/schedulers/few_step_scheduler.h"
 #include "engine/weights/lora_sum.h"
 #include "pipelines/sections.h"
 

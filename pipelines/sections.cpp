@@ -9,6 +9,7 @@
 #include "engine/core/dtypes.h"
 #include "engine/core/error.h"
 #include "engine/core/path.h"
+#include "engine/models/guidance_input.h"
 #include "rewards/open_reward.h"
 
 namespace thalweg {
@@ -16,6 +17,7 @@ ModelOptions ModelSection::options(at::Device device) const {
   ModelOptions options{dtype_named(dtype),       dtype_named(vae_dtype),
                        max_sequence_length,      device,
                        activation_checkpointing, variant};
+  if (embedded_guidance > 0.0) options.embedded_guidance = embedded_guidance;
   options.scheduler = lora_scheduler(*this);
   return options;
 }
@@ -56,6 +58,10 @@ void describe(Fields& f, ModelSection& m) {
   f.choice({"vae_dtype", "compute dtype of the VAE"}, m.vae_dtype, {"float32", "bfloat16"});
   f.integer({"max_sequence_length", "T5 tokens, or zero tokens in their place when the model has no T5"},
             m.max_sequence_length, 0, 4096);
+  f.number({"embedded_guidance",
+            "guidance scale that a network with an input for it is told, in training too (FLUX.1-dev; "
+            "\"guidance_scale\" is classifier-free guidance, beside it); 0: 3.5"},
+           m.embedded_guidance, 0.0, 100.0);
   f.boolean(
       {"activation_checkpointing",
        "training keeps the inputs of each block and runs the block again in the backward pass: the same "
@@ -150,6 +156,10 @@ void require_file(const std::string& path, const std::string& pointer) {
 void require_model(const ModelSection& model) {
   require_file(model.path, "/model/path");
   require_file(model.path + "/model_index.json", "/model/path");
+  if (model.embedded_guidance > 0.0 && !has_guidance_input(model.path))
+    throw Error("/model/embedded_guidance",
+                "the network of " + model.path +
+                    " has no input for it (\"guidance_embeds\" in transformer/config.json); leave it out");
   if (!model.has_lora) return;
   if (!model.lora.path.empty()) require_file(model.lora.path, "/model/lora/path");
   require_lora_patterns(model.lora);

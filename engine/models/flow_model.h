@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,8 @@ struct ModelOptions {
   bool activation_checkpointing = false;  // blocks run again in the backward pass: less memory, more time
   std::string variant = {};               // of the files of weights, "fp16"; empty: the plain ones
   bool masters_on_host = false;           // where master_backbone() puts what it reads
-  std::filesystem::path scheduler = {};   // config whose noise levels take the place of the folder's own
+  std::optional<double> embedded_guidance = {};  // told to a network that has an input for it
+  std::filesystem::path scheduler = {};  // config whose noise levels take the place of the folder's own
 };
 
 /// What the results of encode() depend on beside the prompts, and what they look like: enough to keep them.
@@ -51,6 +53,8 @@ class FlowModel {
   /// Of latents and noise. Float64: an analytic model, which computes in float64 whatever its options say,
   /// its parameters' masters too.
   virtual at::ScalarType latent_dtype() const { return at::kFloat; }
+  /// Whether the network is told a guidance scale (kGuidanceInput).
+  virtual bool has_guidance_input() const { return false; }
   /// Latent shape of one sample of `height` x `width` pixels and `frames` frames. Throws Error (place "")
   /// when the model cannot make such a picture.
   virtual LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const = 0;

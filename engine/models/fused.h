@@ -4,6 +4,7 @@
 #pragma once
 
 #include "engine/models/layers.h"
+#include "engine/models/rotation.h"
 
 namespace thalweg {
 
@@ -22,10 +23,11 @@ at::Tensor gelu_tanh(const at::Tensor& x);
 at::Tensor group_norm_silu(const Norm& norm, const at::Tensor& x_BCHW);
 
 /// One token stream of a joint attention: q, k, v [B,L,heads * head_dim], and the RMS norms of queries and
-/// keys over head_dim (with undefined weights: not normed).
+/// keys over head_dim (with undefined weights: not normed), and what turns them after that.
 struct TokenStream {
   at::Tensor q, k, v;
   Norm norm_q, norm_k;
+  Rotation rotation = {};
 };
 
 struct JointAttention {

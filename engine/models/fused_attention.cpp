@@ -10,8 +10,9 @@ namespace {
 
 using namespace fused;
 
-// The tensors of a joint attention in one order: q, k, v, norm_q, norm_k of x, then of the context.
-constexpr size_t kPerStream = 5, kStreams = 2;
+// The tensors of a joint attention in one order: q, k, v, norm_q, norm_k of x, then of the context; then cos
+// and sin of x, and of the context.
+constexpr size_t kPerStream = 5, kStreams = 2, kTrained = kPerStream * kStreams;
 
 struct AttentionCall {
   variable_list inputs;
@@ -32,6 +33,8 @@ struct AttentionCall {
             data<T>(of(i, 2)),
             data<T>(of(i, 3)),
             data<T>(of(i, 4)),
+            data<float>(inputs[kTrained + 2 * i]),
+            data<float>(inputs[kTrained + 2 * i + 1]),
             nullptr};
   }
 };
@@ -55,10 +58,12 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
                                const at::Tensor& v, const Optional& norm_q, const Optional& norm_k,
                                const Optional& context_q, const Optional& context_k,
                                const Optional& context_v, const Optional& context_norm_q,
-                               const Optional& context_norm_k, int64_t heads, double eps) {
+                               const Optional& context_norm_k, const Optional& cos, const Optional& sin,
+                               const Optional& context_cos, const Optional& context_sin, int64_t heads,
+                               double eps) {
     variable_list inputs = {q, k, v};
-    for (const auto* t :
-         {&norm_q, &norm_k, &context_q, &context_k, &context_v, &context_norm_q, &context_norm_k})
+    for (const auto* t : {&norm_q, &norm_k, &context_q, &context_k, &context_v, &context_norm_q,
+                          &context_norm_k, &cos, &sin, &context_cos, &context_sin})
       inputs.push_back(tensor(*t));
     ctx->save_for_backward(inputs);
     ctx->saved_data["heads"] = heads;
@@ -72,7 +77,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     variable_list outs, of_inputs;
     for (auto& g : gradients) outs.push_back(g.defined() ? g.contiguous() : g);
     size_t edge = 0;  // absent tensors have none
-    for (size_t i = 0; i < call.inputs.size(); ++i) {
+    for (size_t i = 0; i < kTrained; ++i) {
       const auto& input = call.inputs[i];
       const bool is_norm = i % kPerStream >= 3;
       const bool wanted = input.defined() && ctx->needs_input_grad(edge++);
@@ -95,22 +100,23 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     });
     for (size_t i = 0; i < of_inputs.size(); ++i)
       if (of_inputs[i].defined()) of_inputs[i] = of_inputs[i].to(call.inputs[i].scalar_type());
-    of_inputs.resize(of_inputs.size() + 2);  // heads and eps
+    of_inputs.resize(call.inputs.size() + 2);  // none of angles, heads and eps
     return of_inputs;
   }
 };
 
 JointAttention plain_attention(const TokenStream& x, const TokenStream& context, int64_t heads) {
   // Normed before the transposition, joined after it: the join is the only copy.
-  const auto split = [&](const at::Tensor& t, const Norm& norm) {
-    const auto y = t.view({t.size(0), t.size(1), heads, t.size(2) / heads});
-    return (norm.weight.defined() ? rms_norm(norm, y) : y).transpose(1, 2);
+  const auto split = [&](const at::Tensor& t, const Norm& norm, const Rotation& rotation) {
+    auto y = t.view({t.size(0), t.size(1), heads, t.size(2) / heads});
+    if (norm.weight.defined()) y = rms_norm(norm, y);
+    return (rotation.defined() ? rotated(y, rotation) : y).transpose(1, 2);
   };
-  auto q = split(x.q, x.norm_q), k = split(x.k, x.norm_k), v = split(x.v, {});
+  auto q = split(x.q, x.norm_q, x.rotation), k = split(x.k, x.norm_k, x.rotation), v = split(x.v, {}, {});
   if (context.q.defined()) {
-    q = at::cat({q, split(context.q, context.norm_q)}, 2);
-    k = at::cat({k, split(context.k, context.norm_k)}, 2);
-    v = at::cat({v, split(context.v, {})}, 2);
+    q = at::cat({q, split(context.q, context.norm_q, context.rotation)}, 2);
+    k = at::cat({k, split(context.k, context.norm_k, context.rotation)}, 2);
+    v = at::cat({v, split(context.v, {}, {})}, 2);
   }
   const auto y = attention(q, k, v).transpose(1, 2).flatten(2);
   const int64_t length = x.q.size(1);
@@ -135,11 +141,17 @@ JointAttention joint_attention(const TokenStream& x, const TokenStream& context,
       t.push_back(part.defined() ? part.contiguous() : part);
       gradient = gradient || needs_gradient({part});
     }
+  for (const auto* stream : {&x, &context}) {
+    t.push_back(stream->rotation.cos_LP);
+    t.push_back(stream->rotation.sin_LP);
+  }
   const double eps = x.norm_q.eps;
-  const auto outs = gradient ? AttentionFunction::apply(t[0], t[1], t[2], optional(t[3]), optional(t[4]),
-                                                        optional(t[5]), optional(t[6]), optional(t[7]),
-                                                        optional(t[8]), optional(t[9]), heads, eps)
-                             : fused_attention({t, heads, eps});
+  const auto outs =
+      gradient ? AttentionFunction::apply(t[0], t[1], t[2], optional(t[3]), optional(t[4]), optional(t[5]),
+                                          optional(t[6]), optional(t[7]), optional(t[8]), optional(t[9]),
+                                          optional(t[10]), optional(t[11]), optional(t[12]), optional(t[13]),
+                                          heads, eps)
+               : fused_attention({t, heads, eps});
   return {outs[0], outs.size() > 1 ? outs[1] : at::Tensor()};
 }
 

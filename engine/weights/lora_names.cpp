@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
@@ -28,6 +29,13 @@ std::string shown(at::IntArrayRef shape) {
 }
 
 }  // namespace
+
+void add_fused(std::vector<OriginalName>& names, const std::string& original,
+               const std::vector<std::string>& layers) {
+  names.push_back({original, layers});
+  for (size_t i = 0; i < layers.size(); ++i)
+    names.push_back({original + "." + std::to_string(i), {layers[i]}});
+}
 
 LoraResolver::LoraResolver(const LoraNames& names) {
   for (const auto& layer : names.layers) {
@@ -61,11 +69,12 @@ std::vector<LoraResolver::Part> LoraResolver::resolve(const LoraPair& pair, cons
   // A linear layer stored as a convolution of 1 x 1.
   if (shape.size() == 2 && down.dim() == 4 && down.size(2) == 1 && down.size(3) == 1)
     down = down.flatten(1), up = up.flatten(1);
-  const auto parts = static_cast<int64_t>(target->layers.size());
+  std::vector<int64_t> rows;  // of each layer
+  for (const auto& layer : target->layers) rows.push_back(shapes_.at(layer)[0]);
   auto expected_down = shape;
   expected_down[0] = pair.rank();
   std::vector<int64_t> expected_up(shape.size(), 1);
-  expected_up[0] = parts * shape[0];
+  expected_up[0] = std::accumulate(rows.begin(), rows.end(), int64_t{0});
   expected_up[1] = pair.rank();
   if (down.sizes() != at::IntArrayRef(expected_down) || up.sizes() != at::IntArrayRef(expected_up))
     throw Error(place, "LoRA pair " + shown_name(pair.name) + " is " + shown(down.sizes()) + " and " +
@@ -73,8 +82,8 @@ std::vector<LoraResolver::Part> LoraResolver::resolve(const LoraPair& pair, cons
                            shown(expected_down) + " and " + shown(expected_up));
   if (target->halves_swapped) up = at::roll(up, up.size(0) / 2, 0);
   std::vector<Part> result;
-  const auto rows = up.chunk(parts, 0);
-  for (size_t i = 0; i < target->layers.size(); ++i) result.push_back({target->layers[i], down, rows[i]});
+  const auto parts = up.split_with_sizes(rows, 0);
+  for (size_t i = 0; i < parts.size(); ++i) result.push_back({target->layers[i], down, parts[i]});
   return result;
 }
 

@@ -15,14 +15,18 @@ struct LoraLayer {
   std::vector<int64_t> shape;
 };
 
-/// What the model's original code calls `layers`: its output rows are theirs, one after another in equal
-/// parts (a fused q, k, v). `halves_swapped`: its two halves stand the other way round in the layer of
-/// diffusers.
+/// What the model's original code calls `layers`, which read the same input: its output rows are theirs, one
+/// after another (a fused q, k, v). `halves_swapped`: its two halves stand the other way round in the layer
+/// of diffusers.
 struct OriginalName {
   std::string name;
   std::vector<std::string> layers;
   bool halves_swapped = false;
 };
+
+/// A layer of the original that is several here, and its parts as OneTrainer names them, "ORIGINAL.0" and on.
+void add_fused(std::vector<OriginalName>& names, const std::string& original,
+               const std::vector<std::string>& layers);
 
 struct LoraNames {
   std::vector<LoraLayer> layers;

@@ -2,7 +2,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/noise_levels.h"
-#include "engine/models/sd3/few_step_scheduler.h"
+#include "engine/models/schedulers/few_step_scheduler.h"
 #include "pipelines/generator_steps.h"
 #include "pipelines/models.h"
 

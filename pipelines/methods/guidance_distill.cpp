@@ -11,15 +11,12 @@
 // from weighs errors and moves no minimum.
 #include <ATen/ATen.h>
 
-#include <filesystem>
-
 #include "engine/core/device.h"
 #include "engine/core/error.h"
-#include "engine/core/json.h"
 #include "engine/core/per_sample.h"
 #include "engine/core/rng.h"
 #include "engine/losses/nft.h"
-#include "engine/weights/folder.h"
+#include "engine/models/guidance_input.h"
 #include "pipelines/methods/distilled.h"
 #include "pipelines/methods/matching.h"
 #include "pipelines/methods/method.h"
@@ -30,7 +27,6 @@ namespace thalweg {
 namespace {
 
 constexpr const char* kGuidance = "/method/guidance/name";
-constexpr const char* kInput = "guidance";  // of the conditioning of a network that has one
 
 struct Options {
   GroupPlan groups{.groups = 64, .group_size = 1, .updates = 4};
@@ -39,14 +35,6 @@ struct Options {
   std::string guidance = "fixed";  // or "range"
   double scale = 4.5, minimum = 1.0, maximum = 8.0;
 };
-
-// As diffusers' configs say it, of any family.
-bool has_guidance_input(const std::string& model) {
-  const auto file = std::filesystem::path(model) / "transformer" / "config.json";
-  if (!std::filesystem::exists(file)) return false;
-  const auto config = parse_json_file(file, kMaxConfigBytes);
-  return config.is_object() && config.contains("guidance_embeds") && config.at("guidance_embeds") == true;
-}
 
 class GuidanceDistillRun final : public MethodRun {
  public:
@@ -57,8 +45,8 @@ class GuidanceDistillRun final : public MethodRun {
         v_u_([this](const at::Tensor& x, const Step& step, const Conditioning& c) {
           return v_c_(x, step, t_.unconditional.repeated(c.batch()));
         }) {
-    const auto& told = training.prompts.conditioning.tensors;  // nothing in a rehearsal
-    if (o_.guidance == "range" && !told.empty() && told.count(kInput) == 0) refuse_range();
+    const bool rehearsal = training.prompts.conditioning.tensors.empty();
+    if (o_.guidance == "range" && !rehearsal && !training.model->has_guidance_input()) refuse_range();
   }
 
   [[noreturn]] static void refuse_range() {
@@ -107,7 +95,7 @@ class GuidanceDistillRun final : public MethodRun {
     const auto velocity = t_.policy.velocity();
     if (o_.guidance == "fixed") return velocity;
     return [this, velocity](const at::Tensor& x, const Step& step, Conditioning c) {
-      c.tensors[kInput] = scale_B(step).to(at::kFloat);
+      c.tensors[kGuidanceInput] = scale_B(step).to(at::kFloat);
       return velocity(x, step, c);
     };
   }

@@ -10,7 +10,7 @@ from program import thalweg
 from resuming import (assert_same, checkpoint_steps, finish, kill_after, kill_in_save, make_files, short_job, start,
                       wait_for)
 
-KILLS = 4  # and 2 inside of a save; tests/jobs/kill_campaign.py does more, of every method
+KILLS, IN_SAVE = 2, 1  # tests/jobs/kill_campaign.py does more, of every method
 # Both loops, trees, and what methods keep beside the policy: roles, a KL's coefficient.
 TRIED = ["flow_grpo", "diffusion_nft", "dgpo", "flow_dpo", "mah_dpo", "tdm", "tdm_r1", "dmd2", "grpo_guard", "branch_grpo",
           "euphonium", "guidance_to_policy", "draft", "adjoint_matching"]
@@ -37,7 +37,7 @@ def whole(method, files):
 
 def test_killed_runs_equal_the_uninterrupted_one(method, files, whole, tmp_path):
     draw, job = random.Random(5), short_job(files, method)
-    for number in range(KILLS + 2):
+    for number in range(KILLS + IN_SAVE):
         folder = tmp_path / str(number) / "run"
         hit = in_save = False
         for _ in range(20):

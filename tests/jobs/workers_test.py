@@ -1,6 +1,8 @@
 """What must not change the numbers of an `align` job does not: workers, micro-batches, a stop and a resume."""
 
 import json
+import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -94,8 +96,18 @@ def whole_run(method, files):
     return run_job(files / f"{method}-whole", align_job(files, method, iterations=8))
 
 
-def test_workers(method, files, tmp_path):
-    one = run_job(tmp_path / "one", align_job(files, method))
+@pytest.fixture(scope="module")
+def short_run(method, files):
+    return run_job(files / f"{method}-short", align_job(files, method))
+
+
+@pytest.fixture
+def copied_run(short_run, tmp_path):
+    return pathlib.Path(shutil.copytree(short_run, tmp_path / "run"))
+
+
+def test_workers(method, files, short_run, tmp_path):
+    one = short_run
     two = run_job(tmp_path / "two", align_job(files, method, parallel__workers=2))
     three = run_job(tmp_path / "three", align_job(files, method, parallel__workers=3))
     assert len([row for row in rows(one) if row["kind"] == "train"]) == 3
@@ -167,33 +179,29 @@ def test_kill_and_resume(method, files, whole_run, tmp_path):
     assert_same_run(folder, whole_run)
 
 
-def test_folder_of_another_job_is_refused(method, files, tmp_path):
-    folder = run_job(tmp_path / "run", align_job(files, method, iterations=2))
+def test_folder_of_another_job_is_refused(method, files, copied_run, tmp_path):
+    folder = copied_run
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    other = align_job(files, method, iterations=2, seed=12)
+    other = align_job(files, method, seed=12)
     done = thalweg("run", write_job(tmp_path / "other.json", {**other, "output": str(folder)}))
     assert done.returncode == 2
     assert done.stderr.startswith("thalweg: /output: ") and "belongs to another job" in done.stderr
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_finished_run_again(method, files, tmp_path):
+def test_finished_run_again(method, files, short_run, copied_run):
     """Nothing is left to do: the same results once more."""
-    job = align_job(files, method, iterations=2)
-    folder = run_job(tmp_path / "run", job)
-    rows_before, lora_before = rows(folder), lora(folder)
-    run_job(tmp_path / "run", job)
-    assert (rows(folder), lora(folder)) == (rows_before, lora_before)
+    run_job(copied_run, align_job(files, method))
+    assert_same_run(copied_run, short_run)
 
 
-def test_resolved_job_gives_the_same_run(method, files, tmp_path):
+def test_resolved_job_gives_the_same_run(short_run, tmp_path):
     """job.json spells out every default; running it is running the job."""
-    folder = run_job(tmp_path / "run", align_job(files, method, iterations=2))
-    resolved = folder / "job.json"
+    resolved = short_run / "job.json"
     assert json.loads(resolved.read_text())["optimizer"]["beta2"] == 0.999
     done = thalweg("run", resolved, "--output", tmp_path / "again")
     assert done.returncode == 0, done.stderr
-    assert_same_run(folder, tmp_path / "again")
+    assert_same_run(short_run, tmp_path / "again")
 
 
 def test_prompts_are_encoded_alike_by_any_number_of_workers_and_threads(tmp_path):

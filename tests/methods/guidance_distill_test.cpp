@@ -42,6 +42,7 @@ TEST(GuidanceDistill, ComesToTheGuidedVelocity) {
 // is the network's own answer when it is told g = s.
 class ToldModel final : public SmallModel {
  public:
+  bool has_guidance_input() const override { return true; }
   Velocity bind(const TensorMap& p, const Adapter*) const override {
     return [a = p.at("a"), b = p.at("b")](const at::Tensor& x, const Step&, const Conditioning& c) {
       std::vector<double> of_prompt;

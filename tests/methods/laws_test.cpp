@@ -1,7 +1,7 @@
 // What holds for every method of the table.
 #include <gtest/gtest.h>
 
-#include "engine/models/sd3/few_step_scheduler.h"
+#include "engine/models/schedulers/few_step_scheduler.h"
 #include "pipelines/align/few_step.h"
 #include "pipelines/plan/method_count.h"
 #include "samplers/schedules/shifted.h"

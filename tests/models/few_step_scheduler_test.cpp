@@ -1,5 +1,5 @@
 // The scheduler config of a few-step generator, written and read.
-#include "engine/models/sd3/few_step_scheduler.h"
+#include "engine/models/schedulers/few_step_scheduler.h"
 
 #include <gtest/gtest.h>
 

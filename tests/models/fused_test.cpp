@@ -157,6 +157,7 @@ TEST(GroupNormSilu, FrozenWeightsGetNoGradient) {
 struct Joint {
   int64_t length, context, heads, head_dim;
   bool normed, context_used;
+  bool turned = false;
 };
 
 // q, k, v, norm_q, norm_k of both streams.
@@ -172,11 +173,17 @@ Tensors attention_inputs(const Joint& j, int64_t batch) {
 }
 
 JointAttention attend(const Tensors& t, const Joint& j) {
-  const auto stream = [&](size_t i) {
-    return TokenStream{
+  const auto stream = [&](size_t i, int64_t length, int64_t first) {
+    TokenStream s{
         t[i], t[i + 1], t[i + 2], {t[i + 3], {}, j.head_dim, 1e-6}, {t[i + 4], {}, j.head_dim, 1e-6}};
+    if (j.turned) {
+      const auto position = (at::arange(length) + first).unsqueeze(1);
+      s.rotation = rotation_of(at::cat({position, position * 3}, 1), {j.head_dim / 4, 3 * j.head_dim / 4},
+                               100.0, at::kCPU);
+    }
+    return s;
   };
-  return joint_attention(stream(0), stream(5), j.heads);
+  return joint_attention(stream(0, j.length, 2), stream(5, j.context, 0), j.heads);
 }
 
 class AttentionPasses : public testing::TestWithParam<Joint> {};
@@ -204,7 +211,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionPasses,
                          testing::Values(Joint{16, 11, 2, 64, true, true}, Joint{16, 11, 2, 64, true, false},
                                          Joint{9, 0, 3, 32, true, false}, Joint{1, 2, 1, 16, false, true},
                                          Joint{70, 58, 2, 48, true, true}, Joint{64, 5, 1, 128, false, true},
-                                         Joint{130, 3, 2, 16, true, true}, Joint{5, 4, 2, 8, true, true}),
+                                         Joint{130, 3, 2, 16, true, true}, Joint{5, 4, 2, 8, true, true},
+                                         Joint{16, 11, 2, 64, true, true, true},
+                                         Joint{9, 0, 3, 32, false, false, true},
+                                         Joint{70, 58, 2, 48, true, false, true},
+                                         Joint{130, 3, 2, 16, true, true, true}),
                          [](const auto& info) { return "Case" + std::to_string(info.index); });
 
 TEST(LoraLinear, AgreesWithItsSum) {

@@ -223,3 +223,19 @@ def test_plan(tmp_path):
         said.append(json.loads(done.stdout))
     print(json.dumps(said[1])[:3000])
     assert said[0] != said[1]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 25])
+def test_unipc_steps_as_diffusers(steps, tmp_path):
+    """On a field that is no straight line, in the order that Wan's folders ask for."""
+    scheduler = diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    scheduler.set_timesteps(steps)
+    start = torch.randn(2, 3, 2, 4, 5, generator=torch.Generator().manual_seed(steps))
+    x = start
+    for sigma, time in zip(scheduler.sigmas[:-1], scheduler.timesteps):
+        x = scheduler.step(0.7 * x - torch.cos(2 * x) * (sigma + 0.3), time, x).prev_sample
+    sigmas = scheduler.sigmas.double()
+    sigmas[0] = 1.0
+    ours = parity_tool.run("unipc-sampler", tmp_path, {"x": start, "sigmas": sigmas}, tmp_path)["x0"]
+    print(steps, parity_tool.max_error(ours, x))
+    assert parity_tool.max_error(ours, x) <= 1e-5

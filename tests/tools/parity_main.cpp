@@ -15,8 +15,9 @@
 #include "engine/core/json.h"
 #include "engine/core/rng.h"
 #include "engine/io/picture.h"
+#include "engine/models/flux/transformer.h"
+#include "engine/models/schedulers/flow_match_euler.h"
 #include "engine/models/schedulers/unipc.h"
-#include "engine/models/sd3/flow_match_euler.h"
 #include "engine/models/sd3/sd3_schedule.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
@@ -31,6 +32,7 @@
 #include "samplers/schedules/karras.h"
 #include "samplers/schedules/linear.h"
 #include "samplers/schedules/shifted.h"
+#include "samplers/unipc.h"
 
 namespace {
 
@@ -97,6 +99,20 @@ TensorMap unipc(const path& folder, const TensorMap& inputs) {
   return levels;
 }
 
+/// x, sigmas -> where UniPC ends on the field of the test, v = 0.7 x - cos(2 x) (s + 0.3).
+TensorMap unipc_sampler(const path&, const TensorMap& inputs) {
+  const auto sigmas = input(inputs, "sigmas").to(at::kDouble).contiguous();
+  SamplerInput in;
+  in.schedule.sigmas.assign(sigmas.const_data_ptr<double>(),
+                            sigmas.const_data_ptr<double>() + sigmas.numel());
+  in.x_BCFHW = input(inputs, "x");
+  in.slot_B.resize(static_cast<size_t>(in.x_BCFHW.size(0)));
+  in.velocity = [](const at::Tensor& x, const Step& step, const Conditioning&) {
+    return x * 0.7 - (x * 2.0).cos() * (step.sigma_B.view({-1, 1, 1, 1, 1}).to(x.scalar_type()) + 0.3);
+  };
+  return {{"x0", sample_unipc(in)}};
+}
+
 /// z: raw latents -> pictures.
 TensorMap vae_decode(const path& folder, const TensorMap& inputs) {
   return {{"pictures", load<AutoencoderKl>(folder, "diffusion_pytorch_model").decode(input(inputs, "z"))}};
@@ -141,10 +157,10 @@ TensorMap wan_transformer(const path& folder, const TensorMap& inputs) {
     const auto v = network(x, input(inputs, "timestep"), input(inputs, "prompt_embeds"));
     return torch::autograd::grad({v.square().sum()}, {x})[0];
   };
-  TensorMap result = {{"velocity", transformer(input(inputs, "x"), input(inputs, "timestep"),
-                                               input(inputs, "prompt_embeds"))
-                                       .contiguous()},
-                      {"gradient", gradient(transformer)}};
+  TensorMap result = {
+      {"velocity", transformer(input(inputs, "x"), input(inputs, "timestep"), input(inputs, "prompt_embeds"))
+                       .contiguous()},
+      {"gradient", gradient(transformer)}};
   transformer.checkpoint_blocks();
   result["checkpointed_gradient"] = gradient(transformer);
   return result;
@@ -201,6 +217,13 @@ TensorMap sd3_transformer(const path& folder, const TensorMap& inputs) {
           {"position_table", sd3_position_table(config)}};
 }
 
+/// x, timestep (1000 sigma), guidance, prompt_embeds, pooled -> velocity.
+TensorMap flux_transformer(const path& folder, const TensorMap& inputs) {
+  const auto transformer = load<FluxTransformer>(folder, "diffusion_pytorch_model");
+  return {{"velocity", transformer(input(inputs, "x"), input(inputs, "timestep"), input(inputs, "guidance"),
+                                   input(inputs, "prompt_embeds"), input(inputs, "pooled"))}};
+}
+
 /// Every file of the folder, by its name.
 TensorMap pictures(const path& folder, const TensorMap&) {
   TensorMap pictures;
@@ -226,12 +249,14 @@ const std::map<std::string, Component>& components() {
       {"clip-text", clip_text},
       {"evaluation-noise", evaluation_noise},
       {"flow-match", flow_match},
+      {"flux-transformer", flux_transformer},
       {"image-processor", image_processor},
       {"pictures", pictures},
       {"schedules", schedules},
       {"t5", t5},
       {"transformer", sd3_transformer},
       {"unipc", unipc},
+      {"unipc-sampler", unipc_sampler},
       {"vae-decode", vae_decode},
       {"vae-encode", vae_encode},
       {"wan-transformer", wan_transformer},

@@ -59,8 +59,9 @@ void print_t5_ids(const std::string& folder, const std::string& length) {
 
 void print_cleaned() {
   for (std::string line; std::getline(std::cin, line);)
-    std::cout << nlohmann::json(thalweg::wan_prompt_clean(nlohmann::json::parse(line).get<std::string>())).dump()
-              << '\n';
+    std::cout
+        << nlohmann::json(thalweg::wan_prompt_clean(nlohmann::json::parse(line).get<std::string>())).dump()
+        << '\n';
 }
 
 }  // namespace

@@ -77,6 +77,18 @@ inline void norm_rows_backward(float* g, const T* x, int64_t stride, const T* we
   }
 }
 
+// Turns neighbouring numbers as pairs in place, by the angle (sign 1) or back (sign -1).
+inline void rotate_rows(float* x, const float* cos, const float* sin, int64_t rows, int64_t dim, float sign) {
+  for (int64_t r = 0; r < rows; ++r) {
+    float* row = x + r * Head::kRow;
+    for (int64_t p = 0; p < dim / 2; ++p, ++cos, ++sin) {
+      const float a = row[2 * p], b = row[2 * p + 1], s = sign * *sin;
+      row[2 * p] = a * *cos - b * s;
+      row[2 * p + 1] = b * *cos + a * s;
+    }
+  }
+}
+
 inline void transpose(const float* rows, int64_t count, int64_t dim, int64_t padded, float* to) {
   for (int64_t j = 0; j < count; ++j)
     for (int64_t d = 0; d < dim; ++d) to[d * Head::kScores + j] = rows[j * Head::kRow + d];
@@ -125,6 +137,10 @@ inline void read_head(const AttentionStream<T> streams[2], const AttentionShape&
     if (s.normed) {
       norm_rows(head.q + at, stream.norm_q, stream.length, s.head_dim, s.eps, head.q_scale + row);
       norm_rows(head.k + at, stream.norm_k, stream.length, s.head_dim, s.eps, head.k_scale + row);
+    }
+    if (stream.cos) {
+      rotate_rows(head.q + at, stream.cos, stream.sin, stream.length, s.head_dim, 1.0F);
+      rotate_rows(head.k + at, stream.cos, stream.sin, stream.length, s.head_dim, 1.0F);
     }
     row += stream.length;
   }
@@ -197,6 +213,10 @@ void attention_backward(const AttentionStream<T> streams[2], const AttentionGrad
         const auto& g = gradients[i];
         if (stream.length == 0) continue;
         const int64_t from = b * stream.length * width + h * s.head_dim, at = row * Head::kRow;
+        if (stream.cos) {
+          rotate_rows(head.d_q + at, stream.cos, stream.sin, stream.length, s.head_dim, -1.0F);
+          rotate_rows(head.d_k + at, stream.cos, stream.sin, stream.length, s.head_dim, -1.0F);
+        }
         if (s.normed) {
           norm_rows_backward(head.d_q + at, stream.q + from, width, stream.norm_q, stream.length, s.head_dim,
                              head.q_scale + row, g.norm_q);

@@ -37,6 +37,7 @@ struct AttentionStream {
   int64_t length = 0;  // 0: absent
   const T *q = nullptr, *k = nullptr, *v = nullptr;
   const T *norm_q = nullptr, *norm_k = nullptr;  // RMS norm weights [head_dim]; null: none
+  const float *cos = nullptr, *sin = nullptr;    // of queries' and keys' pairs [length, head_dim / 2]
   T* out = nullptr;
 };
 

@@ -12,7 +12,7 @@
 #include "engine/models/component.h"
 #include "engine/models/flow_model.h"
 #include "engine/models/process_reward/features.h"
-#include "engine/models/sd3/sd3_scheduler.h"
+#include "engine/models/schedulers/folder_scheduler.h"
 #include "engine/models/sd3/sd3_text.h"
 #include "engine/models/sd3/transformer.h"
 
@@ -65,7 +65,7 @@ class BackboneFeatures final : public LatentFeatures {
       : o_(config),
         folder_(opened(model, config)),
         transformer_(transformer_config(folder_, config.depth)),
-        num_train_timesteps_(Sd3Scheduler(folder_).num_train_timesteps()),
+        num_train_timesteps_(FolderScheduler(folder_).num_train_timesteps()),
         text_(text_of(folder_, transformer_, options_of(config, device))) {
     if (const auto now = config.sha256.empty() ? "" : digest(folder_, text_); now != config.sha256)
       throw Error(folder_.root.string(),

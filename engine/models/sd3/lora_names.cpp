@@ -8,13 +8,6 @@ namespace {
 
 using Names = std::vector<OriginalName>;
 
-void add_fused(Names& names, const std::string& original, const std::vector<std::string>& layers) {
-  names.push_back({original, layers});
-  // OneTrainer names the three parts.
-  for (size_t i = 0; i < layers.size(); ++i)
-    names.push_back({original + "." + std::to_string(i), {layers[i]}});
-}
-
 void add_block(Names& names, int64_t index, bool dual, bool last) {
   const auto original = "joint_blocks." + std::to_string(index) + ".";
   const auto block = "transformer_blocks." + std::to_string(index) + ".";

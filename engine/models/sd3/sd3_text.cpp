@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <c10/core/GradMode.h>
-#include <algorithm>
 
 #include "engine/core/error.h"
 #include "engine/models/component.h"
@@ -11,27 +10,10 @@
 namespace thalweg {
 namespace {
 
-/// Prompts of one T5 forward: the attention of 8 prompts of 256 tokens takes 128 MB in T5-XXL.
-constexpr int64_t kT5Batch = 8;
-
 /// To be raised by whoever changes the numbers that encode() returns: kept ones of before are then not used.
 constexpr const char* kEncodeVersion = "sd3 text 1";
 
-template <typename Encode>
-at::Tensor ids_of(const std::vector<std::string>& prompts, const Encode& encode) {
-  std::vector<int64_t> ids;
-  for (const auto& prompt : prompts) {
-    const auto row = encode(prompt);
-    ids.insert(ids.end(), row.begin(), row.end());
-  }
-  return at::tensor(ids, at::kLong).view({static_cast<int64_t>(prompts.size()), -1});
-}
-
 }  // namespace
-
-at::Tensor token_ids(const ClipTokenizer& tokenizer, const std::vector<std::string>& prompts) {
-  return ids_of(prompts, [&](const std::string& prompt) { return tokenizer.encode(prompt); });
-}
 
 TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first_ids_BL,
                            const ClipTextEncoder& second, const at::Tensor& second_ids_BL,
@@ -120,20 +102,16 @@ std::shared_ptr<const Sd3Text::Encoders> Sd3Text::encoders() const {
   return encoders_;
 }
 
-at::Tensor Sd3Text::t5_features(const Encoders& encoders, const std::vector<std::string>& prompts) const {
+at::Tensor Sd3Text::t5_part(const Encoders& encoders, const std::vector<std::string>& prompts) const {
   if (!encoders.t5) return at::zeros({1, t5_tokens_, width_});
-  const auto ids_BL =
-      ids_of(prompts, [&](const std::string& prompt) { return t5_tokenizer_->encode(prompt, t5_tokens_); });
-  std::vector<at::Tensor> parts;
-  for (const auto& part_BL : ids_BL.to(device_).split(kT5Batch)) parts.push_back((*encoders.t5)(part_BL));
-  return at::cat(parts);
+  return t5_features(*encoders.t5, token_ids(*t5_tokenizer_, prompts, t5_tokens_).to(device_));
 }
 
 TensorMap Sd3Text::encode(const std::vector<std::string>& prompts) const {
   c10::NoGradGuard no_grad;
   const auto loaded = encoders();
   return sd3_conditioning(loaded->first, token_ids(first_tokenizer_, prompts).to(device_), loaded->second,
-                          token_ids(second_tokenizer_, prompts).to(device_), t5_features(*loaded, prompts));
+                          token_ids(second_tokenizer_, prompts).to(device_), t5_part(*loaded, prompts));
 }
 
 std::vector<ModelFile> Sd3Text::files() const {
@@ -160,20 +138,13 @@ TextSource Sd3Text::source() const {
 
 std::vector<TextCut> Sd3Text::cuts(const std::string& prompt) const {
   std::vector<TextCut> cuts;
-  // A token is a byte at least, beside the marks of beginning and end (T5 has a blank before the text).
-  // Letters beyond ASCII may become more in normalization.
-  const bool ascii =
-      std::all_of(prompt.begin(), prompt.end(), [](char c) { return static_cast<signed char>(c) >= 0; });
-  const auto add = [&](const char* encoder, int64_t read, const auto& length) {
-    if (ascii && static_cast<int64_t>(prompt.size()) + 2 <= read) return;
-    if (const int64_t tokens = length(); tokens > read) cuts.push_back({encoder, tokens, read});
-  };
-  add("text_encoder", first_tokenizer_.max_length(), [&] { return first_tokenizer_.whole_length(prompt); });
-  add("text_encoder_2", second_tokenizer_.max_length(),
-      [&] { return second_tokenizer_.whole_length(prompt); });
+  add_cut(cuts, "text_encoder", prompt, first_tokenizer_.max_length(),
+          [&] { return first_tokenizer_.whole_length(prompt); });
+  add_cut(cuts, "text_encoder_2", prompt, second_tokenizer_.max_length(),
+          [&] { return second_tokenizer_.whole_length(prompt); });
   if (t5_tokenizer_)
-    add("text_encoder_3", t5_tokens_,
-        [&] { return static_cast<int64_t>(t5_tokenizer_->encode_whole(prompt).size()); });
+    add_cut(cuts, "text_encoder_3", prompt, t5_tokens_,
+            [&] { return static_cast<int64_t>(t5_tokenizer_->encode_whole(prompt).size()); });
   return cuts;
 }
 

@@ -8,10 +8,7 @@
 
 #include "engine/models/flow_model.h"
 #include "engine/models/text/clip_text_encoder.h"
-#include "engine/models/text/clip_tokenizer.h"
-#include "engine/models/text/t5_encoder.h"
-#include "engine/models/text/t5_tokenizer.h"
-#include "engine/models/text_length.h"
+#include "engine/models/text/prompt_ids.h"
 #include "engine/weights/model_copy.h"
 
 namespace thalweg {
@@ -21,9 +18,6 @@ namespace thalweg {
 TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first_ids_BL,
                            const ClipTextEncoder& second, const at::Tensor& second_ids_BL,
                            const at::Tensor& t5_BLD);
-
-/// Token ids [B, L] of a batch of prompts.
-at::Tensor token_ids(const ClipTokenizer& tokenizer, const std::vector<std::string>& prompts);
 
 /// Tokenizers and configs are read at once, the encoders' weights when the first prompt is encoded.
 class Sd3Text {
@@ -48,7 +42,7 @@ class Sd3Text {
     std::optional<T5Encoder> t5;
   };
   std::shared_ptr<const Encoders> encoders() const;
-  at::Tensor t5_features(const Encoders& encoders, const std::vector<std::string>& prompts) const;
+  at::Tensor t5_part(const Encoders& encoders, const std::vector<std::string>& prompts) const;
   void check() const;
 
   ModelFolder folder_;

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 #include <vector>
 
 #include "engine/core/json.h"
-#include "engine/models/binder.h"
+#include "engine/models/embedders.h"
+#include "engine/models/joint_block.h"
 #include "engine/weights/lora_names.h"
 
 namespace thalweg {
@@ -50,53 +50,24 @@ class Sd3Transformer {
   at::Tensor operator()(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
                         const at::Tensor& prompt_embeds_BLD, const at::Tensor& pooled_BD) const;
 
-  /// Both streams after the blocks: patches [B,L,D] and text [B,L,D], as it enters the last block where that
-  /// is among them.
-  struct Streams {
-    at::Tensor x_BLD, context_BLD;
-  };
-  /// Of the arguments of operator().
-  Streams features(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
-                   const at::Tensor& prompt_embeds_BLD, const at::Tensor& pooled_BD) const;
+  /// Both streams after the blocks, the text as it enters the last block where that is among them. Of the
+  /// arguments of operator().
+  TokenStreams features(const at::Tensor& x_BCHW, const at::Tensor& timestep_B,
+                        const at::Tensor& prompt_embeds_BLD, const at::Tensor& pooled_BD) const;
 
  private:
-  struct Attention {
-    Linear to_q, to_k, to_v, to_out;
-    Linear add_q, add_k, add_v, to_add_out;
-    Norm norm_q, norm_k, norm_added_q, norm_added_k;
-  };
-  struct FeedForward {
-    Linear up, down;
-    at::Tensor operator()(const at::Tensor& x) const;
-  };
-  struct Block {
-    Linear norm1, norm1_context;
-    Attention attn;
-    std::optional<Attention> attn2;
-    FeedForward ff, ff_context;
-    bool last = false;                // the context stream ends here
-    std::vector<at::Tensor> tensors;  // all of them
-  };
-
-  static Attention bind_attention(const Sd3TransformerConfig& config, Binder binder, bool joint, bool last);
-  static Block bind_block(const Sd3TransformerConfig& config, Binder binder, bool dual, bool last);
-  Streams run_blocks(const at::Tensor& x_BCHW, const at::Tensor& prompt_embeds_BLD,
-                     const at::Tensor& silu_temb_BD) const;
-  at::Tensor time_text_embedding(const at::Tensor& timestep_B, const at::Tensor& pooled_BD) const;
-  at::Tensor patches(const at::Tensor& x_BCHW) const;
+  TokenStreams run_blocks(const at::Tensor& x_BCHW, const at::Tensor& prompt_embeds_BLD,
+                          const at::Tensor& silu_temb_BD) const;
+  at::Tensor silu_embedding(const at::Tensor& timestep_B, const at::Tensor& pooled_BD) const;
+  at::Tensor tokens(const at::Tensor& x_BCHW) const;
   at::Tensor unpatched(const at::Tensor& tokens_BLD, int64_t rows, int64_t columns) const;
-  static std::pair<at::Tensor, at::Tensor> attend(int64_t heads, const Attention& a, const at::Tensor& x_BLD,
-                                                  const at::Tensor& c_BLD);
-  static void run_block(int64_t heads, const Block& block, const at::Tensor& modulation,
-                        const at::Tensor& context_modulation, at::Tensor& x_BLD, at::Tensor& c_BLD);
-  void run_checkpointed(const Block& block, const at::Tensor& modulation,
-                        const at::Tensor& context_modulation, at::Tensor& x_BLD, at::Tensor& c_BLD) const;
 
   Sd3TransformerConfig config_;
   Conv2d patch_proj_;
   at::Tensor pos_embed_;
-  Linear time_1_, time_2_, text_1_, text_2_, context_embedder_;
-  std::vector<Block> blocks_;
+  Embedder time_, text_;
+  Linear context_embedder_;
+  std::vector<JointBlock> blocks_;
   Linear norm_out_, proj_out_;
   bool checkpointing_ = false;
 };

@@ -39,8 +39,9 @@ ClipTextEncoder ClipTextEncoder::bind(const Config& c, Binder binder) {
                                                {c.max_position_embeddings, c.hidden_size}, Init::normal_002);
   encoder.layers_ = ClipLayer::bind_all(c, text, ClipLayer::Mask::causal);
   encoder.final_norm_ = text.layer_norm("final_layer_norm", c.hidden_size, c.layer_norm_eps);
-  encoder.projection_ =
-      binder.linear("text_projection", c.hidden_size, c.projection_dim, /*bias=*/false, Init::xavier_uniform);
+  if (c.projected)
+    encoder.projection_ = binder.linear("text_projection", c.hidden_size, c.projection_dim, /*bias=*/false,
+                                        Init::xavier_uniform);
   return encoder;
 }
 
@@ -72,7 +73,8 @@ ClipTextFeatures ClipTextEncoder::operator()(const at::Tensor& ids_BL) const {
   }
   features.last_BLD = layer_norm(final_norm_, x_BLD);
   const auto row_B = at::arange(ids_BL.size(0), ids_BL.options());
-  features.pooled_BP = projection_(features.last_BLD.index({row_B, end_positions(ids_BL)}));
+  features.pooled_BP = features.last_BLD.index({row_B, end_positions(ids_BL)});
+  if (config_.projected) features.pooled_BP = projection_(features.pooled_BP);
   return features;
 }
 

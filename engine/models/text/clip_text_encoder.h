@@ -1,6 +1,6 @@
 // CLIPTextModelWithProjection of transformers, and the text half of its CLIPModel, which has the same names:
-// a causal transformer over token ids whose feature at the end token is projected. B prompts, L tokens, D
-// width, P projection.
+// a causal transformer over token ids whose feature at the end token is projected; or its CLIPTextModel,
+// where it is not. B prompts, L tokens, D width, P projection.
 #pragma once
 
 #include <filesystem>
@@ -14,12 +14,13 @@ namespace thalweg {
 struct ClipTextConfig : ClipLayerConfig {
   int64_t vocab_size = 49408, max_position_embeddings = 77, projection_dim = 512;
   int64_t eos_token_id = 49407;
+  bool projected = true;  // false: CLIPTextModel; no config says it, the pipeline does
 };
 
 struct ClipTextFeatures {
   at::Tensor penultimate_BLD;  // what the last layer reads: transformers' hidden_states[-2], not normalised
   at::Tensor last_BLD;         // of the last layer, normalised
-  at::Tensor pooled_BP;        // the end token's feature of last_BLD, projected
+  at::Tensor pooled_BP;        // the end token's feature of last_BLD; projected, or of width D
 };
 
 class ClipTextEncoder {

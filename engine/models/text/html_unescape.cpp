@@ -42,15 +42,16 @@ const std::unordered_map<std::string, std::string>& entities() {
 
 /// What a browser makes of the number; Python's own table.
 void append_number(std::string& utf8, uint32_t number) {
-  constexpr uint32_t kWindows1252[] = {
-      0x20AC, 0x81,   0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160,
-      0x2039, 0x0152, 0x8D,   0x017D, 0x8F,   0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022,
-      0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D,   0x017E, 0x0178};
+  constexpr uint32_t kWindows1252[] = {0x20AC, 0x81,   0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
+                                       0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8D,   0x017D, 0x8F,
+                                       0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+                                       0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D,   0x017E, 0x0178};
   if (number == 0 || number > kLast || (number >= 0xD800 && number <= 0xDFFF))
     return append(utf8, kReplacement);
   if (number >= 0x80 && number <= 0x9F) return append(utf8, kWindows1252[number - 0x80]);
-  const bool control = (number < 0x20 && number != '\t' && number != '\n' && number != '\f' && number != '\r') ||
-                       number == 0x7F;
+  const bool control =
+      (number < 0x20 && number != '\t' && number != '\n' && number != '\f' && number != '\r') ||
+      number == 0x7F;
   const bool no_character = (number >= 0xFDD0 && number <= 0xFDEF) || (number & 0xFFFE) == 0xFFFE;
   if (!control && !no_character) append(utf8, number);
 }
@@ -67,7 +68,8 @@ size_t take_number(std::string_view rest, std::string& utf8) {
   const size_t begin = end;
   uint32_t number = 0;
   for (; end < rest.size() && digit(rest[end]) >= 0; ++end)
-    number = std::min<uint32_t>(number * (hex ? 16 : 10) + static_cast<uint32_t>(digit(rest[end])), kLast + 1);
+    number =
+        std::min<uint32_t>(number * (hex ? 16 : 10) + static_cast<uint32_t>(digit(rest[end])), kLast + 1);
   if (end == begin) return 0;
   append_number(utf8, number);
   return end < rest.size() && rest[end] == ';' ? end + 1 : end;

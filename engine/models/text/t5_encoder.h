@@ -17,7 +17,7 @@ struct T5EncoderConfig {
   int64_t num_layers = 6, num_heads = 8;
   int64_t relative_attention_num_buckets = 32, relative_attention_max_distance = 128;
   double layer_norm_epsilon = 1e-6;
-  bool gated = false;             // "gated-..." of feed_forward_proj
+  bool gated = false;              // "gated-..." of feed_forward_proj
   bool own_position_bias = false;  // of each layer: "model_type" umt5
   at::Tensor (*activation)(const at::Tensor&) = nullptr;
 };

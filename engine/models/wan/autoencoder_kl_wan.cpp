@@ -90,9 +90,7 @@ AutoencoderKlWan::Stack AutoencoderKlWan::bind_encoder(const Config& c, Binder b
   Stack stack;
   int64_t channels = c.base_dim;
   stack.conv_in = WanConv3d::bind(binder, "conv_in", c.in_channels, channels, 3, 3);
-  const auto next = [&] {
-    return binder.sub("down_blocks." + std::to_string(stack.layers.size()) + ".");
-  };
+  const auto next = [&] { return binder.sub("down_blocks." + std::to_string(stack.layers.size()) + "."); };
   for (size_t level = 0; level < c.dim_mult.size(); ++level) {
     const int64_t out = c.base_dim * c.dim_mult[level];
     for (int64_t i = 0; i < c.num_res_blocks; ++i, channels = out)
@@ -142,8 +140,7 @@ AutoencoderKlWan AutoencoderKlWan::bind(const Config& config, Binder binder) {
 at::Tensor AutoencoderKlWan::Stack::operator()(const at::Tensor& x_BCFHW, WanCache* cache) const {
   if (cache) cache->next_chunk();
   auto y = conv_in(x_BCFHW, cache);
-  for (const auto& layer : layers)
-    y = std::visit([&](const auto& block) { return block(y, cache); }, layer);
+  for (const auto& layer : layers) y = std::visit([&](const auto& block) { return block(y, cache); }, layer);
   return conv_out(wan_norm_silu(norm_out, y), cache);
 }
 
@@ -165,8 +162,8 @@ at::Tensor AutoencoderKlWan::decode(const at::Tensor& z_BCFHW) const {
   return decoder_(post_quant_conv_.valid(z_BCFHW), nullptr).clamp(-1.0, 1.0);
 }
 
-void AutoencoderKlWan::decode_in_chunks(
-    const at::Tensor& z_BCFHW, const std::function<void(const at::Tensor& x_BCFHW)>& take) const {
+void AutoencoderKlWan::decode_in_chunks(const at::Tensor& z_BCFHW,
+                                        const std::function<void(const at::Tensor& x_BCFHW)>& take) const {
   WanCache cache;
   const auto z = post_quant_conv_.valid(z_BCFHW);
   for (int64_t i = 0; i < z.size(2); ++i) take(decoder_(z.slice(2, i, i + 1), &cache).clamp(-1.0, 1.0));

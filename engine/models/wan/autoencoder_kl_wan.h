@@ -1,9 +1,9 @@
-// AutoencoderKLWan of diffusers: videos to latents and back, causal in time (Wan 2.1, arXiv 2503.20314, section
-// 4.1). A video of 4 k + 1 frames has k + 1 latent frames; one picture is a video of one frame.
+// AutoencoderKLWan of diffusers: videos to latents and back, causal in time (Wan 2.1, arXiv 2503.20314,
+// section 4.1). A video of 4 k + 1 frames has k + 1 latent frames; one picture is a video of one frame.
 //
-// A pass takes a video whole, or in chunks of one latent frame with a memory of what came before: the same layers
-// and, to rounding, the same numbers. Whole is differentiable and holds the activations of all frames; chunks
-// bound them by those of four frames, whatever the length.
+// A pass takes a video whole, or in chunks of one latent frame with a memory of what came before: the same
+// layers and, to rounding, the same numbers. Whole is differentiable and holds the activations of all frames;
+// chunks bound them by those of four frames, whatever the length.
 #pragma once
 
 #include <filesystem>
@@ -20,7 +20,8 @@ struct AutoencoderKlWanConfig {
   int64_t base_dim = 96, decoder_base_dim = 96, z_dim = 16, num_res_blocks = 2;
   int64_t in_channels = 3, out_channels = 3;
   std::vector<int64_t> dim_mult{1, 2, 4, 4};
-  std::vector<bool> temporal{false, true, true};  // "temperal_downsample": which halvings halve the frames too
+  std::vector<bool> temporal{false, true,
+                             true};  // "temperal_downsample": which halvings halve the frames too
   std::vector<double> latents_mean, latents_std;  // of each latent channel
 
   /// Frames that a latent frame behind the first spans.
@@ -33,8 +34,8 @@ class AutoencoderKlWan {
  public:
   using Config = AutoencoderKlWanConfig;
 
-  /// Throws Error naming `path` and the key for what is malformed or not supported (the residual autoencoder of
-  /// Wan 2.2 among it).
+  /// Throws Error naming `path` and the key for what is malformed or not supported (the residual autoencoder
+  /// of Wan 2.2 among it).
   static Config parse(const Json& config, const std::filesystem::path& path);
   static AutoencoderKlWan bind(const Config& config, Binder binder);
 

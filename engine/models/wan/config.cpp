@@ -17,7 +17,8 @@ WanTransformerConfig WanTransformer::parse(const Json& json, const std::filesyst
   };
   for (const char* key : {"image_dim", "added_kv_proj_dim", "pos_embed_seq_len"})
     if (json.contains(key) && !json.at(key).is_null())
-      refuse(key, "is set: models that see an image (I2V, FLF2V) are not supported, text-to-video models are");
+      refuse(key,
+             "is set: models that see an image (I2V, FLF2V) are not supported, text-to-video models are");
   c.patch_size = config_integers(json, "patch_size", c.patch_size, 1, 64, 3, path);
   if (c.patch_size.size() != 3) refuse("patch_size", "must have three numbers: frames, rows, columns");
   if (c.patch_size[0] != 1) refuse("patch_size", "must begin with 1: one latent frame a patch");
@@ -32,8 +33,9 @@ WanTransformerConfig WanTransformer::parse(const Json& json, const std::filesyst
   c.cross_attn_norm = config_bool(json, "cross_attn_norm", c.cross_attn_norm, path);
   c.eps = config_number(json, "eps", c.eps, 0.0, 1.0, path);
   if (config_integer(json, "out_channels", c.in_channels, 1, 1024, path) != c.in_channels)
-    refuse("out_channels", "must equal in_channels: a model that is given more than the latents sees an image, "
-                           "and a velocity has its latents' shape");
+    refuse("out_channels",
+           "must equal in_channels: a model that is given more than the latents sees an image, "
+           "and a velocity has its latents' shape");
   if (c.attention_head_dim % 2 != 0) refuse("attention_head_dim", "must be even for rotary positions");
   if (c.freq_dim % 2 != 0) refuse("freq_dim", "must be even");
   if (config_text(json, "qk_norm", "rms_norm_across_heads", path) != "rms_norm_across_heads")
@@ -51,8 +53,7 @@ LoraNames wan_lora_names(const WanTransformerConfig& c) {
   for (int64_t i = 0; i < c.num_layers; ++i) {
     const auto block = "blocks." + std::to_string(i) + ".";
     for (const auto& [original, layer] : {std::pair{"self_attn.", "attn1."}, {"cross_attn.", "attn2."}})
-      for (const auto& [from, to] :
-           {std::pair{"q", "to_q"}, {"k", "to_k"}, {"v", "to_v"}, {"o", "to_out.0"}})
+      for (const auto& [from, to] : {std::pair{"q", "to_q"}, {"k", "to_k"}, {"v", "to_v"}, {"o", "to_out.0"}})
         add(block + original + from, block + layer + to);
     add(block + "ffn.0", block + "ffn.net.0.proj");
     add(block + "ffn.2", block + "ffn.net.2");

@@ -94,7 +94,8 @@ at::Tensor WanTransformer::tokens(const at::Tensor& x, const std::vector<int64_t
 
 at::Tensor WanTransformer::video(const at::Tensor& tokens_BLD, const std::vector<int64_t>& g) const {
   const auto& p = config_.patch_size;
-  return tokens_BLD.reshape({-1, g[0], g[1], g[2], p[0], p[1], p[2], config_.in_channels})  // channels last
+  return tokens_BLD
+      .reshape({-1, g[0], g[1], g[2], p[0], p[1], p[2], config_.in_channels})  // channels last
       .permute({0, 7, 1, 4, 2, 5, 3, 6})
       .reshape({tokens_BLD.size(0), config_.in_channels, g[0] * p[0], g[1] * p[1], g[2] * p[2]});
 }
@@ -112,12 +113,13 @@ at::Tensor WanTransformer::Block::operator()(const at::Tensor& x_BLD, const at::
                                              const Rotation& rotation) const {
   const auto m = (wide(table_16D) + modulation_B6D).chunk(6, 1);
   const auto y = modulated(x_BLD, m[0], m[1], eps);
-  const auto turned = [&](const Norm& norm, const Linear& layer) {
-    return rotated(rms_norm(norm, layer(y)).unflatten(2, {heads, -1}), rotation).transpose(1, 2);
-  };
-  const auto mixed =
-      attention(turned(self.norm_q, self.to_q), turned(self.norm_k, self.to_k), heads_of(self.to_v(y), heads));
-  auto x = gated(x_BLD, m[2], self.to_out(mixed.transpose(1, 2).flatten(2)));
+  const TokenStream tokens{rms_norm(self.norm_q, self.to_q(y)),
+                           rms_norm(self.norm_k, self.to_k(y)),
+                           self.to_v(y),
+                           {},
+                           {},
+                           rotation};
+  auto x = gated(x_BLD, m[2], self.to_out(joint_attention(tokens, {}, heads).x_BLD));
 
   const auto normed =
       norm2 ? layer_norm({wide(norm2->weight), wide(norm2->bias), norm2->width, norm2->eps}, wide(x))
@@ -143,8 +145,9 @@ at::Tensor WanTransformer::operator()(const at::Tensor& x_BCFHW, const at::Tenso
   const auto dtype = patches_.weight.scalar_type();
   const auto turn = rotation(grid, x_BCFHW.device());
   const auto temb_BD =
-      wide(time_.linear_2)(at::silu(wide(time_.linear_1)(timestep_wave(timestep_B, config_.freq_dim)
-                                                             .to(wide(time_.linear_1.weight).scalar_type()))))
+      wide(time_.linear_2)(
+          at::silu(wide(time_.linear_1)(
+              timestep_wave(timestep_B, config_.freq_dim).to(wide(time_.linear_1.weight).scalar_type()))))
           .to(dtype);
   const auto modulation_B6D = wide(time_proj_(at::silu(temb_BD))).unflatten(1, {6, -1});
   const auto text_BLD = text_.linear_2(gelu_tanh(text_.linear_1(prompt_embeds_BLD.to(dtype))));

@@ -1,6 +1,6 @@
 // WanTransformer3DModel: the transformer of Wan 2.1's text-to-video models (arXiv 2503.20314, section 4.2).
-// Blocks of self-attention over the tokens of all frames with rotary positions, cross-attention to the text, and
-// a perceptron; one set of modulations for all blocks, with a table of each block's own. Config keys and
+// Blocks of self-attention over the tokens of all frames with rotary positions, cross-attention to the text,
+// and a perceptron; one set of modulations for all blocks, with a table of each block's own. Config keys and
 // state-dict names are those of diffusers. B samples, C channels, F, H, W: latent frames and their sides; L
 // tokens, D width.
 #pragma once
@@ -40,13 +40,14 @@ std::vector<std::string> wan_default_lora_targets();
 std::string wan_architecture(const WanTransformerConfig& config);
 
 /// What diffusers keeps in float32 in a model of half precision is computed in float32 here, whatever the
-/// weights' dtype: the embedding of the time, tables and gates of the modulation, norms, and the sums that they
-/// gate.
+/// weights' dtype: the embedding of the time, tables and gates of the modulation, norms, and the sums that
+/// they gate.
 class WanTransformer {
  public:
   using Config = WanTransformerConfig;
 
-  /// Throws Error naming `path` and the key for what is out of range or unsupported (models that see an image).
+  /// Throws Error naming `path` and the key for what is out of range or unsupported (models that see an
+  /// image).
   static Config parse(const Json& config, const std::filesystem::path& path);
   static WanTransformer bind(const Config& config, Binder binder);
 
@@ -54,7 +55,8 @@ class WanTransformer {
   void checkpoint_blocks() { checkpointing_ = true; }
 
   /// x [B,C,F,H,W], multiples of the patch and at most rope_max_seq_len patches along each axis; timestep_B =
-  /// sigma * num_train_timesteps, float32; prompt_embeds [B,L,text_dim], rows of zeros attended. Returns v as x.
+  /// sigma * num_train_timesteps, float32; prompt_embeds [B,L,text_dim], rows of zeros attended. Returns v as
+  /// x.
   at::Tensor operator()(const at::Tensor& x_BCFHW, const at::Tensor& timestep_B,
                         const at::Tensor& prompt_embeds_BLD) const;
 
@@ -74,8 +76,8 @@ class WanTransformer {
     int64_t heads = 1;
     double eps = 1e-6;
 
-    at::Tensor operator()(const at::Tensor& x_BLD, const at::Tensor& text_BLD, const at::Tensor& modulation_B6D,
-                          const Rotation& rotation) const;
+    at::Tensor operator()(const at::Tensor& x_BLD, const at::Tensor& text_BLD,
+                          const at::Tensor& modulation_B6D, const Rotation& rotation) const;
   };
   Rotation rotation(const std::vector<int64_t>& grid, at::Device device) const;
   at::Tensor tokens(const at::Tensor& x_BCFHW, const std::vector<int64_t>& grid) const;

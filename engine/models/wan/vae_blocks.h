@@ -1,5 +1,5 @@
-// Building blocks of Wan's video autoencoder: convolutions that look back in time alone, and what they remember
-// where a video passes in chunks. B samples, C channels, F frames, H, W: at the block's own scale.
+// Building blocks of Wan's video autoencoder: convolutions that look back in time alone, and what they
+// remember where a video passes in chunks. B samples, C channels, F frames, H, W: at the block's own scale.
 #pragma once
 
 #include <optional>
@@ -10,8 +10,8 @@
 
 namespace thalweg {
 
-/// The frames that layers remember from one chunk of a video to the next, one entry a layer that looks back, in
-/// the order of the pass. Where a video passes whole there is none (a null pointer), and nothing is kept.
+/// The frames that layers remember from one chunk of a video to the next, one entry a layer that looks back,
+/// in the order of the pass. Where a video passes whole there is none (a null pointer), and nothing is kept.
 class WanCache {
  public:
   void next_chunk() { layer_ = 0; }
@@ -26,8 +26,8 @@ class WanCache {
   size_t layer_ = 0;
 };
 
-/// Convolution over time and space: as many frames of zeros in front as its kernel looks back, zeros around each
-/// frame.
+/// Convolution over time and space: as many frames of zeros in front as its kernel looks back, zeros around
+/// each frame.
 struct WanConv3d {
   at::Tensor weight, bias;  // [out, in, time, side, side]
 

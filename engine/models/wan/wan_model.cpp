@@ -32,8 +32,8 @@ std::string complaint(const char* name, int64_t side, int64_t unit, int64_t most
     return {};
   const auto clamped = [&](int64_t value) { return std::clamp(value, offset == 0 ? unit : offset, most); };
   const auto below = clamped(k * unit + offset), above = clamped((k + 1) * unit + offset);
-  const auto nearest = below == above ? std::to_string(below)
-                                      : std::to_string(below) + " and " + std::to_string(above);
+  const auto nearest =
+      below == above ? std::to_string(below) : std::to_string(below) + " and " + std::to_string(above);
   const auto rule = offset == 0 ? "a multiple of " + std::to_string(unit)
                                 : std::to_string(unit) + " k + " + std::to_string(offset);
   return std::string(name) + " must be " + rule + " up to " + std::to_string(most) +

@@ -7,8 +7,8 @@
 
 namespace thalweg {
 
-/// Throws Error naming the file for whatever is missing, malformed or unsupported: Wan 2.2's two experts and times
-/// by token among it.
+/// Throws Error naming the file for whatever is missing, malformed or unsupported: Wan 2.2's two experts and
+/// times by token among it.
 std::unique_ptr<FlowModel> load_wan(const std::filesystem::path& folder, const ModelOptions& options);
 
 /// Layers that a LoRA of the folder's transformer may adapt. Reads its config alone.
@@ -18,8 +18,8 @@ LoraNames read_wan_lora_names(const std::filesystem::path& folder);
 Schedule read_wan_schedule(const std::filesystem::path& folder, const ModelOptions& options, int64_t steps,
                            int64_t height, int64_t width);
 
-/// Velocity of a bound transformer over "prompt_embeds". The network sees the time sigma * num_train_timesteps, in
-/// float32 and never rounded to a whole number.
+/// Velocity of a bound transformer over "prompt_embeds". The network sees the time sigma *
+/// num_train_timesteps, in float32 and never rounded to a whole number.
 Velocity wan_velocity(WanTransformer transformer, int64_t num_train_timesteps = 1000);
 
 }  // namespace thalweg

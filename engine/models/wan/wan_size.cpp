@@ -10,12 +10,13 @@
 namespace thalweg {
 namespace {
 
-// Elements a block keeps for each token and unit of width, counted from Block::operator(): norms and their results
-// (6), q and k before and after norm and rotation (5 + 2), v, what both attentions give (2), results of their last
-// layers and of the perceptron (3), the stream after each sum (3); beside them the perceptron's hidden layer before
-// and after its activation. Of the text: k before and after its norm, v.
+// Elements a block keeps for each token and unit of width, counted from Block::operator(): norms and their
+// results (6), q and k before and after norm and rotation (5 + 2), v, what both attentions give (2), results
+// of their last layers and of the perceptron (3), the stream after each sum (3); beside them the perceptron's
+// hidden layer before and after its activation. Of the text: k before and after its norm, v.
 constexpr double kSavedPerToken = 22.0, kSavedPerHidden = 2.0, kSavedPerTextToken = 3.0;
-// Where the weights are frozen: q, k, v and the results of both attentions, inputs of norms and the activation.
+// Where the weights are frozen: q, k, v and the results of both attentions, inputs of norms and the
+// activation.
 constexpr double kForInputPerToken = 13.0, kForInputPerHidden = 1.0;
 constexpr double kForwardPerToken = 16.0;  // alive at once
 constexpr double kDecodePerPixel = 4.0;    // of the widest feature map at full size
@@ -50,7 +51,8 @@ void add_backbone(const WanTransformerConfig& c, double video, double text, Mode
 }
 
 // Of one video: work, and what the backward to the latents keeps (the input of each norm and convolution).
-void add_decoder(const AutoencoderKlWanConfig& c, double latent_area, int64_t latent_frames, ModelSize& size) {
+void add_decoder(const AutoencoderKlWanConfig& c, double latent_area, int64_t latent_frames,
+                 ModelSize& size) {
   double area = latent_area, frames = number(latent_frames);
   double in = number(c.decoder_base_dim * c.dim_mult.back());
   const double blocks = number(c.num_res_blocks);
@@ -96,7 +98,8 @@ ModelSize wan_size(const std::filesystem::path& path, const ModelOptions& option
   add_backbone(config, number(latent_frames) * latent_area / number(config.patch_elements()), text, size);
   add_decoder(vae, latent_area, latent_frames, size);
   const auto widest =
-      number(vae.decoder_base_dim * std::max(vae.dim_mult[0], vae.dim_mult[std::min<size_t>(1, vae.dim_mult.size() - 1)]));
+      number(vae.decoder_base_dim *
+             std::max(vae.dim_mult[0], vae.dim_mult[std::min<size_t>(1, vae.dim_mult.size() - 1)]));
   size.decode_elements = kDecodePerPixel * kFramesOfChunk * widest * pixels;
   size.decode_rows = number(VideoCodec::videos_at_once(height, width));
   size.latent_elements = latent_area * number(latent_frames * config.in_channels);

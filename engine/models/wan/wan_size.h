@@ -8,8 +8,8 @@
 
 namespace thalweg {
 
-/// Reads model_index.json, the components' config.json and safetensors headers. Throws Error as loading does for
-/// what is missing there.
+/// Reads model_index.json, the components' config.json and safetensors headers. Throws Error as loading does
+/// for what is missing there.
 ModelSize wan_size(const std::filesystem::path& folder, const ModelOptions& options, int64_t height,
                    int64_t width, int64_t frames);
 

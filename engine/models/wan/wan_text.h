@@ -13,8 +13,8 @@ namespace thalweg {
 /// Tokenizer and config are read at once, the encoder's weights when the first prompt is encoded.
 class WanText {
  public:
-  /// `text_dim` is the transformer's. Throws Error naming the file for what is missing, malformed or does not fit
-  /// together.
+  /// `text_dim` is the transformer's. Throws Error naming the file for what is missing, malformed or does not
+  /// fit together.
   WanText(const ModelFolder& folder, const ModelOptions& options, int64_t text_dim);
 
   /// "prompt_embeds" [B,L,text_dim] of L = max_sequence_length tokens, zeros behind a prompt's end, without

@@ -37,9 +37,15 @@ struct FlowMatchEuler {
 /// once, and what is not had here (invert_sigmas, stochastic_sampling).
 FlowMatchEuler parse_flow_match_euler(const Json& config, const std::filesystem::path& path);
 
+/// The levels that a pipeline asks the scheduler for, before they are shifted.
+enum class FlowGrid {
+  training,  // the scheduler's own, down to 1/num_train_timesteps; a fixed shift acts twice at its end
+  even,      // 1, 1 - 1/steps, ..., 1/steps: FluxPipeline
+};
+
 /// steps + 1 levels that end in 0, for pictures of `tokens` patches (heeded by a dynamic shift alone). Throws
 /// Error naming `path` where the config gives no levels for these.
 Schedule flow_match_schedule(const FlowMatchEuler& scheduler, int64_t steps, int64_t tokens,
-                             const std::filesystem::path& path);
+                             const std::filesystem::path& path, FlowGrid grid = FlowGrid::training);
 
 }  // namespace thalweg

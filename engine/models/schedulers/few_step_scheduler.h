@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "engine/core/json.h"
-#include "engine/models/sd3/flow_match_euler.h"
+#include "engine/models/schedulers/flow_match_euler.h"
 
 namespace thalweg {
 

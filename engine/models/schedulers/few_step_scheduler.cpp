@@ -1,4 +1,4 @@
-#include "engine/models/sd3/few_step_scheduler.h"
+#include "engine/models/schedulers/few_step_scheduler.h"
 
 #include <string>
 

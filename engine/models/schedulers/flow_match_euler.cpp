@@ -1,4 +1,4 @@
-#include "engine/models/sd3/flow_match_euler.h"
+#include "engine/models/schedulers/flow_match_euler.h"
 
 #include <boost/math/special_functions/beta.hpp>
 #include <cmath>
@@ -66,9 +66,8 @@ double dynamic_shift(const FlowMatchEuler& s, int64_t tokens, const Path& path) 
   return shift;
 }
 
-/// The uniform grid from 1 to 1/num_train_timesteps, shifted once.
-Schedule dynamic_schedule(const FlowMatchEuler& s, int64_t steps, double shift) {
-  const double low = 1.0 / static_cast<double>(s.num_train_timesteps);
+/// The uniform grid from 1 to `low`, shifted once.
+Schedule once_shifted(int64_t steps, double low, double shift) {
   return schedule_between(steps, [&](int64_t i) {
     const double u = static_cast<double>(i) / static_cast<double>(steps - 1);
     return shifted(1.0 + (low - 1.0) * u, shift);
@@ -125,11 +124,15 @@ FlowMatchEuler parse_flow_match_euler(const Json& config, const Path& path) {
   return s;
 }
 
-Schedule flow_match_schedule(const FlowMatchEuler& s, int64_t steps, int64_t tokens, const Path& path) {
+Schedule flow_match_schedule(const FlowMatchEuler& s, int64_t steps, int64_t tokens, const Path& path,
+                             FlowGrid grid) {
   if (steps == s.few_steps && !s.few_sigmas.empty())
     return schedule_between(steps, [&](int64_t i) { return s.few_sigmas[static_cast<size_t>(i)]; });
-  auto schedule = s.dynamic ? dynamic_schedule(s, steps, dynamic_shift(s, tokens, path))
-                            : sd3_schedule(steps, s.shift, s.num_train_timesteps);
+  const auto last = grid == FlowGrid::even ? steps : s.num_train_timesteps;
+  auto schedule = !s.dynamic && grid == FlowGrid::training
+                      ? sd3_schedule(steps, s.shift, s.num_train_timesteps)
+                      : once_shifted(steps, 1.0 / static_cast<double>(last),
+                                     s.dynamic ? dynamic_shift(s, tokens, path) : s.shift);
   if (s.shift_terminal.value_or(0.0) > 0.0 && steps > 1) stretch(schedule, *s.shift_terminal);
   if (s.spacing == Spacing::uniform) return schedule;
   const double high = s.sigma_max.value_or(schedule.sigmas.front()),

@@ -1,0 +1,125 @@
+#include "engine/models/flux/flux_model.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "engine/core/error.h"
+#include "engine/models/component.h"
+#include "engine/models/flux/flux_text.h"
+#include "engine/models/folder_model.h"
+#include "engine/models/guidance_input.h"
+#include "engine/models/vae/picture_codec.h"
+
+namespace thalweg {
+namespace {
+
+constexpr auto kGrid = FlowGrid::even;
+
+/// Pixels a token spans along each side.
+int64_t unit_of(int64_t factor) {
+  return factor * FluxTransformerConfig::kPatch;
+}
+
+class FluxModel final : public FolderModel {
+ public:
+  FluxModel(const std::filesystem::path& path, const ModelOptions& options)
+      : FolderModel(path, options, kGrid),
+        config_(parse_component<FluxTransformer>(folder_, "transformer")),
+        codec_(folder_, options.vae_dtype, options.device, config_.latent_channels()),
+        text_(folder_, options, config_.joint_attention_dim, config_.pooled_projection_dim) {
+    read_backbone([&](const Binder& binder) { FluxTransformer::bind(config_, binder); });
+  }
+
+  LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
+    const int64_t unit = unit_of(codec_.factor());
+    if (frames != 1) throw Error("", "FLUX.1 draws single images: frames must be 1");
+    if (height % unit != 0 || width % unit != 0)
+      throw Error("", "height and width must be multiples of " + std::to_string(unit) +
+                          " for this model: the nearest are " + std::to_string(nearest(height, unit)) +
+                          " and " + std::to_string(nearest(width, unit)));
+    return {config_.latent_channels(), 1, height / codec_.factor(), width / codec_.factor()};
+  }
+
+  bool has_guidance_input() const override { return config_.guidance_embeds; }
+
+  Conditioning encode(const std::vector<std::string>& prompts) const override {
+    return {prompts, text_.encode(prompts)};
+  }
+  TextSource text_source() const override { return text_.source(); }
+  void release_text_encoders() override { text_.release(); }
+  std::vector<TextCut> cuts(const std::string& prompt) const override { return text_.cuts(prompt); }
+
+  Schedule schedule(int64_t steps, int64_t height, int64_t width) const override {
+    const auto unit = unit_of(codec_.factor());
+    return scheduler_.schedule(steps, (height / unit) * (width / unit));
+  }
+
+  Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
+    const auto binder = backbone_binder(parameters, adapter);
+    auto transformer = FluxTransformer::bind(config_, binder);
+    binder.finish();
+    if (options_.activation_checkpointing) transformer.checkpoint_blocks();
+    return flux_velocity(std::move(transformer), scheduler_.num_train_timesteps(),
+                         options_.embedded_guidance.value_or(kDefaultEmbeddedGuidance));
+  }
+
+  std::vector<std::string> default_lora_targets() const override {
+    return flux_default_lora_targets(config_);
+  }
+  LoraNames lora_names() const override { return flux_lora_names(config_); }
+  std::string architecture() const override { return flux_architecture(config_); }
+
+  at::Tensor decode(const at::Tensor& latents_BCFHW) const override { return codec_.decode(latents_BCFHW); }
+  at::Tensor encode_frames(const at::Tensor& frames_BF3HW) const override {
+    return codec_.encode(frames_BF3HW);
+  }
+
+ private:
+  static int64_t nearest(int64_t side, int64_t unit) {
+    return std::max(unit, (side + unit / 2) / unit * unit);
+  }
+
+  std::vector<ModelFile> frozen_files() const override {
+    auto files = component_copy(folder_, "vae");
+    for (auto& file : text_.files()) files.push_back(std::move(file));
+    return files;
+  }
+
+  const FluxTransformerConfig config_;
+  const PictureCodec codec_;
+  FluxText text_;
+};
+
+}  // namespace
+
+std::unique_ptr<FlowModel> load_flux(const std::filesystem::path& folder, const ModelOptions& options) {
+  return std::make_unique<FluxModel>(folder, options);
+}
+
+Schedule read_flux_schedule(const std::filesystem::path& path, const ModelOptions& options, int64_t steps,
+                            int64_t height, int64_t width) {
+  const auto folder = open_model_folder(path);
+  const auto unit = unit_of(parse_component<AutoencoderKl>(folder, "vae").factor());
+  return FolderScheduler(folder, options.scheduler, kGrid).schedule(steps, (height / unit) * (width / unit));
+}
+
+LoraNames read_flux_lora_names(const std::filesystem::path& path) {
+  return flux_lora_names(parse_component<FluxTransformer>(open_model_folder(path), "transformer"));
+}
+
+Velocity flux_velocity(FluxTransformer transformer, int64_t num_train_timesteps, double guidance) {
+  return [transformer = std::move(transformer), scale = static_cast<double>(num_train_timesteps), guidance](
+             const at::Tensor& x_BCFHW, const Step& step, const Conditioning& c) {
+    const auto timestep_B = step.sigma_B.to(at::kFloat) * scale;
+    const auto told = c.tensors.find(kGuidanceInput);
+    const auto guidance_B =
+        told == c.tensors.end() ? at::full_like(timestep_B, guidance) : told->second.to(timestep_B);
+    return transformer(x_BCFHW.squeeze(2), timestep_B, guidance_B, c.tensors.at("prompt_embeds"),
+                       c.tensors.at("pooled_prompt_embeds"))
+        .unsqueeze(2)
+        .to(x_BCFHW.scalar_type());
+  };
+}
+
+}  // namespace thalweg
