@@ -2,13 +2,8 @@
 // for the tests that compare it with its Python original. FOLDER is the component's own folder (config.json
 // and weights). A further component is one function and one row of the table at the end.
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
-#include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <functional>
 #include <numeric>
 
 #include "engine/core/error.h"
@@ -17,7 +12,6 @@
 #include "engine/io/picture.h"
 #include "engine/models/flux/transformer.h"
 #include "engine/models/schedulers/flow_match_euler.h"
-#include "engine/models/schedulers/unipc.h"
 #include "engine/models/sd3/sd3_schedule.h"
 #include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
@@ -25,39 +19,17 @@
 #include "engine/models/vae/autoencoder_kl.h"
 #include "engine/models/vision/clip_model.h"
 #include "engine/models/vision/image_processor.h"
-#include "engine/models/wan/autoencoder_kl_wan.h"
-#include "engine/models/wan/transformer.h"
 #include "engine/weights/safetensors.h"
 #include "samplers/schedules/flux.h"
 #include "samplers/schedules/karras.h"
 #include "samplers/schedules/linear.h"
 #include "samplers/schedules/shifted.h"
-#include "samplers/unipc.h"
+#include "tests/tools/parity.h"
 
 namespace {
 
 using namespace thalweg;
 using std::filesystem::path;
-
-using Component = std::function<TensorMap(const path& folder, const TensorMap& inputs)>;
-
-const at::Tensor& input(const TensorMap& inputs, const std::string& name) {
-  const auto it = inputs.find(name);
-  if (it == inputs.end()) throw Error("", "the inputs lack the tensor \"" + name + "\"");
-  return it->second;
-}
-
-/// The component of `folder`, its weights in `stem`.safetensors.
-template <typename Model>
-Model load(const path& folder, const std::string& stem) {
-  const auto config_path = folder / "config.json";
-  const auto config = Model::parse(parse_json_file(config_path), config_path);
-  const auto weights = read_weights(folder, stem);
-  Binder binder(weights, folder.string());
-  auto model = Model::bind(config, binder);
-  binder.finish();
-  return model;
-}
 
 /// numbers: steps, shift, tokens, rho, sigma_min -> the schedules of samplers/schedules, and SD3's.
 TensorMap schedules(const path&, const TensorMap& inputs) {
@@ -86,33 +58,6 @@ TensorMap flow_match(const path& folder, const TensorMap& inputs) {
   return levels;
 }
 
-/// numbers: steps -> the noise levels that scheduler_config.json asks for, by their number.
-TensorMap unipc(const path& folder, const TensorMap& inputs) {
-  const auto numbers = input(inputs, "numbers").to(at::kLong).contiguous();
-  const auto file = folder / "scheduler_config.json";
-  const auto scheduler = parse_unipc(parse_json_file(file), file);
-  TensorMap levels;
-  for (int64_t i = 0; i < numbers.size(0); ++i) {
-    const auto steps = numbers[i].item<int64_t>();
-    levels[std::to_string(steps)] = at::tensor(unipc_schedule(scheduler, steps).sigmas, at::kDouble);
-  }
-  return levels;
-}
-
-/// x, sigmas -> where UniPC ends on the field of the test, v = 0.7 x - cos(2 x) (s + 0.3).
-TensorMap unipc_sampler(const path&, const TensorMap& inputs) {
-  const auto sigmas = input(inputs, "sigmas").to(at::kDouble).contiguous();
-  SamplerInput in;
-  in.schedule.sigmas.assign(sigmas.const_data_ptr<double>(),
-                            sigmas.const_data_ptr<double>() + sigmas.numel());
-  in.x_BCFHW = input(inputs, "x");
-  in.slot_B.resize(static_cast<size_t>(in.x_BCFHW.size(0)));
-  in.velocity = [](const at::Tensor& x, const Step& step, const Conditioning&) {
-    return x * 0.7 - (x * 2.0).cos() * (step.sigma_B.view({-1, 1, 1, 1, 1}).to(x.scalar_type()) + 0.3);
-  };
-  return {{"x0", sample_unipc(in)}};
-}
-
 /// z: raw latents -> pictures.
 TensorMap vae_decode(const path& folder, const TensorMap& inputs) {
   return {{"pictures", load<AutoencoderKl>(folder, "diffusion_pytorch_model").decode(input(inputs, "z"))}};
@@ -124,46 +69,6 @@ TensorMap vae_encode(const path& folder, const TensorMap& inputs) {
   const auto moments = vae.encode_moments(input(inputs, "x"));
   const auto scaled = vae.scaled(moments.chunk(2, 1)[0]);
   return {{"moments", moments}, {"scaled", scaled}, {"unscaled", vae.unscaled(scaled)}};
-}
-
-/// z: raw latents -> frames, whole and in chunks; x: frames -> moments, and their mean as the flow sees it.
-TensorMap wan_vae(const path& folder, const TensorMap& inputs) {
-  const auto vae = load<AutoencoderKlWan>(folder, "diffusion_pytorch_model");
-  std::vector<at::Tensor> chunks;
-  vae.decode_in_chunks(input(inputs, "z"), [&](const at::Tensor& x_BCFHW) { chunks.push_back(x_BCFHW); });
-  const auto moments = vae.encode_moments(input(inputs, "x"));
-  const auto scaled = vae.scaled(moments.chunk(2, 1)[0].contiguous());
-  return {{"frames", vae.decode(input(inputs, "z")).contiguous()},
-          {"chunked_frames", at::cat(chunks, 2).contiguous()},
-          {"moments", moments.contiguous()},
-          {"chunked_moments", vae.encode_moments_in_chunks(input(inputs, "x")).contiguous()},
-          {"scaled", scaled.contiguous()},
-          {"unscaled", vae.unscaled(scaled).contiguous()}};
-}
-
-/// x, timestep (1000 sigma), prompt_embeds -> velocity, computed in the dtype of the tensor "dtype"; and with
-/// blocks that run again in the backward pass, whose gradient by x is the velocity's sum of squares'.
-TensorMap wan_transformer(const path& folder, const TensorMap& inputs) {
-  const auto config_path = folder / "config.json";
-  const auto config = WanTransformer::parse(parse_json_file(config_path), config_path);
-  auto weights = read_weights(folder, "diffusion_pytorch_model");
-  for (auto& [name, tensor] : weights) tensor = tensor.to(input(inputs, "dtype").scalar_type());
-  Binder binder(weights, folder.string());
-  auto transformer = WanTransformer::bind(config, binder);
-  binder.finish();
-  const auto gradient = [&](const WanTransformer& network) {
-    const c10::AutoGradMode with_gradients(true);
-    const auto x = input(inputs, "x").detach().clone().requires_grad_();
-    const auto v = network(x, input(inputs, "timestep"), input(inputs, "prompt_embeds"));
-    return torch::autograd::grad({v.square().sum()}, {x})[0];
-  };
-  TensorMap result = {
-      {"velocity", transformer(input(inputs, "x"), input(inputs, "timestep"), input(inputs, "prompt_embeds"))
-                       .contiguous()},
-      {"gradient", gradient(transformer)}};
-  transformer.checkpoint_blocks();
-  result["checkpointed_gradient"] = gradient(transformer);
-  return result;
 }
 
 /// ids -> the three features.
@@ -243,8 +148,8 @@ TensorMap evaluation_noise(const path&, const TensorMap& inputs) {
                                  input(inputs, "shape").sizes())}};
 }
 
-const std::map<std::string, Component>& components() {
-  static const std::map<std::string, Component> table{
+const Components& components() {
+  static const Components table{
       {"clip", clip},
       {"clip-text", clip_text},
       {"evaluation-noise", evaluation_noise},
@@ -255,12 +160,8 @@ const std::map<std::string, Component>& components() {
       {"schedules", schedules},
       {"t5", t5},
       {"transformer", sd3_transformer},
-      {"unipc", unipc},
-      {"unipc-sampler", unipc_sampler},
       {"vae-decode", vae_decode},
       {"vae-encode", vae_encode},
-      {"wan-transformer", wan_transformer},
-      {"wan-vae", wan_vae},
   };
   return table;
 }
@@ -268,22 +169,5 @@ const std::map<std::string, Component>& components() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const auto it = argc == 5 ? components().find(argv[1]) : components().end();
-    if (it == components().end()) {
-      std::fprintf(stderr, "parity KIND FOLDER IN.safetensors OUT.safetensors; kinds:");
-      for (const auto& [name, component] : components()) std::fprintf(stderr, " %s", name.c_str());
-      std::fprintf(stderr, "\n");
-      return 2;
-    }
-    c10::NoGradGuard no_grad;
-    write_safetensors(argv[4], it->second(argv[2], read_safetensors(argv[3]).tensors));
-    return 0;
-  } catch (const Error& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    return 2;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "parity: %s\n", e.what());
-    return 1;
-  }
+  return run_components(components(), argc, argv);
 }

@@ -22,7 +22,7 @@ UniPc parse_unipc(const Json& config, const std::filesystem::path& path) {
   UniPc s;
   s.flow_shift = config_number(config, "flow_shift", s.flow_shift, 1e-3, 1e3, path);
   s.num_train_timesteps =
-      config_integer(config, "num_train_timesteps", s.num_train_timesteps, 1, 1000000, path);
+      config_integer(config, "num_train_timesteps", s.num_train_timesteps, 2, 1000000, path);
   if (config.contains("shift_terminal") && !config.at("shift_terminal").is_null())
     s.shift_terminal = config_number(config, "shift_terminal", 0.0, 0.0, 1.0 - 1e-6, path);
   return s;

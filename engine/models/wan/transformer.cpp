@@ -154,12 +154,15 @@ at::Tensor WanTransformer::operator()(const at::Tensor& x_BCFHW, const at::Tenso
   auto x_BLD = tokens(x_BCFHW.to(dtype), grid);
   int64_t index = 0;
   for (const auto& block : blocks_) {
-    // A copy of the block's handles: the backward pass may outlive this transformer.
-    const auto run = [block, turn](const std::vector<at::Tensor>& in) {
-      return std::vector<at::Tensor>{block(in[0], in[1], in[2], turn)};
-    };
-    x_BLD = checkpointing_ ? checkpointed(run, {x_BLD, text_BLD, modulation_B6D}, block.tensors)[0]
-                           : block(x_BLD, text_BLD, modulation_B6D, turn);
+    if (checkpointing_) {
+      // A copy of the block's handles: the backward pass may outlive this transformer.
+      const auto run = [block, turn](const std::vector<at::Tensor>& in) {
+        return std::vector<at::Tensor>{block(in[0], in[1], in[2], turn)};
+      };
+      x_BLD = checkpointed(run, {x_BLD, text_BLD, modulation_B6D}, block.tensors)[0];
+    } else {
+      x_BLD = block(x_BLD, text_BLD, modulation_B6D, turn);
+    }
     tell_features(index++, config_.num_layers, x_BLD);
   }
   const auto m = (wide(table_12D_) + temb_BD.unsqueeze(1)).chunk(2, 1);
