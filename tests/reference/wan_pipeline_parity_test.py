@@ -8,7 +8,7 @@ import diffusers
 import pytest
 import torch
 from diffusers import WanPipeline
-from diffusers.loaders.lora_base import _collate_lora_metadata
+from diffusers.training_utils import _collate_lora_metadata
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
