@@ -22,7 +22,7 @@ PROMPTS = ["a red circle", "two small blue squares &amp;amp; a  big\ngreen trian
 
 # Name, make_folder()'s arguments, and the call: guidance, max_sequence_length, negative prompt, height and width, frames.
 CASES = [
-    ("plain", dict(), dict(guidance_scale=1.0, tokens=24, size=(16, 24), frames=9, steps=4)),
+    ("plain", dict(), dict(guidance_scale=1.0, tokens=24, size=(16, 32), frames=9, steps=4)),
     ("guided", dict(scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=5.0), seed=10,
                     transformer=dict(num_layers=3, cross_attn_norm=False), vae=dict(base_dim=6, dim_mult=[1, 2, 4])),
      dict(guidance_scale=5.0, tokens=6, negative="a big circle", size=(16, 16), frames=5, steps=3)),
@@ -30,7 +30,7 @@ CASES = [
                                         scale_factor_spatial=8),
                       transformer=dict(in_channels=16, out_channels=16, attention_head_dim=16)),
      dict(guidance_scale=3.0, tokens=32, size=(32, 48), frames=13, steps=2)),
-    ("one_frame", dict(seed=30), dict(guidance_scale=1.0, tokens=9, size=(24, 16), frames=1, steps=2)),
+    ("one_frame", dict(seed=30), dict(guidance_scale=1.0, tokens=9, size=(32, 16), frames=1, steps=2)),
 ]
 IDS = [case[0] for case in CASES]
 
@@ -153,6 +153,8 @@ def test_noise_levels_of_unipc(config, tmp_path):
     steps = [1, 2, 5, 10, 50]
     ours = parity_tool.run("unipc", tmp_path / "scheduler", {"numbers": torch.tensor(steps)}, tmp_path)
     for count in steps:
+        if count == 1 and "shift_terminal" in config:
+            continue  # diffusers stretches the one level, 1, by a division of 0 by 0
         scheduler.set_timesteps(count)
         assert (ours[str(count)] - scheduler.sigmas.double()).abs().max() <= 2e-6
 
@@ -212,17 +214,20 @@ def test_boundary_ratio_alone_means_nothing(tmp_path):
 
 
 def test_plan(tmp_path):
-    """More frames, more work and memory; by configs and headers alone."""
+    """Latents and frames grow with the video; its decoding, in chunks, hardly beyond them."""
     name, folder_options, call = CASES[0]
-    pipe = tiny_wan.make_folder(tmp_path / "model", **folder_options)
+    tiny_wan.make_folder(tmp_path / "model", **folder_options)
     said = []
     for frames in [1, 17]:
         job = job_of(tmp_path / "model", {**call, "frames": frames}, output=str(tmp_path / "out"))
         done = thalweg("plan", write_job(tmp_path / "job.json", job), "--json")
         assert done.returncode == 0, done.stderr
-        said.append(json.loads(done.stdout))
-    print(json.dumps(said[1])[:3000])
-    assert said[0] != said[1]
+        memory = json.loads(done.stdout)["memory"]
+        said.append({row["name"]: row["bytes"] for row in memory["held"] + memory["transient"]})
+    one, many = said
+    assert one["latents kept"] > 0 and many["latents kept"] == 5 * one["latents kept"]
+    assert many["pictures kept"] == 17 * one["pictures kept"]
+    assert 0 < many["decode"] < 3 * one["decode"]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 25])
