@@ -10,8 +10,7 @@ from random_weights import randomise
 TRANSFORMER = dict(patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4,
                    text_dim=16, freq_dim=16, ffn_dim=32, num_layers=2, cross_attn_norm=True,
                    qk_norm="rms_norm_across_heads", rope_max_seq_len=32)
-VAE = dict(base_dim=4, z_dim=4, dim_mult=[1, 2, 2], num_res_blocks=1, temperal_downsample=[True, True],
-           scale_factor_spatial=4)
+VAE = dict(base_dim=4, z_dim=4, dim_mult=[1, 2, 2], num_res_blocks=1, temperal_downsample=[True, True])
 
 
 def make_transformer(seed, **changes):
@@ -26,6 +25,7 @@ def make_transformer(seed, **changes):
 def make_vae(seed, **changes):
     config = {**VAE, **changes}
     generator = torch.Generator().manual_seed(seed)
+    config.setdefault("scale_factor_spatial", 2 ** (len(config["dim_mult"]) - 1))
     config.setdefault("latents_mean", torch.randn(config["z_dim"], generator=generator).tolist())
     config.setdefault("latents_std", (0.5 + torch.rand(config["z_dim"], generator=generator)).tolist())
     vae = randomise(diffusers.AutoencoderKLWan(**config), seed)

@@ -7,13 +7,15 @@ import parity_tool
 import tiny_wan
 
 TOLERANCE = 2e-5  # the largest seen is 6e-6
+# Rounding of float32; in float64 they agree to 1e-12 (tests/models/wan_vae_test.cpp). A norm over few channels amplifies
+# rounding where they are small: with 4 at every level 17 frames differ by 1.5e-5.
 CHUNKS = 1e-5
 
 # Name, config, frames, height and width in pixels, batch.
 CASES = [
     ("like_wan", dict(base_dim=4, z_dim=4, dim_mult=[1, 2, 4, 4], num_res_blocks=2,
                       temperal_downsample=[False, True, True]), 9, (16, 24), 1),
-    ("flat", dict(base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
+    ("flat", dict(base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
                   temperal_downsample=[True, False, True]), 17, (24, 16), 1),
     ("small_factor", dict(base_dim=8, z_dim=4, dim_mult=[1, 2, 2], num_res_blocks=1, temperal_downsample=[True, True],
                           scale_factor_spatial=4), 5, (20, 12), 2),
