@@ -244,3 +244,29 @@ def test_unipc_steps_as_diffusers(steps, tmp_path):
     ours = parity_tool.run("unipc-sampler", tmp_path, {"x": start, "sigmas": sigmas}, tmp_path)["x0"]
     print(steps, parity_tool.max_error(ours, x))
     assert parity_tool.max_error(ours, x) <= 1e-5
+
+
+@pytest.mark.parametrize("lora", [{"rank": 2, "alpha": 3.5}, None], ids=["lora", "folder"])
+def test_what_training_writes_is_read_by_diffusers(lora, tmp_path):
+    name, folder_options, call = CASES[0]
+    pipe = tiny_wan.make_folder(tmp_path / "model", **folder_options)
+    noise = noise_for(pipe, call, len(PROMPTS))
+    base = diffusers_videos(pipe, noise, call)
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a red circle\ntwo blue squares\na big green triangle\n")
+    model = {"path": str(tmp_path / "model"), "max_sequence_length": 24, **({"lora": lora} if lora else {})}
+    job = {"job": "align", "model": model, "prompts": {key: str(prompts) for key in ["train", "select", "eval"]},
+           "sampler": {"name": "flow_ode", "steps": 2, "height": 16, "width": 16, "frames": 5}, "rewards": [{"plugin": "color"}],
+           "method": {"name": "diffusion_nft", "prompts_per_iteration": 2, "group_size": 4, "times_per_sample": 2},
+           "optimizer": {"learning_rate": 0.02 if lora else 0.002}, "iterations": 2, "evaluate": {"steps": 2, "pictures": 2},
+           "parallel": {"workers": 1, "micro_batch": 4}}
+    run = run_job(tmp_path / "run", job)
+    if lora:
+        pipe.load_lora_weights(run)
+        ours = thalweg_videos(tmp_path / "model", noise, call, tmp_path, lora=run / "pytorch_lora_weights.safetensors")
+    else:
+        pipe = tiny_wan.load(run / "model")
+        ours = thalweg_videos(run / "model", noise, call, tmp_path)
+    theirs = diffusers_videos(pipe, noise, call)
+    assert (theirs[0] - base[0]).abs().max() > 20 * TOLERANCE
+    assert_same(ours, theirs)
