@@ -54,7 +54,7 @@ EVENTS = ("`events.jsonl`: what went wrong without ending the run; `reward_faile
 OWN_STEPS = ("Without steps and schedule, a few-step generator is drawn from at its own, as its scheduler's config says, or the one beside its "
              "LoRA ([methods.md](methods.md#few-step-generators)); another model with 28. Others are taken with a warning.")
 SIZES = ("Height, width and frames must suit the model. SD3: one frame; sides that are multiples of the VAE's factor "
-         "times the patch size, up to what the position table holds.")
+         "times the patch size, up to what the position table holds. Wan: 4 k + 1 frames, sides of such multiples.")
 
 # By kind: example jobs, rules that the schema cannot say, files written to the output folder.
 NOTES = {

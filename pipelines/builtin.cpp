@@ -9,6 +9,8 @@
 #include "engine/models/mixture/mixture_model.h"
 #include "engine/models/sd3/sd3_model.h"
 #include "engine/models/sd3/sd3_size.h"
+#include "engine/models/wan/wan_model.h"
+#include "engine/models/wan/wan_size.h"
 #include "pipelines/jobs.h"
 #include "pipelines/learners/learner.h"
 #include "pipelines/methods/method.h"
@@ -39,6 +41,7 @@ const std::vector<FamilyRow>& family_table() {
   static const std::vector<FamilyRow> table = {
       {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names, read_sd3_schedule, sd3_size},
       {"FluxPipeline", load_flux, read_flux_lora_names, read_flux_schedule, flux_size},
+      {"WanPipeline", load_wan, read_wan_lora_names, read_wan_schedule, wan_size},
       {"GaussianMixturePipeline", load_mixture, read_mixture_lora_names, read_mixture_schedule, mixture_size},
   };
   return table;
@@ -136,7 +139,8 @@ const Chosen<Aggregation>::Table& aggregation_table() {
 
 using MakeSampler = std::unique_ptr<SamplerKind>();
 MakeSampler make_flow_ode_sampler, make_heun_sampler, make_dpmpp_2m_sampler, make_dpmpp_2s_sampler,
-    make_flow_sde_sampler, make_dance_sde_sampler, make_cps_sampler, make_memoryless_sampler;
+    make_unipc_sampler, make_flow_sde_sampler, make_dance_sde_sampler, make_cps_sampler,
+    make_memoryless_sampler;
 
 const Chosen<SamplerKind>::Table& sampler_table() {
   static const Chosen<SamplerKind>::Table table = {
@@ -145,6 +149,8 @@ const Chosen<SamplerKind>::Table& sampler_table() {
       {"dpmpp_2m", "DPM-Solver++ of second order, multistep: one network call a step", make_dpmpp_2m_sampler},
       {"dpmpp_2s", "DPM-Solver++ of second order, singlestep: two network calls a step",
        make_dpmpp_2s_sampler},
+      {"unipc", "UniPC of second order, multistep with a corrector: one network call a step",
+       make_unipc_sampler},
       {"flow_sde", "Flow-GRPO's stochastic sampler", make_flow_sde_sampler},
       {"dance_sde", "DanceGRPO's stochastic sampler: the same diffusion at every noise level",
        make_dance_sde_sampler},

@@ -49,7 +49,7 @@ LoraNames model_lora_names(const std::filesystem::path& folder) {
 }
 
 ModelSize model_size(const ModelSection& model, const SizeSection& size) {
-  return family_of(model.path).size(model.path, model.options(), size.height, size.width);
+  return family_of(model.path).size(model.path, model.options(), size.height, size.width, size.frames);
 }
 
 Schedule planned_schedule(const ScheduleSection& s, const ModelSection& model, int64_t steps,

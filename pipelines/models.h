@@ -19,7 +19,8 @@ struct FamilyRow {
   LoraNames (*lora_names)(const std::filesystem::path& folder);
   Schedule (*schedule)(const std::filesystem::path& folder, const ModelOptions&, int64_t steps,
                        int64_t height, int64_t width);
-  ModelSize (*size)(const std::filesystem::path& folder, const ModelOptions&, int64_t height, int64_t width);
+  ModelSize (*size)(const std::filesystem::path& folder, const ModelOptions&, int64_t height, int64_t width,
+                    int64_t frames);
 };
 const std::vector<FamilyRow>& family_table();
 

@@ -181,6 +181,11 @@ def config_seeds():
         yield part, letter.encode() + (MODEL / part / "config.json").read_bytes()
     yield "dual", b't{"attention_head_dim": 8, "num_attention_heads": 2, "caption_projection_dim": 16, "num_layers": 2,' \
                   b' "dual_attention_layers": [0, 1], "qk_norm": "rms_norm", "in_channels": 4, "out_channels": 4}'
+    yield "wan", b'w{"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 1, "ffn_dim": 32, "text_dim": 16,' \
+                 b' "patch_size": [1, 2, 2], "qk_norm": "rms_norm_across_heads", "image_dim": null, "eps": 1e-06}'
+    yield "wan-vae", b'a{"base_dim": 4, "z_dim": 2, "dim_mult": [1, 2, 2], "temperal_downsample": [true, true],' \
+                     b' "latents_mean": [0, 0.1], "latents_std": [1, 2], "scale_factor_spatial": 4, "is_residual": false}'
+    yield "unipc", b'u{"use_flow_sigmas": true, "prediction_type": "flow_prediction", "flow_shift": 3.0, "shift_terminal": 0.1}'
     for name in ["prompts", "video"]:
         yield f"mixture-{name}", b"m" + (LABORATORY / name / "mixture" / "config.json").read_bytes()
     yield "mixture-spoilt", b'm{"weights": [1e-12, 1], "means": [-1e6, 1e6], "stds": [1e-6, 0], "shape": [3, 4096, 1, 1],' \

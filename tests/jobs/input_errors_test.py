@@ -154,8 +154,8 @@ def test_model_folder(name, files):
 @pytest.mark.parametrize("kind", ["sample", "evaluate"])
 def test_noise_levels_of_the_job_take_the_place_of_the_schedulers(kind, files):
     """A scheduler that is not had here ends no job that names its own."""
-    edited(files / "model" / "model_index.json", scheduler=["diffusers", "UniPCMultistepScheduler"])
-    refuse(files, job_of(kind, files), str(files / "model" / "model_index.json"), "UniPCMultistepScheduler, is not had here")
+    edited(files / "model" / "model_index.json", scheduler=["diffusers", "DEISMultistepScheduler"])
+    refuse(files, job_of(kind, files), str(files / "model" / "model_index.json"), "DEISMultistepScheduler, is not had here")
     pointer = {"sample": "/sampler/schedule", "evaluate": "/schedule"}[kind]
     run_job(files / "drawn", changed(job_of(kind, files), pointer, {"name": "sd3", "shift": 3.0}))
 

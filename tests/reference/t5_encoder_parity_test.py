@@ -1,4 +1,4 @@
-"""T5's encoder against transformers' own class on small random models."""
+"""The encoders of T5 and UMT5 against transformers' own classes on small random models."""
 
 import json
 
@@ -27,9 +27,10 @@ CASES = [
 IDS = [case[0] for case in CASES]
 
 
-def random_model(name, config):
+def random_model(name, config, kind="T5"):
     torch.manual_seed(sum(map(ord, name)))
-    model = transformers.T5EncoderModel(transformers.T5Config(**COMMON, **config)).eval()
+    config = getattr(transformers, f"{kind}Config")(**COMMON, **config)
+    model = getattr(transformers, f"{kind}EncoderModel")(config).eval()
     with torch.no_grad():  # larger than at initialisation, so that biases and norms show in the output
         for key, parameter in model.named_parameters():
             scale = 1.0 if "relative_attention_bias" in key else 0.2
@@ -63,6 +64,38 @@ def test_features(name, config, length, tmp_path):
     model.save_pretrained(tmp_path / "t5")
     ids = random_ids(length)
     assert parity_tool.max_error(features(tmp_path / "t5", ids, tmp_path), theirs_of(model, ids)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name,config,length", CASES, ids=IDS)
+def test_features_of_umt5(name, config, length, tmp_path):
+    """Each layer has a bias of its own: with that of the first in all, other features come out."""
+    model = random_model(name, config, "UMT5")
+    model.save_pretrained(tmp_path / "umt5")
+    ids = random_ids(length)
+    ours = features(tmp_path / "umt5", ids, tmp_path)
+    theirs = theirs_of(model, ids)
+    print(name, parity_tool.max_error(ours, theirs))
+    assert parity_tool.max_error(ours, theirs) <= TOLERANCE
+    if length > 1 and config["num_layers"] > 1:
+        table = "encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight"
+        state = model.state_dict()
+        for layer in range(1, config["num_layers"]):
+            state[table.format(layer)].copy_(state[table.format(0)])
+        assert (theirs_of(model, ids) - theirs).abs().max() > 100 * TOLERANCE
+
+
+def test_padding_of_umt5_is_as_good_as_absent(tmp_path):
+    """What the mask leaves out changes nothing, so that a prompt is read at its own length."""
+    name, config, length = CASES[1]
+    model = random_model(name, config, "UMT5")
+    model.save_pretrained(tmp_path / "umt5")
+    ids = random_ids(length)
+    mask = (ids != 0).long()
+    with torch.no_grad():
+        theirs = model(ids, mask)[0]
+    for row, tokens in enumerate(mask.sum(1).tolist()):
+        ours = features(tmp_path / "umt5", ids[row:row + 1, :tokens], tmp_path)
+        assert parity_tool.max_error(ours, theirs[row:row + 1, :tokens]) <= TOLERANCE
 
 
 def test_sharded_half_precision(tmp_path):
@@ -122,7 +155,8 @@ def test_names_of_the_embedding(tmp_path):
 
 
 @pytest.mark.parametrize("change,words", [
-    ({"model_type": "umt5"}, "only t5"),
+    ({"model_type": "umt5"}, "missing: encoder.block.1.*relative_attention_bias"),
+    ({"model_type": "mt5"}, "only t5 and umt5"),
     ({"feed_forward_proj": "gated-tanh"}, "feed_forward_proj"),
     ({"d_kv": 0}, "d_kv"),
     ({"num_heads": "two"}, "num_heads"),

@@ -41,10 +41,11 @@ def text_encoder(seed, width, heads, layers, projection, activation="quick_gelu"
     return model
 
 
-def t5_encoder(seed, width, **changes):
+def t5_encoder(seed, width, kind="T5", **changes):
     config = dict(vocab_size=800, d_model=width, d_kv=8, d_ff=2 * width, num_layers=2, num_heads=3,
                   feed_forward_proj="gated-gelu")
-    model = randomise(transformers.T5EncoderModel(transformers.T5Config(**{**config, **changes})), seed)
+    config = getattr(transformers, f"{kind}Config")(**{**config, **changes})
+    model = randomise(getattr(transformers, f"{kind}EncoderModel")(config), seed)
     with torch.no_grad():  # rows of tables, not matrices; unscaled attention wants small queries
         model.shared.weight.mul_(width**0.5)
         for name, parameter in model.named_parameters():

@@ -9,6 +9,7 @@
 #include "samplers/heun.h"
 #include "samplers/kernels/ode.h"
 #include "samplers/transitions.h"
+#include "samplers/unipc.h"
 #include "tests/samplers/analytic.h"
 #include "tests/samplers/laboratory.h"
 
@@ -26,8 +27,10 @@ struct NamedSolver {
   Solver solve;
 };
 
-const NamedSolver kSecondOrder[] = {
-    {"heun", sample_heun}, {"dpmpp_2m", sample_dpmpp_2m}, {"dpmpp_2s", sample_dpmpp_2s}};
+const NamedSolver kSecondOrder[] = {{"heun", sample_heun},
+                                    {"dpmpp_2m", sample_dpmpp_2m},
+                                    {"dpmpp_2s", sample_dpmpp_2s},
+                                    {"unipc", sample_unipc}};
 
 // Root mean square distance to a fine solution on the reference mixture.
 double error_of(const Solver& solve, const std::function<Schedule(int64_t)>& grid, int64_t steps) {
@@ -62,11 +65,12 @@ TEST(Solvers, ErrorFallsWithTheirOrder) {
   EXPECT_NEAR(order(sample_dpmpp_2m, uniform_schedule, 160), 1.78, 0.1);
   EXPECT_NEAR(order(sample_dpmpp_2m, inner_grid, 80), 2.0, 0.15);
   EXPECT_NEAR(order(sample_dpmpp_2s, inner_grid, 80), 2.0, 0.15);
+  EXPECT_GT(order(sample_unipc, inner_grid, 80), 1.85);  // the corrector gains an order, the ends cost it
 }
 
 TEST(Solvers, AreBetterThanEulerAtTheSamePrice) {
   for (const auto& [name, solve] : kSecondOrder) {
-    const int64_t calls = std::string(name) == "dpmpp_2m" ? 40 : 20;
+    const int64_t calls = std::string(name) == "dpmpp_2m" || std::string(name) == "unipc" ? 40 : 20;
     EXPECT_LT(error_of(solve, uniform_schedule, calls), 0.3 * error_of(sample_euler, uniform_schedule, 40))
         << name;
   }
@@ -94,7 +98,7 @@ TEST(Solvers, AskForAsManyVelocitiesAsTheySay) {
   const struct {
     Solver solve;
     size_t calls;
-  } cases[] = {{sample_heun, 9}, {sample_dpmpp_2m, 5}, {sample_dpmpp_2s, 8}};
+  } cases[] = {{sample_heun, 9}, {sample_dpmpp_2m, 5}, {sample_dpmpp_2s, 8}, {sample_unipc, 5}};
   for (const auto& [solve, calls] : cases) {
     auto input = sampler_input(sd3_schedule(5, 3.0), at::kDouble);
     std::vector<double> levels;

@@ -2,12 +2,8 @@
 // for the tests that compare it with its Python original. FOLDER is the component's own folder (config.json
 // and weights). A further component is one function and one row of the table at the end.
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 
-#include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <functional>
 #include <numeric>
 
 #include "engine/core/error.h"
@@ -28,31 +24,12 @@
 #include "samplers/schedules/karras.h"
 #include "samplers/schedules/linear.h"
 #include "samplers/schedules/shifted.h"
+#include "tests/tools/parity.h"
 
 namespace {
 
 using namespace thalweg;
 using std::filesystem::path;
-
-using Component = std::function<TensorMap(const path& folder, const TensorMap& inputs)>;
-
-const at::Tensor& input(const TensorMap& inputs, const std::string& name) {
-  const auto it = inputs.find(name);
-  if (it == inputs.end()) throw Error("", "the inputs lack the tensor \"" + name + "\"");
-  return it->second;
-}
-
-/// The component of `folder`, its weights in `stem`.safetensors.
-template <typename Model>
-Model load(const path& folder, const std::string& stem) {
-  const auto config_path = folder / "config.json";
-  const auto config = Model::parse(parse_json_file(config_path), config_path);
-  const auto weights = read_weights(folder, stem);
-  Binder binder(weights, folder.string());
-  auto model = Model::bind(config, binder);
-  binder.finish();
-  return model;
-}
 
 /// numbers: steps, shift, tokens, rho, sigma_min -> the schedules of samplers/schedules, and SD3's.
 TensorMap schedules(const path&, const TensorMap& inputs) {
@@ -171,8 +148,8 @@ TensorMap evaluation_noise(const path&, const TensorMap& inputs) {
                                  input(inputs, "shape").sizes())}};
 }
 
-const std::map<std::string, Component>& components() {
-  static const std::map<std::string, Component> table{
+const Components& components() {
+  static const Components table{
       {"clip", clip},
       {"clip-text", clip_text},
       {"evaluation-noise", evaluation_noise},
@@ -192,22 +169,5 @@ const std::map<std::string, Component>& components() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const auto it = argc == 5 ? components().find(argv[1]) : components().end();
-    if (it == components().end()) {
-      std::fprintf(stderr, "parity KIND FOLDER IN.safetensors OUT.safetensors; kinds:");
-      for (const auto& [name, component] : components()) std::fprintf(stderr, " %s", name.c_str());
-      std::fprintf(stderr, "\n");
-      return 2;
-    }
-    c10::NoGradGuard no_grad;
-    write_safetensors(argv[4], it->second(argv[2], read_safetensors(argv[3]).tensors));
-    return 0;
-  } catch (const Error& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    return 2;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "parity: %s\n", e.what());
-    return 1;
-  }
+  return run_components(components(), argc, argv);
 }

@@ -3,6 +3,7 @@
 //   lists, one a
 //     line, after a first line with the tokenizer's constants.
 //   tokenize --t5 FOLDER [LENGTH]: the same for a T5 tokenizer, padded to LENGTH or not at all.
+//   tokenize --wan-clean: each text as Wan's pipeline hands it to its tokenizer, as JSON strings.
 //   tokenize --assigned: the code points assigned in Unicode 15.0, as lines "first last".
 #include <unicode/uniset.h>
 
@@ -15,6 +16,7 @@
 
 #include "engine/models/text/clip_tokenizer.h"
 #include "engine/models/text/t5_tokenizer.h"
+#include "engine/models/wan/prompt_clean.h"
 
 namespace {
 
@@ -55,6 +57,13 @@ void print_t5_ids(const std::string& folder, const std::string& length) {
             });
 }
 
+void print_cleaned() {
+  for (std::string line; std::getline(std::cin, line);)
+    std::cout
+        << nlohmann::json(thalweg::wan_prompt_clean(nlohmann::json::parse(line).get<std::string>())).dump()
+        << '\n';
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -63,12 +72,14 @@ int main(int argc, char** argv) {
   const bool t5 = first == "--t5" && argc >= 3 && argc <= 4;
   if (!t5 && (first.empty() || argc > 3 || (argc == 3 && second != "--unpadded"))) {
     std::cerr << "usage: tokenize FOLDER [--unpadded] or tokenize --t5 FOLDER [LENGTH], < texts.jsonl > "
-                 "ids.jsonl; tokenize --assigned\n";
+                 "ids.jsonl; tokenize --assigned; tokenize --wan-clean\n";
     return 2;
   }
   try {
     if (first == "--assigned") {
       print_assigned();
+    } else if (first == "--wan-clean") {
+      print_cleaned();
     } else if (t5) {
       print_t5_ids(second, argument(3));
     } else {

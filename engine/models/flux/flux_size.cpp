@@ -42,7 +42,7 @@ void add_backbone(const FluxTransformerConfig& c, double image, double text, Mod
 }  // namespace
 
 ModelSize flux_size(const std::filesystem::path& path, const ModelOptions& options, int64_t height,
-                    int64_t width) {
+                    int64_t width, int64_t) {
   const auto folder = open_model_folder(path, options.variant);
   const auto config = parse_component<FluxTransformer>(folder, "transformer");
   const auto vae = parse_component<AutoencoderKl>(folder, "vae");

@@ -11,6 +11,6 @@ namespace thalweg {
 /// Reads model_index.json, the components' config.json and safetensors headers. Throws Error as loading does
 /// for what is missing there.
 ModelSize flux_size(const std::filesystem::path& folder, const ModelOptions& options, int64_t height,
-                    int64_t width);
+                    int64_t width, int64_t frames = 1);
 
 }  // namespace thalweg

@@ -47,6 +47,7 @@ void FluxText::check(int64_t joint_attention_dim, int64_t pooled_dim) const {
     throw Error((folder_.root / "tokenizer").string(),
                 "its model_max_length of " + std::to_string(clip_tokenizer_.max_length()) + " is above the " +
                     std::to_string(clip_config_.max_position_embeddings) + " positions of text_encoder");
+  if (t5_config_.own_position_bias) refuse("text_encoder_2", "\"model_type\" is umt5, and FLUX.1 has a t5");
   if (t5_tokens_ < 1)
     refuse("text_encoder_2", "with T5 max_sequence_length must be at least 1, for the end token");
 }

@@ -223,7 +223,7 @@ LoraNames read_mixture_lora_names(const fs::path& folder) {
   return {};
 }
 
-ModelSize mixture_size(const fs::path& path, const ModelOptions&, int64_t, int64_t) {
+ModelSize mixture_size(const fs::path& path, const ModelOptions&, int64_t, int64_t, int64_t) {
   constexpr double kWide = 2.0;                                      // a float64 element counts as two
   constexpr double kOperations = 40.0, kAlive = 8.0, kSaved = 12.0;  // of one element and component
   const auto config = read_mixture_config(open_model_folder(path));

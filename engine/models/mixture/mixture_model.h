@@ -21,6 +21,6 @@ Schedule read_mixture_schedule(const std::filesystem::path& folder, const ModelO
 
 /// Of the config's own shape, whatever size is asked for.
 ModelSize mixture_size(const std::filesystem::path& folder, const ModelOptions& options, int64_t height,
-                       int64_t width);
+                       int64_t width, int64_t frames = 1);
 
 }  // namespace thalweg

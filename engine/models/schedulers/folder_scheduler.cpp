@@ -2,6 +2,7 @@
 
 #include "engine/core/error.h"
 #include "engine/models/schedulers/few_step_scheduler.h"
+#include "engine/models/schedulers/unipc.h"
 #include "engine/weights/config.h"
 
 namespace thalweg {
@@ -45,18 +46,20 @@ FolderScheduler::FolderScheduler(const ModelFolder& folder, const std::filesyste
 Schedule FolderScheduler::schedule(int64_t steps, int64_t tokens) const {
   if (generator_) return flow_match_schedule(*generator_, steps, tokens, generator_path_, grid_);
   if (class_name_.empty()) throw Error(index_.string(), "lists no scheduler" + instead("flow_ode"));
-  if (class_name_ != kFlowMatchEuler)
-    throw Error(index_.string(), "its scheduler, " + printable(class_name_, 80) + ", is not had here: " +
-                                     kFlowMatchEuler + " is" + instead(sampler_like(class_name_)));
+  if (class_name_ != kFlowMatchEuler && class_name_ != kUniPc)
+    throw Error(index_.string(), "its scheduler, " + printable(class_name_, 80) +
+                                     ", is not had here: " + kFlowMatchEuler + " and " + kUniPc + " are" +
+                                     instead(sampler_like(class_name_)));
   if (!has_file()) throw Error(path_.string(), "no such file, though model_index.json lists the component");
-  const auto checked = [&] {
+  const auto checked = [&](const auto& parse) {
     try {
-      return parse_flow_match_euler(config_, path_);
+      return parse(config_, path_);
     } catch (const Error& e) {
       throw Error(e.place(), e.message() + instead("flow_ode"));
     }
   };
-  return flow_match_schedule(checked(), steps, tokens, path_, grid_);
+  if (class_name_ == kUniPc) return unipc_schedule(checked(parse_unipc), steps);
+  return flow_match_schedule(checked(parse_flow_match_euler), steps, tokens, path_, grid_);
 }
 
 }  // namespace thalweg

@@ -21,8 +21,8 @@ class FolderScheduler {
                            FlowGrid grid = FlowGrid::training);
 
   /// Noise levels for pictures of so many patches. Throws Error naming the folder's file, and the job's key
-  /// that takes its place, for another class than FlowMatchEulerDiscreteScheduler and for what of it is not
-  /// had here.
+  /// that takes its place, for another class than FlowMatchEulerDiscreteScheduler and UniPCMultistepScheduler
+  /// and for what of them is not had here.
   Schedule schedule(int64_t steps, int64_t tokens) const;
   /// The network's time is sigma times this.
   int64_t num_train_timesteps() const { return num_train_timesteps_; }

@@ -45,7 +45,7 @@ void add_backbone(const Sd3TransformerConfig& c, double image, double text, Mode
 }  // namespace
 
 ModelSize sd3_size(const std::filesystem::path& path, const ModelOptions& options, int64_t height,
-                   int64_t width) {
+                   int64_t width, int64_t) {
   const auto folder = open_model_folder(path, options.variant);
   const auto config = parse_sd3_transformer_config(component_config(folder, "transformer"),
                                                    folder.root / "transformer" / "config.json");

@@ -74,6 +74,8 @@ void Sd3Text::check() const {
         (folder_.root / "tokenizer_2" / "tokenizer_config.json").string(),
         "model_max_length must be that of tokenizer, " + std::to_string(first_tokenizer_.max_length()));
   if (!t5_config_) return;
+  if (t5_config_->own_position_bias)
+    refuse("text_encoder_3", "\"model_type\" is umt5, and a Stable Diffusion 3 has a t5");
   if (t5_config_->d_model != width_)
     refuse("text_encoder_3", "d_model must be the transformer's joint_attention_dim, " + width);
   if (t5_tokens_ < 1)

@@ -27,7 +27,7 @@ const std::map<std::string, Activation>& activations() {
 }
 
 void parse_feed_forward(T5EncoderConfig& c, const Json& json, const std::filesystem::path& path) {
-  const auto text = config_text(json, "feed_forward_proj", "relu", path);
+  const auto text = config_text(json, "feed_forward_proj", c.own_position_bias ? "gated-gelu" : "relu", path);
   auto name = text;
   c.gated = name.starts_with("gated-");
   if (c.gated) name = name.substr(6);
@@ -44,9 +44,13 @@ void parse_feed_forward(T5EncoderConfig& c, const Json& json, const std::filesys
 
 T5EncoderConfig T5Encoder::parse(const Json& json, const std::filesystem::path& path) {
   const auto type = config_text(json, "model_type", "t5", path);
-  if (type != "t5")
-    throw Error(path.string(), "\"model_type\" is \"" + type + "\": only t5 is supported here");
+  if (type != "t5" && type != "umt5")
+    throw Error(path.string(), "\"model_type\" is \"" + type + "\": only t5 and umt5 are supported here");
   Config c;
+  if (type == "umt5") {  // its own defaults
+    c.own_position_bias = true;
+    c.vocab_size = 250112, c.d_ff = 1024, c.num_layers = 8, c.num_heads = 6;
+  }
   const auto read = [&](const char* key, int64_t& value, int64_t low, int64_t high) {
     value = config_integer(json, key, value, low, high, path);
   };
@@ -67,7 +71,7 @@ T5EncoderConfig T5Encoder::parse(const Json& json, const std::filesystem::path& 
   return c;
 }
 
-T5Encoder::Layer T5Encoder::bind_layer(const Config& c, Binder binder) {
+T5Encoder::Layer T5Encoder::bind_layer(const Config& c, Binder binder, bool first) {
   const auto linear = [](Binder& part, const char* name, int64_t in, int64_t out) {
     return part.linear(name, in, out, /*bias=*/false, Init::xavier_uniform);
   };
@@ -79,6 +83,9 @@ T5Encoder::Layer T5Encoder::bind_layer(const Config& c, Binder binder) {
   layer.to_k = linear(attention, "k", c.d_model, inner);
   layer.to_v = linear(attention, "v", c.d_model, inner);
   layer.to_out = linear(attention, "o", inner, c.d_model);
+  if (first || c.own_position_bias)
+    layer.bias_NH = attention.tensor("relative_attention_bias.weight",
+                                     {c.relative_attention_num_buckets, c.num_heads}, Init::normal_002);
   layer.feed_forward_norm = binder.rms_norm("layer.1.layer_norm", c.d_model, c.layer_norm_epsilon);
   auto dense = binder.sub("layer.1.DenseReluDense.");
   if (c.gated) layer.gate = linear(dense, "wi_0", c.d_model, c.d_ff);
@@ -92,10 +99,8 @@ T5Encoder T5Encoder::bind(const Config& c, Binder binder) {
   T5Encoder encoder;
   encoder.config_ = c;
   encoder.embedding_VD_ = binder.tensor(kEmbedding, {c.vocab_size, c.d_model}, Init::normal_002);
-  encoder.bias_NH_ = stack.tensor("block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-                                  {c.relative_attention_num_buckets, c.num_heads}, Init::normal_002);
   for (int64_t i = 0; i < c.num_layers; ++i)
-    encoder.layers_.push_back(bind_layer(c, stack.sub("block." + std::to_string(i) + ".")));
+    encoder.layers_.push_back(bind_layer(c, stack.sub("block." + std::to_string(i) + "."), i == 0));
   encoder.final_norm_ = stack.rms_norm("final_layer_norm", c.d_model, c.layer_norm_epsilon);
   return encoder;
 }
@@ -111,13 +116,6 @@ at::Tensor t5_position_buckets(int64_t length, int64_t buckets, int64_t max_dist
       (at::log(far_LL.to(at::kFloat) / exact) / octaves * (half - exact)).to(at::kLong) + exact;
   const auto bucket_LL = at::where(far_LL < exact, far_LL, wide_LL.clamp_max(half - 1));
   return bucket_LL + (distance_LL > 0).to(at::kLong) * half;
-}
-
-at::Tensor T5Encoder::position_bias(int64_t length) const {
-  const auto bucket_LL = t5_position_buckets(length, config_.relative_attention_num_buckets,
-                                             config_.relative_attention_max_distance)
-                             .to(bias_NH_.device());
-  return at::embedding(bias_NH_, bucket_LL).permute({2, 0, 1}).contiguous();
 }
 
 at::Tensor T5Encoder::attend(const Layer& layer, const at::Tensor& x_BLD, const at::Tensor& bias_HLL) const {
@@ -148,10 +146,15 @@ at::Tensor T5Encoder::operator()(const at::Tensor& ids_BL) const {
   if (low.item<int64_t>() < 0 || high.item<int64_t>() >= config_.vocab_size)
     throw Error("", "a token id is outside of the T5 encoder's vocabulary of " +
                         std::to_string(config_.vocab_size) +
-                        ": tokenizer_3 and text_encoder_3 do not belong together");
-  const auto bias_HLL = position_bias(ids_BL.size(1));
+                        ": its tokenizer and text encoder do not belong together");
+  const auto bucket_LL = t5_position_buckets(ids_BL.size(1), config_.relative_attention_num_buckets,
+                                             config_.relative_attention_max_distance)
+                             .to(embedding_VD_.device());
   auto x_BLD = at::embedding(embedding_VD_, ids_BL);
+  at::Tensor bias_HLL;
   for (const auto& layer : layers_) {
+    if (layer.bias_NH.defined())
+      bias_HLL = at::embedding(layer.bias_NH, bucket_LL).permute({2, 0, 1}).contiguous();
     x_BLD = x_BLD + attend(layer, x_BLD, bias_HLL);
     x_BLD = x_BLD + feed_forward(layer, x_BLD);
   }

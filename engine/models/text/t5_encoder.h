@@ -1,6 +1,7 @@
 // T5EncoderModel of transformers (Raffel et al. 2020, arXiv 1910.10683; v1.1's gated feed-forward: Shazeer
 // 2020, arXiv 2002.05202): attention without scaling, over a bias learnt for each bucket of distances, which
-// all layers share. B prompts, L tokens, D = d_model.
+// all layers share. And UMT5EncoderModel (Chung et al. 2023, arXiv 2304.09151): each layer has a bias of its
+// own. B prompts, L tokens, D = d_model.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +17,8 @@ struct T5EncoderConfig {
   int64_t num_layers = 6, num_heads = 8;
   int64_t relative_attention_num_buckets = 32, relative_attention_max_distance = 128;
   double layer_norm_epsilon = 1e-6;
-  bool gated = false;  // "gated-..." of feed_forward_proj
+  bool gated = false;              // "gated-..." of feed_forward_proj
+  bool own_position_bias = false;  // of each layer: "model_type" umt5
   at::Tensor (*activation)(const at::Tensor&) = nullptr;
 };
 
@@ -43,14 +45,14 @@ class T5Encoder {
     Norm attention_norm, feed_forward_norm;
     Linear to_q, to_k, to_v, to_out;
     Linear gate, up, down;  // no gate in v1.0
+    at::Tensor bias_NH;     // undefined: the bias of the layer before
   };
-  static Layer bind_layer(const Config& config, Binder binder);
-  at::Tensor position_bias(int64_t length) const;
+  static Layer bind_layer(const Config& config, Binder binder, bool first);
   at::Tensor attend(const Layer& layer, const at::Tensor& x_BLD, const at::Tensor& bias_HLL) const;
   at::Tensor feed_forward(const Layer& layer, const at::Tensor& x_BLD) const;
 
   Config config_;
-  at::Tensor embedding_VD_, bias_NH_;
+  at::Tensor embedding_VD_;
   std::vector<Layer> layers_;
   Norm final_norm_;
 };

@@ -1,0 +1,16 @@
+// Size and cost of a Wan pipeline folder, for `thalweg plan`.
+#pragma once
+
+#include <filesystem>
+
+#include "engine/models/flow_model.h"
+#include "engine/models/model_size.h"
+
+namespace thalweg {
+
+/// Reads model_index.json, the components' config.json and safetensors headers. Throws Error as loading does
+/// for what is missing there.
+ModelSize wan_size(const std::filesystem::path& folder, const ModelOptions& options, int64_t height,
+                   int64_t width, int64_t frames);
+
+}  // namespace thalweg
