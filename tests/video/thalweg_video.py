@@ -2,14 +2,21 @@
 import dataclasses
 import os
 import pathlib
+import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 
 import numpy as np
 
 PROGRAM = pathlib.Path(os.environ["THALWEG_BUILD"]) / "thalweg-video"
+# A process' peak of memory counts from what it was forked from: a small one stands between.
+LAUNCHER = """import os, resource, subprocess, sys
+os.dup2(int(sys.argv[1]), 3)
+code = subprocess.run(sys.argv[2:], pass_fds=[3]).returncode
+sys.stderr.write("%d %d" % (code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))"""
 LIMITS = {"pixels": 4096 * 2304, "frames": 2048, "bytes": 2 << 30, "milliseconds": 600_000}
 
 
@@ -31,25 +38,29 @@ def message(tag, payload=b""):
 
 def converse(mode, sent, media, timeout=60):
     """What it answers to these bytes, as (tag, payload) pairs, its exit code and its peak of resident memory in KiB."""
-    with tempfile.TemporaryFile() as answers:
-        program = subprocess.Popen(["/bin/sh", "-c", f'exec "$0" {mode} 3<&{media}', PROGRAM], stdin=subprocess.PIPE,
-                                   stdout=answers, pass_fds=[media])
-        timer = threading.Timer(timeout, program.kill)
+    with tempfile.TemporaryFile() as answers, tempfile.TemporaryFile() as ending:
+        program = subprocess.Popen([sys.executable, "-ISc", LAUNCHER, str(media), PROGRAM, mode], stdin=subprocess.PIPE,
+                                   stdout=answers, stderr=ending, pass_fds=[media], start_new_session=True)
+        timer = threading.Timer(timeout, os.killpg, (program.pid, signal.SIGKILL))
         timer.start()
         try:
             program.stdin.write(sent)
             program.stdin.close()
         except BrokenPipeError:  # it has refused already
             pass
-        _, status, usage = os.wait4(program.pid, 0)
+        program.wait()
         timer.cancel()
         answers.seek(0)
+        ending.seek(0)
+        said = ending.read().split()
+        assert len(said) == 2, f"it took more than {timeout} s, or printed {said}"
+        code, peak_kib = map(int, said)
         data, found, at = answers.read(), [], 0
     while at < len(data):
         tag, (length,) = data[at:at + 4], struct.unpack_from("<Q", data, at + 4)
         found.append((tag, data[at + 12:at + 12 + length]))
         at += 12 + length
-    return found, os.waitstatus_to_exitcode(status), usage.ru_maxrss
+    return found, code, peak_kib
 
 
 def encode(frames, rate=(16, 1), size=None, timeout=60):
@@ -79,7 +90,8 @@ def decode(media, timeout=60, **limits):
         refused.peak_kib = peak_kib
         raise refused
     width, height = struct.unpack("<2I", answers[0][1])
-    frames = np.stack([np.frombuffer(payload, np.uint8).reshape(height, width, 3) for tag, payload in answers if tag == b"FRAM"])
+    frames = np.stack([np.frombuffer(payload, np.uint8).reshape(height, width, 3) for tag, payload in answers
+                       if tag == b"FRAM"])
     count, numerator, denominator = struct.unpack_from("<Q2I", answers[-1][1])
     assert count == len(frames)
     return Video(frames, (numerator, denominator), answers[-1][1][16:].decode().splitlines(), peak_kib)

@@ -22,6 +22,7 @@ namespace {
 
 constexpr const char* kCodecs = "h264,hevc,vp8,vp9,libdav1d,libaom-av1,av1,mpeg4,gif";
 constexpr unsigned kMostStreams = 16;  // a telephone's file has up to six
+constexpr int64_t kRoundedPixels = int64_t{1} << 16;
 constexpr size_t kMostAllocated = size_t{256} << 20;
 constexpr const char* kDamaged = "cannot be decoded";
 
@@ -110,13 +111,29 @@ class Decoder {
     }
     if (stream_ == nullptr) throw Refused("holds no video");
     const auto& p = *stream_->codecpar;
-    require_size(p.width, p.height);
-    if (stream_->nb_frames > 0) require_frames(static_cast<uint64_t>(stream_->nb_frames), p.width, p.height);
+    const auto said = static_cast<uint64_t>(std::max<int64_t>(0, stream_->nb_frames));
+    if (p.width > 0 && p.height > 0) {
+      require_size(p.width, p.height);
+      require_frames(said, p.width, p.height);
+    }
+    require_whole();
     check(avformat_find_stream_info(format_.get(), nullptr), kDamaged);
+    require_size(p.width, p.height);
+    require_frames(said, p.width, p.height);
     require_duration(format_->duration == AV_NOPTS_VALUE ? 0 : format_->duration, {1, AV_TIME_BASE});
     if (const auto shape = stream_->sample_aspect_ratio; shape.num > 0 && shape.num != shape.den)
       notes_ += "its pixels are not square (" + std::to_string(shape.num) + ":" + std::to_string(shape.den) +
                 "): frames are as they are stored\n";
+  }
+
+  // libav takes a file's end for that of the video.
+  void require_whole() const {
+    const int64_t size = file_.size();
+    for (int i = 0; i < avformat_index_get_entries_count(stream_); ++i) {
+      const auto* entry = avformat_index_get_entry(stream_, i);
+      if (entry->pos < 0 || entry->pos > size || entry->size > size - entry->pos)
+        throw Refused("is cut short: frame " + std::to_string(i) + " lies beyond its end");
+    }
   }
 
   void open_codec() {
@@ -127,7 +144,8 @@ class Decoder {
     codec_.reset(check(avcodec_alloc_context3(codec), kDamaged));
     check(avcodec_parameters_to_context(codec_.get(), stream_->codecpar), kDamaged);
     codec_->thread_count = 1;
-    codec_->max_pixels = static_cast<int64_t>(limits_.pixels);
+    // Of what it allocates, which is wider than the frame: begin() counts exactly.
+    codec_->max_pixels = 2 * static_cast<int64_t>(limits_.pixels) + kRoundedPixels;
     codec_->codec_whitelist = av_strdup(kCodecs);
     codec_->pkt_timebase = stream_->time_base;
     check(avcodec_open2(codec_.get(), codec, nullptr), kDamaged);
@@ -140,7 +158,7 @@ class Decoder {
   bool next_packet() {
     for (;;) {
       const int code = av_read_frame(format_.get(), packet_.get());
-      if (code == AVERROR_EOF) return false;
+      if (code == AVERROR_EOF && error_kept().find("ended prematurely") == std::string::npos) return false;
       if (code < 0) refuse("is damaged or cut short beyond frame " + std::to_string(times_.size()), code);
       if (packet_->stream_index == stream_->index) {
         if ((packet_->flags & AV_PKT_FLAG_CORRUPT) != 0)

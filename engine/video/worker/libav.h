@@ -19,9 +19,11 @@ class Refused : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// From here on libav prints nothing; its last error is kept.
+/// From here on libav prints nothing; its first error is kept.
 void keep_errors();
-/// Throws Refused("<what>: <reason>") with what libav said last, or else what `code` means.
+/// "" where there was none.
+const std::string& error_kept();
+/// Throws Refused("<what>: <reason>") with the error that was kept, or else what `code` means.
 [[noreturn]] void refuse(const std::string& what, int code);
 /// Throws Refused where `code` is below 0; returns it.
 inline int check(int code, const std::string& what) {
