@@ -8,10 +8,6 @@
 
 namespace thalweg {
 
-size_t VideoQueue::Waiting::bytes() const {
-  return static_cast<size_t>(levels_F3HW.numel());
-}
-
 VideoQueue::~VideoQueue() {
   {
     const std::lock_guard lock(mutex_);
@@ -21,40 +17,65 @@ VideoQueue::~VideoQueue() {
   if (thread_.joinable()) thread_.join();
 }
 
-void VideoQueue::add(std::filesystem::path path, const at::Tensor& frames_F3HW, FrameRate rate, OddSide odd) {
-  // A copy: a view of a micro-batch would keep all of it.
-  const auto levels = eight_bit(frames_F3HW);
-  Waiting video{std::move(path), levels.is_alias_of(frames_F3HW) ? levels.clone() : levels, rate, odd};
+void VideoQueue::rethrow() {
+  if (broken_) std::rethrow_exception(broken_);
+}
+
+void VideoQueue::add(std::vector<QueuedVideo> videos, std::function<void()> afterwards) {
+  Entry entry{std::move(videos), std::move(afterwards)};
+  for (auto& video : entry.videos) {
+    // A copy: a view of a micro-batch would keep all of it.
+    const auto levels = eight_bit(video.frames_F3HW);
+    video.frames_F3HW = levels.is_alias_of(video.frames_F3HW) ? levels.clone() : levels;
+    entry.bytes += static_cast<size_t>(levels.numel());
+  }
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return waiting_.empty() || bytes_ + video.bytes() <= most_bytes_; });
-  bytes_ += video.bytes();
-  waiting_.push_back(std::move(video));
+  changed_.wait(lock, [&] { return broken_ || waiting_.empty() || bytes_ + entry.bytes <= most_bytes_; });
+  rethrow();
+  bytes_ += entry.bytes;
+  waiting_.push_back(std::move(entry));
   if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
   changed_.notify_all();
 }
 
 std::vector<VideoQueue::Failure> VideoQueue::wait() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return waiting_.empty(); });
+  changed_.wait(lock, [&] { return broken_ || waiting_.empty(); });
+  rethrow();
   return std::exchange(failed_, {});
+}
+
+void VideoQueue::do_one(const Entry& entry) {
+  for (const auto& video : entry.videos) {
+    std::string problem;
+    try {
+      write_video(video.path, video.frames_F3HW, video.rate, video.odd);
+    } catch (const std::exception& e) {
+      problem = e.what();
+    }
+    const std::lock_guard lock(mutex_);
+    if (ends_) return;
+    if (!problem.empty()) failed_.push_back({video.path, std::move(problem)});
+  }
+  entry.afterwards();
 }
 
 void VideoQueue::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return ends_ || !waiting_.empty(); });
-    if (ends_) return;
-    const auto& video = waiting_.front();  // a deque's ends grow without moving it
+    if (ends_ || broken_) return;
+    const auto& entry = waiting_.front();  // a deque's ends grow without moving it
     lock.unlock();
-    std::string problem;
+    std::exception_ptr thrown;
     try {
-      write_video(video.path, video.levels_F3HW, video.rate, video.odd);
-    } catch (const std::exception& e) {
-      problem = e.what();
+      do_one(entry);
+    } catch (...) {
+      thrown = std::current_exception();
     }
     lock.lock();
-    if (!problem.empty()) failed_.push_back({video.path, std::move(problem)});
-    bytes_ -= video.bytes();
+    broken_ = thrown;
+    bytes_ -= entry.bytes;
     waiting_.pop_front();
     changed_.notify_all();
   }

@@ -5,7 +5,9 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -15,8 +17,15 @@
 
 namespace thalweg {
 
-/// One thread hands videos to thalweg-video, in order. What waits is bounded: a video that would exceed
-/// `most_bytes` waits in add(), unless it is the only one.
+struct QueuedVideo {
+  std::filesystem::path path;
+  at::Tensor frames_F3HW;  // floats in [0,1] or levels
+  FrameRate rate = {};
+  OddSide odd = OddSide::refuse;
+};
+
+/// One thread hands videos to thalweg-video, in order. What waits is bounded: add() waits while it is more
+/// than `most_bytes`, unless nothing else is there.
 class VideoQueue {
  public:
   struct Failure {
@@ -24,35 +33,39 @@ class VideoQueue {
     std::string message;
   };
 
-  explicit VideoQueue(size_t most_bytes = size_t{1} << 30) : most_bytes_(most_bytes) {}
+  explicit VideoQueue(size_t most_bytes = size_t{256} << 20) : most_bytes_(most_bytes) {}
   /// Leaves undone what waits.
   ~VideoQueue();
   VideoQueue(const VideoQueue&) = delete;
   VideoQueue& operator=(const VideoQueue&) = delete;
 
-  /// A video of frames [F,3,H,W], kept as levels until it is done. [any thread]
-  void add(std::filesystem::path path, const at::Tensor& frames_F3HW, FrameRate rate, OddSide odd);
-  /// Until all that was added is done. Returns those that failed since the last call. [any thread]
+  /// Frames are kept as levels until they are done; then, on the queue's thread, `afterwards` is called,
+  /// whatever became of them. Throws what an earlier `afterwards` threw; nothing is done any more then.
+  /// [any thread]
+  void add(std::vector<QueuedVideo> videos, std::function<void()> afterwards = [] {});
+  /// Until all that was added is done. Returns the videos that could not be made since the last call. Throws
+  /// as add() does. [any thread]
   std::vector<Failure> wait();
 
  private:
-  struct Waiting {
-    std::filesystem::path path;
-    at::Tensor levels_F3HW;
-    FrameRate rate;
-    OddSide odd;
-    size_t bytes() const;
+  struct Entry {
+    std::vector<QueuedVideo> videos;
+    std::function<void()> afterwards;
+    size_t bytes = 0;
   };
   void work();
+  void do_one(const Entry& entry);
+  void rethrow();
 
   const size_t most_bytes_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Waiting> waiting_;  // the first is being done
+  std::deque<Entry> waiting_;  // the first is being done
   std::vector<Failure> failed_;
+  std::exception_ptr broken_;
   size_t bytes_ = 0;
   bool ends_ = false;
-  std::thread thread_;  // from the first video on
+  std::thread thread_;  // from the first entry on
 };
 
 }  // namespace thalweg

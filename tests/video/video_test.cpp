@@ -153,25 +153,39 @@ TEST(Video, AFolderOfFramesIsReadInNaturalOrder) {
 TEST(VideoQueue, WritesAllAndTellsFailures) {
   const Scratch scratch;
   VideoQueue queue(1);  // each waits for the one before it
+  int afterwards = 0;
   for (int i = 0; i < 4; ++i)
-    queue.add(scratch / (std::to_string(i) + ".mp4"), drifting(3 + i, 16, 16), {8, 1}, OddSide::refuse);
-  queue.add(scratch / "odd.mp4", drifting(2, 16, 15), {8, 1}, OddSide::refuse);
-  queue.add(scratch / "no/such/folder.mp4", drifting(2, 16, 16), {8, 1}, OddSide::refuse);
+    queue.add({{scratch / (std::to_string(i) + ".mp4"), drifting(3 + i, 16, 16)}}, [&] { ++afterwards; });
+  queue.add({{scratch / "odd.mp4", drifting(2, 16, 15)}, {scratch / "no/such/folder.mp4", drifting(2, 16, 16)}},
+            [&] { ++afterwards; });
   const auto failed = queue.wait();
   ASSERT_EQ(failed.size(), 2);
   EXPECT_EQ(failed[0].path, scratch / "odd.mp4");
   EXPECT_NE(failed[1].message.find("cannot be written"), std::string::npos) << failed[1].message;
   EXPECT_TRUE(queue.wait().empty());
+  EXPECT_EQ(afterwards, 5);
   for (int i = 0; i < 4; ++i)
     EXPECT_EQ(read_video(scratch / (std::to_string(i) + ".mp4")).frames_F3HW.size(0), 3 + i);
 }
 
-TEST(VideoQueue, MayEndEarly) {
+TEST(VideoQueue, WhatComesAfterwardsMayThrow) {
   const Scratch scratch;
   VideoQueue queue;
-  for (int i = 0; i < 50; ++i)
-    queue.add(scratch / (std::to_string(i) + ".mp4"), drifting(8, 32, 32), {8, 1}, OddSide::refuse);
-  EXPECT_NO_THROW(VideoQueue());
+  queue.add({{scratch / "a.mp4", drifting(2, 16, 16)}}, [] { throw IoError("the store", "the disk is full"); });
+  EXPECT_ERROR(queue.wait(), "the disk is full");
+  EXPECT_ERROR(queue.add({{scratch / "b.mp4", drifting(2, 16, 16)}}), "the disk is full");
+  EXPECT_TRUE(fs::exists(scratch / "a.mp4"));
+}
+
+TEST(VideoQueue, MayEndEarly) {
+  const Scratch scratch;
+  int afterwards = 0;
+  {
+    VideoQueue queue;
+    for (int i = 0; i < 50; ++i)
+      queue.add({{scratch / (std::to_string(i) + ".mp4"), drifting(8, 32, 32)}}, [&] { ++afterwards; });
+  }
+  EXPECT_LT(afterwards, 50);
 }
 
 TEST(FrameRate, IsTheFractionThatIsMeant) {
