@@ -18,6 +18,10 @@ std::string reason() {
   return std::generic_category().message(errno);
 }
 
+std::string whole(double number) {
+  return std::to_string(std::llround(number));
+}
+
 // Below 0: for ever.
 bool ready(int descriptor, short events, double seconds) {
   pollfd line{descriptor, events, 0};
@@ -38,7 +42,7 @@ bool Line::has_news(double seconds) const {
 // A pipe, too, may be at the other end; a socket must not raise SIGPIPE.
 void Line::write(std::string_view bytes) {
   while (!bytes.empty()) {
-    if (!ready(out_, POLLOUT, seconds_)) throw LineBroken("does not read");
+    if (!ready(out_, POLLOUT, seconds_)) throw LineBroken("took nothing for " + whole(seconds_) + " s");
     const auto block = std::min(bytes.size(), kBlock);
     auto sent = ::send(out_, bytes.data(), block, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno == ENOTSOCK) sent = ::write(out_, bytes.data(), block);
@@ -51,7 +55,7 @@ void Line::write(std::string_view bytes) {
 size_t Line::read(char* bytes, size_t count) {
   size_t there = 0;
   while (there < count) {
-    if (!ready(in_, POLLIN, seconds_)) throw LineBroken("says nothing");
+    if (!ready(in_, POLLIN, seconds_)) throw LineBroken("said nothing for " + whole(seconds_) + " s");
     const auto got = ::read(in_, bytes + there, count - there);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == ECONNRESET) return there;

@@ -30,7 +30,10 @@ void VideoQueue::add(std::vector<QueuedVideo> videos, std::function<void()> afte
     entry.bytes += static_cast<size_t>(levels.numel());
   }
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return broken_ || waiting_.empty() || bytes_ + entry.bytes <= most_bytes_; });
+  changed_.wait(lock, [&] {
+    const bool fits = waiting_.size() < kMostEntries && bytes_ + entry.bytes <= most_bytes_;
+    return broken_ || waiting_.empty() || fits;
+  });
   rethrow();
   bytes_ += entry.bytes;
   waiting_.push_back(std::move(entry));

@@ -24,8 +24,8 @@ struct QueuedVideo {
   OddSide odd = OddSide::refuse;
 };
 
-/// One thread hands videos to thalweg-video, in order. What waits is bounded: add() waits while it is more
-/// than `most_bytes`, unless nothing else is there.
+/// One thread hands videos to thalweg-video, in order. What waits is bounded, so that a run that is to stop
+/// need not wait long: add() waits while there are four entries, or more than `most_bytes`, unless it is alone.
 class VideoQueue {
  public:
   struct Failure {
@@ -56,6 +56,8 @@ class VideoQueue {
   void work();
   void do_one(const Entry& entry);
   void rethrow();
+
+  static constexpr size_t kMostEntries = 4;
 
   const size_t most_bytes_;
   std::mutex mutex_;

@@ -13,7 +13,7 @@
 namespace thalweg {
 namespace {
 
-constexpr double kPatience_s = 300.0;  // for one frame, on a busy machine
+constexpr double kPatience_s = 120.0;  // for one frame, on a busy machine
 constexpr size_t kBlock = size_t{1} << 20;
 
 std::string size_text(int64_t height, int64_t width) {

@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "engine/core/endings.h"
 #include "engine/core/error.h"
 #include "engine/video/program.h"
 
@@ -36,12 +35,12 @@ Descriptor start(std::optional<Process>& process, const std::string& mode, int m
 }  // namespace
 
 WorkerProcess::WorkerProcess(const std::string& mode, int media, double seconds, std::string file)
-    : file_(std::move(file)), seconds_(seconds), socket_(start(process_, mode, media, file_)) {
+    : file_(std::move(file)), socket_(start(process_, mode, media, file_)) {
   line_.emplace(socket_.get(), socket_.get(), seconds);
 }
 
 // What it said before it closed the line is the reason.
-void WorkerProcess::fail(const std::string& silence) {
+void WorkerProcess::fail(const std::string& broken) {
   try {
     while (line_->has_news(0.0)) {
       const auto message = line_->receive();
@@ -52,7 +51,7 @@ void WorkerProcess::fail(const std::string& silence) {
   }
   const bool alive = !process_->has_ended(0.5);
   const auto ended = process_->end();
-  if (alive) throw IoError(file_, "thalweg-video " + silence + " for " + in_seconds(seconds_) + " and was ended");
+  if (alive) throw IoError(file_, "thalweg-video was ended: " + broken);
   if (ended == "died of SIGXCPU")
     throw Error(file_, "takes thalweg-video more processor time than it may have: a file that is made to, or one "
                        "far too long; cut it, or encode it anew");
@@ -63,8 +62,8 @@ void WorkerProcess::fail(const std::string& silence) {
 void WorkerProcess::send(std::string_view tag, std::string_view payload) {
   try {
     line_->send(tag, payload);
-  } catch (const LineBroken&) {
-    fail("took no frame");
+  } catch (const LineBroken& e) {
+    fail(e.what());
   }
 }
 
@@ -74,9 +73,10 @@ Message WorkerProcess::receive() {
       if (message->tag == "FAIL") throw Error(file_, message->payload);
       return std::move(*message);
     }
-  } catch (const LineBroken&) {
+  } catch (const LineBroken& e) {
+    fail(e.what());
   }
-  fail("said nothing");
+  fail("it closed the line");
 }
 
 }  // namespace thalweg::video

@@ -21,10 +21,9 @@ class WorkerProcess {
   Message receive();
 
  private:
-  [[noreturn]] void fail(const std::string& silence);
+  [[noreturn]] void fail(const std::string& broken);
 
   const std::string file_;
-  const double seconds_;
   Descriptor socket_;
   std::optional<Line> line_;
   std::optional<Process> process_;
