@@ -29,14 +29,15 @@ struct ScoreOptions {
 
 void describe_score(Fields& f, ScoreOptions& o) {
   f.text({"images",
-          "folder of PNG and JPEG files, or of clips (MP4, MOV, WebM, MKV and GIF files, folders of PNG frames), "
+          "folder of PNG and JPEG files, or of clips (MP4, MOV, WebM, MKV and GIF files, folders of PNG "
+          "frames), "
           "scored in the order of the numbers in their names"},
          o.images);
-  f.text(
-      {"manifest",
-       ".jsonl file with a picture or clip a line: file_name, prompt, and reference and mask for rewards that take "
-       "them; names are relative to its own folder, or to images where that is given"},
-      o.manifest);
+  f.text({"manifest",
+          ".jsonl file with a picture or clip a line: file_name, prompt, and reference and mask for rewards "
+          "that take "
+          "them; names are relative to its own folder, or to images where that is given"},
+         o.manifest);
   f.text({"frames", "safetensors with `frames` [N,F,3,H,W] in [0,1], as `sample` saves them"}, o.frames);
   f.object({"prompts", "one prompt a picture, in the same order; a manifest has them itself"},
            [&](Fields& p) { describe(p, o.prompts); });

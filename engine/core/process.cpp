@@ -27,8 +27,7 @@ constexpr int kAbove = 16;
 
 Descriptor moved_up(int descriptor, const std::string& program) {
   Descriptor high(::fcntl(descriptor, F_DUPFD_CLOEXEC, kAbove));
-  if (high.get() < 0)
-    throw IoError(program, "cannot be run: " + std::generic_category().message(errno));
+  if (high.get() < 0) throw IoError(program, "cannot be run: " + std::generic_category().message(errno));
   return high;
 }
 

@@ -12,8 +12,8 @@ struct FrameRate {
   bool operator==(const FrameRate&) const = default;
 };
 
-/// The fraction that is meant: 29.97 and 23.976 are 30000/1001 and 24000/1001, as broadcasters have them; else
-/// the nearest 1/1000. `fps` lies in [0.1, 1000].
+/// The fraction that is meant: 29.97 and 23.976 are 30000/1001 and 24000/1001, as broadcasters have them;
+/// else the nearest 1/1000. `fps` lies in [0.1, 1000].
 FrameRate frame_rate_of(double fps);
 
 }  // namespace thalweg

@@ -43,7 +43,8 @@ class LineBroken : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Both ends of the line have one; descriptors are not owned. `seconds` of silence break it; below 0: none do.
+/// Both ends of the line have one; descriptors are not owned. `seconds` of silence break it; below 0: none
+/// do.
 class Line {
  public:
   Line(int in, int out, double seconds) : in_(in), out_(out), seconds_(seconds) {}

@@ -25,7 +25,8 @@ struct QueuedVideo {
 };
 
 /// One thread hands videos to thalweg-video, in order. What waits is bounded, so that a run that is to stop
-/// need not wait long: add() waits while there are four entries, or more than `most_bytes`, unless it is alone.
+/// need not wait long: add() waits while there are four entries, or more than `most_bytes`, unless it is
+/// alone.
 class VideoQueue {
  public:
   struct Failure {
@@ -42,7 +43,8 @@ class VideoQueue {
   /// Frames are kept as levels until they are done; then, on the queue's thread, `afterwards` is called,
   /// whatever became of them. Throws what an earlier `afterwards` threw; nothing is done any more then.
   /// [any thread]
-  void add(std::vector<QueuedVideo> videos, std::function<void()> afterwards = [] {});
+  void add(
+      std::vector<QueuedVideo> videos, std::function<void()> afterwards = [] {});
   /// Until all that was added is done. Returns the videos that could not be made since the last call. Throws
   /// as add() does. [any thread]
   std::vector<Failure> wait();

@@ -69,7 +69,8 @@ class Answers {
 
  private:
   void require(bool holds) const {
-    if (!holds) throw Error(place_, "thalweg-video gives another answer than it may: the file is not to be trusted");
+    if (!holds)
+      throw Error(place_, "thalweg-video gives another answer than it may: the file is not to be trusted");
   }
 
   void finish(const video::Message& message) {
@@ -91,7 +92,8 @@ class Answers {
 
 Video read_file_of_frames(const fs::path& path, const VideoLimits& limits) {
   const Descriptor media(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (media.get() < 0) throw Error(path.string(), "cannot be read: " + std::generic_category().message(errno));
+  if (media.get() < 0)
+    throw Error(path.string(), "cannot be read: " + std::generic_category().message(errno));
   const double until = wall_seconds() + limits.patience_s;
   video::WorkerProcess worker("decode", media.get(), std::min(kSilence_s, limits.patience_s), path.string());
   worker.send("READ", limits_message(limits));
@@ -125,7 +127,8 @@ Video read_folder_of_frames(const fs::path& folder, const VideoLimits& limits) {
     if (pictures.back().sizes() != pictures.front().sizes())
       throw Error(file.string(), "has another size than the frames before it");
     if (static_cast<int64_t>(pictures.size()) > limits.bytes / pictures.front().numel())
-      throw Error(folder.string(), "is larger than " + std::to_string(limits.bytes >> 20) + " MiB once it is read");
+      throw Error(folder.string(),
+                  "is larger than " + std::to_string(limits.bytes >> 20) + " MiB once it is read");
   }
   return {at::stack(pictures), 0.0, {}};
 }

@@ -64,7 +64,8 @@ VideoWriter::VideoWriter(const std::filesystem::path& path, int64_t height, int6
 void VideoWriter::write(const at::Tensor& frames_F3HW) {
   if (frames_F3HW.dim() != 4 || frames_F3HW.size(1) != 3 || frames_F3HW.size(2) != height_ ||
       frames_F3HW.size(3) != width_)
-    throw Error(path_.string(), "takes frames [F,3," + std::to_string(height_) + "," + std::to_string(width_) + "]");
+    throw Error(path_.string(),
+                "takes frames [F,3," + std::to_string(height_) + "," + std::to_string(width_) + "]");
   for (int64_t f = 0; f < frames_F3HW.size(0); ++f) {  // one at a time: there may be gigabytes of them
     auto rgb_HW3 = eight_bit(frames_F3HW[f]).permute({1, 2, 0});
     if (height_ % 2 != 0) rgb_HW3 = at::cat({rgb_HW3, rgb_HW3.slice(0, height_ - 1)}, 0);
@@ -96,7 +97,8 @@ void VideoWriter::publish() {
   file.publish();
 }
 
-void write_video(const std::filesystem::path& path, const at::Tensor& frames_F3HW, FrameRate rate, OddSide odd) {
+void write_video(const std::filesystem::path& path, const at::Tensor& frames_F3HW, FrameRate rate,
+                 OddSide odd) {
   if (frames_F3HW.dim() != 4) throw Error(path.string(), "takes frames [F,3,H,W]");
   VideoWriter writer(path, frames_F3HW.size(2), frames_F3HW.size(3), rate, odd);
   writer.write(frames_F3HW);

@@ -22,7 +22,8 @@ std::array<int, 2> connected(const std::string& file) {
 }
 
 // Where `ours` is to be kept, and theirs closed once the program has it.
-Descriptor start(std::optional<Process>& process, const std::string& mode, int media, const std::string& file) {
+Descriptor start(std::optional<Process>& process, const std::string& mode, int media,
+                 const std::string& file) {
   const auto program = require_video_program(file);
   const auto ends = connected(file);
   Descriptor ours(ends[0]);
@@ -53,8 +54,9 @@ void WorkerProcess::fail(const std::string& broken) {
   const auto ended = process_->end();
   if (alive) throw IoError(file_, "thalweg-video was ended: " + broken);
   if (ended == "died of SIGXCPU")
-    throw Error(file_, "takes thalweg-video more processor time than it may have: a file that is made to, or one "
-                       "far too long; cut it, or encode it anew");
+    throw Error(file_,
+                "takes thalweg-video more processor time than it may have: a file that is made to, or one "
+                "far too long; cut it, or encode it anew");
   throw IoError(file_, "thalweg-video " + ended + " at this file" +
                            (ended == "died of SIGKILL" ? ", as where memory runs out" : ""));
 }

@@ -25,7 +25,8 @@ std::vector<std::filesystem::path> files_of(const SampleOptions& o, const Drawn&
   const auto count = static_cast<int64_t>(drawn.prompts.size());
   std::vector<std::filesystem::path> files;
   if (writes_pictures(o))
-    files = picture_files(samples_folder(o), count, o.sampler.size.frames, drawn.first * (count / drawn.count));
+    files =
+        picture_files(samples_folder(o), count, o.sampler.size.frames, drawn.first * (count / drawn.count));
   if (writes_videos(o)) {
     const auto videos = video_files(o, drawn);
     files.insert(files.end(), videos.begin(), videos.end());
@@ -46,8 +47,8 @@ int64_t most_on_grid(const SampleOptions& o) {
 // Of the grid, when the job draws so many samples.
 SheetLayout grid_layout(const SampleOptions& o, int64_t samples) {
   const auto& size = o.sampler.size;
-  return sheet_layout(std::min(samples, most_on_grid(o)) * clip_frames_shown(size.frames), size.height, size.width,
-                      clip_columns(size.frames));
+  return sheet_layout(std::min(samples, most_on_grid(o)) * clip_frames_shown(size.frames), size.height,
+                      size.width, clip_columns(size.frames));
 }
 
 }  // namespace
@@ -108,7 +109,8 @@ void write_outputs(const SampleOptions& o, const std::vector<Drawn>& all, bool i
   for (const auto& each : all) drawn.push_back(&each);
   sync_pictures(o, drawn);
   decorate(observer, "grid.png", [&] {
-    write_png(folder / "grid.png", contact_sheet(gathered(all, &Drawn::grid_N3HW), clip_columns(o.sampler.size.frames)));
+    write_png(folder / "grid.png",
+              contact_sheet(gathered(all, &Drawn::grid_N3HW), clip_columns(o.sampler.size.frames)));
     int64_t samples = 0;
     for (const auto* each : drawn) samples += static_cast<int64_t>(each->prompts.size());
     return grid_layout(o, samples).note();

@@ -47,7 +47,8 @@ void SampleVideos::add(const at::Tensor& frames_NF3HW, Drawn drawn, std::functio
   const auto files = video_files(options_, drawn);
   std::vector<QueuedVideo> videos;
   for (size_t i = 0; i < files.size(); ++i)
-    videos.push_back({files[i], frames_NF3HW[static_cast<int64_t>(i)], frame_rate_of(options_.video.fps), OddSide::pad});
+    videos.push_back(
+        {files[i], frames_NF3HW[static_cast<int64_t>(i)], frame_rate_of(options_.video.fps), OddSide::pad});
   queue_.add(std::move(videos), [drawn = std::move(drawn), finished = std::move(finished)]() mutable {
     finished(std::move(drawn));
   });
@@ -57,7 +58,8 @@ void SampleVideos::wait(const Observer& observer) {
   const auto failed = queue_.wait();
   if (failed.empty()) return;
   const auto others = failed.size() - 1;
-  observer.message("warn: " + failed.front().path.filename().string() + " is left out: " + failed.front().message +
+  observer.message("warn: " + failed.front().path.filename().string() +
+                   " is left out: " + failed.front().message +
                    (others == 0 ? "" : " (and so are " + std::to_string(others) + " other videos)"));
 }
 

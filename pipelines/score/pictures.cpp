@@ -122,23 +122,26 @@ std::vector<PictureFile> picture_files(const fs::path& folder, const std::string
   for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec)) {
     const auto& path = it->path();
     if (ends_with_one_of(path, kNotRead))
-      throw Error(place,
-                  "\"" + path.string() +
-                      "\" is neither PNG nor JPEG, nor a video that is read; convert it, or name the pictures "
-                      "to score one by one (a job: in a manifest)");
+      throw Error(
+          place, "\"" + path.string() +
+                     "\" is neither PNG nor JPEG, nor a video that is read; convert it, or name the pictures "
+                     "to score one by one (a job: in a manifest)");
     if (ends_with_one_of(path, kRead) && path.filename() != "grid.png")
       files.push_back({path.filename().string(), path});
     else if (has_video_ending(path) || holds_frames(path))
       clips.push_back({path.filename().string(), path});
   }
   if (ec) throw Error(place, "\"" + folder.string() + "\" cannot be read: " + ec.message());
-  const auto video = std::find_if(clips.begin(), clips.end(), [](const auto& c) { return has_video_ending(c.path); });
+  const auto video =
+      std::find_if(clips.begin(), clips.end(), [](const auto& c) { return has_video_ending(c.path); });
   if (!files.empty() && video != clips.end())
-    throw Error(place, "\"" + folder.string() + "\" holds pictures (" + files.front().name + ") and videos (" +
-                           video->name + "); name what to score one by one (a job: in a manifest)");
+    throw Error(place, "\"" + folder.string() + "\" holds pictures (" + files.front().name +
+                           ") and videos (" + video->name +
+                           "); name what to score one by one (a job: in a manifest)");
   if (files.empty()) files = std::move(clips);
   if (files.empty())
-    throw Error(place, "\"" + folder.string() + "\" holds no PNG or JPEG file, and no video or folder of PNG frames");
+    throw Error(
+        place, "\"" + folder.string() + "\" holds no PNG or JPEG file, and no video or folder of PNG frames");
   std::sort(files.begin(), files.end(),
             [](const auto& a, const auto& b) { return natural_less(a.name, b.name); });
   return files;

@@ -161,9 +161,8 @@ TriedRewards try_rewards(const std::vector<RewardSpec>& specs, const std::vector
   double fps = 0.0;  // of those
   for (const auto& file : files) {
     auto clip = read_clip(file.path);
-    if (!together.empty() &&
-        (static_cast<int64_t>(together.size()) == options.batch || fps != clip.fps ||
-         together.front().sizes() != clip.frames_F3HW.sizes()))
+    if (!together.empty() && (static_cast<int64_t>(together.size()) == options.batch || fps != clip.fps ||
+                              together.front().sizes() != clip.frames_F3HW.sizes()))
       trial.score(std::exchange(together, {}), fps);
     together.push_back(std::move(clip.frames_F3HW));
     fps = clip.fps;

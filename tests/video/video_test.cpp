@@ -24,13 +24,16 @@ namespace fs = std::filesystem;
 // Smooth waves that drift two pixels a frame, one for each colour.
 at::Tensor drifting(int64_t frames, int64_t height, int64_t width) {
   const auto options = at::dtype(at::kFloat);
-  const auto f = at::arange(frames, options).view({-1, 1, 1, 1}), c = at::arange(3, options).view({1, 3, 1, 1}),
-             y = at::arange(height, options).view({1, 1, -1, 1}), x = at::arange(width, options).view({1, 1, 1, -1});
+  const auto f = at::arange(frames, options).view({-1, 1, 1, 1}),
+             c = at::arange(3, options).view({1, 3, 1, 1}),
+             y = at::arange(height, options).view({1, 1, -1, 1}),
+             x = at::arange(width, options).view({1, 1, 1, -1});
   return at::sin(0.07 * (x + 2.0 * f) + (0.03 + 0.02 * c) * y + 2.0 * c).mul(0.45).add(0.5);
 }
 
 double psnr(const at::Tensor& a, const at::Tensor& b) {
-  const double mean = (eight_bit(a).to(at::kDouble) - eight_bit(b).to(at::kDouble)).pow(2).mean().item<double>();
+  const double mean =
+      (eight_bit(a).to(at::kDouble) - eight_bit(b).to(at::kDouble)).pow(2).mean().item<double>();
   return 10.0 * std::log10(255.0 * 255.0 / mean);
 }
 
@@ -52,7 +55,8 @@ TEST(Video, FramesAndRateComeBack) {
 
 TEST(Video, ColoursComeBack) {
   const Scratch scratch;
-  const std::vector<double> colours = {0.8, 0.2, 0.1, 0.1, 0.7, 0.3, 0.2, 0.3, 0.9, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0};
+  const std::vector<double> colours = {0.8, 0.2, 0.1, 0.1, 0.7, 0.3, 0.2, 0.3,
+                                       0.9, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0};
   for (size_t i = 0; i < colours.size(); i += 3) {
     const auto colour_3 = at::tensor(at::ArrayRef(colours).slice(i, 3), at::kFloat);
     write_video(scratch / "a.mp4", colour_3.view({1, 3, 1, 1}).expand({2, 3, 32, 32}), {});
@@ -63,7 +67,8 @@ TEST(Video, ColoursComeBack) {
 
 TEST(Video, OneFrameAndSmallSides) {
   const Scratch scratch;
-  for (const auto& [height, width] : {std::pair{2, 2}, std::pair{2, 64}, std::pair{66, 2}, std::pair{18, 34}}) {
+  for (const auto& [height, width] :
+       {std::pair{2, 2}, std::pair{2, 64}, std::pair{66, 2}, std::pair{18, 34}}) {
     write_video(scratch / "a.mp4", drifting(1, height, width), {25, 1});
     const auto video = read_video(scratch / "a.mp4");
     EXPECT_EQ(video.frames_F3HW.sizes(), at::IntArrayRef({1, 3, height, width}));
@@ -117,7 +122,8 @@ TEST(Video, LimitsAreKept) {
   EXPECT_ERROR(read({.frames = 19}), "20 frames");
   EXPECT_ERROR(read({.bytes = 3 * 1024 * 20 - 1}), "once it is decoded");
   EXPECT_ERROR(read({.play_s = 1.0}), "longer than 1 s");
-  EXPECT_EQ(read({.pixels = 1024, .frames = 20, .bytes = 3 * 1024 * 20, .play_s = 2.0}).frames_F3HW.size(0), 20);
+  EXPECT_EQ(read({.pixels = 1024, .frames = 20, .bytes = 3 * 1024 * 20, .play_s = 2.0}).frames_F3HW.size(0),
+            20);
 }
 
 TEST(Video, AFileThatCannotBeWrittenLeavesTheOldOne) {
@@ -156,8 +162,9 @@ TEST(VideoQueue, WritesAllAndTellsFailures) {
   int afterwards = 0;
   for (int i = 0; i < 4; ++i)
     queue.add({{scratch / (std::to_string(i) + ".mp4"), drifting(3 + i, 16, 16)}}, [&] { ++afterwards; });
-  queue.add({{scratch / "odd.mp4", drifting(2, 16, 15)}, {scratch / "no/such/folder.mp4", drifting(2, 16, 16)}},
-            [&] { ++afterwards; });
+  queue.add(
+      {{scratch / "odd.mp4", drifting(2, 16, 15)}, {scratch / "no/such/folder.mp4", drifting(2, 16, 16)}},
+      [&] { ++afterwards; });
   const auto failed = queue.wait();
   ASSERT_EQ(failed.size(), 2);
   EXPECT_EQ(failed[0].path, scratch / "odd.mp4");
@@ -171,7 +178,8 @@ TEST(VideoQueue, WritesAllAndTellsFailures) {
 TEST(VideoQueue, WhatComesAfterwardsMayThrow) {
   const Scratch scratch;
   VideoQueue queue;
-  queue.add({{scratch / "a.mp4", drifting(2, 16, 16)}}, [] { throw IoError("the store", "the disk is full"); });
+  queue.add({{scratch / "a.mp4", drifting(2, 16, 16)}},
+            [] { throw IoError("the store", "the disk is full"); });
   EXPECT_ERROR(queue.wait(), "the disk is full");
   EXPECT_ERROR(queue.add({{scratch / "b.mp4", drifting(2, 16, 16)}}), "the disk is full");
   EXPECT_TRUE(fs::exists(scratch / "a.mp4"));

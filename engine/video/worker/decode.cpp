@@ -73,7 +73,8 @@ class Decoder {
       decoded.rate_numerator = static_cast<uint32_t>(rate.value.num);
       decoded.rate_denominator = static_cast<uint32_t>(rate.value.den);
     }
-    if (rate.varies) decoded.notes += "its frame rate varies: frames are taken as they are, its mean is the rate\n";
+    if (rate.varies)
+      decoded.notes += "its frame rate varies: frames are taken as they are, its mean is the rate\n";
     return decoded;
   }
 
@@ -208,9 +209,8 @@ class Decoder {
     size_t size = 0;
     const auto* bytes = av_stream_get_side_data(stream_, AV_PKT_DATA_DISPLAYMATRIX, &size);
 #else
-    const auto* found =
-        av_packet_side_data_get(stream_->codecpar->coded_side_data, stream_->codecpar->nb_coded_side_data,
-                                AV_PKT_DATA_DISPLAYMATRIX);
+    const auto* found = av_packet_side_data_get(
+        stream_->codecpar->coded_side_data, stream_->codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
     const auto* bytes = found == nullptr ? nullptr : found->data;
     const size_t size = found == nullptr ? 0 : found->size;
 #endif

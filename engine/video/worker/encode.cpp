@@ -14,7 +14,7 @@ namespace thalweg::video {
 namespace {
 
 constexpr const char* kPreset = "faster";  // half the time of "medium" for files of the same size
-constexpr double kRateFactor = 16.0;  // x264's CRF: at 18 and below a viewer sees no difference
+constexpr double kRateFactor = 16.0;       // x264's CRF: at 18 and below a viewer sees no difference
 constexpr const char* kFailed = "cannot be encoded";
 
 struct Head {
@@ -32,7 +32,8 @@ Head head_of(const std::string& payload) {
                   std::to_string(width) + " x " + std::to_string(height));
   const auto term = [](uint32_t n) { return n >= 1 && n <= kMaxRateTerm; };
   if (!term(numerator) || !term(denominator)) throw Refused("its frame rate is out of range");
-  return {static_cast<int>(width), static_cast<int>(height),
+  return {static_cast<int>(width),
+          static_cast<int>(height),
           {static_cast<int>(numerator), static_cast<int>(denominator)}};
 }
 
@@ -80,7 +81,8 @@ class Encoder {
     check(av_frame_make_writable(frame_.get()), kFailed);
     const auto* bytes = reinterpret_cast<const uint8_t*>(rgb.data());
     const int stride = 3 * head_.width;
-    check(sws_scale(scaler_.get(), &bytes, &stride, 0, head_.height, frame_->data, frame_->linesize), kFailed);
+    check(sws_scale(scaler_.get(), &bytes, &stride, 0, head_.height, frame_->data, frame_->linesize),
+          kFailed);
     frame_->pts = frames_++;
     check(avcodec_send_frame(codec_.get(), frame_.get()), kFailed);
     write_packets();
@@ -141,11 +143,11 @@ class Encoder {
     frame_->width = head_.width;
     frame_->height = head_.height;
     check(av_frame_get_buffer(frame_.get(), 0), kFailed);
-    scaler_.reset(check(sws_getContext(head_.width, head_.height, AV_PIX_FMT_RGB24, head_.width, head_.height,
-                                       codec_->pix_fmt,
-                                       SWS_AREA | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT,
-                                       nullptr, nullptr, nullptr),
-                        kFailed));
+    scaler_.reset(
+        check(sws_getContext(head_.width, head_.height, AV_PIX_FMT_RGB24, head_.width, head_.height,
+                             codec_->pix_fmt, SWS_AREA | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT,
+                             nullptr, nullptr, nullptr),
+              kFailed));
     const int* bt709 = sws_getCoefficients(SWS_CS_ITU709);
     sws_setColorspaceDetails(scaler_.get(), bt709, 1, bt709, 0, 0, 1 << 16, 1 << 16);
   }

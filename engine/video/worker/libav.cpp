@@ -15,7 +15,8 @@ void keep(void* object, int level, const char* format, va_list arguments) {
   int prefix = 0;
   av_log_format_line2(object, level, format, arguments, line.data(), line.size(), &prefix);
   first_error = line.data();
-  while (!first_error.empty() && (first_error.back() == '\n' || first_error.back() == '.')) first_error.pop_back();
+  while (!first_error.empty() && (first_error.back() == '\n' || first_error.back() == '.'))
+    first_error.pop_back();
   // "[mov,mp4 @ 0x5581...] ": an address says nothing.
   if (const auto end = first_error.find("] "); first_error.starts_with('[') && end != std::string::npos)
     first_error.erase(0, end + 2);

@@ -42,11 +42,11 @@ void RgbConverter::set_up(const AVFrame& frame) {
   format_ = frame.format;
   space_ = space_of(frame);
   range_ = frame.color_range;
-  scaler_.reset(check(sws_getContext(width_, height_, static_cast<AVPixelFormat>(format_), width_, height_,
-                                     AV_PIX_FMT_RGB24,
-                                     SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_BITEXACT,
-                                     nullptr, nullptr, nullptr),
-                      kFailed));
+  scaler_.reset(check(
+      sws_getContext(width_, height_, static_cast<AVPixelFormat>(format_), width_, height_, AV_PIX_FMT_RGB24,
+                     SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_BITEXACT, nullptr, nullptr,
+                     nullptr),
+      kFailed));
   // Refused for formats that have no such thing, such as a palette.
   sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(space_), range_ == AVCOL_RANGE_JPEG ? 1 : 0,
                            sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
@@ -62,7 +62,8 @@ const std::string& RgbConverter::convert(const AVFrame& frame) {
   const bool same = frame.width == width_ && frame.height == height_ && frame.format == format_ &&
                     space_of(frame) == space_ && frame.color_range == range_;
   if (!same) set_up(frame);
-  check(sws_scale(scaler_.get(), frame.data, frame.linesize, 0, height_, rgb_->data, rgb_->linesize), kFailed);
+  check(sws_scale(scaler_.get(), frame.data, frame.linesize, 0, height_, rgb_->data, rgb_->linesize),
+        kFailed);
   const auto row = 3 * static_cast<size_t>(width_);
   for (int y = 0; y < height_; ++y)
     std::memcpy(bytes_.data() + static_cast<size_t>(y) * row, rgb_->data[0] + y * rgb_->linesize[0], row);

@@ -15,8 +15,9 @@ Turn turn_of(const int32_t* matrix) {
   const auto term = [&](int i) {
     const int32_t value = matrix[i];
     if (value != 0 && value != kOne && value != -kOne)
-      throw Refused("is to be shown turned by an angle that is no multiple of 90 degrees, or scaled; encode "
-                    "it upright");
+      throw Refused(
+          "is to be shown turned by an angle that is no multiple of 90 degrees, or scaled; encode "
+          "it upright");
     return value / kOne;
   };
   const Turn turn{term(0), term(3), term(1), term(4)};
