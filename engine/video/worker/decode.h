@@ -5,11 +5,9 @@
 #include <functional>
 #include <string>
 
-namespace thalweg::video {
+#include "engine/video/worker/decode_limits.h"
 
-struct DecodeLimits {
-  uint64_t pixels, frames, bytes, milliseconds;  // of a frame; of the video, as RGB, as it plays
-};
+namespace thalweg::video {
 
 /// What becomes of the frames.
 struct FrameSink {

@@ -29,6 +29,7 @@ const std::string& error_kept() {
 }
 
 void keep_errors() {
+  first_error.clear();
   av_log_set_callback(&keep);
 }
 

@@ -19,7 +19,7 @@ class Refused : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// From here on libav prints nothing; its first error is kept.
+/// From here on libav prints nothing; the first of its errors is kept.
 void keep_errors();
 /// "" where there was none.
 const std::string& error_kept();
