@@ -12,7 +12,7 @@ PYTHON := $(THALWEG_DEPS)/venv/bin/python
 CONFIGURE := $(CMAKE_ARGS) $(if $(THALWEG_TORCH),-DTHALWEG_TORCH="$(THALWEG_TORCH)")
 SECONDS ?= 600
 KILLS ?= 50
-FUZZ_TARGETS := safetensors job tokenizer png jpeg config
+FUZZ_TARGETS := safetensors job tokenizer png jpeg config video
 ON_BUILD := THALWEG_PROGRAM="$(CURDIR)/$(PROGRAM)" THALWEG_BUILD="$(CURDIR)/$(BUILD)" PYTHONDONTWRITEBYTECODE=1
 PYTEST := $(ON_BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider
 SOURCES = $(shell find engine samplers rewards plugins pipelines tests -regex '.*\.\(cpp\|hpp\|h\|c\|cu\)')

@@ -64,6 +64,11 @@ install_packages() {
     need_package libjpeg-dev libjpeg62-turbo-dev libjpeg-turbo8-dev
     need_package libjemalloc-dev
     need_package libseccomp-dev
+    # thalweg-video, a program of its own: engine/video/README.md says why.
+    need_package libavformat-dev
+    need_package libavcodec-dev
+    need_package libavutil-dev
+    need_package libswscale-dev
     if [[ $want_tests == yes ]]; then need_package libgtest-dev; fi
   fi
   if [[ $want_lint == yes ]]; then

@@ -113,7 +113,7 @@ class EvaluateJob final : public Job {
   Plan plan(const PlanRequest& request) const override;
 
  private:
-  void write_sheet(const at::Tensor& frames_N3HW, size_t evaluation, const Observer& observer) const;
+  void write_sheet(const at::Tensor& frames_BF3HW, size_t evaluation, const Observer& observer) const;
 
   EvaluateOptions o_;
   std::string steps_from_ = "job";
@@ -167,12 +167,14 @@ Evaluation evaluated(const EvaluationInput& in, const Velocity& velocity, int64_
   return result;
 }
 
-void EvaluateJob::write_sheet(const at::Tensor& frames_N3HW, size_t evaluation,
+void EvaluateJob::write_sheet(const at::Tensor& frames_BF3HW, size_t evaluation,
                               const Observer& observer) const {
   const auto name = "grid-" + std::to_string(evaluation) + ".png";
   decorate(observer, name, [&] {
-    write_png(std::filesystem::path(o_.output) / name, contact_sheet(frames_N3HW));
-    return sheet_layout(frames_N3HW.size(0), frames_N3HW.size(2), frames_N3HW.size(3)).note();
+    const auto frames_N3HW = clip_frames(frames_BF3HW);
+    const int64_t columns = clip_columns(frames_BF3HW.size(1));
+    write_png(std::filesystem::path(o_.output) / name, contact_sheet(frames_N3HW, columns));
+    return sheet_layout(frames_N3HW.size(0), frames_N3HW.size(2), frames_N3HW.size(3), columns).note();
   });
 }
 
@@ -245,7 +247,7 @@ Json EvaluateJob::run(const Observer& observer) {
     }
     result["evaluations"].push_back(std::move(row));
     observer.message(line);
-    if (evaluation.frames_BF3HW.defined()) write_sheet(evaluation.frames_BF3HW.select(1, 0), i, observer);
+    if (evaluation.frames_BF3HW.defined()) write_sheet(evaluation.frames_BF3HW, i, observer);
   }
   const auto said = lines.take();
   events.insert(events.begin(), said.begin(), said.end());

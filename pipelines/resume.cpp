@@ -44,6 +44,7 @@ constexpr const char* kFree[] = {"/name",
                                  "/evaluate/early_stop",
                                  "/optimizer/max_skipped",
                                  "/save_images",
+                                 "/video",
                                  "/save_latents",
                                  "/save_frames"};
 

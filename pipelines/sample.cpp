@@ -17,6 +17,7 @@
 #include "pipelines/sampling/outputs.h"
 #include "pipelines/sampling/steered.h"
 #include "pipelines/sampling/store.h"
+#include "pipelines/sampling/videos.h"
 #include "pipelines/stages/latents_file.h"
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_lines.h"
@@ -41,6 +42,7 @@ class SampleJob final : public Job {
     require_plugins(o_.rewards, followed_by(o_.steering));
     check_sampler(o_.sampler);
     require_guided(o_.negative_prompt, {o_.sampler.guidance_scale});
+    check_videos(o_);
     check_steering(o_.steering, o_.sampler, o_.rewards);
     if (!o_.steering.empty()) check_soft_values(o_.rewards, o_.model.path);
   }
@@ -170,11 +172,13 @@ void SampleJob::draw(const Loaded& in, const at::Tensor& noise_NCFHW, DrawnStore
     observer.message("resuming: " + std::to_string(there) + " of " + std::to_string(total) +
                      " samples were drawn before");
   SteeredSampler sampler(o_, in.model, in.rewards, in.unconditional, in.clock);
+  SampleVideos videos(o_);
   const auto finished = [&](MicroBatch& batch) {
     const auto first = rows[static_cast<size_t>(batch.begin)].slot;
     auto drawn = keep(o_, batch, first, total);
     drawn.cost = sampler.take_cost(first);
-    store.add(std::move(drawn));
+    videos.add(batch.frames_BF3HW, std::move(drawn), [&](Drawn whole) { store.add(std::move(whole)); });
+    batch = {};
   };
   try {
     rollout({.model = in.model,
@@ -201,7 +205,9 @@ void SampleJob::draw(const Loaded& in, const at::Tensor& noise_NCFHW, DrawnStore
                    observer.progress("sample", there + done, total, {});
                  },
              .stop_requested = observer.stop_requested});
+    videos.wait(observer);
   } catch (const Stopped&) {
+    videos.wait(observer);
     store.save();
     throw;
   }

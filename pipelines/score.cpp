@@ -28,13 +28,16 @@ struct ScoreOptions {
 };
 
 void describe_score(Fields& f, ScoreOptions& o) {
-  f.text({"images", "folder of PNG and JPEG files, scored in the order of the numbers in their names"},
+  f.text({"images",
+          "folder of PNG and JPEG files, or of clips (MP4, MOV, WebM, MKV and GIF files, folders of PNG "
+          "frames), "
+          "scored in the order of the numbers in their names"},
          o.images);
-  f.text(
-      {"manifest",
-       ".jsonl file with a picture a line: file_name, prompt, and reference and mask for rewards that take "
-       "them; names are relative to its own folder, or to images where that is given"},
-      o.manifest);
+  f.text({"manifest",
+          ".jsonl file with a picture or clip a line: file_name, prompt, and reference and mask for rewards "
+          "that take "
+          "them; names are relative to its own folder, or to images where that is given"},
+         o.manifest);
   f.text({"frames", "safetensors with `frames` [N,F,3,H,W] in [0,1], as `sample` saves them"}, o.frames);
   f.object({"prompts", "one prompt a picture, in the same order; a manifest has them itself"},
            [&](Fields& p) { describe(p, o.prompts); });
@@ -71,6 +74,24 @@ std::vector<int64_t> groups_of(const std::vector<std::string>& prompts, int64_t 
                                      " begins another batch: take a multiple of the pictures a prompt");
   }
   return groups;
+}
+
+// A call has one frame rate: neighbours that have the same are asked together.
+RewardBatch score_by_rate(RewardSet& rewards, const ScoreInput& input, const std::vector<double>& fps_B) {
+  std::vector<RewardBatch> parts;
+  for (size_t begin = 0; begin < fps_B.size();) {
+    size_t end = begin + 1;
+    while (end < fps_B.size() && fps_B[end] == fps_B[begin]) ++end;
+    auto part = input.slice(static_cast<int64_t>(begin), static_cast<int64_t>(end));
+    part.fps = fps_B[begin];
+    parts.push_back(rewards.score(part));
+    if (rewards.compares() && parts.size() > 1)
+      throw Error("/rewards", "compare clips with each other, which have different frame rates here (" +
+                                  std::to_string(fps_B[begin - 1]) + " and " + std::to_string(fps_B[begin]) +
+                                  "): give them one, or score them in two jobs");
+    begin = end;
+  }
+  return concatenate_samples(parts);
 }
 
 class ScoreJob final : public Job {
@@ -122,7 +143,7 @@ Json ScoreJob::run(const Observer& observer) {
   auto events = store.load(observer);
   const auto all = pictures();
   const auto total = all.size();
-  const auto sizes = all.input(0, 1).frames_BF3HW.sizes().vec();
+  const auto sizes = all.read(0, 1).input.frames_BF3HW.sizes().vec();
   const SizeSection size{.height = sizes[3], .width = sizes[4], .frames = sizes[1]};
   RewardLines lines(observer);
   const auto rewards =
@@ -135,10 +156,12 @@ Json ScoreJob::run(const Observer& observer) {
   if (there > 0) observer.message("resuming: " + std::to_string(there) + " batches were scored before");
   for (const auto begin : missing) {
     const auto end = std::min(begin + o_.batch_size, total);
-    auto input = all.input(begin, end);
+    auto read = all.read(begin, end);
+    for (const auto& note : read.notes) observer.message("warn: " + note);
+    auto& input = read.input;
     if (input.frames_BF3HW.sizes().slice(1) != at::IntArrayRef(sizes).slice(1))
       throw Error(all.files[static_cast<size_t>(begin)].path.string(),
-                  "has another size than the first picture");
+                  "has another size than the first picture, or another number of frames");
     input.occasion.phase = ScorePhase::score;
     for (int64_t i = begin; i < end; ++i) {
       input.name_next(static_cast<uint64_t>(o_.seed), i);
@@ -149,7 +172,7 @@ Json ScoreJob::run(const Observer& observer) {
     scored.count = end - begin;
     {
       PhaseClock::Scope scope(clock, "reward");
-      scored.rewards = rewards->score(input);
+      scored.rewards = score_by_rate(*rewards, input, read.fps_B);
     }
     store.add(std::move(scored));
     observer.progress("score", end, total, {});

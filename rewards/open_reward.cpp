@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/process.h"
 #include "rewards/config_paths.h"
 #include "rewards/hosted/hosted_reward.h"
 #include "rewards/hosted/interpreter.h"
@@ -18,13 +19,8 @@ namespace fs = std::filesystem;
 namespace thalweg {
 namespace {
 
-// Beside the program, or above it (the tests of a build tree).
 std::string host_program(const std::string& place) {
-  std::error_code failure;
-  const auto here = fs::read_symlink("/proc/self/exe", failure).parent_path();
-  for (const auto& folder : {here, here.parent_path()})
-    if (const auto file = folder / "thalweg-reward-host"; fs::is_regular_file(file, failure))
-      return file.string();
+  if (const auto file = program_beside("thalweg-reward-host")) return file->string();
   throw Error(place,
               "thalweg-reward-host is not there, which runs a reward in a process of its own: build or "
               "install it with the program");

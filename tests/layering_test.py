@@ -1,5 +1,6 @@
 """Every #include follows the folder rule: pipelines -> samplers, rewards -> engine; samplers and rewards never meet;
-inside engine everything -> core, models -> weights, io -> weights, optim -> parallel; plugins see their own folder,
+inside engine everything -> core, models -> weights, io -> weights, optim -> parallel, video -> io, and the program in
+video/worker -> video, sandbox; plugins see their own folder,
 the plugin headers and, where they hold a network, engine's core, weights and models. The validator (plugins/validator) is
 a part of the program: it sees the host's side, and pipelines/cli alone sees it.
 
@@ -19,7 +20,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 TABLES = "pipelines/builtin"
 PLAIN_WORDS = {"draft"}  # names of methods that prose and code have other uses for
-ENGINE_EDGES = {"models": {"weights"}, "io": {"weights"}, "optim": {"parallel"}}
+ENGINE_EDGES = {"models": {"weights"}, "io": {"weights"}, "optim": {"parallel"}, "video": {"io"},
+                "video/worker": {"video", "sandbox"}}
 # Libraries that only some folders may use. An empty tuple: nobody.
 LIBRARIES = {
     "torch/torch.h": (),
@@ -34,13 +36,17 @@ LIBRARIES = {
     "sqlite3.h": ("plugins/remote",),
     "jpeglib.h": ("engine/io", "plugins/jpeg"),
     "jerror.h": ("engine/io",),
-    "seccomp.h": ("rewards/host",),
+    "seccomp.h": ("engine/sandbox",),
+    "libav": ("engine/video/worker",),
+    "libswscale": ("engine/video/worker",),
 }
 
 
 def unit(path: str) -> str:
     """The layer a file belongs to: engine/core, samplers, plugins/scene, pipelines/cli, ..."""
     parts = path.split("/")
+    if parts[:3] == ["engine", "video", "worker"]:
+        return "/".join(parts[:3])
     if parts[0] in ("engine", "plugins"):
         return "/".join(parts[:2])
     return "pipelines/cli" if parts[:2] == ["pipelines", "cli"] else parts[0]
@@ -50,10 +56,12 @@ def allowed(source: str, target: str) -> bool:
     """Whether a file of unit `source` may include one of unit `target`."""
     if source == target:
         return True
+    if target == "engine/video/worker":  # a program
+        return False
     kind = source.split("/")[0]
     if kind == "engine":
         return target == "engine/core" or target in {
-            f"engine/{name}" for name in ENGINE_EDGES.get(source.split("/")[1], ())
+            f"engine/{name}" for name in ENGINE_EDGES.get(source.removeprefix("engine/"), ())
         }
     if kind == "samplers":
         return target.startswith("engine/")

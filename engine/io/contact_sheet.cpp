@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "engine/core/ceil_div.h"
 #include "engine/core/error.h"
@@ -11,6 +12,7 @@
 namespace thalweg {
 namespace {
 
+constexpr int64_t kClipFrames = 4, kColumns = 8;
 constexpr int64_t kPadding = 2;        // around and between pictures
 constexpr int64_t kSmallestSide = 32;  // the longer one of a picture that was shrunk
 
@@ -57,6 +59,23 @@ at::Tensor shrunk(const at::Tensor& frames_N3HW, int64_t factor) {
   const auto shown = levels ? values.div(255.0) : values.nan_to_num(0.0).clamp(0.0, 1.0);
   if (factor == 1) return shown;
   return at::avg_pool2d(shown, factor, factor, 0, /*ceil_mode=*/true, /*count_include_pad=*/false);
+}
+
+int64_t clip_frames_shown(int64_t frames) {
+  return std::min(frames, kClipFrames);
+}
+
+int64_t clip_columns(int64_t frames) {
+  const int64_t shown = clip_frames_shown(frames);
+  return kColumns / shown * shown;
+}
+
+at::Tensor clip_frames(const at::Tensor& frames_NF3HW) {
+  const int64_t shown = clip_frames_shown(frames_NF3HW.size(1)), last = frames_NF3HW.size(1) - 1;
+  if (shown == 1) return frames_NF3HW.select(1, 0);
+  std::vector<at::Tensor> frames_N3HW;
+  for (int64_t i = 0; i < shown; ++i) frames_N3HW.push_back(frames_NF3HW.select(1, i * last / (shown - 1)));
+  return at::stack(frames_N3HW, 1).flatten(0, 1);
 }
 
 at::Tensor contact_sheet(const at::Tensor& frames_N3HW, int64_t columns) {

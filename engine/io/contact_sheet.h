@@ -30,6 +30,14 @@ SheetLayout sheet_layout(int64_t count, int64_t height, int64_t width, int64_t c
 /// of pixels, clamped to [0,1], NaN as 0. Float32 on the CPU.
 at::Tensor shrunk(const at::Tensor& frames_N3HW, int64_t factor);
 
+/// How many frames of a clip a sheet shows, and how many pictures a row then has, so that none is torn.
+int64_t clip_frames_shown(int64_t frames);
+int64_t clip_columns(int64_t frames);
+
+/// Those frames of clips frames_NF3HW, evenly spaced from the first to the last, one clip after the other:
+/// [N * clip_frames_shown(F),3,H,W].
+at::Tensor clip_frames(const at::Tensor& frames_NF3HW);
+
 /// frames_N3HW (floats or levels, any device) row by row on white, as `layout` says; pictures that were
 /// shrunk before are laid out as they are. Returns [3,H',W'], no side above kMaxSheetSide. Throws Error for
 /// another shape, or none.

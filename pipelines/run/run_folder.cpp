@@ -60,7 +60,7 @@ std::vector<fs::path> entries(const fs::path& folder, const std::regex& name) {
 
 void remove_pictures(const fs::path& folder, const Json& resolved) {
   static const std::regex sheets(R"(grid(-\d+)?\.png)"),
-      samples(R"(\d{5,}(_frame\d+)?\.png|grid\.png|before|after|step-\d+)");
+      samples(R"(\d{5,}(_frame\d+)?\.png|\d{5,}\.mp4|grid\.png|before|after|step-\d+)");
   for (const auto& sheet : entries(folder, sheets))
     if (!reads(resolved, sheet)) remove_path(sheet);
   if (reads(resolved, folder / "samples")) return;

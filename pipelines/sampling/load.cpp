@@ -12,12 +12,13 @@
 namespace thalweg {
 namespace {
 
-// First frames, as small as the grid shows them, as a share of whole videos.
+// Frames as small as the grid shows them, as a share of whole videos.
 double of_grid(const SampleOptions& o, double pictures) {
   const auto& size = o.sampler.size;
-  const auto shown = static_cast<int64_t>(std::min(pictures, static_cast<double>(kGridPictures)));
-  const auto shrink =
-      static_cast<double>(sheet_layout(std::max<int64_t>(1, shown), size.height, size.width).shrink);
+  const auto shown = static_cast<int64_t>(std::min(
+      pictures * static_cast<double>(clip_frames_shown(size.frames)), static_cast<double>(kGridPictures)));
+  const auto shrink = static_cast<double>(
+      sheet_layout(std::max<int64_t>(1, shown), size.height, size.width, clip_columns(size.frames)).shrink);
   return static_cast<double>(shown) / (static_cast<double>(size.frames) * shrink * shrink);
 }
 

@@ -11,6 +11,14 @@
 
 namespace thalweg {
 
+/// How samples of several frames are written.
+struct VideoSection {
+  std::string format = "mp4";  // or "frames", "both"
+  double fps = 16.0;
+
+  bool operator==(const VideoSection&) const = default;
+};
+
 struct SampleOptions {
   ModelSection model;
   PromptSection prompts;
@@ -21,6 +29,7 @@ struct SampleOptions {
   ParallelSection parallel;
   std::string negative_prompt, latents, output;
   DeviceSection device;
+  VideoSection video;
   bool save_latents = false, save_frames = false, save_images = true;
   int64_t images_per_prompt = 1, seed = 0;
   double checkpoint_s = 20.0;

@@ -10,6 +10,7 @@
 #include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/sampling/videos.h"
 #include "pipelines/stages/decoration.h"
 
 namespace thalweg {
@@ -20,15 +21,34 @@ std::filesystem::path samples_folder(const SampleOptions& o) {
 }
 
 // Of the micro-batch.
-std::vector<std::filesystem::path> pictures_of(const SampleOptions& o, const Drawn& drawn) {
+std::vector<std::filesystem::path> files_of(const SampleOptions& o, const Drawn& drawn) {
   const auto count = static_cast<int64_t>(drawn.prompts.size());
-  return picture_files(samples_folder(o), count, o.sampler.size.frames, drawn.first * (count / drawn.count));
+  std::vector<std::filesystem::path> files;
+  if (writes_pictures(o))
+    files =
+        picture_files(samples_folder(o), count, o.sampler.size.frames, drawn.first * (count / drawn.count));
+  if (writes_videos(o)) {
+    const auto videos = video_files(o, drawn);
+    files.insert(files.end(), videos.begin(), videos.end());
+  }
+  return files;
+}
+
+bool is_file(const std::filesystem::path& path) {
+  std::error_code ec;
+  return std::filesystem::is_regular_file(path, ec);
+}
+
+// Samples that the grid shows.
+int64_t most_on_grid(const SampleOptions& o) {
+  return kGridPictures / clip_frames_shown(o.sampler.size.frames);
 }
 
 // Of the grid, when the job draws so many samples.
 SheetLayout grid_layout(const SampleOptions& o, int64_t samples) {
   const auto& size = o.sampler.size;
-  return sheet_layout(std::min(samples, kGridPictures), size.height, size.width);
+  return sheet_layout(std::min(samples, most_on_grid(o)) * clip_frames_shown(size.frames), size.height,
+                      size.width, clip_columns(size.frames));
 }
 
 }  // namespace
@@ -44,16 +64,16 @@ Drawn keep(const SampleOptions& o, MicroBatch& batch, int64_t first, int64_t tot
   if (o.save_latents) drawn.latents = batch.trajectory.x0_BCFHW.cpu();
   const auto frames = batch.frames_BF3HW;
   batch = {};
+  batch.frames_BF3HW = frames;
   if (o.save_frames) drawn.frames = frames;
   if (!o.save_images) return drawn;
   const int64_t each = static_cast<int64_t>(drawn.prompts.size()) / drawn.count, number = first * each;
   std::filesystem::create_directories(samples_folder(o));
-  write_pictures(samples_folder(o), frames, number);
+  if (writes_pictures(o)) write_pictures(samples_folder(o), frames, number);
   // A copy, as small as the grid shows it, so that the frames need not stay.
-  if (number < kGridPictures)
+  if (const auto most = most_on_grid(o); number < most)
     drawn.grid_N3HW =
-        shrunk(frames.select(1, 0).slice(0, 0, kGridPictures - number), grid_layout(o, total * each).shrink)
-            .clone();
+        shrunk(clip_frames(frames.slice(0, 0, most - number)), grid_layout(o, total * each).shrink).clone();
   return drawn;
 }
 
@@ -61,17 +81,15 @@ bool is_kept(const SampleOptions& o, const Drawn& drawn) {
   if (o.save_latents && !drawn.latents.defined()) return false;
   if (o.save_frames && !drawn.frames.defined()) return false;
   if (!o.save_images) return true;
-  const auto pictures = pictures_of(o, drawn);
-  return std::all_of(pictures.begin(), pictures.end(), [](const auto& picture) {
-    std::error_code ec;
-    return std::filesystem::is_regular_file(picture, ec);
-  });
+  const auto files = files_of(o, drawn);
+  return std::all_of(files.begin(), files.end(), &is_file);
 }
 
 void sync_pictures(const SampleOptions& o, const std::vector<const Drawn*>& drawn) {
   if (!o.save_images || drawn.empty()) return;
   for (const auto* each : drawn)
-    for (const auto& picture : pictures_of(o, *each)) sync_path(picture);
+    for (const auto& file : files_of(o, *each))
+      if (is_file(file)) sync_path(file);  // a video that could not be made is not there
   sync_path(samples_folder(o));
 }
 
@@ -91,12 +109,13 @@ void write_outputs(const SampleOptions& o, const std::vector<Drawn>& all, bool i
   for (const auto& each : all) drawn.push_back(&each);
   sync_pictures(o, drawn);
   decorate(observer, "grid.png", [&] {
-    write_png(folder / "grid.png", contact_sheet(gathered(all, &Drawn::grid_N3HW)));
+    write_png(folder / "grid.png",
+              contact_sheet(gathered(all, &Drawn::grid_N3HW), clip_columns(o.sampler.size.frames)));
     int64_t samples = 0;
     for (const auto* each : drawn) samples += static_cast<int64_t>(each->prompts.size());
     return grid_layout(o, samples).note();
   });
-  observer.message("pictures: " + samples_folder(o).string());
+  observer.message((writes_videos(o) ? "videos: " : "pictures: ") + samples_folder(o).string());
 }
 
 }  // namespace thalweg

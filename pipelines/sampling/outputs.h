@@ -11,13 +11,14 @@ namespace thalweg {
 inline constexpr int64_t kGridPictures = 64;  // of grid.png: the first
 
 /// What is kept of a micro-batch, the first of whose samples is number `first` of the job's `total`. Writes
-/// its pictures.
+/// its PNG files; the frames stay in the batch.
 Drawn keep(const SampleOptions& options, MicroBatch& batch, int64_t first, int64_t total);
 
-/// Whether an earlier run kept of the micro-batch all that these options ask for, its pictures among it.
+/// Whether an earlier run kept of the micro-batch all that these options ask for, its pictures and videos
+/// among it.
 bool is_kept(const SampleOptions& options, const Drawn& drawn);
 
-/// Waits until the pictures of these are on the disk.
+/// Waits until the pictures and videos of these are on the disk.
 void sync_pictures(const SampleOptions& options, const std::vector<const Drawn*>& drawn);
 
 /// latents.safetensors, frames.safetensors and grid.png, where asked for. `image_rank`: latents without a

@@ -8,7 +8,7 @@
 
 #include "engine/core/clock.h"
 #include "engine/core/error.h"
-#include "engine/io/picture.h"
+#include "pipelines/score/clip.h"
 #include "rewards/plugin.h"
 #include "rewards/reward_set.h"
 
@@ -73,13 +73,13 @@ class Trial {
     for (const auto& member : members_) tried.calls.push_back({member.reward->info().name});
   }
 
-  // Of one size, [3,H,W] each.
-  void score(const std::vector<at::Tensor>& pictures) {
+  // Of one size and rate, [F,3,H,W] each.
+  void score(const std::vector<at::Tensor>& pictures, double fps) {
     const auto first = static_cast<int64_t>(tried.pictures.size());
     const auto K = tried.names_K.size();
     tried.pictures.resize(tried.pictures.size() + pictures.size(),
                           {std::vector<std::optional<double>>(K), std::vector<std::string>(K)});
-    const auto input = input_of(pictures, first);
+    const auto input = input_of(pictures, first, fps);
     if (first == 0) first_input_ = input.slice(0, 1);
     int64_t column = 0;
     for (size_t i = 0; i < members_.size(); ++i) {
@@ -108,9 +108,10 @@ class Trial {
   TriedRewards tried;
 
  private:
-  ScoreInput input_of(const std::vector<at::Tensor>& pictures, int64_t first) const {
+  ScoreInput input_of(const std::vector<at::Tensor>& pictures, int64_t first, double fps) const {
     ScoreInput input;
-    input.frames_BF3HW = at::stack(pictures).unsqueeze(1);
+    input.frames_BF3HW = at::stack(pictures);
+    input.fps = fps;
     input.occasion.phase = ScorePhase::score;
     for (int64_t i = first; i < first + input.batch(); ++i) {
       input.name_next(options_.seed, i);
@@ -157,14 +158,16 @@ TriedRewards try_rewards(const std::vector<RewardSpec>& specs, const std::vector
   for (const auto& member : members) require_inputs(member, !prompts.prompts.empty());
   Trial trial(std::move(members), prompts, options);
   std::vector<at::Tensor> together;
+  double fps = 0.0;  // of those
   for (const auto& file : files) {
-    auto picture = read_picture(file.path);
-    if (!together.empty() && (static_cast<int64_t>(together.size()) == options.batch ||
-                              together.front().sizes() != picture.sizes()))
-      trial.score(std::exchange(together, {}));
-    together.push_back(std::move(picture));
+    auto clip = read_clip(file.path);
+    if (!together.empty() && (static_cast<int64_t>(together.size()) == options.batch || fps != clip.fps ||
+                              together.front().sizes() != clip.frames_F3HW.sizes()))
+      trial.score(std::exchange(together, {}), fps);
+    together.push_back(std::move(clip.frames_F3HW));
+    fps = clip.fps;
   }
-  if (!together.empty()) trial.score(together);
+  if (!together.empty()) trial.score(together, fps);
   trial.try_gradients();
   return std::move(trial.tried);
 }

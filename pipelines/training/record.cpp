@@ -93,12 +93,13 @@ void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor
   unsynced_.insert(folder);
   write_pictures(folder, frames_BF3HW);
   decorate(observer, "samples/" + name + "/grid.png", [&] {
-    const auto first_B3HW = frames_BF3HW.select(1, 0);
-    const auto sheet = contact_sheet(first_B3HW);
+    const auto frames_N3HW = clip_frames(frames_BF3HW);
+    const int64_t columns = clip_columns(frames_BF3HW.size(1));
+    const auto sheet = contact_sheet(frames_N3HW, columns);
     const auto png = encode_png(sheet);
     write_file(folder / "grid.png", png);
     tensorboard_.image("samples/" + name, step, png, sheet.size(2), sheet.size(1));
-    return sheet_layout(first_B3HW.size(0), first_B3HW.size(2), first_B3HW.size(3)).note();
+    return sheet_layout(frames_N3HW.size(0), frames_N3HW.size(2), frames_N3HW.size(3), columns).note();
   });
 }
 

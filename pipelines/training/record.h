@@ -33,7 +33,8 @@ class RunRecord {
   /// All rows of events.jsonl so far.
   std::vector<Json> event_rows() const { return MetricsLog::read_all(folder_ / "events.jsonl"); }
 
-  /// Writes samples/NAME/NNNNN.png and samples/NAME/grid.png (first frames), and the grid as an event.
+  /// Writes samples/NAME/NNNNN.png and samples/NAME/grid.png (of videos some frames), and the grid as an
+  /// event.
   void pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW,
                 const Observer& observer);
 

@@ -17,9 +17,9 @@
 
 #include "engine/core/error.h"
 #include "engine/core/json.h"
-#include "rewards/host/capabilities.h"
-#include "rewards/host/landlock.h"
-#include "rewards/host/system_calls.h"
+#include "engine/sandbox/capabilities.h"
+#include "engine/sandbox/landlock.h"
+#include "engine/sandbox/system_calls.h"
 #include "rewards/host/system_places.h"
 #include "rewards/hosted/child.h"
 #include "rewards/hosted/sandbox.h"

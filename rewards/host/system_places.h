@@ -1,7 +1,7 @@
 // Where a reward's process finds what every program needs.
 #pragma once
 
-#include "rewards/host/landlock.h"
+#include "engine/sandbox/landlock.h"
 
 namespace thalweg {
 

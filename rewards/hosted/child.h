@@ -1,12 +1,11 @@
 // A process that scores: started, asked, and ended.
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/core/process.h"
 #include "rewards/hosted/wire.h"
 
 namespace thalweg {
@@ -26,14 +25,11 @@ class ChildProcess {
 
   Wire& wire() { return *wire_; }
   /// Ends it, and says how it ended: "died of SIGSEGV".
-  std::string end();
+  std::string end() { return process_->end(); }
 
  private:
-  bool has_ended(double seconds);
-
   std::optional<Wire> wire_;
-  pid_t id_ = -1;
-  std::optional<int> status_;
+  std::optional<Process> process_;
 };
 
 }  // namespace thalweg

@@ -192,9 +192,20 @@ def config_seeds():
                             b' "prompts": {"a/b": {"weights": [0.5, 0.5], "means": [0], "stds": []}, "": {}}, "_x": null}'
 
 
+def video_seeds():
+    from PIL import Image
+
+    for path in sorted((ROOT / "tests" / "video" / "data").iterdir()):
+        yield path.name, path.read_bytes()
+    frames = [Image.frombytes("RGB", (9, 5), bytes((i * 29 + 40 * f) % 256 for i in range(135))) for f in range(3)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=[40, 80, 40])
+    yield "gif", file.getvalue()
+
+
 def main():
     for name, seeds in [("safetensors", safetensors_seeds()), ("job", (*job_seeds(), *whole_job_seeds())), ("tokenizer", tokenizer_seeds()),
-                        ("png", png_seeds()), ("jpeg", jpeg_seeds()), ("config", config_seeds())]:
+                        ("png", png_seeds()), ("jpeg", jpeg_seeds()), ("config", config_seeds()), ("video", video_seeds())]:
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():

@@ -29,6 +29,7 @@ const Target kTargets[] = {
     {"png", fuzz::png, 20000, nullptr},
     {"jpeg", fuzz::jpeg, 10000, nullptr},
     {"config", fuzz::config, 50000, nullptr},
+    {"video", fuzz::video, 2000, nullptr},
 };
 
 std::vector<std::string> corpus_of(const Target& target) {

@@ -25,6 +25,8 @@ void png(std::string_view input);
 void jpeg(std::string_view input);
 /// A component's config.json after one character that picks the component.
 void config(std::string_view input);
+/// A video file, as thalweg-video decodes it.
+void video(std::string_view input);
 
 inline void require(bool holds, const char* promise) {
   if (holds) return;

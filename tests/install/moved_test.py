@@ -39,7 +39,7 @@ def elf_files(installed):
 def test_every_library_comes_from_the_installation_or_is_the_systems_own(installed):
     plugins = sorted((installed / "lib/thalweg/plugins").glob("*.so"))
     assert len(plugins) > 3
-    for path in [installed / "bin/thalweg", installed / "bin/thalweg-reward-host"]:
+    for path in [installed / "bin/thalweg", installed / "bin/thalweg-reward-host", installed / "bin/thalweg-video"]:
         said = run(installed, "ldd", path).stdout
         assert "not found" not in said, said
         for line in said.splitlines():

@@ -14,6 +14,23 @@ namespace {
 
 constexpr int64_t kPadding = 2;
 
+TEST(ContactSheet, ShowsFramesOfClipsInOrder) {
+  // Frame f of clip n is 10 n + f.
+  const auto clips = [](int64_t frames) {
+    return (at::arange(2).view({2, 1, 1, 1, 1}) * 10 + at::arange(frames).view({1, frames, 1, 1, 1}))
+        .expand({2, frames, 3, 2, 2});
+  };
+  const auto shown = [&](int64_t frames) {
+    const auto numbers = clip_frames(clips(frames)).select(1, 0).select(1, 0).select(1, 0).contiguous();
+    return std::vector<int64_t>(numbers.data_ptr<int64_t>(), numbers.data_ptr<int64_t>() + numbers.numel());
+  };
+  EXPECT_EQ(shown(9), (std::vector<int64_t>{0, 2, 5, 8, 10, 12, 15, 18}));
+  EXPECT_EQ(shown(3), (std::vector<int64_t>{0, 1, 2, 10, 11, 12}));
+  EXPECT_EQ(shown(1), (std::vector<int64_t>{0, 10}));
+  for (const auto& [frames, columns] : {std::pair{1, 8}, {2, 8}, {3, 6}, {4, 8}, {81, 8}})
+    EXPECT_EQ(clip_columns(frames), columns) << frames;
+}
+
 TEST(ContactSheet, LaysPicturesOutRowByRow) {
   auto frames_N3HW = at::zeros({3, 3, 6, 6});
   for (int64_t i = 0; i < 3; ++i) frames_N3HW[i].fill_(0.2 * static_cast<double>(i));

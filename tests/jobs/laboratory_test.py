@@ -62,13 +62,13 @@ def test_elements_of_a_product_are_independent(tmp_path):
 
 
 def test_frames_of_a_video_are_its_latents(tmp_path):
-    job = sample_job(tmp_path, "video", VIDEO, images_per_prompt=5, save_frames=True, save_images=True)
+    job = sample_job(tmp_path, "video", VIDEO, images_per_prompt=5, save_frames=True, save_images=True, video={"format": "both"})
     folder = run(job, tmp_path / "run")
     x = saved_latents(folder)["latents"]
     frames = load_file(folder / "frames.safetensors")["frames"]
     assert x.shape == (5, 1, 4, 2, 2) and frames.shape == (5, 4, 3, 2, 2)
     assert (frames == np.repeat(x.transpose(0, 2, 1, 3, 4).astype(np.float32), 3, axis=2)).all()
-    names = {f"{i:05d}_frame{f:04d}.png" for i in range(5) for f in range(4)}
+    names = {f"{i:05d}_frame{f:04d}.png" for i in range(5) for f in range(4)} | {f"{i:05d}.mp4" for i in range(5)}
     assert {path.name for path in (folder / "samples").iterdir()} == names
 
 

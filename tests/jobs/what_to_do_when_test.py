@@ -5,7 +5,7 @@ import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What a message fills in: numbers, words in capitals, quoted names, places.
-FILLED = re.compile(r'"[^"]*"|[A-Z]+(?=\W|$)|\S*\d\S*|/\S+|[\w.]+\.(?:txt|png)\S*|\.\.\.|RUN|FILE')
+FILLED = re.compile(r'"[^"]*"|[A-Z]+(?=\W|$)|\S*\d\S*|/\S+|[\w.]+\.(?:txt|png|mp4|gif)\S*|\.\.\.|RUN|FILE')
 
 
 def said_by_the_sources():

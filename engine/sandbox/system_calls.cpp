@@ -1,4 +1,4 @@
-#include "rewards/host/system_calls.h"
+#include "engine/sandbox/system_calls.h"
 
 #include <sched.h>
 #include <seccomp.h>

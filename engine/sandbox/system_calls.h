@@ -11,8 +11,8 @@ struct SystemCalls {
   bool truncation = true;  // of a file by its path
 };
 
-/// From here on this thread, and what it starts, is refused what a reward has no use for. Returns why it is
-/// not so, or "".
+/// From here on this thread, and what it starts, is refused what neither a reward nor a reader of files has a
+/// use for. Returns why it is not so, or "".
 std::string refuse_system_calls(const SystemCalls& left);
 
 }  // namespace thalweg

@@ -1,4 +1,4 @@
-#include "rewards/host/capabilities.h"
+#include "engine/sandbox/capabilities.h"
 
 #include <linux/capability.h>
 #include <sys/syscall.h>

@@ -1,4 +1,4 @@
-#include "rewards/host/landlock.h"
+#include "engine/sandbox/landlock.h"
 
 #include <fcntl.h>
 #include <linux/landlock.h>
