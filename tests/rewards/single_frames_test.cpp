@@ -208,7 +208,7 @@ TEST(SingleFrames, ReferencesComeFrameByFrameOrStandForAll) {
   };
   auto input = videos(2, 3);
   input.reference_BF3HW = random_frames(2, 3, 2, 3, 5);
-  input.mask_BF1HW = at::rand({2, 1, 1, 2, 3});
+  input.mask_BF1HW = random_frames(2, 1, 2, 3, 6).narrow(2, 0, 1);
   wrapped.reward->score(input);
   EXPECT_TRUE(at::equal(seen.reference_BF3HW[2 * 2 + 1][0], input.reference_BF3HW[1][2]));
   EXPECT_TRUE(at::equal(seen.mask_BF1HW[2 * 2 + 1][0], input.mask_BF1HW[1][0]));
