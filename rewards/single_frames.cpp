@@ -85,7 +85,7 @@ ScoreInput SingleFrames::pictures(const ScoreInput& input, const std::vector<int
   const auto batch = input.batch();
   const auto times = chosen.size();
   auto one = input.slice(0, batch);  // names what has no ids
-  one.latents_BCFHW = one.sigmas_B = {};
+  one.latents_BCFHW = one.sigmas_B = at::Tensor();
   one.fps = 0;
   one.frames_BF3HW = frames_of(input.frames_BF3HW, chosen, place_);
   one.reference_BF3HW = frames_of(input.reference_BF3HW, chosen, place_);
