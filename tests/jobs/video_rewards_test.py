@@ -112,8 +112,9 @@ def test_a_reward_of_videos_is_refused_where_pictures_are_drawn(tmp_path):
     assert done.returncode == 2 and "/rewards/0: " in done.stderr and "one frame" in done.stderr, done.stderr
 
 
-def test_the_validator_finds_nothing_broken_in_the_plugin():
-    done = thalweg("plugins", "--validate", BUILD / "plugins" / "temporal.so", "--frames", "4")
+@pytest.mark.parametrize("more", [[], ["--frames", "7", "--config", '{"change_scale": 0.5}']], ids=["default", "7 frames"])
+def test_the_validator_finds_nothing_broken_in_the_plugin(more):
+    done = thalweg("plugins", "--validate", BUILD / "plugins" / "temporal.so", "--height", "16", "--width", "16", *more)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
