@@ -199,6 +199,7 @@ std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, co
 void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<RewardUse>& steered) {
   for (const auto& spec : specs) {
     locate(spec, installed_plugin_dirs());
+    if (spec.frames.single()) inspect_reward(spec, installed_plugin_dirs());  // may refuse single frames
     const auto use = use_of(spec);
     const bool steers = use == RewardUse::guide || use == RewardUse::process;
     if (steers && std::find(steered.begin(), steered.end(), use) == steered.end())

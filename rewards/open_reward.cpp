@@ -13,6 +13,7 @@
 #include "rewards/hosted/sandbox.h"
 #include "rewards/library.h"
 #include "rewards/plugin_reward.h"
+#include "rewards/single_frames.h"
 
 namespace fs = std::filesystem;
 
@@ -131,18 +132,30 @@ bool scores_elsewhere(const std::vector<RewardSpec>& specs, const std::vector<fs
 }
 
 std::unique_ptr<Reward> open_reward(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs,
-                                    const Activation& activation) {
+                                    const Activation& whole) {
   const auto file = locate(spec, plugin_dirs);
+  auto activation = whole;
+  if (spec.frames.single()) activation.frames = 1;
+  std::unique_ptr<Reward> reward;
   if (file.own_process)
-    return std::make_unique<HostedReward>(task_of(spec, file, activation), spec.host, activation,
-                                          spec.pointer);
-  return std::make_unique<PluginReward>(file.path, spec.config, activation, spec.pointer, spec.id);
+    reward =
+        std::make_unique<HostedReward>(task_of(spec, file, activation), spec.host, activation, spec.pointer);
+  else
+    reward = std::make_unique<PluginReward>(file.path, spec.config, activation, spec.pointer, spec.id);
+  if (spec.frames.single())
+    return std::make_unique<SingleFrames>(std::move(reward), spec.frames, spec.pointer);
+  if (reward->info().compares_frames && whole.frames == 1)
+    throw Error(spec.pointer, "\"" + reward->info().name +
+                                  "\" compares the frames of a video, and here each sample has one frame");
+  return reward;
 }
 
 RewardInfo inspect_reward(const RewardSpec& spec, const std::vector<fs::path>& plugin_dirs) {
   const auto file = locate(spec, plugin_dirs);
-  if (file.own_process) return hosted_reward_info(task_of(spec, file, Activation{}), spec.host, spec.pointer);
-  return plugin_reward_info(file.path, spec.id, spec.pointer);
+  auto info = file.own_process
+                  ? hosted_reward_info(task_of(spec, file, Activation{}), spec.host, spec.pointer)
+                  : plugin_reward_info(file.path, spec.id, spec.pointer);
+  return spec.frames.single() ? single_frames_info(std::move(info), spec.pointer) : info;
 }
 
 std::vector<RewardInfo> inspect_rewards(const std::vector<RewardSpec>& specs, RewardUse use,

@@ -19,6 +19,9 @@
 namespace thalweg {
 namespace {
 
+// A word of a descriptor's features: see plugins/README.md.
+constexpr const char* kComparesFrames = "video";
+
 /// One call for the gradient of each input that is differentiated, and of them what can be used: a sample
 /// whose cotangents are all 0 has gradient 0, since it is linear in them, even one that cannot be scored;
 /// another needs finite numbers in all of them, else it is NaN throughout.
@@ -81,7 +84,10 @@ RewardInfo info_of(const std::filesystem::path& path, const thalweg_reward_descr
   info.required = inputs_of(descriptor.required_inputs);
   info.optional = inputs_of(descriptor.optional_inputs);
   for (auto f = descriptor.features; f != nullptr && *f != nullptr; ++f)
-    if (std::strcmp(*f, THALWEG_FEATURE_NONDETERMINISTIC) == 0) info.deterministic = false;
+    if (std::strcmp(*f, THALWEG_FEATURE_NONDETERMINISTIC) == 0)
+      info.deterministic = false;
+    else if (std::strcmp(*f, kComparesFrames) == 0)
+      info.compares_frames = true;
   return info;
 }
 

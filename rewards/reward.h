@@ -35,6 +35,7 @@ struct RewardInfo {
   at::Device inputs_on = at::kCPU;  // where its tensors are best; others are copied there
   int64_t least_of_group = 0;       // above 0: it compares the samples of a group, as many at least
   bool elsewhere = false;           // computed outside of this process: who calls it waits
+  bool compares_frames = false;     // of a video: one frame alone says nothing to it
 };
 
 /// Whether one of them takes frames, so that latents must be decoded for it.

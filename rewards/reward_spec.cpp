@@ -34,6 +34,7 @@ void describe(Fields& fields, RewardSpec& spec) {
   fields.numbers({"dimensions", "weights of its dimensions by name; when empty its first, with weight 1"},
                  spec.dimensions, -kMostWeight, kMostWeight);
   fields.foreign({"config", "the plugin's own configuration"}, spec.config);
+  describe(fields, spec.frames);
   fields.object({"transform", "applied to each dimension before combining"},
                 [&](Fields& f) { describe(f, spec.transform); });
   fields.choice({"isolation",

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/core/fields.h"
+#include "rewards/frame_choice.h"
 #include "rewards/hosted/host_limits.h"
 #include "rewards/transform/transform.h"
 
@@ -23,6 +24,7 @@ struct RewardSpec {
   std::string plugin;  // a name that `thalweg plugins` lists, or the path of a .so file
   std::string id;      // which reward of the library; "": its first
   RewardUse use = RewardUse::train;
+  FrameChoice frames;
   double weight = 1;
   std::vector<std::pair<std::string, double>> dimensions;  // name and weight; empty: the first, with 1
   Json config = Json::object();

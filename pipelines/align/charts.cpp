@@ -37,7 +37,8 @@ Chart picture_chart(const AlignOptions& o, const std::vector<Json>& rows) {
   for (const auto& [key, name] : {std::pair{"edge_density", "edge density"},
                                   {"image_entropy", "entropy"},
                                   {"saturation", "saturation"},
-                                  {"brightness", "brightness"}}) {
+                                  {"brightness", "brightness"},
+                                  {"motion", "motion"}}) {
     auto s = series_of(rows, "eval", key, name);
     if (s.points.empty() || !(s.points.front().second > 0.0)) continue;
     const double base = s.points.front().second;

@@ -32,11 +32,21 @@ at::Tensor edge_density(const at::Tensor& luma_NHW) {
   return (right.square() + below.square() > kEdge * kEdge).to(at::kFloat).mean({1, 2}, false, at::kDouble);
 }
 
+// [B,1]; NaN for one frame.
+at::Tensor motion(const at::Tensor& x_N3HW, int64_t batch) {
+  const auto x_BFD = x_N3HW.reshape({batch, x_N3HW.size(0) / batch, -1});
+  const int64_t pairs = x_BFD.size(1) - 1;
+  if (pairs < 1)
+    return at::full({batch, 1}, std::numeric_limits<double>::quiet_NaN(), x_BFD.options().dtype(at::kDouble));
+  const auto difference = x_BFD.narrow(1, 1, pairs) - x_BFD.narrow(1, 0, pairs);
+  return difference.abs().mean({1, 2}, false, at::kDouble).unsqueeze(1);
+}
+
 }  // namespace
 
 const std::vector<std::string>& image_statistic_names() {
-  static const std::vector<std::string> names = {"image_entropy", "edge_density", "saturation", "brightness",
-                                                 "constant_images"};
+  static const std::vector<std::string> names = {"image_entropy", "edge_density",    "saturation",
+                                                 "brightness",    "constant_images", "motion"};
   return names;
 }
 
@@ -56,7 +66,8 @@ ImageStatistics image_statistics(const at::Tensor& frames_BF3HW) {
   values_NS =
       at::where(at::isfinite(brightness).unsqueeze(1), values_NS, std::numeric_limits<double>::quiet_NaN());
   const auto thumbnails = at::adaptive_avg_pool2d(x_N3HW, {kThumbnail, kThumbnail});
-  return {values_NS.view({batch, frames, -1}).mean(1).cpu(), thumbnails.reshape({batch, -1}).cpu()};
+  const auto values_BS = at::cat({values_NS.view({batch, frames, -1}).mean(1), motion(x_N3HW, batch)}, 1);
+  return {values_BS.cpu(), thumbnails.reshape({batch, -1}).cpu()};
 }
 
 ImageStatistics concatenate(const std::vector<ImageStatistics>& parts) {

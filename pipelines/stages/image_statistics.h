@@ -1,4 +1,5 @@
-// Numbers of decoded pictures that move when a reward is exploited: texture, flat colour, sameness.
+// Numbers of decoded pictures that move when a reward is exploited: texture, flat colour, sameness,
+// stillness.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,18 +11,20 @@
 namespace thalweg {
 
 struct ImageStatistics {
-  at::Tensor values_BS;      // float64, columns image_statistic_names(); NaN where a picture is not finite
+  at::Tensor values_BS;      // float64, columns image_statistic_names(); NaN where a picture is not finite,
+                             // and for the motion of one frame
   at::Tensor thumbnails_BD;  // float32: each frame as 3 x 8 x 8 means, in [0,1]
 };
 
 /// image_entropy: bits of the luma's 256-level histogram, 0 to 8. edge_density: share of pixels whose luma
 /// differs from the next one's (right and below, root of the squares' sum) by more than 0.1. saturation: mean
 /// of (max - min) / max over the channels. brightness: mean luma (Rec. 601). constant_images: 1 where every
-/// channel's deviation over the picture is below 0.02, else 0.
+/// channel's deviation over the picture is below 0.02, else 0. motion: mean absolute difference of a frame
+/// and the next, over pixels and channels, in [0,1].
 const std::vector<std::string>& image_statistic_names();
 
-/// Of frames in [0,1], each the mean over its frames, on the CPU whatever the frames' device. A picture's
-/// numbers do not depend on its neighbours in the batch.
+/// Of frames in [0,1], each the mean over its frames (motion: over its pairs of frames), on the CPU whatever
+/// the frames' device. A picture's numbers do not depend on its neighbours in the batch.
 ImageStatistics image_statistics(const at::Tensor& frames_BF3HW);
 
 /// Rows of all parts, in order; undefined when no part has any.

@@ -90,6 +90,13 @@ const std::vector<MonitorRow>& table() {
       {"constant_images", &S::constant_images, 0.0, 1.0,
        "rise of the share of held-out pictures that are one flat colour",
        "Pictures of one flat colour appear", "eval", read_constant_images, kPictures},
+      {"motion_drop", &S::motion_drop, 0.0, 1.0,
+       "share of the loaded model's mean difference of consecutive frames to which that of held-out videos "
+       "may "
+       "fall",
+       "The videos freeze", "eval", read_motion,
+       "Look at samples/; a reward of calm or of single frames is won by standing still: add one that such "
+       "videos lose (temporal/frame_change), raise /method/kl_beta or lower /optimizer/learning_rate."},
       {"gradient_explosion", &S::gradient_explosion, 0.0, 1e9,
        "multiple of the median of up to 20 gradient norms before it", "The gradient explodes", "train",
        read_gradient_explosion, kSmallerSteps},

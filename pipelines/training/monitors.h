@@ -18,7 +18,8 @@ struct MonitorSection {
   double reward_hacking = 3.0, reward_starved = 3.0, reward_saturated = 0.2, zero_variance = 0.8,
          diversity_collapse = 0.5, edge_density_drop = 0.4, edge_density_rise = 2.5, image_entropy_drop = 0.5,
          image_entropy_rise = 1.6, saturation_shift = 0.2, brightness_shift = 0.2, constant_images = 0.2,
-         gradient_explosion = 10.0, updates_skipped = 2.0, clip_fraction = 0.9, approx_kl = 10.0;
+         motion_drop = 0.4, gradient_explosion = 10.0, updates_skipped = 2.0, clip_fraction = 0.9,
+         approx_kl = 10.0;
 };
 void describe(Fields& fields, MonitorSection& monitors);
 

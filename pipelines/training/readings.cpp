@@ -182,6 +182,15 @@ std::optional<Reading> read_constant_images(const MonitorHistory& h, double thre
                  from_to("The share of held-out pictures of one flat colour", pair->first, pair->last) + "."};
 }
 
+// Silent where pictures are drawn: their rows have no motion.
+std::optional<Reading> read_motion(const MonitorHistory& h, double threshold) {
+  const auto pair = evaluation_pair(h, "motion");
+  if (!pair) return std::nullopt;
+  return Reading{
+      ratio_severity(pair->last, pair->first, threshold), pair->first, pair->last, "motion",
+      from_to("The mean difference of consecutive frames of held-out videos", pair->first, pair->last) + "."};
+}
+
 std::optional<Reading> read_gradient_explosion(const MonitorHistory& h, double threshold) {
   constexpr size_t kBefore = 5;
   if (!h.train.empty() && diverged(h.train.back(), "grad_norm"))

@@ -41,6 +41,7 @@ std::optional<Reading> read_image_entropy(const MonitorHistory& history, double 
 std::optional<Reading> read_saturation_shift(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_brightness_shift(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_constant_images(const MonitorHistory& history, double threshold);
+std::optional<Reading> read_motion(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_gradient_explosion(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_updates_skipped(const MonitorHistory& history, double threshold);
 std::optional<Reading> read_clip_fraction(const MonitorHistory& history, double threshold);

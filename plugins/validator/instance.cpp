@@ -44,7 +44,7 @@ std::string Instance::try_activate(const std::string& config, uint32_t size) {
   thalweg_activation a{};
   a.size = size;
   a.max_batch = static_cast<uint32_t>(2 * o.batch);
-  a.max_frames = static_cast<uint32_t>(o.frames);
+  a.max_frames = static_cast<uint32_t>(subject_.shape().frames);
   a.max_height = static_cast<uint32_t>(o.height);
   a.max_width = static_cast<uint32_t>(o.width);
   a.device = {THALWEG_DEVICE_TYPE_CPU, 0};

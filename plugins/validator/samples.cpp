@@ -45,7 +45,8 @@ void describe(thalweg_tensor& view, float* data, const std::vector<int64_t>& sha
 }
 
 /// A picture: light ground, a patch of colour that differs from sample to sample, some noise. Within
-/// [0.1, 0.9], so that finite differences stay in [0, 1].
+/// [0.1, 0.9], so that finite differences stay in [0, 1]. Frames of a video are dark and light in turn, so
+/// that no difference of theirs changes its sign along a finite difference.
 void draw(Tensor& frames, size_t row, uint64_t number) {
   const auto& shape = frames.shape();
   const int64_t F = shape[1], H = shape[3], W = shape[4];
@@ -60,7 +61,8 @@ void draw(Tensor& frames, size_t row, uint64_t number) {
           const double v = static_cast<double>(y) / static_cast<double>(H);
           const bool inside = u >= left && u < left + 0.4 && v >= top && v < top + 0.4;
           const double base = inside ? 0.2 + 0.6 * noise(number, static_cast<uint64_t>(10 + c)) : 0.82;
-          *out++ = static_cast<float>(base + 0.06 * (noise(number + 7919, i) - 0.5));
+          const double lit = F > 1 ? 0.7 * base + (f % 2 == 1 ? 0.25 : 0.0) : base;
+          *out++ = static_cast<float>(lit + 0.06 * (noise(number + 7919, i) - 0.5));
         }
 }
 

@@ -2,12 +2,18 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "rewards/plugin_host.h"
 #include "rewards/text.h"
 
 namespace thalweg::validator {
+namespace {
+
+constexpr int64_t kFramesOfVideo = 4;
+
+}  // namespace
 
 Subject::Subject(std::filesystem::path f, const Options& o) : file(std::move(f)), options(o) {}
 
@@ -71,9 +77,14 @@ uint64_t Subject::inputs() {
   return descriptor().required_inputs | descriptor().optional_inputs;
 }
 
-Shape Subject::shape() const {
-  return {options.frames,          options.height,        options.width,
-          options.latent_channels, options.latent_height, options.latent_width};
+Shape Subject::shape() {
+  const auto frames = has_feature("video") ? std::max(options.frames, kFramesOfVideo) : options.frames;
+  return {frames,
+          options.height,
+          options.width,
+          options.latent_channels,
+          options.latent_height,
+          options.latent_width};
 }
 
 }  // namespace thalweg::validator

@@ -41,7 +41,8 @@ class Subject {
   std::string judged(const char* name, thalweg_status status, const Host& host);
 
   bool has_feature(const char* feature);
-  Shape shape() const;
+  /// Of the options; of a reward that says "video" several frames at least.
+  Shape shape();
   /// Inputs that are declared, required or optional.
   uint64_t inputs();
 

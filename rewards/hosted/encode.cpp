@@ -145,7 +145,8 @@ Json to_json(const RewardInfo& info) {
           {"optional", names_of(info.optional)},
           {"gradient_of", gradient},
           {"deterministic", info.deterministic},
-          {"least_of_group", info.least_of_group}};
+          {"least_of_group", info.least_of_group},
+          {"compares_frames", info.compares_frames}};
 }
 
 RewardInfo info_from(const Json& json) {
@@ -159,6 +160,7 @@ RewardInfo info_from(const Json& json) {
     for (const auto& [name, of] : kGradients)
       if (json.at("gradient_of") == name) info.gradient_of = of;
     json.at("deterministic").get_to(info.deterministic);
+    info.compares_frames = json.value("compares_frames", false);
     info.least_of_group = json.value("least_of_group", int64_t{0});
     if (info.least_of_group < 0 || info.least_of_group == 1 || info.least_of_group > 1000000)
       throw WireBroken("says that it compares groups of " + std::to_string(info.least_of_group));

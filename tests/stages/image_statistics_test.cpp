@@ -69,7 +69,7 @@ TEST(ImageStatistics, DoNotDependOnTheBatch) {
   const auto whole = image_statistics(x);
   const auto parts = concatenate(
       {image_statistics(x.slice(0, 0, 2)), ImageStatistics{}, image_statistics(x.slice(0, 2, 5))});
-  EXPECT_TRUE(at::allclose(whole.values_BS, parts.values_BS, 0.0, 1e-6));
+  EXPECT_TRUE(at::allclose(whole.values_BS, parts.values_BS, 0.0, 1e-6, /*equal_nan=*/true));
   EXPECT_TRUE(at::allclose(whole.thumbnails_BD, parts.thumbnails_BD, 0.0, 1e-6));
   EXPECT_EQ(whole.thumbnails_BD.size(1), 3 * 8 * 8);
 }
@@ -78,9 +78,23 @@ TEST(ImageStatistics, MarkAPictureThatIsNotFinite) {
   auto x = noise(2);
   x[1][0][0][0][0] = std::numeric_limits<float>::quiet_NaN();
   const auto statistics = image_statistics(x);
-  EXPECT_TRUE(at::isfinite(statistics.values_BS[0]).all().item<bool>());
+  EXPECT_EQ(at::isnan(statistics.values_BS[0]).sum().item<int64_t>(), 1);  // a picture has no motion
   EXPECT_TRUE(at::isnan(statistics.values_BS[1]).all().item<bool>());
   EXPECT_TRUE(std::isnan(picture_diversity(statistics.thumbnails_BD, {0, 0})));
+}
+
+// The mean difference of a frame and the next, of all channels, in the order of time; none of one frame.
+TEST(ImageStatistics, OfMotion) {
+  const auto grey = [](double level) { return flat(level, level, level); };
+  EXPECT_NEAR(of(at::cat({grey(0.2), grey(0.3), grey(0.6)}, 1), "motion"), 0.2, 1e-6);
+  EXPECT_NEAR(of(at::cat({grey(0.3), grey(0.2), grey(0.6)}, 1), "motion"), 0.25, 1e-6);
+  EXPECT_NEAR(of(at::cat({grey(0.0), flat(0.3, 0.0, 0.0)}, 1), "motion"), 0.1, 1e-6);
+  EXPECT_EQ(of(at::cat({grey(0.2), grey(0.2)}, 1), "motion"), 0.0);
+  EXPECT_TRUE(std::isnan(of(grey(0.2), "motion")));
+  EXPECT_TRUE(std::isnan(of(at::cat({grey(0.2), grey(std::nan(""))}, 1), "motion")));
+  const auto pair = at::cat({at::cat({grey(0.2), grey(0.5)}, 1), at::cat({grey(0.1), grey(0.1)}, 1)});
+  EXPECT_NEAR(of(pair, "motion", 0), 0.3, 1e-6);
+  EXPECT_EQ(of(pair, "motion", 1), 0.0);
 }
 
 TEST(PictureDiversity, IsTheRootMeanSquareDifferenceOfPairs) {

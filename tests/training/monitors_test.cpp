@@ -21,7 +21,8 @@ Json eval_row(int64_t step, Json changes = Json::object()) {
   Json row = {{"step", step},          {"kind", "eval"},         {"reward", 0.1},
               {"reward_stderr", 0.01}, {"scene/strict", 0.5},    {"scene/strict_stderr", 0.03},
               {"image_entropy", 2.0},  {"edge_density", 0.04},   {"saturation", 0.1},
-              {"brightness", 0.9},     {"constant_images", 0.0}, {"diversity", 0.2}};
+              {"brightness", 0.9},     {"constant_images", 0.0}, {"diversity", 0.2},
+              {"motion", 0.05}};
   row.update(changes);
   return row;
 }
@@ -130,6 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"saturation_shift", &S::saturation_shift, eval_row(9, {{"saturation", 0.9}}), 1},
         Case{"brightness_shift", &S::brightness_shift, eval_row(9, {{"brightness", 0.5}}), 1},
         Case{"constant_images", &S::constant_images, eval_row(9, {{"constant_images", 0.5}}), 1},
+        Case{"motion_drop", &S::motion_drop, eval_row(9, {{"motion", 0.015}}), 1},
         Case{"gradient_explosion", &S::gradient_explosion, train_row(9, {{"grad_norm", 0.2}}), 1},
         Case{"updates_skipped", &S::updates_skipped, train_row(9, {{"skipped_updates", 1.0}}), 3},
         Case{"clip_fraction", &S::clip_fraction, train_row(9, {{"clipfrac", 0.99}}), 3},
@@ -164,6 +166,25 @@ TEST(Monitors, AMultipleIsAboveOne) {
   EXPECT_THROW(check_monitors(section), Error);
   section.edge_density_rise = 0.0;
   EXPECT_NO_THROW(check_monitors(section));
+}
+
+// Videos that stand still are seen, to nothing and back; pictures have no motion to lose, nor has a model
+// whose videos never moved.
+TEST(Monitors, SeeVideosFreeze) {
+  auto m = monitors();
+  const auto at = [](int64_t step, double motion) { return eval_row(step, {{"motion", motion}}); };
+  EXPECT_EQ(types(m, {at(0, 0.05), at(1, 0.025), at(2, 0.2), at(3, 0.0), at(4, 0.04)}),
+            (Types{"motion_drop", "alarm_cleared"}));
+  EXPECT_EQ(m.alarms().back().reading.baseline, 0.05);
+  EXPECT_EQ(m.alarms().back().reading.now, 0.0);
+  EXPECT_EQ(m.alarms().back().since, 3);
+  auto still = monitors();
+  EXPECT_EQ(types(still, {at(0, 0.0), at(1, 0.0)}), Types{});
+  auto pictures = monitors();
+  auto before = eval_row(0), after = eval_row(1);
+  before.erase("motion");
+  after.erase("motion");
+  EXPECT_EQ(types(pictures, {before, after}), Types{});
 }
 
 TEST(Monitors, SeeOneOfTwoTrainedRewardsGivenUp) {
