@@ -143,8 +143,8 @@ std::vector<int> way_of(const Caption& caption) {
   std::vector<int> way = {static_cast<int>(caption.kind)};
   for (const Actor& actor : caption.actors) {
     const Action& action = actor.action;
-    for (const int number : {static_cast<int>(action.verb), static_cast<int>(action.direction),
-                             static_cast<int>(action.then)}) {
+    for (const int number :
+         {static_cast<int>(action.verb), static_cast<int>(action.direction), static_cast<int>(action.then)}) {
       way.push_back(number);
     }
   }
@@ -174,7 +174,8 @@ const Entry& find(const std::string& text) {
   static const Index index = make_index();
   const auto found = index.find(text);
   if (found == index.end()) {
-    throw Error(kPlace, "\"" + text + "\" is no caption of the moving scenes; \"a red circle moves left\" is one");
+    throw Error(kPlace,
+                "\"" + text + "\" is no caption of the moving scenes; \"a red circle moves left\" is one");
   }
   return found->second;
 }

@@ -70,17 +70,17 @@ std::vector<std::string> all_captions();
 /// Every word of every caption (23), sorted: what a tokenizer for this world must know.
 std::vector<std::string> vocabulary();
 
-/// Held-out captions are in no training set. Of each way of acting (a kind with its verbs and directions) those
-/// with the least hashes are held out: one in eight, or four where that is fewer, so that no kind is without.
-/// Throws Error for a text that is no caption.
+/// Held-out captions are in no training set. Of each way of acting (a kind with its verbs and directions)
+/// those with the least hashes are held out: one in eight, or four where that is fewer, so that no kind is
+/// without. Throws Error for a text that is no caption.
 bool held_out(const std::string& caption);
 
-/// Held-out captions fall into two halves, of each way of acting: 0 chooses a checkpoint, 1 reports it. Throws
-/// Error for a caption that is not held out.
+/// Held-out captions fall into two halves, of each way of acting: 0 chooses a checkpoint, 1 reports it.
+/// Throws Error for a caption that is not held out.
 int held_out_part(const std::string& caption);
 
-/// `n` held-out captions of `part` (0 or 1) in the world's shares, each kind's captions used equally often (their
-/// counts differ by one at most). Throws Error for another part or a negative `n`.
+/// `n` held-out captions of `part` (0 or 1) in the world's shares, each kind's captions used equally often
+/// (their counts differ by one at most). Throws Error for another part or a negative `n`.
 std::vector<std::string> eval_captions(int n, std::uint64_t seed, int part);
 
 /// As `eval_captions`, of the captions that are not held out.

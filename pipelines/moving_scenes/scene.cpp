@@ -24,8 +24,8 @@ struct Range {
 struct Sizes {
   Range radius, small_radius, growth, reach;
 };
-constexpr Sizes alone = {{4.4F, 6.2F}, {3.6F, 4.4F}, {1.7F, 2.1F}, {9.0F, 14.0F}};
-constexpr Sizes of_two = {{3.6F, 4.8F}, {3.4F, 3.8F}, {1.7F, 1.9F}, {8.0F, 11.0F}};
+constexpr Sizes alone = {{4.4F, 6.2F}, {3.8F, 4.4F}, {1.7F, 2.1F}, {9.0F, 14.0F}};
+constexpr Sizes of_two = {{4.0F, 5.0F}, {3.6F, 4.0F}, {1.7F, 1.9F}, {8.0F, 11.0F}};
 constexpr Range kLegReach = {7.0F, 10.0F};
 constexpr Range kEventTime = {0.3F, 0.65F};
 

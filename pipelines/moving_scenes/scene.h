@@ -20,7 +20,8 @@ constexpr bool can_have_frames(int frames) {
   return frames >= 5 && frames <= 1025 && frames % 4 == 1;
 }
 
-/// An object at a time in [0,1] of its video; positions and radius in canvas pixels, x to the right, y downward.
+/// An object at a time in [0,1] of its video; positions and radius in canvas pixels, x to the right, y
+/// downward.
 struct State {
   float x = 0;
   float y = 0;
@@ -56,9 +57,9 @@ Scene training_scene(std::uint64_t seed, std::uint64_t index);
 /// A layout that shows `caption`: a pure function of its arguments.
 Scene scene_of(const Caption& caption, std::uint64_t seed, std::uint64_t index);
 
-/// Writes frames * 3 * side * side values in [0,1] (F3HW, row-major). Frame f shows the time f / (frames - 1). The
-/// seed decides the grey of the ground (0.94 to 1) and a small shift of each object's colour, the same in all
-/// frames. Throws Error unless 16 <= side <= 4096 and can_have_frames(frames).
+/// Writes frames * 3 * side * side values in [0,1] (F3HW, row-major). Frame f shows the time f / (frames -
+/// 1). The seed decides the grey of the ground (0.94 to 1) and a small shift of each object's colour, the
+/// same in all frames. Throws Error unless 16 <= side <= 4096 and can_have_frames(frames).
 void render(const Scene& scene, std::uint64_t noise_seed, float* rgb_F3HW, int side = kDefaultSide,
             int frames = kDefaultFrames);
 

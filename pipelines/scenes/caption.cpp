@@ -52,8 +52,8 @@ std::vector<Caption> pairs_of(Family family, const Counts& counts, const std::ve
   return captions;
 }
 
-// 176 is the first salt in counting upward for which every family has captions in both held-out parts, near its
-// share.
+// 176 is the first salt in counting upward for which every family has captions in both held-out parts, near
+// its share.
 std::uint64_t caption_hash(const std::string& text) {
   return hash_text(text, 176);
 }

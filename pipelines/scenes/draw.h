@@ -16,8 +16,8 @@ struct CaptionPool {
   std::vector<std::string> texts;  ///< not empty
 };
 
-/// `n` captions in the pools' shares, shuffled, those of one pool used equally often (their counts differ by one
-/// at most). Throws Error for a negative `n`.
+/// `n` captions in the pools' shares, shuffled, those of one pool used equally often (their counts differ by
+/// one at most). Throws Error for a negative `n`.
 std::vector<std::string> draw_from(std::vector<CaptionPool> pools, int n, std::uint64_t seed);
 
 /// Every word of the texts, sorted.

@@ -12,11 +12,11 @@ const std::array<std::string, kShapes> shape_names = {"circle", "square", "trian
 
 // Any two lie at least 0.6 apart, so that each keeps a ball of radius 0.3 of its own.
 const std::array<Rgb, kColors> color_values = {{{0.90F, 0.12F, 0.12F},
-                                                                 {0.10F, 0.70F, 0.15F},
-                                                                 {0.10F, 0.20F, 0.90F},
-                                                                 {0.95F, 0.85F, 0.10F},
-                                                                 {0.65F, 0.10F, 0.70F},
-                                                                 {0.10F, 0.80F, 0.90F}}};
+                                                {0.10F, 0.70F, 0.15F},
+                                                {0.10F, 0.20F, 0.90F},
+                                                {0.95F, 0.85F, 0.10F},
+                                                {0.65F, 0.10F, 0.70F},
+                                                {0.10F, 0.80F, 0.90F}}};
 
 namespace {
 

@@ -22,8 +22,8 @@ Actor parse_actor(shapes::Words& words) {
   words.index_in(articles, "a or one");
   actor.color = words.color();
   actor.shape = words.shape();
-  actor.verb = static_cast<Verb>(
-      words.index_in(verbs, "moves, grows, shrinks, appears, vanishes, turns or stays"));
+  actor.verb =
+      static_cast<Verb>(words.index_in(verbs, "moves, grows, shrinks, appears, vanishes, turns or stays"));
   if (actor.verb == Verb::kMoves) {
     actor.legs.push_back(parse_direction(words));
     if (words.peek() == "then") {

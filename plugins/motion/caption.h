@@ -1,5 +1,5 @@
-// What a prompt asks for, read from its text. The grammar holds every caption of the world of moving scenes and a
-// few more of the same making:
+// What a prompt asks for, read from its text. The grammar holds every caption of the world of moving scenes
+// and a few more of the same making:
 //   prompt = object | object "and" object             (two colours that differ; a final full stop may follow)
 //   object = ("a" | "one") COLOUR SHAPE action
 //   action = "moves" DIRECTION | "moves" DIRECTION "then" DIRECTION | "grows" | "shrinks" | "appears" |

@@ -4,35 +4,42 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 namespace motion {
 
 namespace {
 
-constexpr int kUnits = 32;             // to the shorter side
-constexpr float kLeastArea = 6;        // in square units
-constexpr float kLeastOwnShare = 0.5;  // of the inside of a piece, by its colour: small objects are mostly rim
+constexpr int kUnits = 32;       // to the shorter side
+constexpr float kLeastArea = 6;  // in square units
+constexpr float kLeastOwnShare =
+    0.5;  // of the inside of a piece, by its colour: small objects are mostly rim
 
-// The nearest shape must be near and clearly nearer than the next: a squircle lies as far from a circle as from
-// a square, and is neither. A codec softens rims and rounds corners, so the ideal shapes are softened too, as far
-// as fits best.
-constexpr float kMostError = 0.25F;
-constexpr float kLeastMargin = 0.05F;
-constexpr int kSoftenings = 3;  // sharp, and softened once and twice
-constexpr int kMargin = 2;      // pixels around a piece, for softened ideal shapes
+// The nearest shape must be near, and clearly nearer than the next: by this share of the way between those
+// two. A squircle lies as far from a circle as from a square, and is neither. A codec softens rims and rounds
+// corners, so the ideal shapes are softened too, as far as fits best.
+constexpr std::array<float, shapes::kShapes> most_errors = {0.10F, 0.10F, 0.16F};
+constexpr float kLeastMargin = 0.45F;
+constexpr int kMargin = 2;  // pixels around a piece, for softened ideal shapes
 
 // By the binomial kernel 1 2 1, both ways; what lies outside is ground.
 void soften(std::vector<float>& cover, std::vector<float>& buffer, std::size_t width) {
-  buffer.assign(cover.size(), 0.0F);
+  buffer.resize(cover.size());
   const std::size_t last = cover.size() - 1;
   for (std::size_t i = 0; i <= last; ++i) {
     buffer[i] = 0.25F * ((i > 0 ? cover[i - 1] : 0.0F) + (i < last ? cover[i + 1] : 0.0F)) + 0.5F * cover[i];
   }
   for (std::size_t i = 0; i <= last; ++i) {
-    cover[i] = 0.25F * ((i >= width ? buffer[i - width] : 0.0F) +
-                        (i + width <= last ? buffer[i + width] : 0.0F)) +
-               0.5F * buffer[i];
+    cover[i] =
+        0.25F * ((i >= width ? buffer[i - width] : 0.0F) + (i + width <= last ? buffer[i + width] : 0.0F)) +
+        0.5F * buffer[i];
   }
+}
+
+float difference(const std::vector<float>& a, const std::vector<float>& b) {
+  float sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += std::abs(a[i] - b[i]);
+  return sum;
 }
 
 struct Sides {
@@ -93,51 +100,63 @@ std::vector<Object> ObjectFinder::find(const float* rgb_3HW, std::int64_t height
   return objects;
 }
 
-void ObjectFinder::draw_ideal(int shape, const shapes::Outline& outline) {
+// The ideal shape of the piece's area and centroid, and the same softened, in their places of `ideals_`.
+void ObjectFinder::draw_ideals(int shape, const shapes::Outline& outline) {
   const auto& box = outline.box;
   const Sides sides = sides_of(shape, outline.area);
-  std::size_t at = 0;
+  soft_.clear();
   for (int row = box.top - kMargin; row < box.bottom + kMargin; ++row) {
     for (int column = box.left - kMargin; column < box.right + kMargin; ++column) {
-      const float x = static_cast<float>(column) + 0.5F - outline.x, y = static_cast<float>(row) + 0.5F - outline.y;
-      ideal_[at++] = shapes::ideal_cover(shape, x, y, sides.width, sides.height);
+      const float x = static_cast<float>(column) + 0.5F - outline.x,
+                  y = static_cast<float>(row) + 0.5F - outline.y;
+      soft_.push_back(shapes::ideal_cover(shape, x, y, sides.width, sides.height));
     }
+  }
+  for (std::size_t softening = 0; softening < kSoftenings; ++softening) {
+    if (softening > 0) soften(soft_, buffer_, static_cast<std::size_t>(box.right - box.left + 2 * kMargin));
+    auto& ideal = ideals_[softening][static_cast<std::size_t>(shape)];
+    ideal.resize(soft_.size());
+    std::transform(soft_.begin(), soft_.end(), ideal.begin(), shapes::steepen);
   }
 }
 
-void ObjectFinder::judge_shape(const shapes::Outline& outline, Object& object) {
+void ObjectFinder::copy_cover(const shapes::Outline& outline) {
   const auto& box = outline.box;
   const int width = box.right - box.left + 2 * kMargin, height = box.bottom - box.top + 2 * kMargin;
   found_.assign(static_cast<std::size_t>(width) * static_cast<std::size_t>(height), 0.0F);
-  ideal_.resize(found_.size());
   for (int row = box.top; row < box.bottom; ++row) {
     float* line = &found_[static_cast<std::size_t>((row - box.top + kMargin) * width + kMargin)];
     for (int column = box.left; column < box.right; ++column) *line++ = outline.cover(column, row);
   }
-  std::array<std::array<float, shapes::kShapes>, kSoftenings> errors{};
-  for (int shape = 0; shape < shapes::kShapes; ++shape) {
-    draw_ideal(shape, outline);
-    for (int softening = 0; softening < kSoftenings; ++softening) {
-      if (softening > 0) soften(ideal_, buffer_, static_cast<std::size_t>(width));
-      float difference = 0;
-      for (std::size_t i = 0; i < found_.size(); ++i) {
-        difference += std::abs(found_[i] - shapes::steepen(ideal_[i]));
-      }
-      errors.at(static_cast<std::size_t>(softening)).at(static_cast<std::size_t>(shape)) =
-          difference / outline.area;
+}
+
+void ObjectFinder::judge_shape(const shapes::Outline& outline, Object& object) {
+  copy_cover(outline);
+  for (int shape = 0; shape < shapes::kShapes; ++shape) draw_ideals(shape, outline);
+  // By the softening whose nearest shape is the nearest of all.
+  std::array<float, shapes::kShapes> errors{};
+  std::size_t best = 0, nearest = 0;
+  object.error = std::numeric_limits<float>::infinity();
+  for (std::size_t softening = 0; softening < kSoftenings; ++softening) {
+    std::array<float, shapes::kShapes> here{};
+    for (std::size_t shape = 0; shape < here.size(); ++shape) {
+      here[shape] = difference(found_, ideals_[softening][shape]) / outline.area;
     }
+    const auto least = std::min_element(here.begin(), here.end());
+    if (*least >= object.error) continue;
+    object.error = *least;
+    errors = here;
+    best = softening;
+    nearest = static_cast<std::size_t>(least - here.begin());
   }
-  const auto& nearest = *std::min_element(errors.begin(), errors.end(), [](const auto& a, const auto& b) {
-    return *std::min_element(a.begin(), a.end()) < *std::min_element(b.begin(), b.end());
-  });
-  auto sorted = nearest;
-  std::sort(sorted.begin(), sorted.end());
-  object.error = sorted[0];
-  object.margin = sorted[1] - sorted[0];
-  if (object.error < kMostError && object.margin > kLeastMargin) {
-    object.shape =
-        static_cast<int>(std::min_element(nearest.begin(), nearest.end()) - nearest.begin());
+  object.margin = std::numeric_limits<float>::infinity();
+  for (std::size_t shape = 0; shape < errors.size(); ++shape) {
+    if (shape == nearest) continue;
+    const float between = difference(ideals_[best][nearest], ideals_[best][shape]) / outline.area;
+    object.margin = std::min(object.margin, (errors[shape] - object.error) / between);
   }
+  if (object.error < most_errors[nearest] && object.margin > kLeastMargin)
+    object.shape = static_cast<int>(nearest);
 }
 
 }  // namespace motion

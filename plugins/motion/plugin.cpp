@@ -23,9 +23,10 @@ using thalweg::plugin::View;
 class MotionReward final : public thalweg::plugin::Reward {
  public:
   static thalweg_reward_descriptor describe() {
-    thalweg_reward_descriptor d = thalweg::plugin::describe_reward(
-        "thalweg.motion", "Motion verifier", "Thalweg", "0.1.0",
-        "Checks what flat shapes do in a video against the prompt: moves, sizes, appearances, turns of colour");
+    thalweg_reward_descriptor d =
+        thalweg::plugin::describe_reward("thalweg.motion", "Motion verifier", "Thalweg", "0.1.0",
+                                         "Checks what flat shapes do in a video against the prompt: moves, "
+                                         "sizes, appearances, turns of colour");
     d.required_inputs = THALWEG_INPUT_FRAMES | THALWEG_INPUT_PROMPTS;
     d.num_dimensions = motion::kDimensions;
     d.dimension_names = motion::dimension_names.data();
@@ -62,7 +63,8 @@ class MotionReward final : public thalweg::plugin::Reward {
   }
 
  private:
-  // A picture, a short or a tiny video is no mistake of the call: its samples stay unscored, each with the reason.
+  // A picture, a short or a tiny video is no mistake of the call: its samples stay unscored, each with the
+  // reason.
   static std::string why_unfit(const View<const float, 5>& frames_BF3HW) {
     const auto [batch, frames, channels, height, width] = frames_BF3HW.shape;
     if (frames < motion::kLeastFrames) {

@@ -31,7 +31,9 @@ class Mean {
 
 // Whether `object` is one of the caption's that is half there in this frame.
 bool half_there(const Object& object, const Actor& actor, const Track& track, const Marks& marks, int frame) {
-  if (frame < marks.first_between || frame >= marks.last_between || object.color != shapes::kNothing) return false;
+  if (frame < marks.first_between || frame >= marks.last_between) return false;
+  // Half of two colours may be a third one; half of one colour is none.
+  if (actor.verb != Verb::kTurns && object.color != shapes::kNothing) return false;
   const int nearest = actor.verb == Verb::kAppears ? marks.last_between : marks.first_between - 1;
   if (nearest < 0 || nearest >= static_cast<int>(track.size())) return false;
   const Object* whole = track[static_cast<std::size_t>(nearest)].object;
@@ -57,8 +59,8 @@ class Cast {
     return number;
   }
 
-  // Every actor that is always there, and any number of those that come or go. Between its colours one may be too
-  // pale to be seen.
+  // Every actor that is always there, and any number of those that come or go. Between its colours one may be
+  // too pale to be seen.
   bool right_number(std::size_t frame) const {
     const std::size_t number = objects_F_[frame].size();
     std::size_t least = 0;

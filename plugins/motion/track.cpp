@@ -9,18 +9,19 @@ namespace motion {
 namespace {
 
 // Lengths in units: 32 to the shorter side.
-constexpr float kLeastReach = 6;     // of a move along its direction
-constexpr float kLeastLegReach = 4;  // of each of two
-constexpr float kMostAcross = 1;     // off the line, and this much more
+constexpr float kLeastReach = 6;      // of a move along its direction
+constexpr float kLeastLegReach = 4;   // of each of two
+constexpr float kMostAcross = 1;      // off the line, and this much more
 constexpr float kAcrossShare = 0.3F;  // of the way along it
 constexpr float kMostBack = 0.75F;    // between two frames
 constexpr float kLeastGrowth = 1.8F;  // ratio of areas
-constexpr float kMostShrinkOnce = 0.88F;  // of the area between two frames of what grows; the inverse for shrinking
-constexpr float kMostDrift = 2;           // of what does not move
-constexpr float kMostResize = 1.4F;       // ratio of areas, of what does not change its size
-constexpr float kMostJump = 1.5F;         // between two frames, and this much more
-constexpr float kJumpShare = 2.5F;        // of the mean way between two frames
-constexpr int kMostBetween = 2;           // frames within a turn
+constexpr float kMostShrinkOnce =
+    0.88F;                       // of the area between two frames of what grows; the inverse for shrinking
+constexpr float kMostDrift = 2;  // of what does not move
+constexpr float kMostResize = 1.4F;  // ratio of areas, of what does not change its size
+constexpr float kMostJump = 1.5F;    // between two frames, and this much more
+constexpr float kJumpShare = 2.5F;   // of the mean way between two frames
+constexpr int kMostBetween = 2;      // frames within a turn
 
 using Points = std::vector<const Object*>;
 
@@ -42,6 +43,14 @@ Points seen(const Track& track) {
   for (const Sighting& sighting : track) {
     if (sighting.object != nullptr) points.push_back(sighting.object);
   }
+  return points;
+}
+
+// The frame next to an appearance or a vanishing may be so nearly half there that the colour is seen and the
+// shape is not.
+Points without_pale(const Actor& actor, Points points) {
+  if (!actor.pops() || points.size() < 2) return points;
+  points.erase(actor.verb == Verb::kAppears ? points.begin() : points.end() - 1);
   return points;
 }
 
@@ -88,7 +97,9 @@ float mark_path(const Points& points, const std::vector<Direction>& legs) {
 
 float mark_growth(const Points& points, bool grows) {
   if (points.size() < 4) return 0;
-  const auto area = [&](std::size_t i) { return grows ? points[i]->area : points[points.size() - 1 - i]->area; };
+  const auto area = [&](std::size_t i) {
+    return grows ? points[i]->area : points[points.size() - 1 - i]->area;
+  };
   const std::size_t n = points.size();
   const float growth = (area(n - 1) + area(n - 2)) / (area(0) + area(1));
   std::size_t steady = 0;
@@ -99,9 +110,10 @@ float mark_growth(const Points& points, bool grows) {
 
 enum class Seen { kNot, kBefore, kAfter };
 
-// How well the frames fall into a run of `before`, at most `most_between` of kNot, and a run of `after`. Writes
-// where the frames between lie.
-float mark_order(const std::vector<Seen>& frames, Seen before, Seen after, std::size_t most_between, Marks& marks) {
+// How well the frames fall into a run of `before`, at most `most_between` of kNot, and a run of `after`.
+// Writes where the frames between lie.
+float mark_order(const std::vector<Seen>& frames, Seen before, Seen after, std::size_t most_between,
+                 Marks& marks) {
   const std::size_t n = frames.size(), lasting = least_lasting(n);
   std::size_t begins = 0, ends = 0, best = 0;
   for (std::size_t i = 0; i < lasting; ++i) {
@@ -126,7 +138,9 @@ float mark_order(const std::vector<Seen>& frames, Seen before, Seen after, std::
 float mark_event(const Actor& actor, const Track& track, Marks& marks) {
   std::vector<Seen> frames;
   for (const Sighting& sighting : track) {
-    frames.push_back(sighting.object == nullptr ? Seen::kNot : sighting.turned ? Seen::kAfter : Seen::kBefore);
+    frames.push_back(sighting.object == nullptr ? Seen::kNot
+                     : sighting.turned          ? Seen::kAfter
+                                                : Seen::kBefore);
   }
   if (actor.verb == Verb::kTurns) {
     return mark_order(frames, Seen::kBefore, Seen::kAfter, kMostBetween, marks);
@@ -155,12 +169,14 @@ float mark_steady(const Actor& actor, const Points& points) {
     x += points[i]->x / static_cast<float>(points.size());
     y += points[i]->y / static_cast<float>(points.size());
   }
-  const float usual = median_area(points), steps = static_cast<float>(std::max<std::size_t>(points.size() - 1, 1));
+  const float usual = median_area(points),
+              steps = static_cast<float>(std::max<std::size_t>(points.size() - 1, 1));
   const float jump = kMostJump + (actor.verb == Verb::kMoves ? kJumpShare * way / steps : 0.0F);
   std::size_t right = 0;
   for (std::size_t i = 0; i < points.size(); ++i) {
     const float resize = std::max(points[i]->area, usual) / std::min(points[i]->area, usual);
-    const bool still = actor.verb == Verb::kMoves || std::hypot(points[i]->x - x, points[i]->y - y) <= kMostDrift;
+    const bool still =
+        actor.verb == Verb::kMoves || std::hypot(points[i]->x - x, points[i]->y - y) <= kMostDrift;
     const bool smooth = i == 0 || distance(points[i], points[i - 1]) <= jump;
     right += still && smooth && (actor.resizes() || resize <= kMostResize) ? 1 : 0;
   }
@@ -188,8 +204,9 @@ Marks mark(const Actor& actor, const Track& track) {
   if (actor.pops()) needed = least_lasting(track.size());
   if (actor.verb == Verb::kTurns) needed -= kMostBetween;
   marks.color = points.size() >= needed ? 1.0F : ratio(points.size(), needed);
-  marks.shape = mark_shape(points, actor.shape);
-  marks.steady = mark_steady(actor, points);
+  const Points whole = without_pale(actor, points);
+  marks.shape = mark_shape(whole, actor.shape);
+  marks.steady = mark_steady(actor, whole);
   if (actor.verb == Verb::kMoves) {
     marks.action = mark_path(points, actor.legs);
   } else if (actor.resizes()) {

@@ -23,8 +23,8 @@ struct Marks {
   float shape = 0;
   float action = 0;
   float steady = 0;
-  /// Frames [first, last) in which the object may be half there, or between two colours: one around an appearance
-  /// or a vanishing, two within a turn. Codecs that compress time cannot do better.
+  /// Frames [first, last) in which the object may be half there, or between two colours: one around an
+  /// appearance or a vanishing, two within a turn. Codecs that compress time cannot do better.
   int first_between = 0;
   int last_between = 0;
 };

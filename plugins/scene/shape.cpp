@@ -22,8 +22,7 @@ constexpr float kMostAspect = 1.4F;
 // Share of the area in which the piece and the ideal shape of the same area and proportions differ.
 float mismatch(const shapes::Outline& outline, int shape) {
   const auto& [pieces, box, label, area, x, y, width, height] = outline;
-  const float grow =
-      std::sqrt(area / (width * height * shapes::ideal_fill[static_cast<std::size_t>(shape)]));
+  const float grow = std::sqrt(area / (width * height * shapes::ideal_fill[static_cast<std::size_t>(shape)]));
   float difference = 0;
   for (int row = box.top; row < box.bottom; ++row) {
     for (int column = box.left; column < box.right; ++column) {

@@ -14,8 +14,9 @@ using shapes::kNothing;
 /// One connected piece of foreground, of at least 30 pixels of a 64 x 64 picture.
 struct Object {
   int color = kNothing;  ///< index into `shapes::color_words`; kNothing for another colour or a mixture
-  int shape = kNothing;  ///< index into `shapes::shape_words`; kNothing for anything that is not clearly one of them
-  float x = 0;           ///< centroid, as fractions of the picture's width and height
+  int shape =
+      kNothing;  ///< index into `shapes::shape_words`; kNothing for anything that is not clearly one of them
+  float x = 0;   ///< centroid, as fractions of the picture's width and height
   float y = 0;
   // What the shape was judged by.
   float fill = 0;      ///< area / (width * height): square 1, circle 0.79, triangle 0.5

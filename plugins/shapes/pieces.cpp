@@ -143,7 +143,8 @@ float Pieces::cover(int label, int column, int row) const {
   if (labels_[at] != 0 || cover_[at] > 0.5F || cover_[at] == 0.0F) return 0;
   for (int v = std::max(row - 1, 0); v <= std::min(row + 1, height_ - 1); ++v) {
     for (int u = std::max(column - 1, 0); u <= std::min(column + 1, width_ - 1); ++u) {
-      if (labels_[static_cast<std::size_t>(v) * line + static_cast<std::size_t>(u)] == label) return cover_[at];
+      if (labels_[static_cast<std::size_t>(v) * line + static_cast<std::size_t>(u)] == label)
+        return cover_[at];
     }
   }
   return 0;

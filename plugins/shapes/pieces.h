@@ -28,13 +28,13 @@ float steepen(float cover);
 /// One thread at a time; an instance keeps its buffers between pictures.
 class Pieces {
  public:
-  /// The pieces of at least `least_area` pixels of an RGB picture in [0,1] of three planes (3HW, row-major), in
-  /// reading order of their first pixel; valid until the next call. The picture must outlive what is asked of
-  /// its pieces.
+  /// The pieces of at least `least_area` pixels of an RGB picture in [0,1] of three planes (3HW, row-major),
+  /// in reading order of their first pixel; valid until the next call. The picture must outlive what is asked
+  /// of its pieces.
   const std::vector<Piece>& find(const float* rgb_3HW, int height, int width, int least_area);
 
-  /// The colour, an index into `color_words`, that fills at least `least_own` of the piece's inside, away from
-  /// its soft rim, while another one fills 4 % at most; kNothing where none does.
+  /// The colour, an index into `color_words`, that fills at least `least_own` of the piece's inside, away
+  /// from its soft rim, while another one fills 4 % at most; kNothing where none does.
   int color(const Piece& piece, float least_own) const;
 
   /// How much of a pixel the piece `label` covers, in [0,1]: its pixels, and the rim that touches them.

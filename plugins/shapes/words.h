@@ -25,8 +25,8 @@ class Words {
   std::string_view peek() const { return at_ < words_.size() ? std::string_view(words_[at_]) : ""; }
   void skip() { ++at_; }
 
-  /// The index of the next word in `known`, which is then skipped. Throws std::invalid_argument, with the word
-  /// and `expected`, where it is none of them.
+  /// The index of the next word in `known`, which is then skipped. Throws std::invalid_argument, with the
+  /// word and `expected`, where it is none of them.
   int index_in(std::span<const std::string_view> known, const char* expected);
 
   int color() { return index_in(color_words, "a colour (red, green, blue, yellow, purple, cyan)"); }
