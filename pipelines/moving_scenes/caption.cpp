@@ -19,7 +19,8 @@ constexpr std::array<Direction, 4> directions = {Direction::kLeft, Direction::kR
                                                  Direction::kDown};
 constexpr int kNotHeldOut = -1;
 constexpr std::size_t kLeastHeldOut = 4;  // of each way of acting
-// The first in counting upward that leaves training every colour, and every shape twice, with every way of acting.
+// The first in counting upward that leaves training every colour, and every shape twice, with every way of
+// acting.
 constexpr std::uint64_t kSalt = 2;
 
 bool sideways(Direction direction) {
