@@ -1,7 +1,8 @@
 """Every #include follows the folder rule: pipelines -> samplers, rewards -> engine; samplers and rewards never meet;
 inside engine everything -> core, models -> weights, io -> weights, optim -> parallel; plugins see their own folder,
-the plugin headers, plugins/shapes (which some are built with) and, where they hold a network, engine's core, weights and models. The validator (plugins/validator) is
-a part of the program: it sees the host's side, and pipelines/cli alone sees it.
+the plugin headers, plugins/shapes (with which some are built) and, where they hold a network, engine's core, weights and
+models. The validator (plugins/validator) is a part of the program: it sees the host's side, and pipelines/cli alone sees
+it.
 
 Inside pipelines/ no files include each other in a circle (NAME.h and NAME.cpp are one); the tables (builtin.cpp) are
 included by nobody; and the name of a method stands in pipelines/methods/ and in its row of the table alone.
