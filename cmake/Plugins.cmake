@@ -5,16 +5,20 @@ target_include_directories(thalweg_plugin_headers INTERFACE "${PROJECT_SOURCE_DI
 add_custom_target(plugins COMMENT "All reward plugins")
 set(_exports "${PROJECT_SOURCE_DIR}/plugins/include/thalweg/exports.map")
 
-# thalweg_plugin(name [FOLDER folder] [TEST] [LINK targets...]): a module of all sources in the folder, that exports
-# its entry and nothing else. TEST puts it beside the tests, not among the plugins of the program.
+# thalweg_plugin(name [FOLDER folder] [TEST] [WITH folder] [LINK targets...]): a module of all sources in the folder, and
+# in one that it shares with other plugins, that exports its entry and nothing else. TEST puts it beside the tests, not among the plugins of the program.
 function(thalweg_plugin name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "TEST" "FOLDER" "LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TEST" "FOLDER;WITH" "LINK")
   if(NOT arg_FOLDER)
     set(arg_FOLDER "${PROJECT_SOURCE_DIR}/plugins/${name}")
   endif()
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${arg_FOLDER}/*.c" "${arg_FOLDER}/*.cpp")
   if(NOT sources)
     return()
+  endif()
+  if(arg_WITH)
+    file(GLOB shared CONFIGURE_DEPENDS "${arg_WITH}/*.cpp")
+    list(APPEND sources ${shared})
   endif()
   set(target plugin_${name})
   set(output "${PROJECT_BINARY_DIR}/plugins")
@@ -43,7 +47,7 @@ endfunction()
 file(GLOB _folders CONFIGURE_DEPENDS LIST_DIRECTORIES true "${PROJECT_SOURCE_DIR}/plugins/*")
 foreach(_folder IN LISTS _folders)
   get_filename_component(_name "${_folder}" NAME)
-  if(NOT IS_DIRECTORY "${_folder}" OR _name MATCHES "^(include|template|validator)$")
+  if(NOT IS_DIRECTORY "${_folder}" OR _name MATCHES "^(include|shapes|template|validator)$")
     continue()
   elseif(EXISTS "${_folder}/CMakeLists.txt")
     add_subdirectory("${_folder}" "${PROJECT_BINARY_DIR}/plugins-build/${_name}")

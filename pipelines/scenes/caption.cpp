@@ -2,18 +2,13 @@
 
 #include <algorithm>
 #include <functional>
-#include <set>
-#include <sstream>
 #include <unordered_map>
 #include <utility>
 
 #include "engine/core/error.h"
-#include "pipelines/scenes/random.h"
+#include "pipelines/scenes/draw.h"
 
 namespace thalweg::scenes {
-
-const std::array<std::string, kColors> color_names = {"red", "green", "blue", "yellow", "purple", "cyan"};
-const std::array<std::string, kShapes> shape_names = {"circle", "square", "triangle"};
 
 namespace {
 
@@ -57,58 +52,24 @@ std::vector<Caption> pairs_of(Family family, const Counts& counts, const std::ve
   return captions;
 }
 
-// FNV-1a alone leaves patterns in its low bits, so they are mixed. 176 is the first number in counting
-// upward for which every family has captions in both held-out parts, near its share.
+// 176 is the first salt in counting upward for which every family has captions in both held-out parts, near
+// its share.
 std::uint64_t caption_hash(const std::string& text) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char letter : text) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001b3ULL;
-  return mix_bits(hash + 176);
-}
-
-template <typename T>
-void shuffle(std::vector<T>& values, Random& random) {
-  for (std::size_t i = values.size(); i > 1; --i) {
-    std::swap(values[i - 1], values[static_cast<std::size_t>(random.below(static_cast<int>(i)))]);
-  }
-}
-
-// Of each family, by largest remainders, so that the numbers add up to n.
-std::vector<int> apportion(int n, std::span<const FamilyShare> shares) {
-  std::vector<int> numbers;
-  std::vector<std::pair<int, std::size_t>> remainders;
-  int left = n;
-  for (const FamilyShare& share : shares) {
-    const long long exact = static_cast<long long>(n) * share.percent;
-    remainders.emplace_back(-static_cast<int>(exact % 100), numbers.size());
-    numbers.push_back(static_cast<int>(exact / 100));
-    left -= numbers.back();
-  }
-  std::sort(remainders.begin(), remainders.end());
-  for (int i = 0; i < left; ++i) ++numbers[remainders[static_cast<std::size_t>(i)].second];
-  return numbers;
+  return hash_text(text, 176);
 }
 
 std::vector<std::string> draw_captions(int n, std::uint64_t seed, Split split,
                                        const std::function<bool(const std::string&)>& wanted) {
-  if (n < 0) throw Error(kPlace, "the number of captions is negative; ask for 0 or more");
-  const auto shares = shares_of(split);
-  const std::vector<int> numbers = apportion(n, shares);
-  Random random(seed, 0);
-  std::vector<std::string> drawn;
-  for (std::size_t family = 0; family < shares.size(); ++family) {
-    std::vector<std::string> pool;
-    for (const Caption& caption : captions_of(shares[family].family)) {
+  std::vector<CaptionPool> pools;
+  for (const FamilyShare& share : shares_of(split)) {
+    CaptionPool pool{share.percent, {}};
+    for (const Caption& caption : captions_of(share.family)) {
       std::string text = to_text(caption);
-      if (wanted(text)) pool.push_back(std::move(text));
+      if (wanted(text)) pool.texts.push_back(std::move(text));
     }
-    for (int i = 0; i < numbers[family]; ++i) {
-      const auto at = static_cast<std::size_t>(i) % pool.size();
-      if (at == 0) shuffle(pool, random);
-      drawn.push_back(pool[at]);
-    }
+    pools.push_back(std::move(pool));
   }
-  shuffle(drawn, random);
-  return drawn;
+  return draw_from(std::move(pools), n, seed);
 }
 
 std::unordered_map<std::string, Caption> index_captions() {
@@ -188,12 +149,7 @@ std::vector<std::string> all_captions(Split split) {
 }
 
 std::vector<std::string> vocabulary() {
-  std::set<std::string> words;
-  for (const std::string& text : all_captions()) {
-    std::istringstream stream(text);
-    for (std::string word; stream >> word;) words.insert(word);
-  }
-  return {words.begin(), words.end()};
+  return words_of(all_captions());
 }
 
 bool held_out(const std::string& caption) {

@@ -7,14 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "pipelines/scenes/palette.h"
+
 namespace thalweg::scenes {
-
-inline constexpr int kColors = 6;
-inline constexpr int kShapes = 3;
-
-/// Index = `SceneObject::color` and `SceneObject::shape`.
-extern const std::array<std::string, kColors> color_names;
-extern const std::array<std::string, kShapes> shape_names;
 
 /// The sentences of the world, and behind them those of the hard split; S stands for a shape, C for a colour.
 enum class Family {

@@ -1,7 +1,6 @@
 // Pictures of the scenes world: flat shapes on a near-white ground, with the caption they show.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -12,9 +11,6 @@ namespace thalweg::scenes {
 
 /// Side of the square canvas on which scenes are laid out, whatever size they are rendered at.
 inline constexpr float kCanvas = 64.0F;
-
-/// Pure colours of the world, RGB in [0,1], by `SceneObject::color`.
-extern const std::array<std::array<float, 3>, kColors> color_values;
 
 /// Position and radius in canvas pixels, x to the right, y downward, pixel centres at half integers.
 /// The object lies inside the square of half side `radius` around (x, y).

@@ -1,8 +1,7 @@
 #include "caption.h"
 
-#include <algorithm>
-#include <stdexcept>
-#include <string>
+#include <array>
+#include <cstddef>
 
 namespace scene {
 
@@ -11,56 +10,16 @@ namespace {
 constexpr std::size_t kMaxGroups = 4;
 constexpr std::array<std::string_view, 5> count_words = {"", "a", "two", "three", "four"};
 
-// One word after the other; "" after the last.
-class Words {
- public:
-  explicit Words(std::string_view prompt) {
-    std::string word;
-    for (const char letter : prompt) {
-      if (std::string_view(" \t\r\n").find(letter) == std::string_view::npos) {
-        word += letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
-      } else if (!word.empty()) {
-        words_.push_back(std::move(word));
-        word.clear();
-      }
-    }
-    if (!word.empty()) words_.push_back(word);
-    if (!words_.empty() && words_.back().back() == '.') words_.back().pop_back();
-  }
-
-  std::string_view peek() const { return at_ < words_.size() ? std::string_view(words_[at_]) : ""; }
-  void skip() { ++at_; }
-
-  /// The index of the next word in `known`, which is then skipped.
-  template <std::size_t N>
-  int index_in(const std::array<std::string_view, N>& known, const char* what) {
-    const auto found = std::find(known.begin(), known.end(), peek());
-    if (peek().empty() || found == known.end()) fail(what);
-    skip();
-    return static_cast<int>(found - known.begin());
-  }
-
-  [[noreturn]] void fail(const std::string& expected) const {
-    const std::string got = peek().empty() ? "the prompt ends" : "it says \"" + std::string(peek()) + "\"";
-    throw std::invalid_argument("the prompt is outside the scene grammar: " + got + " where " + expected +
-                                " is expected");
-  }
-
- private:
-  std::vector<std::string> words_;
-  std::size_t at_ = 0;
-};
-
-Group parse_group(Words& words) {
+Group parse_group(shapes::Words& words) {
   Group group;
   if (words.peek() == "one") {
     words.skip();
   } else {
     group.count = words.index_in(count_words, "a, one, two, three or four");
   }
-  group.color = words.index_in(color_words, "a colour (red, green, blue, yellow, purple, cyan)");
+  group.color = words.color();
   if (group.count == 1) {
-    group.shape = words.index_in(shape_words, "circle, square or triangle");
+    group.shape = words.shape();
   } else {
     constexpr std::array<std::string_view, kShapes> plurals = {"circles", "squares", "triangles"};
     group.shape = words.index_in(plurals, "circles, squares or triangles");
@@ -69,7 +28,7 @@ Group parse_group(Words& words) {
 }
 
 // Reads "and" as no relation; false at the prompt's end.
-bool parse_link(Words& words, Relation& relation) {
+bool parse_link(shapes::Words& words, Relation& relation) {
   constexpr std::array<std::string_view, 5> links = {"and", "left", "right", "above", "below"};
   if (words.peek().empty()) return false;
   relation = static_cast<Relation>(words.index_in(links, "and, left of, right of, above or below"));
@@ -80,10 +39,10 @@ bool parse_link(Words& words, Relation& relation) {
   return true;
 }
 
-void add_group(const Group& group, Caption& caption) {
+void add_group(const Group& group, const shapes::Words& words, Caption& caption) {
   for (const Group& other : caption.groups) {
     if (other.color == group.color && other.shape == group.shape) {
-      throw std::invalid_argument("the prompt is outside the scene grammar: it names the same kind twice");
+      words.refuse("it names the same kind twice");
     }
   }
   caption.groups.push_back(group);
@@ -92,16 +51,16 @@ void add_group(const Group& group, Caption& caption) {
 }  // namespace
 
 Caption parse_caption(std::string_view prompt) {
-  Words words(prompt);
+  shapes::Words words(prompt, "scene");
   Caption caption;
-  add_group(parse_group(words), caption);
+  add_group(parse_group(words), words, caption);
   Relation link = Relation::kNone;
   while (parse_link(words, link)) {
     const bool related = caption.relation != Relation::kNone || link != Relation::kNone;
     if (caption.groups.size() == (related ? 2 : kMaxGroups) || (related && caption.groups.size() > 1)) {
-      throw std::invalid_argument("the prompt is outside the scene grammar: too many groups of objects");
+      words.refuse("too many groups of objects");
     }
-    add_group(parse_group(words), caption);
+    add_group(parse_group(words), words, caption);
     caption.relation = link;
   }
   return caption;

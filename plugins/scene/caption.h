@@ -5,19 +5,17 @@
 //   relation = "left of" | "right of" | "above" | "below"
 #pragma once
 
-#include <array>
 #include <string_view>
 #include <vector>
 
+#include "../shapes/words.h"
+
 namespace scene {
 
-inline constexpr int kColors = 6;
-inline constexpr int kShapes = 3;
-inline constexpr std::array<std::string_view, kColors> color_words = {"red",    "green",  "blue",
-                                                                      "yellow", "purple", "cyan"};
-inline constexpr std::array<std::string_view, kShapes> shape_words = {"circle", "square", "triangle"};
+using shapes::kColors;
+using shapes::kShapes;
 
-/// `count` objects of one colour and shape (indices into the words above).
+/// `count` objects of one colour and shape (indices into the words of `shapes`).
 struct Group {
   int color = 0;
   int shape = 0;

@@ -1,12 +1,13 @@
 // The scene reward: rules in place of a network, for pictures of flat shapes on a near-white ground.
 #include <cmath>
 #include <cstdint>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "../shapes/refused.h"
+#include "../shapes/settings.h"
 #include "caption.h"
 #include "score.h"
 #include "thalweg/cpp/reward.hpp"
@@ -17,8 +18,6 @@ namespace {
 using thalweg::plugin::Activation;
 using thalweg::plugin::Request;
 using thalweg::plugin::View;
-
-constexpr std::size_t kMostRefusedKept = 100;  // prompts of which the log has already heard
 
 class SceneReward final : public thalweg::plugin::Reward {
  public:
@@ -33,10 +32,7 @@ class SceneReward final : public thalweg::plugin::Reward {
   }
 
   void configure(std::string_view config_json, const Activation&) override {
-    const auto begin = config_json.find('"');
-    if (begin == std::string_view::npos) return;
-    const auto key = config_json.substr(begin + 1, config_json.find('"', begin + 1) - begin - 1);
-    throw std::invalid_argument("/" + std::string(key) + ": unknown key; the scene reward has no settings");
+    shapes::refuse_settings(config_json, "scene");
   }
 
   std::vector<std::string> dimensions() const override {
@@ -53,7 +49,8 @@ class SceneReward final : public thalweg::plugin::Reward {
       try {
         caption = scene::parse_caption(request.prompt(b));
       } catch (const std::invalid_argument& refusal) {
-        warn_once(std::string(request.prompt(b)), refusal.what());
+        const std::string line = refused_.line(std::string(request.prompt(b)), refusal.what());
+        if (!line.empty()) log(THALWEG_LOG_WARNING, line);
         continue;  // stays NaN: not scored
       }
       score_sample(frames_BF3HW, b, caption, &values_BK(b, 0));
@@ -79,15 +76,8 @@ class SceneReward final : public thalweg::plugin::Reward {
     for (std::size_t k = 0; k < sums.size(); ++k) values_K[k] = sums[k] / static_cast<float>(frames);
   }
 
-  void warn_once(const std::string& prompt, const char* reason) {
-    if (refused_.size() >= kMostRefusedKept || !refused_.insert(prompt).second) return;
-    std::string line = prompt.substr(0, 200);
-    line.append(" is not scored: ").append(reason);
-    log(THALWEG_LOG_WARNING, line);
-  }
-
   scene::ObjectFinder finder_;
-  std::set<std::string> refused_;
+  shapes::RefusedPrompts refused_;
 };
 
 }  // namespace

@@ -4,17 +4,19 @@
 #include <cstdint>
 #include <vector>
 
+#include "../shapes/outline.h"
 #include "caption.h"
 
 namespace scene {
 
-inline constexpr int kNothing = -1;
+using shapes::kNothing;
 
 /// One connected piece of foreground, of at least 30 pixels of a 64 x 64 picture.
 struct Object {
-  int color = kNothing;  ///< index into `color_words`; kNothing for another colour or a mixture
-  int shape = kNothing;  ///< index into `shape_words`; kNothing for anything that is not clearly one of them
-  float x = 0;           ///< centroid, as fractions of the picture's width and height
+  int color = kNothing;  ///< index into `shapes::color_words`; kNothing for another colour or a mixture
+  int shape =
+      kNothing;  ///< index into `shapes::shape_words`; kNothing for anything that is not clearly one of them
+  float x = 0;   ///< centroid, as fractions of the picture's width and height
   float y = 0;
   // What the shape was judged by.
   float fill = 0;      ///< area / (width * height): square 1, circle 0.79, triangle 0.5
@@ -30,24 +32,11 @@ class ObjectFinder {
   const std::vector<Object>& find(const float* rgb_3HW, std::int64_t height, std::int64_t width);
 
  private:
-  struct Box {
-    int left, top, right, bottom;  // right and bottom are one past
-  };
-  struct Outline;  // measures of one piece, while it is judged
-
-  void measure_cover(const float* rgb_3HW);
-  Box fill_piece(int start, int label, int& area);
-  Object judge(const float* rgb_3HW, const Box& box, int label);
-  int judge_color(const float* rgb_3HW, const Box& box, int label) const;
-  void judge_shape(const Box& box, int label, Object& object);
-
-  int height_ = 0;
-  int width_ = 0;
-  std::vector<float> cover_;  // 0 = ground, 1 = fully inside an object
-  std::vector<int> labels_;   // 0 = ground or not yet visited
-  std::vector<int> stack_;
-  std::vector<float> columns_;
+  shapes::Pieces pieces_;
   std::vector<Object> objects_;
 };
+
+/// Fills in all but the colour, with the centroid in pixels.
+void judge_shape(const shapes::Outline& outline, Object& object);
 
 }  // namespace scene

@@ -14,8 +14,6 @@
 
 namespace thalweg::scenes {
 
-using Rgb = std::array<float, 3>;
-
 struct Canvas {
   int size = 64;
   std::vector<float> rgb_3HW;

@@ -5,23 +5,10 @@
 // split. All in their split's shares; a family with too few captions repeats each equally often.
 // caption_test.cpp holds the files in the tree against this.
 #include <cstdio>
-#include <fstream>
 #include <string>
-#include <vector>
 
 #include "pipelines/scenes/caption.h"
-
-namespace {
-
-bool write_lines(const std::string& path, const std::vector<std::string>& lines) {
-  std::ofstream file(path);
-  for (const std::string& line : lines) file << line << '\n';
-  file.close();
-  if (!file) std::fprintf(stderr, "%s: cannot be written\n", path.c_str());
-  return static_cast<bool>(file);
-}
-
-}  // namespace
+#include "tests/scenes/write_lines.h"
 
 int main(int argc, char** argv) {
   namespace scenes = thalweg::scenes;
@@ -32,9 +19,9 @@ int main(int argc, char** argv) {
   bool written = true;
   for (const auto split : {scenes::Split::kWorld, scenes::Split::kHard}) {
     const std::string start = std::string(argv[1]) + (split == scenes::Split::kHard ? "/hard_" : "/");
-    written = written && write_lines(start + "train.txt", scenes::train_captions(2000, 0, split)) &&
-              write_lines(start + "select.txt", scenes::eval_captions(256, 0, 0, split)) &&
-              write_lines(start + "eval.txt", scenes::eval_captions(512, 0, 1, split));
+    written = written && thalweg::write_lines(start + "train.txt", scenes::train_captions(2000, 0, split)) &&
+              thalweg::write_lines(start + "select.txt", scenes::eval_captions(256, 0, 0, split)) &&
+              thalweg::write_lines(start + "eval.txt", scenes::eval_captions(512, 0, 1, split));
   }
   return written ? 0 : 1;
 }

@@ -1,104 +1,27 @@
-// The scene plugin as a program sees it: through its one symbol and the C interface.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <string>
 #include <vector>
 
-#include "plugins/include/thalweg/ext/log.h"
-#include "plugins/include/thalweg/reward.h"
 #include "tests/scenes/canvas.h"
+#include "tests/scenes/loaded_reward.h"
 
 namespace thalweg::scenes {
 namespace {
 
-struct Heard {
-  std::vector<std::string> errors, lines;
-};
-
-Heard& heard_by(const thalweg_host* host) {
-  return *static_cast<Heard*>(host->host_data);
-}
-
-const void* host_extension(const thalweg_host*, const char* id) {
-  static const thalweg_host_log log = {[](const thalweg_host* host, thalweg_log_severity, const char* text) {
-    heard_by(host).lines.emplace_back(text);
-  }};
-  return std::string(id) == THALWEG_EXT_LOG ? &log : nullptr;
-}
-
-void host_error(const thalweg_host* host, thalweg_status, const char* text) {
-  heard_by(host).errors.emplace_back(text);
-}
-
-thalweg_tensor view(std::vector<float>& data, const std::vector<int64_t>& shape,
-                    const std::vector<int64_t>& strides) {
-  return {data.data(),
-          {THALWEG_DEVICE_TYPE_CPU, 0},
-          static_cast<int32_t>(shape.size()),
-          {THALWEG_DTYPE_FLOAT, 32, 1},
-          shape.data(),
-          strides.data(),
-          0};
-}
-
-class ScenePlugin : public testing::Test {
+class ScenePlugin : public LoadedReward {
  protected:
-  void SetUp() override {
-    const char* build = std::getenv("THALWEG_BUILD_DIR");
-    const std::string path = std::string(build != nullptr ? build : THALWEG_BUILD_DIR) + "/plugins/scene.so";
-    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    ASSERT_NE(library, nullptr) << dlerror();
-    const auto* entry = static_cast<const thalweg_plugin_entry*>(dlsym(library, THALWEG_ENTRY_SYMBOL));
-    ASSERT_NE(entry, nullptr);
-    ASSERT_EQ(entry->init(path.c_str()), THALWEG_OK);
-    const auto* factory =
-        static_cast<const thalweg_reward_factory*>(entry->get_factory(THALWEG_REWARD_FACTORY_ID));
-    ASSERT_NE(factory, nullptr);
-    ASSERT_EQ(factory->count(factory), 1U);
-    reward_ = factory->create(factory, &host_, factory->descriptor(factory, 0)->id);
-    ASSERT_NE(reward_, nullptr);
-    ASSERT_EQ(reward_->init(reward_), THALWEG_OK);
-  }
-
-  void TearDown() override {
-    if (reward_ != nullptr) reward_->destroy(reward_);
-  }
-
-  thalweg_status activate(const char* config) const {
-    thalweg_activation activation{};
-    activation.size = sizeof(activation);
-    activation.device = {THALWEG_DEVICE_TYPE_CPU, 0};
-    activation.config_json = config;
-    activation.assets_dir = "";
-    return reward_->activate(reward_, &activation);
-  }
+  ScenePlugin() : LoadedReward("scene") {}
 
   // Frames of 64 x 64, sample after sample.
-  thalweg_status score(std::vector<float> rgb, const std::vector<const char*>& prompts, int64_t frames,
+  thalweg_status score(const std::vector<float>& rgb, const std::vector<const char*>& prompts, int64_t frames,
                        std::vector<float>& values) const {
-    const auto batch = static_cast<int64_t>(prompts.size());
-    values.assign(prompts.size() * kDimensions, std::numeric_limits<float>::quiet_NaN());
-    const std::vector<int64_t> shape = {batch, frames, 3, 64, 64},
-                               strides = {frames * 12288, 12288, 4096, 64, 1},
-                               out_shape = {batch, kDimensions}, out_strides = {kDimensions, 1};
-    const thalweg_tensor frames_view = view(rgb, shape, strides);
-    const thalweg_tensor values_view = view(values, out_shape, out_strides);
-    thalweg_score_request request{};
-    request.size = sizeof(request);
-    request.batch = static_cast<uint32_t>(batch);
-    request.frames = &frames_view;
-    request.prompts = prompts.data();
-    return reward_->score(reward_, &request, &values_view);
+    return LoadedReward::score(rgb, prompts, {frames, 3, 64, 64}, values);
   }
 
   static constexpr int64_t kDimensions = ::scene::kDimensions;
-  Heard heard_;
-  thalweg_host host_ = {THALWEG_ABI_VERSION_INIT, &heard_, "test", "0", host_extension, host_error};
-  const thalweg_reward* reward_ = nullptr;
 };
 
 TEST_F(ScenePlugin, NamesItsDimensions) {

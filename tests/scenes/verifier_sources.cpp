@@ -3,3 +3,6 @@
 #include "plugins/scene/score.cpp"     // NOLINT(bugprone-suspicious-include)
 #include "plugins/scene/shape.cpp"     // NOLINT(bugprone-suspicious-include)
 #include "plugins/scene/verifier.cpp"  // NOLINT(bugprone-suspicious-include)
+#include "plugins/shapes/outline.cpp"  // NOLINT(bugprone-suspicious-include)
+#include "plugins/shapes/pieces.cpp"   // NOLINT(bugprone-suspicious-include)
+#include "plugins/shapes/words.cpp"    // NOLINT(bugprone-suspicious-include)
