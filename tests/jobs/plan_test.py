@@ -7,7 +7,8 @@ import time
 
 import pytest
 from program import ENVIRONMENT, PROGRAM, ROOT, thalweg, write_job
-from published_sizes import FLUX_PARAMETERS, PARAMETERS, POSITIONS, make_flux_dev, make_sd35_medium
+from published_sizes import (FLUX_PARAMETERS, PARAMETERS, POSITIONS, WAN_PARAMETERS, make_flux_dev, make_sd35_medium,
+                             make_wan_13b)
 
 @pytest.fixture(scope="module")
 def sd35_medium(tmp_path_factory):
@@ -100,6 +101,20 @@ def test_flux_dev_is_planned_without_reading_it(flux_dev, tmp_path):
     width = 3072
     assert held["policy, float32"] == 4 * 32 * (19 * (8 * 2 * width + 4 * 5 * width) + 38 * 3 * 2 * width)
     assert lora["memory"]["peak_bytes"] > 2 * FLUX_PARAMETERS
+
+
+def test_wan_is_planned_without_reading_it(tmp_path):
+    path = align_medium(make_wan_13b(tmp_path / "model"), tmp_path)
+    clip = ("--set", "/sampler/height=480", "--set", "/sampler/width=832", "--set", "/sampler/frames=81",
+            "--set", "/parallel/micro_batch=1", "--set", "/parallel/workers=1", "--set", "/model/max_sequence_length=512")
+    held = {item["name"]: item["bytes"] for item in plan(path, *clip)["memory"]["held"]}
+    assert held["transformer"] == 2 * WAN_PARAMETERS and held["policy, float32"] == 4 * WAN_PARAMETERS
+    lora = plan(path, "--set", '/model/lora={"rank": 32}', *clip)
+    held = {item["name"]: item["bytes"] for item in lora["memory"]["held"]}
+    assert held["policy, float32"] == 4 * 32 * 30 * 8 * 2 * 1536
+    assert lora["memory"]["peak_bytes"] < plan(path, *clip)["memory"]["peak_bytes"]
+    done = thalweg("plan", path, "--set", "/sampler/frames=80")
+    assert done.returncode == 2 and "77 and 81" in done.stderr
 
 
 def test_other_kinds_have_an_answer(tmp_path):

@@ -18,6 +18,13 @@ FLUX_DEV = {"_class_name": "FluxTransformer2DModel", "patch_size": 1, "in_channe
             "num_single_layers": 38, "attention_head_dim": 128, "num_attention_heads": 24, "joint_attention_dim": 4096,
             "pooled_projection_dim": 768, "guidance_embeds": True, "axes_dims_rope": [16, 56, 56]}
 FLUX_PARAMETERS = 11_901_408_320
+WAN_13B = {"_class_name": "WanTransformer3DModel", "patch_size": [1, 2, 2], "num_attention_heads": 12, "attention_head_dim": 128,
+           "in_channels": 16, "out_channels": 16, "text_dim": 4096, "freq_dim": 256, "ffn_dim": 8960, "num_layers": 30,
+           "cross_attn_norm": True, "qk_norm": "rms_norm_across_heads", "eps": 1e-6, "rope_max_seq_len": 1024}
+WAN_PARAMETERS = 1_418_996_800
+WAN_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 96, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2,
+           "attn_scales": [], "temperal_downsample": [False, True, True], "dropout": 0.0, "latents_mean": [0.0] * 16,
+           "latents_std": [2.0] * 16}
 T5_XXL = {"model_type": "t5", "vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24,
           "num_heads": 64, "feed_forward_proj": "gated-gelu"}
 
@@ -58,6 +65,17 @@ def make_flux_dev(folder):
     finish(folder, "FluxPipeline", {"use_dynamic_shifting": True, "shift": 3.0},
            {"transformer": ["diffusers", "FluxTransformer2DModel"], "text_encoder": ["transformers", "CLIPTextModel"],
             "text_encoder_2": ["transformers", "T5EncoderModel"]})
+    return folder
+
+
+def make_wan_13b(folder):
+    """Wan 2.1 T2V 1.3B."""
+    component(folder / "transformer", WAN_13B, "diffusion_pytorch_model", WAN_PARAMETERS)
+    component(folder / "vae", WAN_VAE, "diffusion_pytorch_model", 126_892_531)
+    component(folder / "text_encoder", {**T5_XXL, "model_type": "umt5", "vocab_size": 256384}, "model", 5_680_910_336)
+    finish(folder, "WanPipeline", {"shift": 3.0},
+           {"transformer": ["diffusers", "WanTransformer3DModel"], "vae": ["diffusers", "AutoencoderKLWan"],
+            "text_encoder": ["transformers", "UMT5EncoderModel"]})
     return folder
 
 
