@@ -18,8 +18,11 @@ constexpr float kLeastOwnShare =
 // The nearest shape must be near, and clearly nearer than the next: by this share of the way between those
 // two. A squircle lies as far from a circle as from a square, and is neither. A codec softens rims and rounds
 // corners, so the ideal shapes are softened too, as far as fits best.
-constexpr std::array<float, shapes::kShapes> most_errors = {0.10F, 0.10F, 0.16F};
-constexpr float kLeastMargin = 0.45F;
+// By shapes::Shape.
+struct Limits {
+  float most_error, least_margin;
+};
+constexpr std::array<Limits, shapes::kShapes> limits = {{{0.10F, 0.55F}, {0.10F, 0.45F}, {0.16F, 0.45F}}};
 constexpr int kMargin = 2;  // pixels around a piece, for softened ideal shapes
 
 // By the binomial kernel 1 2 1, both ways; what lies outside is ground.
@@ -155,8 +158,10 @@ void ObjectFinder::judge_shape(const shapes::Outline& outline, Object& object) {
     const float between = difference(ideals_[best][nearest], ideals_[best][shape]) / outline.area;
     object.margin = std::min(object.margin, (errors[shape] - object.error) / between);
   }
-  if (object.error < most_errors[nearest] && object.margin > kLeastMargin)
+  const Limits& limit = limits[nearest];
+  if (object.error < limit.most_error && object.margin > limit.least_margin) {
     object.shape = static_cast<int>(nearest);
+  }
 }
 
 }  // namespace motion

@@ -67,9 +67,9 @@ class MotionReward final : public thalweg::plugin::Reward {
   // reason.
   static std::string why_unfit(const View<const float, 5>& frames_BF3HW) {
     const auto [batch, frames, channels, height, width] = frames_BF3HW.shape;
-    if (frames < motion::kLeastFrames) {
+    if (frames < motion::kLeastFrames || frames > motion::kMostFrames) {
       return "a video of " + std::to_string(frames) + (frames == 1 ? " frame" : " frames") +
-             "; the motion reward needs 5 or more";
+             "; the motion reward takes 5 to 4096";
     }
     if (std::min(height, width) < motion::kLeastSide || std::max(height, width) > motion::kMostSide) {
       return "frames of " + std::to_string(height) + " x " + std::to_string(width) +

@@ -28,8 +28,9 @@ inline constexpr std::array<const char*, kDimensions> dimension_names = {
 using Scores = std::array<float, kDimensions>;
 
 inline constexpr int kLeastFrames = 5;
+inline constexpr int kMostFrames = 4096;  // the search for corners and events takes their square
 
-/// Scores of one video of at least kLeastFrames frames. See the README of this folder for the formulas.
+/// Scores of one video of kLeastFrames to kMostFrames frames. See the README of this folder for the formulas.
 Scores score_frames(const std::vector<std::vector<Object>>& objects_F, const Caption& caption);
 
 }  // namespace motion

@@ -100,9 +100,9 @@ TEST_F(MotionPlugin, ScoresVideosThatAreNotSquare) {
   EXPECT_EQ(values[motion::kStrict], 1.0F);
 }
 
-TEST_F(MotionPlugin, SaysWhyShortAndTinyVideosAreNotScored) {
+TEST_F(MotionPlugin, SaysWhyVideosOfUnfitSizesAreNotScored) {
   std::vector<float> values;
-  for (const int64_t frames : {1, 4}) {
+  for (const int64_t frames : {1, 4, 4097}) {
     heard_.notes.clear();
     const std::vector<float> rgb(static_cast<std::size_t>(2 * frames * 3 * 32 * 32), 0.5F);
     ASSERT_EQ(score(rgb, {kMoves, kMoves}, {frames, 3, 32, 32}, values), THALWEG_OK);
