@@ -285,7 +285,7 @@ Plan EvaluateJob::plan(const PlanRequest& request) const {
   little.o_.prompts.keep_first(2 * o_.parallel.worker_count() * o_.parallel.micro_batch);
   if (little.o_.guidance_scales.size() > 1) little.o_.guidance_scales.resize(1);
   const auto little_load = evaluate_load(little.o_);
-  return make_plan("evaluate", load, model_size(o_.model, o_.size), request,
+  return make_plan("evaluate", load, model_size(o_.model, o_.size, "/size"), request,
                    {little_load, [&] {
                       auto phases =
                           rehearse_in_scratch(o_.parallel.worker_count(), [&](const std::string& folder) {

@@ -48,8 +48,12 @@ LoraNames model_lora_names(const std::filesystem::path& folder) {
   return family_of(folder).lora_names(folder);
 }
 
-ModelSize model_size(const ModelSection& model, const SizeSection& size) {
-  return family_of(model.path).size(model.path, model.options(), size.height, size.width, size.frames);
+ModelSize model_size(const ModelSection& model, const SizeSection& size, const std::string& pointer) {
+  try {
+    return family_of(model.path).size(model.path, model.options(), size.height, size.width, size.frames);
+  } catch (const Error& e) {
+    throw Error(e.place().empty() ? pointer : e.place(), e.message());
+  }
 }
 
 Schedule planned_schedule(const ScheduleSection& s, const ModelSection& model, int64_t steps,

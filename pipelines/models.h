@@ -36,8 +36,9 @@ TensorMap other_backbone(const FlowModel& model, const std::filesystem::path& fo
 /// does.
 LoraNames model_lora_names(const std::filesystem::path& folder);
 
-/// What the model of a section needs for pictures of that size, by its configs and headers alone.
-ModelSize model_size(const ModelSection& model, const SizeSection& size);
+/// What the model of a section needs for pictures of that size, by its configs and headers alone. Throws
+/// Error at `pointer` for a size that the model cannot draw.
+ModelSize model_size(const ModelSection& model, const SizeSection& size, const std::string& pointer);
 
 /// schedule_of for the model of a section, by its configs alone.
 Schedule planned_schedule(const ScheduleSection& schedule, const ModelSection& model, int64_t steps,

@@ -244,7 +244,7 @@ Plan SampleJob::plan(const PlanRequest& request) const {
   little.o_.images_per_prompt = std::min(o_.images_per_prompt, enough);
   little.o_.prompts.keep_first(ceil_div(enough, little.o_.images_per_prompt));
   const auto little_load = sample_load(little.o_);
-  return make_plan("sample", load, model_size(o_.model, o_.sampler.size), request,
+  return make_plan("sample", load, model_size(o_.model, o_.sampler.size, "/sampler"), request,
                    {little_load, [&] {
                       auto phases =
                           rehearse_in_scratch(o_.parallel.worker_count(), [&](const std::string& folder) {

@@ -84,6 +84,11 @@ void add_attention(double layers, double heads, double width, double tokens, Mod
   size.forward_elements += 2.0 * probabilities;
 }
 
+void keep_inputs_alone(double blocks, double inputs, ModelSize& size) {
+  for (auto* saved : {&size.saved_elements, &size.saved_for_input_elements})
+    *saved = std::min(*saved, blocks * inputs + *saved / blocks);
+}
+
 void add_picture(const ModelFolder& folder, const AutoencoderKlConfig& vae, double latent_channels,
                  int64_t height, int64_t width, ModelSize& size) {
   const double latent_area =

@@ -23,6 +23,10 @@ void add_text_encoder(const ComponentSize& encoder, double tokens, ModelSize& si
 /// What a transformer's attention adds: `layers` of `heads` heads over `tokens` tokens in a row.
 void add_attention(double layers, double heads, double width, double tokens, ModelSize& size);
 
+/// With activation checkpointing each of `blocks` blocks keeps its `inputs` alone for the backward, and one
+/// at a time what it computes again.
+void keep_inputs_alone(double blocks, double inputs, ModelSize& size);
+
 /// The VAE, latents and frames of a picture of that size.
 void add_picture(const ModelFolder& folder, const AutoencoderKlConfig& vae, double latent_channels,
                  int64_t height, int64_t width, ModelSize& size);

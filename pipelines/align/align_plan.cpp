@@ -133,7 +133,7 @@ Plan plan_align(const AlignOptions& o, const PlanRequest& request) {
   little.prompts = little.encoded = prompts_in(o.prompts.to_train());
   little.draws.resize(2);
   little.draws[1] = draw_load("evaluation", pictures, little.draws[1].settings, o.parallel.micro_batch);
-  return make_plan("align", load, model_size(o.model, o.sampler.size), request,
+  return make_plan("align", load, model_size(o.model, o.sampler.size, "/sampler"), request,
                    {little, [&] { return rehearsal.run(); }});
 }
 

@@ -22,10 +22,12 @@ STEERING = {
     "dps": [{"name": "dps", "lambda": 3.0}],
     "mpgd": [{"name": "mpgd", "lambda": 3.0}],
     "spsa": [{"name": "spsa", "lambda": 3.0}],
-    "flow_nrg": [{"name": "flow_nrg", "lambda": 3.0, "gradient": "clean_estimate"}],
+    "flow_nrg": [{"name": "flow_nrg", "lambda": 3.0}],
     "euphonium": [{"name": "euphonium", "gradient": "clean_estimate", "guidance_scale": 2.0}],
     "reno": [{"name": "reno", "iterations": 2}],
 }
+# Rewards of noised latents, for what follows such.
+PROCESS = {"flow_nrg": [{"plugin": "analytic", "id": "org.thalweg.analytic.latents", "use": "process", "config": {"kind": "linear"}}]}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -60,6 +62,6 @@ def test_steering(steering, files, tmp_path):
            "prompts": {"texts": ["a red circle", "a blue square"]},
            "sampler": {"name": "flow_ode" if steering == "reno" else "memoryless", "steps": 3, "height": 16, "width": 16,
                        **size_of(files)}, "steering": STEERING[steering],
-           "rewards": [{"plugin": "color"}], "parallel": {"workers": 1}, "seed": 3}
+           "rewards": [{"plugin": "color"}, *PROCESS.get(steering, [])], "parallel": {"workers": 1}, "seed": 3}
     result = json.loads((run_job(tmp_path / "run", job) / "result.json").read_text())
     assert result["status"] == "succeeded" and result["rewards"]["color/redness"]["scored"] == 2

@@ -11,7 +11,8 @@ import threading
 
 import numpy as np
 
-PROGRAM = pathlib.Path(os.environ["THALWEG_BUILD"]) / "thalweg-video"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = pathlib.Path(os.environ.get("THALWEG_BUILD", ROOT / "build/release")) / "thalweg-video"
 # A process' peak of memory counts from what it was forked from: a small one stands between.
 LAUNCHER = """import os, resource, subprocess, sys
 os.dup2(int(sys.argv[1]), 3)

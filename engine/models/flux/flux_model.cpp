@@ -21,6 +21,10 @@ int64_t unit_of(int64_t factor) {
   return factor * FluxTransformerConfig::kPatch;
 }
 
+int64_t nearest(int64_t side, int64_t unit) {
+  return std::max(unit, (side + unit / 2) / unit * unit);
+}
+
 class FluxModel final : public FolderModel {
  public:
   FluxModel(const std::filesystem::path& path, const ModelOptions& options)
@@ -32,13 +36,7 @@ class FluxModel final : public FolderModel {
   }
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
-    const int64_t unit = unit_of(codec_.factor());
-    if (frames != 1) throw Error("", "FLUX.1 draws single images: frames must be 1");
-    if (height % unit != 0 || width % unit != 0)
-      throw Error("", "height and width must be multiples of " + std::to_string(unit) +
-                          " for this model: the nearest are " + std::to_string(nearest(height, unit)) +
-                          " and " + std::to_string(nearest(width, unit)));
-    return {config_.latent_channels(), 1, height / codec_.factor(), width / codec_.factor()};
+    return flux_latent_shape(config_, codec_.factor(), height, width, frames);
   }
 
   bool has_guidance_input() const override { return config_.guidance_embeds; }
@@ -76,10 +74,6 @@ class FluxModel final : public FolderModel {
   }
 
  private:
-  static int64_t nearest(int64_t side, int64_t unit) {
-    return std::max(unit, (side + unit / 2) / unit * unit);
-  }
-
   std::vector<ModelFile> frozen_files() const override {
     auto files = component_copy(folder_, "vae");
     for (auto& file : text_.files()) files.push_back(std::move(file));
@@ -92,6 +86,17 @@ class FluxModel final : public FolderModel {
 };
 
 }  // namespace
+
+LatentShape flux_latent_shape(const FluxTransformerConfig& config, int64_t factor, int64_t height,
+                              int64_t width, int64_t frames) {
+  const int64_t unit = unit_of(factor);
+  if (frames != 1) throw Error("", "FLUX.1 draws single images: frames must be 1");
+  if (height % unit != 0 || width % unit != 0)
+    throw Error("", "height and width must be multiples of " + std::to_string(unit) +
+                        " for this model: the nearest are " + std::to_string(nearest(height, unit)) +
+                        " and " + std::to_string(nearest(width, unit)));
+  return {config.latent_channels(), 1, height / factor, width / factor};
+}
 
 std::unique_ptr<FlowModel> load_flux(const std::filesystem::path& folder, const ModelOptions& options) {
   return std::make_unique<FluxModel>(folder, options);

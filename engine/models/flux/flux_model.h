@@ -10,6 +10,10 @@ namespace thalweg {
 /// Throws Error naming the file for whatever is missing, malformed or unsupported.
 std::unique_ptr<FlowModel> load_flux(const std::filesystem::path& folder, const ModelOptions& options);
 
+/// FlowModel::latent_shape of such a model, whose VAE makes latents of `factor` pixels a side.
+LatentShape flux_latent_shape(const FluxTransformerConfig& config, int64_t factor, int64_t height,
+                              int64_t width, int64_t frames);
+
 /// Layers that a LoRA of the folder's transformer may adapt. Reads its config alone.
 LoraNames read_flux_lora_names(const std::filesystem::path& folder);
 

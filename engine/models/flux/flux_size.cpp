@@ -1,7 +1,7 @@
 #include "engine/models/flux/flux_size.h"
 
 #include "engine/models/component.h"
-#include "engine/models/flux/transformer.h"
+#include "engine/models/flux/flux_model.h"
 #include "engine/models/size_parts.h"
 #include "engine/models/text/clip_text_encoder.h"
 
@@ -42,11 +42,12 @@ void add_backbone(const FluxTransformerConfig& c, double image, double text, Mod
 }  // namespace
 
 ModelSize flux_size(const std::filesystem::path& path, const ModelOptions& options, int64_t height,
-                    int64_t width, int64_t) {
+                    int64_t width, int64_t frames) {
   const auto folder = open_model_folder(path, options.variant);
   const auto config = parse_component<FluxTransformer>(folder, "transformer");
   const auto vae = parse_component<AutoencoderKl>(folder, "vae");
   const auto clip = parse_component<ClipTextEncoder>(folder, "text_encoder");
+  flux_latent_shape(config, vae.factor(), height, width, frames);
   ModelSize size;
   Binder declare;
   FluxTransformer::bind(config, declare);
@@ -57,7 +58,11 @@ ModelSize flux_size(const std::filesystem::path& path, const ModelOptions& optio
                    size);
   add_text_encoder(component_size(folder, "text_encoder_2"), text, size);
   const int64_t unit = vae.factor() * FluxTransformerConfig::kPatch;
-  add_backbone(config, static_cast<double>(height / unit) * static_cast<double>(width / unit), text, size);
+  const auto image = static_cast<double>(height / unit) * static_cast<double>(width / unit);
+  add_backbone(config, image, text, size);
+  if (options.activation_checkpointing)
+    keep_inputs_alone(static_cast<double>(config.num_layers + config.num_single_layers),
+                      static_cast<double>(config.width()) * (image + text), size);
   add_picture(folder, vae, static_cast<double>(config.latent_channels()), height, width, size);
   return size;
 }

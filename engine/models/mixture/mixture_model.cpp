@@ -87,6 +87,14 @@ Schedule mixture_schedule(const ModelFolder& folder, const Levels& levels, int64
   });
 }
 
+const LatentShape& checked_shape(const LatentShape& s, int64_t height, int64_t width, int64_t frames) {
+  if (height != s.height || width != s.width || frames != s.frames)
+    throw Error("", "samples of this mixture have height " + std::to_string(s.height) + ", width " +
+                        std::to_string(s.width) + " and frames " + std::to_string(s.frames) +
+                        " (\"shape\" of its config.json); ask for these");
+  return s;
+}
+
 class MixtureModel final : public FlowModel {
  public:
   MixtureModel(const fs::path& path, const ModelOptions& options)
@@ -106,12 +114,7 @@ class MixtureModel final : public FlowModel {
   at::ScalarType latent_dtype() const override { return at::kDouble; }
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
-    const auto& s = config_.shape;
-    if (height != s.height || width != s.width || frames != s.frames)
-      throw Error("", "samples of this mixture have height " + std::to_string(s.height) + ", width " +
-                          std::to_string(s.width) + " and frames " + std::to_string(s.frames) +
-                          " (\"shape\" of its config.json); ask for these");
-    return s;
+    return checked_shape(config_.shape, height, width, frames);
   }
 
   Conditioning encode(const std::vector<std::string>& prompts) const override {
@@ -223,11 +226,12 @@ LoraNames read_mixture_lora_names(const fs::path& folder) {
   return {};
 }
 
-ModelSize mixture_size(const fs::path& path, const ModelOptions&, int64_t, int64_t, int64_t) {
+ModelSize mixture_size(const fs::path& path, const ModelOptions&, int64_t height, int64_t width,
+                       int64_t frames) {
   constexpr double kWide = 2.0;                                      // a float64 element counts as two
   constexpr double kOperations = 40.0, kAlive = 8.0, kSaved = 12.0;  // of one element and component
   const auto config = read_mixture_config(open_model_folder(path));
-  const auto& s = config.shape;
+  const auto& s = checked_shape(config.shape, height, width, frames);
   const auto elements = static_cast<double>(s.channels * s.frames * s.height * s.width);
   const double terms = elements * static_cast<double>(config.components());
   ModelSize size;

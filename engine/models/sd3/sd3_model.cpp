@@ -32,13 +32,7 @@ class Sd3Model final : public FolderModel {
   }
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
-    const int64_t unit = codec_.factor() * config_.patch_size;
-    if (frames != 1) throw Error("", "an SD3 model draws single images: frames must be 1");
-    const int64_t limit = config_.pos_embed_max_size * unit;
-    if (height % unit != 0 || width % unit != 0 || height > limit || width > limit)
-      throw Error("", "height and width must be multiples of " + std::to_string(unit) + " up to " +
-                          std::to_string(limit) + " for this model");
-    return {config_.in_channels, 1, height / codec_.factor(), width / codec_.factor()};
+    return sd3_latent_shape(config_, codec_.factor(), height, width, frames);
   }
 
   Conditioning encode(const std::vector<std::string>& prompts) const override {
@@ -82,6 +76,16 @@ class Sd3Model final : public FolderModel {
 };
 
 }  // namespace
+
+LatentShape sd3_latent_shape(const Sd3TransformerConfig& config, int64_t factor, int64_t height,
+                             int64_t width, int64_t frames) {
+  const int64_t unit = factor * config.patch_size, limit = config.pos_embed_max_size * unit;
+  if (frames != 1) throw Error("", "an SD3 model draws single images: frames must be 1");
+  if (height % unit != 0 || width % unit != 0 || height > limit || width > limit)
+    throw Error("", "height and width must be multiples of " + std::to_string(unit) + " up to " +
+                        std::to_string(limit) + " for this model");
+  return {config.in_channels, 1, height / factor, width / factor};
+}
 
 std::unique_ptr<FlowModel> load_sd3(const std::filesystem::path& folder, const ModelOptions& options) {
   return std::make_unique<Sd3Model>(folder, options);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/models/sd3/transformer.h"
+#include "engine/models/sd3/sd3_model.h"
 #include "engine/models/size_parts.h"
 #include "engine/models/text/clip_text_encoder.h"
 
@@ -45,11 +45,12 @@ void add_backbone(const Sd3TransformerConfig& c, double image, double text, Mode
 }  // namespace
 
 ModelSize sd3_size(const std::filesystem::path& path, const ModelOptions& options, int64_t height,
-                   int64_t width, int64_t) {
+                   int64_t width, int64_t frames) {
   const auto folder = open_model_folder(path, options.variant);
   const auto config = parse_sd3_transformer_config(component_config(folder, "transformer"),
                                                    folder.root / "transformer" / "config.json");
   const auto vae = AutoencoderKl::parse(component_config(folder, "vae"), folder.root / "vae" / "config.json");
+  sd3_latent_shape(config, vae.factor(), height, width, frames);
   ModelSize size;
   Binder declare;
   Sd3Transformer::bind(config, declare);
@@ -71,6 +72,9 @@ ModelSize sd3_size(const std::filesystem::path& path, const ModelOptions& option
   const int64_t unit = vae.factor() * config.patch_size;
   const auto image = static_cast<double>(height / unit) * static_cast<double>(width / unit);
   add_backbone(config, image, text, size);
+  if (options.activation_checkpointing)
+    keep_inputs_alone(static_cast<double>(config.num_layers),
+                      static_cast<double>(config.width()) * (image + text), size);
   add_picture(folder, vae, static_cast<double>(config.in_channels), height, width, size);
   return size;
 }

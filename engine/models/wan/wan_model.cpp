@@ -53,15 +53,7 @@ class WanModel final : public FolderModel {
   }
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
-    const int64_t factor = codec_.config().factor(), longest = config_.rope_max_seq_len;
-    for (const auto& [name, side, unit, offset] :
-         {std::tuple{"height", height, factor * config_.patch_size[1], int64_t{0}},
-          {"width", width, factor * config_.patch_size[2], int64_t{0}},
-          {"frames", frames, kTime, int64_t{1}}})
-      if (const auto wrong = complaint(name, side, unit, unit * (longest - offset) + offset, offset);
-          !wrong.empty())
-        throw Error("", wrong);
-    return {config_.in_channels, (frames - 1) / kTime + 1, height / factor, width / factor};
+    return wan_latent_shape(config_, codec_.config().factor(), height, width, frames);
   }
 
   Conditioning encode(const std::vector<std::string>& prompts) const override {
@@ -105,6 +97,19 @@ class WanModel final : public FolderModel {
 };
 
 }  // namespace
+
+LatentShape wan_latent_shape(const WanTransformerConfig& config, int64_t factor, int64_t height,
+                             int64_t width, int64_t frames) {
+  const int64_t longest = config.rope_max_seq_len;
+  for (const auto& [name, side, unit, offset] :
+       {std::tuple{"height", height, factor * config.patch_size[1], int64_t{0}},
+        {"width", width, factor * config.patch_size[2], int64_t{0}},
+        {"frames", frames, kTime, int64_t{1}}})
+    if (const auto wrong = complaint(name, side, unit, unit * (longest - offset) + offset, offset);
+        !wrong.empty())
+      throw Error("", wrong);
+  return {config.in_channels, (frames - 1) / kTime + 1, height / factor, width / factor};
+}
 
 std::unique_ptr<FlowModel> load_wan(const std::filesystem::path& folder, const ModelOptions& options) {
   return std::make_unique<WanModel>(folder, options);

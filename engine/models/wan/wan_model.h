@@ -11,6 +11,11 @@ namespace thalweg {
 /// times by token among it.
 std::unique_ptr<FlowModel> load_wan(const std::filesystem::path& folder, const ModelOptions& options);
 
+/// FlowModel::latent_shape of such a model, whose VAE makes latents of `factor` pixels a side. Throws Error
+/// with the nearest sizes that can be had.
+LatentShape wan_latent_shape(const WanTransformerConfig& config, int64_t factor, int64_t height,
+                             int64_t width, int64_t frames);
+
 /// Layers that a LoRA of the folder's transformer may adapt. Reads its config alone.
 LoraNames read_wan_lora_names(const std::filesystem::path& folder);
 

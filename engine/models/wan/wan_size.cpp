@@ -4,8 +4,8 @@
 
 #include "engine/models/component.h"
 #include "engine/models/size_parts.h"
-#include "engine/models/wan/transformer.h"
 #include "engine/models/wan/video_codec.h"
+#include "engine/models/wan/wan_model.h"
 
 namespace thalweg {
 namespace {
@@ -84,6 +84,7 @@ ModelSize wan_size(const std::filesystem::path& path, const ModelOptions& option
   const auto folder = open_model_folder(path, options.variant);
   const auto config = parse_component<WanTransformer>(folder, "transformer");
   const auto vae = parse_component<AutoencoderKlWan>(folder, "vae");
+  const auto latents = wan_latent_shape(config, vae.factor(), height, width, frames);
   ModelSize size;
   Binder declare;
   WanTransformer::bind(config, declare);
@@ -92,10 +93,13 @@ ModelSize wan_size(const std::filesystem::path& path, const ModelOptions& option
   size.vae = component_size(folder, "vae");
   const auto text = number(options.max_sequence_length);
   add_text_encoder(component_size(folder, "text_encoder"), text, size);
-  const int64_t latent_frames = (frames - 1) / AutoencoderKlWanConfig::kTimeFactor + 1;
-  const double latent_area = number(height / vae.factor()) * number(width / vae.factor());
+  const int64_t latent_frames = latents.frames;
+  const double latent_area = number(latents.height) * number(latents.width);
   const double pixels = number(height) * number(width);
-  add_backbone(config, number(latent_frames) * latent_area / number(config.patch_elements()), text, size);
+  const double video = number(latent_frames) * latent_area / number(config.patch_elements());
+  add_backbone(config, video, text, size);
+  if (options.activation_checkpointing)
+    keep_inputs_alone(number(config.num_layers), number(config.width()) * video, size);
   add_decoder(vae, latent_area, latent_frames, size);
   const auto widest =
       number(vae.decoder_base_dim *
