@@ -167,10 +167,12 @@ TEST(MixtureModel, HasOneShapeAndNoLayers) {
             std::string::npos);
   EXPECT_TRUE(model->lora_names().layers.empty());
   EXPECT_TRUE(model->default_lora_targets().empty());
-  const auto size = mixture_size(folder_with(kConfig), {}, 512, 512);
+  const auto size = mixture_size(folder_with(kConfig), {}, 2, 3, 4);
   EXPECT_EQ(size.backbone.parameters, 12.0);
   EXPECT_EQ(size.frame_elements, 3.0 * 24.0);
   EXPECT_GT(size.forward_flops, 0.0);
+  EXPECT_NE(complaint([&] { mixture_size(folder_with(kConfig), {}, 2, 2, 4); }).find("width 3 and frames 4"),
+            std::string::npos);
 }
 
 TEST(MixtureConfig, RefusesWhatIsNoMixtureAtItsKey) {
