@@ -5,9 +5,8 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
-#include "engine/models/component.h"
 #include "engine/models/flux/flux_text.h"
-#include "engine/models/folder_model.h"
+#include "engine/models/folder_family.h"
 #include "engine/models/guidance_input.h"
 #include "engine/models/vae/picture_codec.h"
 
@@ -25,64 +24,28 @@ int64_t nearest(int64_t side, int64_t unit) {
   return std::max(unit, (side + unit / 2) / unit * unit);
 }
 
-class FluxModel final : public FolderModel {
+class FluxModel final : public FolderFamily<FluxTransformer, PictureCodec, FluxText> {
  public:
   FluxModel(const std::filesystem::path& path, const ModelOptions& options)
-      : FolderModel(path, options, kGrid),
-        config_(parse_component<FluxTransformer>(folder_, "transformer")),
-        codec_(folder_, options.vae_dtype, options.device, config_.latent_channels()),
-        text_(folder_, options, config_.joint_attention_dim, config_.pooled_projection_dim) {
-    read_backbone([&](const Binder& binder) { FluxTransformer::bind(config_, binder); });
-  }
+      : FolderFamily(path, options, kGrid) {}
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
     return flux_latent_shape(config_, codec_.factor(), height, width, frames);
   }
-
   bool has_guidance_input() const override { return config_.guidance_embeds; }
-
-  Conditioning encode(const std::vector<std::string>& prompts) const override {
-    return {prompts, text_.encode(prompts)};
-  }
-  TextSource text_source() const override { return text_.source(); }
-  void release_text_encoders() override { text_.release(); }
-  std::vector<TextCut> cuts(const std::string& prompt) const override { return text_.cuts(prompt); }
-
   Schedule schedule(int64_t steps, int64_t height, int64_t width) const override {
     const auto unit = unit_of(codec_.factor());
     return scheduler_.schedule(steps, (height / unit) * (width / unit));
   }
-
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
-    const auto binder = backbone_binder(parameters, adapter);
-    auto transformer = FluxTransformer::bind(config_, binder);
-    binder.finish();
-    if (options_.activation_checkpointing) transformer.checkpoint_blocks();
-    return flux_velocity(std::move(transformer), scheduler_.num_train_timesteps(),
+    return flux_velocity(bound(parameters, adapter), scheduler_.num_train_timesteps(),
                          options_.embedded_guidance.value_or(kDefaultEmbeddedGuidance));
   }
-
   std::vector<std::string> default_lora_targets() const override {
     return flux_default_lora_targets(config_);
   }
   LoraNames lora_names() const override { return flux_lora_names(config_); }
   std::string architecture() const override { return flux_architecture(config_); }
-
-  at::Tensor decode(const at::Tensor& latents_BCFHW) const override { return codec_.decode(latents_BCFHW); }
-  at::Tensor encode_frames(const at::Tensor& frames_BF3HW) const override {
-    return codec_.encode(frames_BF3HW);
-  }
-
- private:
-  std::vector<ModelFile> frozen_files() const override {
-    auto files = component_copy(folder_, "vae");
-    for (auto& file : text_.files()) files.push_back(std::move(file));
-    return files;
-  }
-
-  const FluxTransformerConfig config_;
-  const PictureCodec codec_;
-  FluxText text_;
 };
 
 }  // namespace

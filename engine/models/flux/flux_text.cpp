@@ -20,8 +20,8 @@ ClipTextConfig unprojected(ClipTextConfig config) {
 
 }  // namespace
 
-FluxText::FluxText(const ModelFolder& folder, const ModelOptions& options, int64_t joint_attention_dim,
-                   int64_t pooled_dim)
+FluxText::FluxText(const ModelFolder& folder, const ModelOptions& options,
+                   const FluxTransformerConfig& transformer)
     : folder_(folder),
       dtype_(options.dtype),
       device_(options.device),
@@ -30,10 +30,12 @@ FluxText::FluxText(const ModelFolder& folder, const ModelOptions& options, int64
       t5_config_(parse_component<T5Encoder>(folder, "text_encoder_2")),
       clip_tokenizer_(ClipTokenizer::load(folder.root / "tokenizer")),
       t5_tokenizer_(T5Tokenizer::load(folder.root / "tokenizer_2")) {
-  check(joint_attention_dim, pooled_dim);
+  check(transformer);
 }
 
-void FluxText::check(int64_t joint_attention_dim, int64_t pooled_dim) const {
+void FluxText::check(const FluxTransformerConfig& transformer) const {
+  const auto joint_attention_dim = transformer.joint_attention_dim,
+             pooled_dim = transformer.pooled_projection_dim;
   const auto refuse = [&](const char* component, const std::string& message) {
     throw Error((folder_.root / component / "config.json").string(), message);
   };

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "engine/models/flow_model.h"
+#include "engine/models/flux/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
 #include "engine/models/text/prompt_ids.h"
 #include "engine/weights/model_copy.h"
@@ -14,10 +15,8 @@ namespace thalweg {
 /// Tokenizers and configs are read at once, the encoders' weights when the first prompt is encoded.
 class FluxText {
  public:
-  /// `joint_attention_dim` and `pooled_dim` are the transformer's. Throws Error naming the file for what is
-  /// missing, malformed or does not fit together.
-  FluxText(const ModelFolder& folder, const ModelOptions& options, int64_t joint_attention_dim,
-           int64_t pooled_dim);
+  /// Throws Error naming the file for what is missing, malformed or does not fit together.
+  FluxText(const ModelFolder& folder, const ModelOptions& options, const FluxTransformerConfig& transformer);
 
   /// "prompt_embeds" [B,L,joint_attention_dim], padding attended as in the original, and
   /// "pooled_prompt_embeds" [B,pooled_dim], without gradients.
@@ -35,7 +34,7 @@ class FluxText {
     T5Encoder t5;
   };
   std::shared_ptr<const Encoders> encoders() const;
-  void check(int64_t joint_attention_dim, int64_t pooled_dim) const;
+  void check(const FluxTransformerConfig& transformer) const;
 
   ModelFolder folder_;
   at::ScalarType dtype_;

@@ -50,7 +50,7 @@ Sd3TransformerConfig transformer_config(const ModelFolder& folder, int64_t depth
 
 Sd3Text text_of(const ModelFolder& folder, const Sd3TransformerConfig& transformer,
                 const ModelOptions& options) {
-  return {folder, options, transformer.joint_attention_dim, transformer.pooled_projection_dim};
+  return {folder, options, transformer};
 }
 
 std::string digest(const ModelFolder& folder, const Sd3Text& text) {

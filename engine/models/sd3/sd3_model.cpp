@@ -3,76 +3,34 @@
 #include <ATen/ATen.h>
 
 #include "engine/core/error.h"
-#include "engine/models/component.h"
-#include "engine/models/folder_model.h"
+#include "engine/models/folder_family.h"
 #include "engine/models/sd3/sd3_text.h"
 #include "engine/models/vae/picture_codec.h"
 
 namespace thalweg {
 namespace {
 
-Sd3TransformerConfig transformer_config(const ModelFolder& folder) {
-  return parse_sd3_transformer_config(component_config(folder, "transformer"),
-                                      folder.root / "transformer" / "config.json");
-}
-
 /// Patches of a picture, as the scheduler counts its size.
 int64_t image_tokens(int64_t factor, const Sd3TransformerConfig& transformer, int64_t height, int64_t width) {
   return (height / factor / transformer.patch_size) * (width / factor / transformer.patch_size);
 }
 
-class Sd3Model final : public FolderModel {
+class Sd3Model final : public FolderFamily<Sd3Transformer, PictureCodec, Sd3Text> {
  public:
-  Sd3Model(const std::filesystem::path& path, const ModelOptions& options)
-      : FolderModel(path, options),
-        config_(transformer_config(folder_)),
-        codec_(folder_, options.vae_dtype, options.device, config_.in_channels),
-        text_(folder_, options, config_.joint_attention_dim, config_.pooled_projection_dim) {
-    read_backbone([&](const Binder& binder) { Sd3Transformer::bind(config_, binder); });
-  }
+  Sd3Model(const std::filesystem::path& path, const ModelOptions& options) : FolderFamily(path, options) {}
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
     return sd3_latent_shape(config_, codec_.factor(), height, width, frames);
   }
-
-  Conditioning encode(const std::vector<std::string>& prompts) const override {
-    return {prompts, text_.encode(prompts)};
-  }
-  TextSource text_source() const override { return text_.source(); }
-  void release_text_encoders() override { text_.release(); }
-  std::vector<TextCut> cuts(const std::string& prompt) const override { return text_.cuts(prompt); }
-
   Schedule schedule(int64_t steps, int64_t height, int64_t width) const override {
     return scheduler_.schedule(steps, image_tokens(codec_.factor(), config_, height, width));
   }
-
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
-    const auto binder = backbone_binder(parameters, adapter);
-    auto transformer = Sd3Transformer::bind(config_, binder);
-    binder.finish();
-    if (options_.activation_checkpointing) transformer.checkpoint_blocks();
-    return sd3_velocity(std::move(transformer), scheduler_.num_train_timesteps());
+    return sd3_velocity(bound(parameters, adapter), scheduler_.num_train_timesteps());
   }
-
   std::vector<std::string> default_lora_targets() const override { return sd3_default_lora_targets(config_); }
   LoraNames lora_names() const override { return sd3_lora_names(config_); }
   std::string architecture() const override { return sd3_architecture(config_); }
-
-  at::Tensor decode(const at::Tensor& latents_BCFHW) const override { return codec_.decode(latents_BCFHW); }
-  at::Tensor encode_frames(const at::Tensor& frames_BF3HW) const override {
-    return codec_.encode(frames_BF3HW);
-  }
-
- private:
-  std::vector<ModelFile> frozen_files() const override {
-    auto files = component_copy(folder_, "vae");
-    for (auto& file : text_.files()) files.push_back(std::move(file));
-    return files;
-  }
-
-  Sd3TransformerConfig config_;
-  PictureCodec codec_;
-  Sd3Text text_;
 };
 
 }  // namespace
@@ -96,11 +54,12 @@ Schedule read_sd3_schedule(const std::filesystem::path& path, const ModelOptions
   const auto folder = open_model_folder(path);
   const auto vae = parse_component<AutoencoderKl>(folder, "vae");
   return FolderScheduler(folder, options.scheduler)
-      .schedule(steps, image_tokens(vae.factor(), transformer_config(folder), height, width));
+      .schedule(steps, image_tokens(vae.factor(), parse_component<Sd3Transformer>(folder, "transformer"),
+                                    height, width));
 }
 
 LoraNames read_sd3_lora_names(const std::filesystem::path& path) {
-  return sd3_lora_names(transformer_config(open_model_folder(path)));
+  return sd3_lora_names(parse_component<Sd3Transformer>(open_model_folder(path), "transformer"));
 }
 
 Velocity sd3_velocity(Sd3Transformer transformer, int64_t num_train_timesteps) {

@@ -25,14 +25,14 @@ TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first
   return {{"prompt_embeds", embeds_BLD}, {"pooled_prompt_embeds", at::cat({a.pooled_BP, b.pooled_BP}, -1)}};
 }
 
-Sd3Text::Sd3Text(const ModelFolder& folder, const ModelOptions& options, int64_t joint_attention_dim,
-                 int64_t pooled_dim)
+Sd3Text::Sd3Text(const ModelFolder& folder, const ModelOptions& options,
+                 const Sd3TransformerConfig& transformer)
     : folder_(folder),
       dtype_(options.dtype),
       device_(options.device),
       t5_tokens_(options.max_sequence_length),
-      width_(joint_attention_dim),
-      pooled_width_(pooled_dim),
+      width_(transformer.joint_attention_dim),
+      pooled_width_(transformer.pooled_projection_dim),
       first_config_(parse_component<ClipTextEncoder>(folder, "text_encoder")),
       second_config_(parse_component<ClipTextEncoder>(folder, "text_encoder_2")),
       first_tokenizer_(ClipTokenizer::load(folder.root / "tokenizer")),

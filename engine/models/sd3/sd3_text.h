@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/models/flow_model.h"
+#include "engine/models/sd3/transformer.h"
 #include "engine/models/text/clip_text_encoder.h"
 #include "engine/models/text/prompt_ids.h"
 #include "engine/weights/model_copy.h"
@@ -22,10 +23,8 @@ TensorMap sd3_conditioning(const ClipTextEncoder& first, const at::Tensor& first
 /// Tokenizers and configs are read at once, the encoders' weights when the first prompt is encoded.
 class Sd3Text {
  public:
-  /// `joint_attention_dim` and `pooled_dim` are the transformer's. Throws Error naming the file for what is
-  /// missing, malformed or does not fit together.
-  Sd3Text(const ModelFolder& folder, const ModelOptions& options, int64_t joint_attention_dim,
-          int64_t pooled_dim);
+  /// Throws Error naming the file for what is missing, malformed or does not fit together.
+  Sd3Text(const ModelFolder& folder, const ModelOptions& options, const Sd3TransformerConfig& transformer);
 
   /// "prompt_embeds" and "pooled_prompt_embeds", without gradients.
   TensorMap encode(const std::vector<std::string>& prompts) const;

@@ -21,6 +21,7 @@ struct Sd3TransformerConfig {
   bool qk_norm = false;  // rms_norm or none
 
   int64_t width() const { return num_attention_heads * attention_head_dim; }
+  int64_t latent_channels() const { return in_channels; }
 };
 
 /// Reads transformer/config.json. Throws Error naming the file and key for what is out of range or
@@ -36,6 +37,11 @@ std::string sd3_architecture(const Sd3TransformerConfig& config);
 
 class Sd3Transformer {
  public:
+  using Config = Sd3TransformerConfig;
+
+  static Config parse(const Json& config, const std::filesystem::path& path) {
+    return parse_sd3_transformer_config(config, path);
+  }
   static Sd3Transformer bind(const Sd3TransformerConfig& config, Binder binder);
   /// The embedders and the first `depth` blocks: for features() alone.
   static Sd3Transformer bind_trunk(const Sd3TransformerConfig& config, Binder binder, int64_t depth);

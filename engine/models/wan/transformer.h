@@ -26,6 +26,7 @@ struct WanTransformerConfig {
   int64_t rope_max_seq_len = 1024;  // patches along each of the three axes
 
   int64_t width() const { return num_attention_heads * attention_head_dim; }
+  int64_t latent_channels() const { return in_channels; }
   int64_t patch_elements() const { return patch_size[0] * patch_size[1] * patch_size[2]; }
 };
 

@@ -37,7 +37,7 @@ at::Tensor VideoCodec::decode(const at::Tensor& latents_BCFHW) const {
   const auto z = vae_.unscaled(latents_BCFHW).to(dtype_);
   if (c10::GradMode::is_enabled() && z.requires_grad())
     return frames_from_pictures(vae_.decode(z).to(at::kFloat)).transpose(1, 2).contiguous();
-  const int64_t height = z.size(3) * config().factor(), width = z.size(4) * config().factor();
+  const int64_t height = z.size(3) * factor(), width = z.size(4) * factor();
   const auto frames =
       at::empty({z.size(0), kTime * (z.size(2) - 1) + 1, 3, height, width}, z.options().dtype(at::kFloat));
   const auto rows = videos_at_once(height, width);

@@ -12,7 +12,8 @@ class VideoCodec {
   /// `latent_channels`.
   VideoCodec(const ModelFolder& folder, at::ScalarType dtype, at::Device device, int64_t latent_channels);
 
-  const AutoencoderKlWanConfig& config() const { return vae_.config(); }
+  /// Pixels a latent element spans along each side.
+  int64_t factor() const { return vae_.config().factor(); }
   /// Videos that pass together: as many as four frames of them are a picture of 1024 x 1024, or one.
   static int64_t videos_at_once(int64_t height, int64_t width);
 

@@ -5,8 +5,7 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
-#include "engine/models/component.h"
-#include "engine/models/folder_model.h"
+#include "engine/models/folder_family.h"
 #include "engine/models/wan/video_codec.h"
 #include "engine/models/wan/wan_text.h"
 
@@ -16,13 +15,16 @@ namespace {
 constexpr int64_t kTime = AutoencoderKlWanConfig::kTimeFactor;
 constexpr int64_t kNoTokens = 1;  // no scheduler of Wan asks how many there are
 
-/// Of Wan 2.2. "boundary_ratio" alone means nothing: folders of 2.1 carry it too.
-void refuse_wan_22(const ModelFolder& folder) {
+/// The path, unless it is of Wan 2.2, which is refused before anything large is read. "boundary_ratio" alone
+/// means nothing: folders of 2.1 carry it too.
+const std::filesystem::path& without_wan_22(const std::filesystem::path& path) {
+  const auto folder = open_model_folder(path);
   const auto place = (folder.root / kModelIndex).string();
   if (has_component(folder, "transformer_2"))
     throw Error(place, "lists transformer_2: Wan 2.2's two experts are not supported, Wan 2.1 is");
   if (config_bool(folder.index, "expand_timesteps", false, folder.root / kModelIndex))
     throw Error(place, "\"expand_timesteps\" is true: times by token (Wan 2.2 TI2V) are not supported");
+  return path;
 }
 
 /// What is wrong with `side`, a multiple of `unit` up to `most`; empty: nothing.
@@ -41,59 +43,23 @@ std::string complaint(const char* name, int64_t side, int64_t unit, int64_t most
          (below == above ? "is " : "are ") + nearest;
 }
 
-class WanModel final : public FolderModel {
+class WanModel final : public FolderFamily<WanTransformer, VideoCodec, WanText> {
  public:
   WanModel(const std::filesystem::path& path, const ModelOptions& options)
-      : FolderModel(path, options),
-        config_(parse_component<WanTransformer>(folder_, "transformer")),
-        codec_(folder_, options.vae_dtype, options.device, config_.in_channels),
-        text_(folder_, options, config_.text_dim) {
-    refuse_wan_22(folder_);
-    read_backbone([&](const Binder& binder) { WanTransformer::bind(config_, binder); });
-  }
+      : FolderFamily(without_wan_22(path), options) {}
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
-    return wan_latent_shape(config_, codec_.config().factor(), height, width, frames);
+    return wan_latent_shape(config_, codec_.factor(), height, width, frames);
   }
-
-  Conditioning encode(const std::vector<std::string>& prompts) const override {
-    return {prompts, text_.encode(prompts)};
-  }
-  TextSource text_source() const override { return text_.source(); }
-  void release_text_encoders() override { text_.release(); }
-  std::vector<TextCut> cuts(const std::string& prompt) const override { return text_.cuts(prompt); }
-
   Schedule schedule(int64_t steps, int64_t, int64_t) const override {
     return scheduler_.schedule(steps, kNoTokens);
   }
-
   Velocity bind(const TensorMap& parameters, const Adapter* adapter) const override {
-    const auto binder = backbone_binder(parameters, adapter);
-    auto transformer = WanTransformer::bind(config_, binder);
-    binder.finish();
-    if (options_.activation_checkpointing) transformer.checkpoint_blocks();
-    return wan_velocity(std::move(transformer), scheduler_.num_train_timesteps());
+    return wan_velocity(bound(parameters, adapter), scheduler_.num_train_timesteps());
   }
-
   std::vector<std::string> default_lora_targets() const override { return wan_default_lora_targets(); }
   LoraNames lora_names() const override { return wan_lora_names(config_); }
   std::string architecture() const override { return wan_architecture(config_); }
-
-  at::Tensor decode(const at::Tensor& latents_BCFHW) const override { return codec_.decode(latents_BCFHW); }
-  at::Tensor encode_frames(const at::Tensor& frames_BF3HW) const override {
-    return codec_.encode(frames_BF3HW);
-  }
-
- private:
-  std::vector<ModelFile> frozen_files() const override {
-    auto files = component_copy(folder_, "vae");
-    for (auto& file : text_.files()) files.push_back(std::move(file));
-    return files;
-  }
-
-  const WanTransformerConfig config_;
-  const VideoCodec codec_;
-  WanText text_;
 };
 
 }  // namespace

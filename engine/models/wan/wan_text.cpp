@@ -20,7 +20,8 @@ constexpr const char* kEncodeVersion = "wan text 1";
 
 }  // namespace
 
-WanText::WanText(const ModelFolder& folder, const ModelOptions& options, int64_t text_dim)
+WanText::WanText(const ModelFolder& folder, const ModelOptions& options,
+                 const WanTransformerConfig& transformer)
     : folder_(folder),
       dtype_(options.dtype),
       device_(options.device),
@@ -31,8 +32,8 @@ WanText::WanText(const ModelFolder& folder, const ModelOptions& options, int64_t
     throw Error((folder.root / kEncoder / "config.json").string(), message);
   };
   if (!config_.own_position_bias) refuse("\"model_type\" must be umt5: a Wan reads its prompts with UMT5");
-  if (config_.d_model != text_dim)
-    refuse("d_model must be the transformer's text_dim, " + std::to_string(text_dim));
+  if (config_.d_model != transformer.text_dim)
+    refuse("d_model must be the transformer's text_dim, " + std::to_string(transformer.text_dim));
   if (tokens_ < 1) refuse("max_sequence_length must be at least 1, for the end token");
 }
 

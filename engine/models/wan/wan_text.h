@@ -6,6 +6,7 @@
 
 #include "engine/models/flow_model.h"
 #include "engine/models/text/prompt_ids.h"
+#include "engine/models/wan/transformer.h"
 #include "engine/weights/model_copy.h"
 
 namespace thalweg {
@@ -13,9 +14,8 @@ namespace thalweg {
 /// Tokenizer and config are read at once, the encoder's weights when the first prompt is encoded.
 class WanText {
  public:
-  /// `text_dim` is the transformer's. Throws Error naming the file for what is missing, malformed or does not
-  /// fit together.
-  WanText(const ModelFolder& folder, const ModelOptions& options, int64_t text_dim);
+  /// Throws Error naming the file for what is missing, malformed or does not fit together.
+  WanText(const ModelFolder& folder, const ModelOptions& options, const WanTransformerConfig& transformer);
 
   /// "prompt_embeds" [B,L,text_dim] of L = max_sequence_length tokens, zeros behind a prompt's end, without
   /// gradients. A prompt is read at its own length: padding is masked in the original, which is the same.
