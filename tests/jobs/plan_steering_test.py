@@ -120,7 +120,7 @@ def test_rewards_that_fail_cost_doob_an_evaluation_a_step(tmp_path, entry):
 
 
 GUIDANCE = {"none": {}, "everywhere": {"guidance_scale": 2}, "somewhere": {"guidance_scale": 2, "guidance_interval": {"begin": 2, "size": 2}}}
-SAMPLERS = ["flow_ode", "heun", "dpmpp_2m", "dpmpp_2s", "flow_sde", "dance_sde", "cps", "memoryless"]
+SAMPLERS = ["flow_ode", "heun", "dpmpp_2m", "dpmpp_2s", "flow_sde", "dance_sde", "cps", "memoryless", "unipc"]
 
 
 def test_every_sampler_is_counted_here():

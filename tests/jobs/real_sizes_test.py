@@ -90,17 +90,19 @@ def test_a_model_of_1024_is_aligned_and_reported(folder):
 
 
 def test_a_video_of_81_frames_is_sampled(folder):
-    run = run_job(folder / "run", sample_job(folder, VIDEO, 1, prompts={"texts": ["a"]}))
+    """Its sheet has four of the frames; the clip is a file of video, and of pictures where they are asked for."""
+    run = run_job(folder / "run", sample_job(folder, VIDEO, 1, prompts={"texts": ["a"]}, video={"format": "both"}))
     result_of(run)
-    assert png_size(run / "grid.png") == (836, 484)
-    assert {png_size(path) for path in (run / "samples").iterdir()} == {(832, 480)}
-    assert len(list((run / "samples").iterdir())) == 81
+    assert png_size(run / "grid.png") == (4 * 834 + 2, 484)
+    pictures = list((run / "samples").rglob("*.png"))
+    assert len(pictures) == 81 and {png_size(path) for path in pictures} == {(832, 480)}
+    assert [path.name for path in (run / "samples").rglob("*.mp4")] == ["00000.mp4"]
 
 
 def test_a_video_of_81_frames_is_evaluated(folder):
     run = run_job(folder / "run", evaluate_job(folder, VIDEO, 1, 1))
     assert result_of(run)["samples"] == 1
-    assert png_size(run / "grid-0.png") == (836, 484)
+    assert png_size(run / "grid-0.png") == (4 * 834 + 2, 484)
 
 
 def test_a_thousand_pictures_are_sampled_and_scored(folder):
