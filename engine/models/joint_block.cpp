@@ -7,11 +7,6 @@
 #include "engine/models/modulation.h"
 
 namespace thalweg {
-namespace {
-
-constexpr double kNormEps = 1e-6;
-
-}  // namespace
 
 JointBlock::Attention JointBlock::bind_attention(const JointBlockConfig& c, Binder b, bool joint) {
   const auto width = c.width();
@@ -24,8 +19,8 @@ JointBlock::Attention JointBlock::bind_attention(const JointBlockConfig& c, Bind
   a.to_v = linear("to_v");
   a.to_out = linear("to_out.0");
   if (c.qk_norm) {
-    a.norm_q = b.rms_norm("norm_q", c.head_dim, kNormEps);
-    a.norm_k = b.rms_norm("norm_k", c.head_dim, kNormEps);
+    a.norm_q = b.rms_norm("norm_q", c.head_dim, kModulationEps);
+    a.norm_k = b.rms_norm("norm_k", c.head_dim, kModulationEps);
   }
   if (!joint) return a;
   a.add_q = linear("add_q_proj");
@@ -33,8 +28,8 @@ JointBlock::Attention JointBlock::bind_attention(const JointBlockConfig& c, Bind
   a.add_v = linear("add_v_proj");
   if (!c.last) a.to_add_out = linear("to_add_out");
   if (c.qk_norm) {
-    a.norm_added_q = b.rms_norm("norm_added_q", c.head_dim, kNormEps);
-    a.norm_added_k = b.rms_norm("norm_added_k", c.head_dim, kNormEps);
+    a.norm_added_q = b.rms_norm("norm_added_q", c.head_dim, kModulationEps);
+    a.norm_added_k = b.rms_norm("norm_added_k", c.head_dim, kModulationEps);
   }
   return a;
 }

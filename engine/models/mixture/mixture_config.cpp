@@ -105,4 +105,13 @@ MixtureConfig read_mixture_config(const ModelFolder& folder) {
                               folder.root / kMixtureComponent / "config.json");
 }
 
+const LatentShape& checked_shape(const MixtureConfig& config, int64_t height, int64_t width, int64_t frames) {
+  const auto& s = config.shape;
+  if (height != s.height || width != s.width || frames != s.frames)
+    throw Error("", "samples of this mixture have height " + std::to_string(s.height) + ", width " +
+                        std::to_string(s.width) + " and frames " + std::to_string(s.frames) +
+                        " (\"shape\" of its config.json); ask for these");
+  return s;
+}
+
 }  // namespace thalweg

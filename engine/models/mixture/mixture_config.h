@@ -33,4 +33,7 @@ Json with_mixtures(Json json, const MixtureConfig& config);
 inline constexpr const char* kMixtureComponent = "mixture";
 MixtureConfig read_mixture_config(const ModelFolder& folder);
 
+/// The one shape of its samples. Throws Error (place "") where another is asked for.
+const LatentShape& checked_shape(const MixtureConfig& config, int64_t height, int64_t width, int64_t frames);
+
 }  // namespace thalweg

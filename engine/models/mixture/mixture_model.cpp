@@ -87,14 +87,6 @@ Schedule mixture_schedule(const ModelFolder& folder, const Levels& levels, int64
   });
 }
 
-const LatentShape& checked_shape(const LatentShape& s, int64_t height, int64_t width, int64_t frames) {
-  if (height != s.height || width != s.width || frames != s.frames)
-    throw Error("", "samples of this mixture have height " + std::to_string(s.height) + ", width " +
-                        std::to_string(s.width) + " and frames " + std::to_string(s.frames) +
-                        " (\"shape\" of its config.json); ask for these");
-  return s;
-}
-
 class MixtureModel final : public FlowModel {
  public:
   MixtureModel(const fs::path& path, const ModelOptions& options)
@@ -114,7 +106,7 @@ class MixtureModel final : public FlowModel {
   at::ScalarType latent_dtype() const override { return at::kDouble; }
 
   LatentShape latent_shape(int64_t height, int64_t width, int64_t frames) const override {
-    return checked_shape(config_.shape, height, width, frames);
+    return checked_shape(config_, height, width, frames);
   }
 
   Conditioning encode(const std::vector<std::string>& prompts) const override {
@@ -231,7 +223,7 @@ ModelSize mixture_size(const fs::path& path, const ModelOptions&, int64_t height
   constexpr double kWide = 2.0;                                      // a float64 element counts as two
   constexpr double kOperations = 40.0, kAlive = 8.0, kSaved = 12.0;  // of one element and component
   const auto config = read_mixture_config(open_model_folder(path));
-  const auto& s = checked_shape(config.shape, height, width, frames);
+  const auto& s = checked_shape(config, height, width, frames);
   const auto elements = static_cast<double>(s.channels * s.frames * s.height * s.width);
   const double terms = elements * static_cast<double>(config.components());
   ModelSize size;
