@@ -22,6 +22,7 @@
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/stages/reward_lines.h"
+#include "pipelines/video_section.h"
 #include "rewards/open_reward.h"
 #include "rewards/plugin.h"
 
@@ -40,6 +41,7 @@ struct EvaluateOptions {
   CombineSection combine;
   ParallelSection parallel;
   DeviceSection device;
+  VideoSection video;
   std::string output;
   double checkpoint_s = 20.0;
 };
@@ -65,6 +67,7 @@ void describe_evaluate(Fields& f, EvaluateOptions& o) {
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
   f.integer({"pictures", "first pictures written as a grid for each guidance scale"}, o.pictures, 0, 1024);
+  describe_rate(f, o.video);
   describe_checkpoint(f, o.checkpoint_s);
   f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
   describe(f, o.device);
@@ -100,6 +103,7 @@ class EvaluateJob final : public Job {
     require_guided(o_.negative_prompt, o_.guidance_scales);
     if (o_.rewards.empty()) throw Error("/rewards", "names no reward");
     require_plugins(o_.rewards);
+    check_videos(o_.video, o_.size.frames, /*writes=*/false);
   }
 
   void check_folder() const override {
@@ -197,8 +201,8 @@ Json EvaluateJob::run(const Observer& observer) {
     unconditional = encoder.conditioning({o_.negative_prompt});
   }
   RewardLines lines(observer);
-  const auto rewards =
-      make_rewards(o_.rewards, o_.size, o_.parallel.micro_batch, o_.seed, device, lines.log());
+  const auto rewards = make_rewards(o_.rewards, {o_.size, o_.video.fps}, o_.parallel.micro_batch, o_.seed,
+                                    device, lines.log());
   rewards->refuse_comparing();
   const auto velocity = bound_with_lora(*model, o_.model, observer);
   EvaluationInput input{.model = *model,

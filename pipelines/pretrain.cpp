@@ -1,6 +1,6 @@
-// The `pretrain` job: from an architecture and a world of pictures to a diffusers folder, OUTPUT/model. VAE
-// first, then text encoders and transformer together by conditional flow matching (Lipman et al. 2023, arXiv
-// 2210.02747; SD3's logit-normal sigmas, arXiv 2403.03206 section 3.1).
+// The `pretrain` job: from an architecture and a world of pictures or clips to a diffusers folder,
+// OUTPUT/model. VAE first, then text encoders and transformer together by conditional flow matching (Lipman
+// et al. 2023, arXiv 2210.02747; SD3's logit-normal sigmas, arXiv 2403.03206 section 3.1).
 #include <ATen/Parallel.h>
 
 #include <filesystem>
@@ -16,7 +16,7 @@ namespace {
 class PretrainJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, options_); }
-  void check() override { check_architecture(options_); }
+  void check() override { make_blueprint(options_, *make_world(options_)); }
   void check_folder() const override {
     const std::filesystem::path folder = options_.output;
     for (const auto& stage : {folder / "vae", folder})
@@ -24,10 +24,13 @@ class PretrainJob final : public Job {
   }
   Json run(const Observer& observer) override {
     at::set_num_threads(static_cast<int>(options_.threads));
-    const auto folder = std::filesystem::path(options_.output) / "model";
-    const auto parts = write_architecture(options_, folder);
-    const auto vae = train_autoencoder(options_, parts, folder, observer);
-    const auto flow = train_flow(options_, parts, folder, observer);
+    const auto world = make_world(options_);
+    const auto blueprint = make_blueprint(options_, *world);
+    const Pretraining pretraining{options_, *world, *blueprint,
+                                  std::filesystem::path(options_.output) / "model", observer};
+    blueprint->write(pretraining.folder);
+    const auto vae = train_autoencoder(pretraining);
+    const auto flow = train_flow(pretraining);
     if (vae + flow > 0)
       observer.message("warn: " + std::to_string(vae + flow) +
                        " updates were skipped, since their gradient was not finite (events.jsonl)");

@@ -42,7 +42,10 @@ class SampleJob final : public Job {
     require_plugins(o_.rewards, followed_by(o_.steering));
     check_sampler(o_.sampler);
     require_guided(o_.negative_prompt, {o_.sampler.guidance_scale});
-    check_videos(o_);
+    check_videos(o_.video, o_.sampler.size.frames, o_.save_images);
+    if (!o_.save_images && (o_.rewards.empty() || o_.video.format != VideoSection{}.format) &&
+        o_.video != VideoSection{})
+      throw Error("/video", "is read by nothing: \"save_images\" is false, so that no video is written");
     check_steering(o_.steering, o_.sampler, o_.rewards);
     if (!o_.steering.empty()) check_soft_values(o_.rewards, o_.model.path);
   }
@@ -110,9 +113,10 @@ Json SampleJob::run(const Observer& observer) {
   Workers workers(o_.parallel.worker_count(device), device);
   PhaseClock clock(device);
   RewardLines lines(observer);
-  const auto rewards = o_.rewards.empty() ? nullptr
-                                          : make_rewards(o_.rewards, o_.sampler.size, o_.parallel.micro_batch,
-                                                         o_.seed, device, lines.log());
+  const auto rewards = o_.rewards.empty()
+                           ? nullptr
+                           : make_rewards(o_.rewards, {o_.sampler.size, o_.video.fps},
+                                          o_.parallel.micro_batch, o_.seed, device, lines.log());
   if (rewards) {
     rewards->refuse_comparing();
     require_abilities(o_.steering, *rewards);

@@ -147,7 +147,7 @@ Json ScoreJob::run(const Observer& observer) {
   const SizeSection size{.height = sizes[3], .width = sizes[4], .frames = sizes[1]};
   RewardLines lines(observer);
   const auto rewards =
-      make_rewards(o_.rewards, size, o_.batch_size, o_.seed, o_.device.open(observer), lines.log());
+      make_rewards(o_.rewards, {size}, o_.batch_size, o_.seed, o_.device.open(observer), lines.log());
   const auto groups =
       rewards->compares() ? groups_of(all.prompts.prompts, o_.batch_size) : std::vector<int64_t>{};
   PhaseClock clock;

@@ -182,18 +182,18 @@ void require_guided(const std::string& negative_prompt, const std::vector<double
         "out");
 }
 
-std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
+std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const ScoredSize& samples,
                                         int64_t max_batch, int64_t seed, at::Device device,
                                         const RewardLog& log) {
   Activation activation;
   activation.log = log;
   activation.device = device;
   activation.max_batch = max_batch;
-  activation.frames = size.frames;
-  activation.height = size.height;
-  activation.width = size.width;
+  activation.frames = samples.size.frames;
+  activation.height = samples.size.height;
+  activation.width = samples.size.width;
   activation.seed = static_cast<uint64_t>(seed);
-  return std::make_unique<RewardSet>(open_rewards(specs, installed_plugin_dirs(), activation));
+  return std::make_unique<RewardSet>(open_rewards(specs, installed_plugin_dirs(), activation), samples.fps);
 }
 
 void require_plugins(const std::vector<RewardSpec>& specs, const std::vector<RewardUse>& steered) {

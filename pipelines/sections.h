@@ -125,9 +125,15 @@ std::optional<LoraFile> read_loras(const ModelSection& section, const FlowModel&
 /// What of the file is left out, as a line for the user; empty when nothing is.
 std::string lora_note(const LoraSection& section, const LoraFile& lora);
 
-/// Plugin folders of this installation; activates the rewards for pictures of the sampler's size. `device`:
-/// where networks of theirs run. `log` takes what they say.
-std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const SizeSection& size,
+/// What samples will be.
+struct ScoredSize {
+  SizeSection size;
+  double fps = 0.0;  // of those of several frames; 0: each input says its own
+};
+
+/// Plugin folders of this installation; activates the rewards for samples of that size. `device`: where
+/// networks of theirs run. `log` takes what they say.
+std::unique_ptr<RewardSet> make_rewards(const std::vector<RewardSpec>& specs, const ScoredSize& samples,
                                         int64_t max_batch, int64_t seed, at::Device device,
                                         const RewardLog& log);
 

@@ -97,6 +97,7 @@ class TrainRewardJob final : public Job {
     if (serving(o_.rewards, RewardUse::train).empty())
       throw Error("/rewards", "gives no outcome: all weights are 0 or of \"use\": \"watch\"");
     check_sampler(o_.sampler);
+    check_videos(o_.video, o_.sampler.size.frames, /*writes=*/false);
     require_guided(o_.negative_prompt, {o_.sampler.guidance_scale});
     o_.learner->check(o_);
   }

@@ -58,7 +58,7 @@ std::vector<RewardMember> open_rewards(const std::vector<RewardSpec>& specs,
   return members;
 }
 
-RewardSet::RewardSet(std::vector<RewardMember> members) {
+RewardSet::RewardSet(std::vector<RewardMember> members, double fps) : fps_(fps) {
   for (auto& each : members) {
     Member member{std::move(each), static_cast<int64_t>(names_K_.size())};
     member.weights_k = dimension_weights(member.of.spec, member.of.reward->info().dimensions_K);
@@ -149,7 +149,14 @@ std::vector<Scored> RewardSet::scored(const std::vector<const Member*>& members,
   return scored;
 }
 
-RewardBatch RewardSet::score(const ScoreInput& input, Scoring which) const {
+ScoreInput RewardSet::with_rate(ScoreInput input) const {
+  const auto& frames = input.frames_BF3HW;
+  if (input.fps == 0.0 && frames.defined() && frames.size(1) > 1) input.fps = fps_;
+  return input;
+}
+
+RewardBatch RewardSet::score(const ScoreInput& given, Scoring which) const {
+  const auto input = with_rate(given);
   std::vector<const Member*> asked;
   for (const auto& member : members_) {
     const bool compares = member.of.reward->info().least_of_group > 0;
@@ -170,8 +177,9 @@ RewardBatch RewardSet::score(const ScoreInput& input, Scoring which) const {
   return batch;
 }
 
-at::Tensor RewardSet::value(const ScoreInput& input, RewardUse use,
+at::Tensor RewardSet::value(const ScoreInput& given, RewardUse use,
                             const std::shared_ptr<FailureSink>& sink) const {
+  const auto input = with_rate(given);
   const bool differentiate = input.frames_BF3HW.requires_grad() || input.latents_BCFHW.requires_grad();
   auto total_B = at::zeros({input.batch()}, at::kDouble);
   const auto following = members(use);

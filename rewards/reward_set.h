@@ -32,7 +32,8 @@ class RewardSet {
  public:
   /// Throws Error at the JSON pointer of a dimension that its reward has not (with the nearest name), or of a
   /// weight that is not finite.
-  explicit RewardSet(std::vector<RewardMember> members);
+  /// `fps`: of videos whose input says no rate.
+  explicit RewardSet(std::vector<RewardMember> members, double fps = 0.0);
   ~RewardSet();
   RewardSet(const RewardSet&) = delete;
   RewardSet& operator=(const RewardSet&) = delete;
@@ -81,6 +82,7 @@ class RewardSet {
   };
   void add_columns(const Member& member);
   std::vector<const Member*> members(RewardUse use) const;
+  ScoreInput with_rate(ScoreInput input) const;
   static std::vector<Scored> scored(const std::vector<const Member*>& members, const ScoreInput& input);
 
   std::vector<Member> members_;
@@ -88,6 +90,7 @@ class RewardSet {
   std::vector<std::string> names_K_;
   std::vector<double> weights_K_;
   std::vector<bool> comparing_K_;
+  double fps_;
 };
 
 }  // namespace thalweg

@@ -1,8 +1,10 @@
 #include "engine/video/video_writer.h"
 
 #include <ATen/ATen.h>
+
 #include <sys/mman.h>
 #include <unistd.h>
+#include <cstdio>
 
 #include <cerrno>
 #include <string>
@@ -49,6 +51,12 @@ std::string header(int64_t height, int64_t width, FrameRate rate) {
 }
 
 }  // namespace
+
+std::filesystem::path video_file(const std::filesystem::path& folder, int64_t number) {
+  char name[32];
+  std::snprintf(name, sizeof name, "%05lld.mp4", static_cast<long long>(number));
+  return folder / name;
+}
 
 VideoWriter::VideoWriter(const std::filesystem::path& path, int64_t height, int64_t width, FrameRate rate,
                          OddSide odd)

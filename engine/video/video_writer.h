@@ -19,6 +19,9 @@ enum class OddSide {
   pad,     ///< the last row or column stands twice
 };
 
+/// Of sample `number`: 00007.mp4, as picture_files() names pictures.
+std::filesystem::path video_file(const std::filesystem::path& folder, int64_t number);
+
 /// A file that takes its name when it is whole; until then nothing of that name is touched. The same frames
 /// and rate give the same bytes.
 class VideoWriter {

@@ -44,6 +44,7 @@ RunPlan run_plan(const AlignContext& c) {
           .shown_metric = "reward",
           .device = c.training.device(),
           .identity = align_identity(o),
+          .video = o.video,
           .early_stop = early_stop_of(o),
           .self_check = SelfCheckFacts{.samples = static_cast<double>(groups.samples()),
                                        .updates = static_cast<double>(groups.updates),
@@ -167,6 +168,7 @@ class AlignJob final : public Job {
     check_pictures();
     check_groups(o_.method->groups(), o_.sampler);
     check_sampler(o_.sampler);
+    check_videos(o_.video, o_.sampler.size.frames, o_.evaluate.pictures > 0);
     check_steering(steering, o_.sampler, o_.rewards);
     if (!steering.empty()) check_soft_values(o_.rewards, o_.model.path);
     auto scales = o_.evaluate.base_guidance_scales;

@@ -68,7 +68,8 @@ struct AlignContext::Loaded {
     if (const auto folder = o.method->teacher(); !folder.empty() && !o.model.has_lora)
       parts.teacher = other_backbone(*parts.model, folder, options, "/method/teacher");
     parts.rewards = [&o, device, log = lines->log()] {
-      auto rewards = make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, device, log);
+      auto rewards =
+          make_rewards(o.rewards, {o.sampler.size, o.video.fps}, o.parallel.micro_batch, o.seed, device, log);
       if (o.method->follows_gradients()) require_gradients(o, *rewards);
       return rewards;
     };

@@ -63,6 +63,8 @@ void describe(Fields& f, AlignOptions& o) {
           "refused where nothing is guided"},
          o.negative_prompt);
   f.object({"sampler", "of the rollouts"}, [&](Fields& s) { describe(s, o.sampler); });
+  f.object({"video", "samples of several frames, those of evaluations among the files"},
+           [&](Fields& v) { describe(v, o.video); });
   f.list({"rewards", "what to align with", true}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "engine/io/metrics.h"
 #include "pipelines/align/charts.h"
 #include "pipelines/align/summary.h"
 #include "pipelines/machine_paths.h"
+#include "pipelines/report/clips.h"
 #include "pipelines/report/fitting.h"
 #include "pipelines/report/format.h"
 #include "pipelines/report/page.h"
@@ -15,7 +17,8 @@
 namespace thalweg {
 namespace {
 
-GridPair pictures_of(const AlignOptions& o, const AlignSummary& s) {
+// Clips, or where none can be made their frames in a row.
+GridPair pictures_of(const std::filesystem::path& folder, const AlignOptions& o, const AlignSummary& s) {
   GridPair grid;
   grid.title = "Before and after";
   grid.caption = std::string("The same prompt and the same noise, drawn by ") + reference_name(o) +
@@ -23,17 +26,21 @@ GridPair pictures_of(const AlignOptions& o, const AlignSummary& s) {
   grid.score_name = s.metric;
   if (!s.after_BF3HW.defined()) return grid;
   const auto sizes = s.after_BF3HW.sizes();
+  for (size_t i = 0; i < static_cast<size_t>(sizes[0]); ++i)
+    grid.pictures.push_back({s.prompts[i], "", "", s.before_scores[i], s.after_scores[i], ""});
+  if (sizes[1] > 1) try {
+      add_clips(grid, s.before_BF3HW, s.after_BF3HW, o.video.fps, folder);
+      return grid;
+    } catch (const Error& error) {
+      grid.caption += std::string(" Clips cannot be shown here: ") + error.what() + ".";
+    }
   const auto shown = fitting(sizes[0], sizes[1], sizes[3], sizes[4]);
   if (!shown.note.empty()) grid.caption += " " + shown.note;
+  grid.pictures.resize(static_cast<size_t>(shown.pairs));
   for (int64_t i = 0; i < shown.pairs; ++i) {
-    const auto at = static_cast<size_t>(i);
-    PicturePair pair;
-    pair.prompt = s.prompts[at];
-    pair.before_png = report_png(s.before_BF3HW[i], shown);
-    pair.after_png = report_png(s.after_BF3HW[i], shown);
-    pair.before_score = s.before_scores[at];
-    pair.after_score = s.after_scores[at];
-    grid.pictures.push_back(std::move(pair));
+    auto& pair = grid.pictures[static_cast<size_t>(i)];
+    pair.before = report_png(s.before_BF3HW[i], shown);
+    pair.after = report_png(s.after_BF3HW[i], shown);
   }
   return grid;
 }
@@ -161,7 +168,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.notes = notes_of(s);
   report.comparisons = comparisons_of(s);
   report.charts = charts_of(c, s, rows);
-  report.grids.push_back(pictures_of(o, s));
+  report.grids.push_back(pictures_of(folder, o, s));
   report.tables = {table_of(c, s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));
   if (!s.reward_failures.empty()) report.tables.push_back(failures_of(s));

@@ -160,4 +160,13 @@ Scene scene_of(const Caption& caption, std::uint64_t seed, std::uint64_t index) 
   return lay_out(caption, random);
 }
 
+Scene crowded_scene(std::uint64_t seed, std::uint64_t index) {
+  constexpr int kCrowd = 5;
+  Random random(seed + 1, index);
+  Scene scene;
+  for (int i = 0; i < kCrowd; ++i)
+    scene.objects.push_back(random_object(random_caption(random).actors.front(), alone, random));
+  return scene;
+}
+
 }  // namespace thalweg::moving_scenes

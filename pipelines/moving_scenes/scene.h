@@ -45,7 +45,7 @@ State state_at(const MovingObject& object, float time);
 
 struct Scene {
   std::string caption;
-  std::vector<MovingObject> objects;  ///< one or two, with at least 3 pixels between them at all times
+  std::vector<MovingObject> objects;  ///< one or two, with at least 3 pixels between them, but for crowds
 };
 
 /// A caption in the world's shares and a layout that shows it: a pure function of (seed, index).
@@ -56,6 +56,10 @@ Scene training_scene(std::uint64_t seed, std::uint64_t index);
 
 /// A layout that shows `caption`: a pure function of its arguments.
 Scene scene_of(const Caption& caption, std::uint64_t seed, std::uint64_t index);
+
+/// Five objects that do anything anywhere, in each other's way and across the edge, under no caption: what an
+/// autoencoder learns most from. A pure function of (seed, index).
+Scene crowded_scene(std::uint64_t seed, std::uint64_t index);
 
 /// Writes frames * 3 * side * side values in [0,1] (F3HW, row-major). Frame f shows the time f / (frames -
 /// 1). The seed decides the grey of the ground (0.94 to 1) and a small shift of each object's colour, the

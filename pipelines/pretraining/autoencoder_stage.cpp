@@ -7,10 +7,10 @@
 #include "engine/core/rng.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
-#include "engine/weights/safetensors.h"
+#include "engine/optim/muon.h"
+#include "pipelines/pretraining/parts.h"
 #include "pipelines/pretraining/skipped_updates.h"
 #include "pipelines/pretraining/stages.h"
-#include "pipelines/training/run.h"
 
 namespace thalweg {
 namespace {
@@ -19,28 +19,26 @@ struct Posterior {
   at::Tensor mean, log_variance;
 };
 
-Posterior posterior(const at::Tensor& moments_BCHW) {
-  const auto parts = moments_BCHW.to(at::kFloat).chunk(2, 1);
+Posterior posterior(const at::Tensor& moments) {
+  const auto parts = moments.to(at::kFloat).chunk(2, 1);
   return {parts[0], parts[1].clamp(-30.0, 20.0)};
 }
 
-at::Tensor vae_loss(const AutoencoderKl& vae, const at::Tensor& x_BCHW, const at::Tensor& noise,
-                    double kl_weight, at::ScalarType dtype) {
-  const auto q = posterior(vae.encode_moments(x_BCHW.to(dtype)));
-  const auto z = q.mean + (q.log_variance * 0.5).exp() * noise;
-  const auto error = vae.decode(z.to(dtype)).to(at::kFloat) - x_BCHW;
-  const auto kl = (q.mean.square() + q.log_variance.exp() - 1.0 - q.log_variance).mean() * 0.5;
-  return error.abs().mean() + error.square().mean() + kl * kl_weight;
+/// Worlds have a ground of 0.94 or more in every channel, and colours that have less in one.
+at::Tensor object_weights(const at::Tensor& x_BF3HW, double weight) {
+  constexpr double kGround = 0.84 * 2.0 - 1.0;
+  return x_BF3HW.amin(2, /*keepdim=*/true).lt(kGround).to(at::kFloat).mul_(weight - 1.0).add_(1.0);
 }
 
-std::vector<int64_t> batch_indices(const PretrainOptions& options, int64_t step, int64_t batch) {
-  std::vector<int64_t> indices;
-  for (int64_t row = 0; row < batch; ++row)
-    indices.push_back(
-        static_cast<int64_t>(random_bits(static_cast<uint64_t>(options.seed), Purpose::data,
-                                         static_cast<uint64_t>(row), static_cast<uint64_t>(step)) %
-                             static_cast<uint64_t>(options.data.images)));
-  return indices;
+at::Tensor vae_loss(const Autoencoder& vae, const at::Tensor& x_BF3HW, const at::Tensor& noise,
+                    double kl_weight, double object_weight, at::ScalarType dtype) {
+  const auto q = posterior(vae.moments(x_BF3HW.to(dtype)));
+  const auto z = q.mean + (q.log_variance * 0.5).exp() * noise;
+  const auto error = vae.decode(z.to(dtype)).to(at::kFloat) - x_BF3HW;
+  const auto kl = (q.mean.square() + q.log_variance.exp() - 1.0 - q.log_variance).mean() * 0.5;
+  if (object_weight == 1.0) return error.abs().mean() + error.square().mean() + kl * kl_weight;
+  const auto weights = object_weights(x_BF3HW, object_weight);
+  return (error.abs() * weights).mean() + (error.square() * weights).mean() + kl * kl_weight;
 }
 
 std::vector<int64_t> first_rows(int64_t count) {
@@ -49,85 +47,109 @@ std::vector<int64_t> first_rows(int64_t count) {
   return rows;
 }
 
+/// A kernel as the matrix that it is to each window, over the same memory.
+bool is_kernel(const std::string& name, const at::Tensor& tensor) {
+  return tensor.dim() >= 4 && name.ends_with(".weight");
+}
+
 class AutoencoderTrainee final : public Trainee {
  public:
-  AutoencoderTrainee(const PretrainOptions& options, const AutoencoderKlConfig& config)
-      : o_(options), config_(config) {
-    Binder declare;
-    AutoencoderKl::bind(config_, declare);
-    parameters_ = leaves(initial_parameters(declare.specs(), static_cast<uint64_t>(o_.seed)));
-  }
+  explicit AutoencoderTrainee(const Pretraining& pretraining)
+      : o_(pretraining.options),
+        world_(pretraining.world),
+        blueprint_(pretraining.blueprint),
+        parameters_(leaves(blueprint_.initial_autoencoder(static_cast<uint64_t>(o_.seed)))) {}
 
   Metrics iterate(int64_t step) override {
     const auto dtype = dtype_named(o_.dtype);
-    const auto x = training_pictures(o_, batch_indices(o_, step, o_.vae.batch_size));
-    const int64_t side = o_.data.size / config_.factor();
+    const auto x = batch(step, o_.vae.batch_size, o_.vae.crowded);
     const auto noise =
         normal_noise(static_cast<uint64_t>(o_.seed), Purpose::posterior, first_rows(o_.vae.batch_size),
-                     static_cast<uint64_t>(step), {config_.latent_channels, side, side});
+                     static_cast<uint64_t>(step), blueprint_.latent_sizes());
     const double kl = 2 * step < o_.vae.steps ? o_.vae.kl_weight : o_.vae.final_kl_weight;
-    const auto loss = vae_loss(bound(cast(parameters_, dtype)), x, noise, kl, dtype);
+    const auto loss =
+        vae_loss(blueprint_.autoencoder(cast(parameters_, dtype)), x, noise, kl, o_.vae.object_weight, dtype);
     auto gradients = gradients_of(loss, parameters_);
     const double norm = clip_gradients(gradients, 1.0);
     Metrics metrics = {{"loss", loss.item<double>()}, {"grad_norm", norm}};
-    if (skipped_.skips(norm, step, metrics)) return metrics;
-    adamw_.step(parameters_, gradients,
-                o_.vae.learning_rate * learning_rate_factor(step, o_.vae.steps, 50, 0.5));
+    if (!skipped_.skips(norm, step, metrics)) update(step, gradients);
     return metrics;
   }
 
   void state(RunState& state) override {
     state.tensors("parameters", parameters_);
-    auto moments = adamw_.state();
-    state.tensors("adamw", moments);
+    auto adamw = adamw_.state(), muon = muon_.state();
+    state.tensors("adamw", adamw);
+    if (o_.vae.muon_learning_rate > 0.0) state.tensors("muon", muon);
     skipped_.state(state);
     if (!state.reads()) return;
     parameters_ = leaves(parameters_);
-    adamw_.load_state(moments);
+    adamw_.load_state(adamw);
+    muon_.load_state(muon);
   }
 
   std::vector<Event> take_events() override { return skipped_.take(); }
   int64_t skipped() const { return skipped_.count(); }
 
-  // Latents enter the flow with mean 0 and standard deviation 1.
+  /// Latents enter the flow with mean 0 and standard deviation 1.
   void write(const std::filesystem::path& folder) const {
     c10::NoGradGuard no_grad;
-    const auto vae = bound(parameters_);
+    const auto vae = blueprint_.autoencoder(parameters_);
     std::vector<at::Tensor> means;
     for (int64_t step = 0; step < 16; ++step)
-      means.push_back(posterior(vae.encode_moments(training_pictures(o_, batch_indices(o_, step, 64)))).mean);
-    const auto all = at::cat(means);
-    Json config = {{"_class_name", "AutoencoderKL"}};
-    config.update(o_.architecture.at("vae"));
-    config["shift_factor"] = all.mean().item<double>();
-    config["scaling_factor"] = 1.0 / all.std().item<double>();
+      means.push_back(posterior(vae.moments(batch(step, 64, 0.0))).mean);
     std::filesystem::create_directories(folder);
-    write_file(folder / "config.json", config.dump(2) + "\n");
-    write_safetensors(folder / "diffusion_pytorch_model.safetensors",
-                      cast(parameters_, dtype_named(o_.save_dtype)), {{"format", "pt"}});
+    write_file(folder / "config.json", blueprint_.autoencoder_config(at::cat(means)).dump(2) + "\n");
+    write_component(folder, "diffusion_pytorch_model", cast(parameters_, dtype_named(o_.save_dtype)));
   }
 
  private:
-  AutoencoderKl bound(const TensorMap& tensors) const {
-    return AutoencoderKl::bind(config_, Binder(tensors, "vae"));
+  at::Tensor batch(int64_t step, int64_t rows, double crowded_share) const {
+    const auto seed = static_cast<uint64_t>(o_.seed), at_step = static_cast<uint64_t>(step);
+    std::vector<int64_t> indices;
+    std::vector<bool> crowded;
+    for (int64_t row = 0; row < rows; ++row) {
+      const auto slot = static_cast<uint64_t>(row);
+      indices.push_back(static_cast<int64_t>(random_bits(seed, Purpose::data, slot, at_step) %
+                                             static_cast<uint64_t>(o_.data.images)));
+      crowded.push_back(random_uniform(seed, Purpose::dropout, slot, at_step) < crowded_share);
+    }
+    return training_frames(o_, world_, indices, crowded);
+  }
+
+  void update(int64_t step, const TensorMap& gradients) {
+    const double factor = learning_rate_factor(step, o_.vae.steps, 50, 0.5);
+    TensorMap others, kernels, kernel_gradients;
+    for (const auto& [name, gradient] : gradients) {
+      if (o_.vae.muon_learning_rate == 0.0 || !is_kernel(name, gradient)) {
+        others[name] = gradient;
+        continue;
+      }
+      kernels[name] = parameters_.at(name).detach().flatten(1);
+      kernel_gradients[name] = gradient.flatten(1);
+    }
+    adamw_.step(parameters_, others, o_.vae.learning_rate * factor);
+    muon_.step(kernels, kernel_gradients, o_.vae.muon_learning_rate * factor);
   }
 
   const PretrainOptions& o_;
-  const AutoencoderKlConfig& config_;
+  const World& world_;
+  const Blueprint& blueprint_;
   TensorMap parameters_;
   AdamW adamw_{{0.9, 0.99, 1e-8, 0.0}};
+  Muon muon_{{}};
   SkippedUpdates skipped_{"vae", "/vae/learning_rate"};
 };
 
 }  // namespace
 
-int64_t train_autoencoder(const PretrainOptions& o, const Sd3Parts& parts,
-                          const std::filesystem::path& folder, const Observer& observer) {
-  const auto run = std::filesystem::path(o.output) / "vae";
-  AutoencoderTrainee trainee(o, parts.vae);
-  TrainingRun(stage_plan(o, "vae", run, o.vae.steps, "loss"), trainee, std::nullopt, observer).run();
-  require_some_update(trainee.skipped(), o.vae.steps, "/vae/learning_rate");
-  trainee.write(folder / "vae");
+int64_t train_autoencoder(const Pretraining& p) {
+  const auto run = std::filesystem::path(p.options.output) / "vae";
+  const int64_t steps = p.options.vae.steps;
+  AutoencoderTrainee trainee(p);
+  TrainingRun(stage_plan(p.options, "vae", run, steps, "loss"), trainee, std::nullopt, p.observer).run();
+  require_some_update(trainee.skipped(), steps, "/vae/learning_rate");
+  trainee.write(p.folder / "vae");
   return trainee.skipped();
 }
 

@@ -8,89 +8,58 @@
 #include <unordered_map>
 
 #include "engine/core/dtypes.h"
-#include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "engine/optim/adamw.h"
 #include "engine/optim/gradients.h"
 #include "engine/optim/muon.h"
-#include "engine/weights/safetensors.h"
 #include "pipelines/pretraining/skipped_updates.h"
 #include "pipelines/pretraining/stages.h"
-#include "pipelines/training/run.h"
 
 namespace thalweg {
 namespace {
 
-constexpr const char* kTransformer = "transformer/";
-constexpr const char* kFirst = "text_encoder/";
-constexpr const char* kSecond = "text_encoder_2/";
-
-TensorMap with_prefix(const TensorMap& tensors, const std::string& prefix) {
-  TensorMap result;
-  for (const auto& [name, tensor] : tensors) result[prefix + name] = tensor;
-  return result;
-}
-
-TensorMap without_prefix(const TensorMap& tensors, const std::string& prefix) {
-  TensorMap result;
-  for (const auto& [name, tensor] : tensors)
-    if (name.starts_with(prefix)) result[name.substr(prefix.size())] = tensor;
-  return result;
-}
-
-TensorMap initial_state(const Sd3Parts& parts, uint64_t seed) {
-  Binder transformer, first, second;
-  Sd3Transformer::bind(parts.transformer, transformer);
-  ClipTextEncoder::bind(parts.first, first);
-  ClipTextEncoder::bind(parts.second, second);
-  auto state = with_prefix(initial_parameters(transformer.specs(), seed), kTransformer);
-  state.merge(with_prefix(initial_parameters(first.specs(), seed), kFirst));
-  state.merge(with_prefix(initial_parameters(second.specs(), seed), kSecond));
-  return state;
-}
-
-// What a batch needs: latents of every picture and the token ids of its caption.
+// What a batch needs: latents of every sample and the token ids of its caption.
 struct FlowData {
-  at::Tensor latents_NCHW;  // float16, scaled
-  at::Tensor ids_NL;        // token ids per picture
-  at::Tensor empty_ids_L;   // of the empty caption
+  at::Tensor latents_N;    // float16, scaled, [N,...]
+  at::Tensor ids_NL;       // token ids per sample
+  at::Tensor empty_ids_L;  // of the empty caption
 };
 
-FlowData prepare_data(const PretrainOptions& o, const std::filesystem::path& folder,
-                      const Observer& observer) {
+at::Tensor caption_ids(const Pretraining& p) {
+  std::unordered_map<std::string, int64_t> row_of;
+  std::vector<std::string> captions;
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < p.options.data.images; ++i) {
+    const auto caption = p.world.caption(i);
+    const auto [entry, is_new] = row_of.emplace(caption, static_cast<int64_t>(captions.size()));
+    if (is_new) captions.push_back(caption);
+    rows.push_back(entry->second);
+  }
+  return p.blueprint.ids(p.folder, captions).index_select(0, at::tensor(rows, at::kLong));
+}
+
+FlowData prepare_data(const Pretraining& p) {
   c10::NoGradGuard no_grad;
   FlowData data;
-  const auto tokenizer = ClipTokenizer::load(folder / "tokenizer");
-  std::unordered_map<std::string, std::vector<int64_t>> ids_of;
-  std::vector<int64_t> ids;
-  for (const auto& caption : training_captions(o)) {
-    auto& row = ids_of[caption];
-    if (row.empty()) row = tokenizer.encode(caption);
-    ids.insert(ids.end(), row.begin(), row.end());
-  }
-  data.ids_NL = at::tensor(ids, at::kLong).view({o.data.images, -1});
-  data.empty_ids_L = token_ids(tokenizer, {""})[0];
-  const auto path = folder / "vae" / "config.json";
-  const auto config = AutoencoderKl::parse(parse_json_file(path), path);
-  const auto dtype = dtype_named(o.dtype);
-  const auto weights = cast(read_weights(folder / "vae", "diffusion_pytorch_model"), dtype);
-  const auto vae = AutoencoderKl::bind(config, Binder(weights, path.string()));
+  data.ids_NL = caption_ids(p);
+  data.empty_ids_L = p.blueprint.ids(p.folder, {""})[0];
+  const auto encode = p.blueprint.encoder(p.folder, dtype_named(p.options.dtype));
   constexpr int64_t kChunk = 64;
+  const int64_t images = p.options.data.images;
   std::vector<at::Tensor> chunks;
-  for (int64_t begin = 0; begin < o.data.images; begin += kChunk) {
+  for (int64_t begin = 0; begin < images; begin += kChunk) {
     std::vector<int64_t> indices;
-    for (int64_t i = begin; i < std::min(begin + kChunk, o.data.images); ++i) indices.push_back(i);
-    const auto mean = vae.encode_moments(training_pictures(o, indices).to(dtype)).chunk(2, 1)[0];
-    chunks.push_back(vae.scaled(mean.to(at::kFloat)).to(at::kHalf));
-    observer.progress("latents", begin + kChunk, o.data.images, {});
-    if (observer.stop_requested()) throw Stopped{};
+    for (int64_t i = begin; i < std::min(begin + kChunk, images); ++i) indices.push_back(i);
+    chunks.push_back(encode(training_frames(p.options, p.world, indices)).to(at::kHalf));
+    p.observer.progress("latents", begin + kChunk, images, {});
+    if (p.observer.stop_requested()) throw Stopped{};
   }
-  data.latents_NCHW = at::cat(chunks);
+  data.latents_N = at::cat(chunks);
   return data;
 }
 
 struct Batch {
-  at::Tensor x0_BCHW, ids_BL, sigma_B, noise_BCHW;
+  at::Tensor x0, ids_BL, sigma_B, noise;
 };
 
 Batch draw_batch(const PretrainOptions& o, const FlowData& data, int64_t step) {
@@ -108,52 +77,34 @@ Batch draw_batch(const PretrainOptions& o, const FlowData& data, int64_t step) {
   const auto index = at::tensor(rows, at::kLong);
   const auto drop_B1 = at::tensor(dropped, at::kByte).to(at::kBool).unsqueeze(1);
   Batch batch;
-  batch.x0_BCHW = data.latents_NCHW.index_select(0, index).to(at::kFloat);
+  batch.x0 = data.latents_N.index_select(0, index).to(at::kFloat);
   batch.ids_BL = at::where(drop_B1, data.empty_ids_L.unsqueeze(0), data.ids_NL.index_select(0, index));
   batch.sigma_B = at::sigmoid(normal_noise(seed, Purpose::training_sigma, slots, at_step, {1}).squeeze(1));
-  batch.noise_BCHW =
-      normal_noise(seed, Purpose::training_noise, slots, at_step, batch.x0_BCHW.sizes().slice(1));
+  batch.noise = normal_noise(seed, Purpose::training_noise, slots, at_step, batch.x0.sizes().slice(1));
   return batch;
 }
 
-at::Tensor flow_loss(const PretrainOptions& o, const Sd3Parts& parts, const TensorMap& parameters,
-                     const at::Tensor& position_table, const Batch& b) {
-  const auto dtype = dtype_named(o.dtype);
-  const auto low = cast(parameters, dtype);
-  auto backbone = without_prefix(low, kTransformer);
-  backbone["pos_embed.pos_embed"] = position_table.to(dtype);
-  const auto first_weights = without_prefix(low, kFirst), second_weights = without_prefix(low, kSecond);
-  const auto transformer = Sd3Transformer::bind(parts.transformer, Binder(backbone, "transformer"));
-  const auto first = ClipTextEncoder::bind(parts.first, Binder(first_weights, "text_encoder"));
-  const auto second = ClipTextEncoder::bind(parts.second, Binder(second_weights, "text_encoder_2"));
-  const auto t5_1LD = at::zeros({1, o.max_sequence_length, parts.transformer.joint_attention_dim});
-  const auto c = sd3_conditioning(first, b.ids_BL, second, b.ids_BL, t5_1LD);
-  const auto sigma = b.sigma_B.view({-1, 1, 1, 1});
-  const auto x = (1.0 - sigma) * b.x0_BCHW + sigma * b.noise_BCHW;
-  const auto timestep_B = b.sigma_B * static_cast<double>(parts.num_train_timesteps);
-  const auto v = transformer(x, timestep_B, c.at("prompt_embeds"), c.at("pooled_prompt_embeds"));
-  return (v.to(at::kFloat) - (b.noise_BCHW - b.x0_BCHW)).square().mean();
-}
-
-bool is_block_matrix(const std::string& name, const at::Tensor& tensor) {
-  return tensor.dim() == 2 && name.find("transformer_blocks.") != std::string::npos;
+at::Tensor flow_loss(const Blueprint& blueprint, const TensorMap& weights, const Batch& b) {
+  std::vector<int64_t> per_sample(static_cast<size_t>(b.x0.dim()), 1);
+  per_sample[0] = -1;
+  const auto sigma = b.sigma_B.view(per_sample);
+  const auto x = (1.0 - sigma) * b.x0 + sigma * b.noise;
+  const auto v = blueprint.velocity(weights, x, b.sigma_B, b.ids_BL);
+  return (v.to(at::kFloat) - (b.noise - b.x0)).square().mean();
 }
 
 class FlowTrainee final : public Trainee {
  public:
-  FlowTrainee(const PretrainOptions& options, const Sd3Parts& parts, const std::filesystem::path& folder,
-              const Observer& observer)
-      : o_(options),
-        parts_(parts),
-        folder_(folder),
-        observer_(observer),
-        position_table_(sd3_position_table(parts.transformer)),
-        parameters_(leaves(initial_state(parts, static_cast<uint64_t>(options.seed)))),
+  explicit FlowTrainee(const Pretraining& pretraining)
+      : p_(pretraining),
+        o_(pretraining.options),
+        parameters_(leaves(p_.blueprint.initial_flow(static_cast<uint64_t>(o_.seed)))),
         average_(cloned(parameters_)) {}
 
   Metrics iterate(int64_t step) override {
-    if (!data_) data_ = prepare_data(o_, folder_, observer_);
-    const auto loss = flow_loss(o_, parts_, parameters_, position_table_, draw_batch(o_, *data_, step));
+    if (!data_) data_ = prepare_data(p_);
+    const auto loss =
+        flow_loss(p_.blueprint, cast(parameters_, dtype_named(o_.dtype)), draw_batch(o_, *data_, step));
     const double norm = update(step, gradients_of(loss, parameters_));
     const double now = loss.item<double>();
     if (std::isfinite(now)) mean_loss_ = mean_loss_ == 0.0 ? now : 0.99 * mean_loss_ + 0.01 * now;
@@ -182,18 +133,7 @@ class FlowTrainee final : public Trainee {
   // Whoever looks before the end finds a model that can be used.
   void saved() override { write(); }
 
-  void write() const {
-    const auto dtype = dtype_named(o_.save_dtype);
-    auto backbone = without_prefix(average_, kTransformer);
-    backbone["pos_embed.pos_embed"] = position_table_;
-    write_safetensors(folder_ / "transformer" / "diffusion_pytorch_model.safetensors", cast(backbone, dtype),
-                      {{"format", "pt"}});
-    // float32 always: transformers opens a file in its own dtype, diffusers in float32, and the two must
-    // meet.
-    for (const std::string name : {kFirst, kSecond})
-      write_safetensors(folder_ / name / "model.safetensors", without_prefix(average_, name),
-                        {{"format", "pt"}});
-  }
+  void write() const { p_.blueprint.write_flow(p_.folder, average_, dtype_named(o_.save_dtype)); }
 
  private:
   // The gradients' norm; an update that is not finite is skipped.
@@ -202,7 +142,7 @@ class FlowTrainee final : public Trainee {
     if (!std::isfinite(norm)) return norm;
     TensorMap matrices, others;
     for (const auto& [name, gradient] : gradients)
-      (is_block_matrix(name, gradient) ? matrices : others)[name] = gradient;
+      (gradient.dim() == 2 && p_.blueprint.is_block_matrix(name) ? matrices : others)[name] = gradient;
     const double factor =
         learning_rate_factor(step, o_.flow.steps, o_.flow.warmup_steps, o_.flow.decay_fraction);
     muon_.step(parameters_, matrices, o_.flow.muon_learning_rate * factor);
@@ -211,11 +151,8 @@ class FlowTrainee final : public Trainee {
     return norm;
   }
 
+  const Pretraining& p_;
   const PretrainOptions& o_;
-  const Sd3Parts& parts_;
-  const std::filesystem::path folder_;
-  const Observer& observer_;
-  const at::Tensor position_table_;
   std::optional<FlowData> data_;  // made when the first update asks for it
   TensorMap parameters_, average_;
   AdamW adamw_{{0.9, 0.98, 1e-8, 0.0}};
@@ -226,12 +163,13 @@ class FlowTrainee final : public Trainee {
 
 }  // namespace
 
-int64_t train_flow(const PretrainOptions& o, const Sd3Parts& parts, const std::filesystem::path& folder,
-                   const Observer& observer) {
-  FlowTrainee trainee(o, parts, folder, observer);
-  TrainingRun(stage_plan(o, "flow", o.output, o.flow.steps, "mean_loss"), trainee, std::nullopt, observer)
+int64_t train_flow(const Pretraining& p) {
+  const int64_t steps = p.options.flow.steps;
+  FlowTrainee trainee(p);
+  TrainingRun(stage_plan(p.options, "flow", p.options.output, steps, "mean_loss"), trainee, std::nullopt,
+              p.observer)
       .run();
-  require_some_update(trainee.skipped(), o.flow.steps, "/flow/learning_rate");
+  require_some_update(trainee.skipped(), steps, "/flow/learning_rate");
   trainee.write();
   return trainee.skipped();
 }

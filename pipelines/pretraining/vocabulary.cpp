@@ -54,8 +54,7 @@ std::vector<Pair> learn_merges(const std::vector<std::string>& words) {
 
 }  // namespace
 
-int64_t write_word_tokenizer(const std::filesystem::path& folder, const std::vector<std::string>& words,
-                             int64_t max_length) {
+WordTokenizer clip_word_tokenizer(const std::vector<std::string>& words, int64_t max_length) {
   Json vocabulary = Json::object();
   int64_t next = 0;
   for (const auto& character : ordered_bytes()) vocabulary[character] = next++;
@@ -72,12 +71,56 @@ int64_t write_word_tokenizer(const std::filesystem::path& folder, const std::vec
   Json config = special;
   config["model_max_length"] = max_length;
   config["tokenizer_class"] = "CLIPTokenizer";
-  std::filesystem::create_directories(folder);
-  write_file(folder / "vocab.json", vocabulary.dump());
-  write_file(folder / "merges.txt", merge_lines);
-  write_file(folder / "tokenizer_config.json", config.dump(2) + "\n");
-  write_file(folder / "special_tokens_map.json", special.dump(2) + "\n");
-  return next;
+  return {next,
+          {{"vocab.json", vocabulary.dump()},
+           {"merges.txt", merge_lines},
+           {"tokenizer_config.json", config.dump(2) + "\n"},
+           {"special_tokens_map.json", special.dump(2) + "\n"}}};
+}
+
+WordTokenizer t5_word_tokenizer(const std::vector<std::string>& words, int64_t max_length) {
+  const std::string marker = "\u2581";  // where a word begins
+  const std::vector<std::string> special = {"<pad>", "</s>", "<unk>"};
+  Json pieces = Json::array(), added = Json::array();
+  for (const auto& token : special) {
+    added.push_back({{"id", pieces.size()},
+                     {"content", token},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
+    pieces.push_back({token, 0.0});
+  }
+  // A word costs less than its letters do, so it is never cut.
+  constexpr double kWord = -1.0, kLetter = -10.0;
+  for (const auto& word : words) pieces.push_back({marker + word, kWord});
+  pieces.push_back({marker, kLetter});
+  for (char c = '!'; c <= '~'; ++c) pieces.push_back({std::string(1, c), kLetter});
+  const Json metaspace = {
+      {"type", "Metaspace"}, {"replacement", marker}, {"prepend_scheme", "always"}, {"split", true}};
+  const Json end = {{"SpecialToken", {{"id", special[1]}, {"type_id", 0}}}};
+  const auto text = [](const char* id) { return Json{{"Sequence", {{"id", id}, {"type_id", 0}}}}; };
+  const Json tokenizer = {
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", added},
+      {"normalizer", nullptr},
+      {"pre_tokenizer",
+       {{"type", "Sequence"}, {"pretokenizers", {{{"type", "WhitespaceSplit"}}, metaspace}}}},
+      {"post_processor",
+       {{"type", "TemplateProcessing"},
+        {"single", {text("A"), end}},
+        {"pair", {text("A"), end, text("B"), end}},
+        {"special_tokens", {{special[1], {{"id", special[1]}, {"ids", {1}}, {"tokens", {special[1]}}}}}}}},
+      {"decoder", metaspace},
+      {"model", {{"type", "Unigram"}, {"unk_id", 2}, {"vocab", pieces}, {"byte_fallback", false}}}};
+  const Json config = {{"tokenizer_class", "T5Tokenizer"}, {"extra_ids", 0},
+                       {"eos_token", special[1]},          {"pad_token", special[0]},
+                       {"unk_token", special[2]},          {"model_max_length", max_length}};
+  return {static_cast<int64_t>(pieces.size()),
+          {{"tokenizer.json", tokenizer.dump(1) + "\n"}, {"tokenizer_config.json", config.dump(2) + "\n"}}};
 }
 
 }  // namespace thalweg

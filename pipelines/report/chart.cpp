@@ -194,7 +194,9 @@ Axis make_axis(double low, double high, int count, bool stretched) {
   const int quarter = std::fabs(step / power - 2.5) < 1e-6 ? 1 : 0;
   axis.decimals = std::max(0, static_cast<int>(-std::floor(exponent + 1e-9)) + quarter);
   const double largest = std::max(std::fabs(axis.low), std::fabs(axis.high));
-  if (axis.decimals > 4 || largest >= 1e7) axis.decimals = -1;
+  // Powers of ten where they are shorter and still tell the ticks apart: not for 0.93171, 0.93172.
+  const bool tell_apart = step > 0.04 * largest;
+  if (largest >= 1e7 || axis.decimals > (tell_apart ? 4 : 7)) axis.decimals = -1;
   return axis;
 }
 

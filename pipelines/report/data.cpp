@@ -57,8 +57,8 @@ Json pair_data(const PicturePair& p) {
   return {{"prompt", p.prompt},
           {"before_score", number(p.before_score)},
           {"after_score", number(p.after_score)},
-          {"before_sha256", p.before_png.empty() ? Json(nullptr) : Json(sha256_hex(p.before_png))},
-          {"after_sha256", sha256_hex(p.after_png)}};
+          {"before_sha256", p.before.empty() ? Json(nullptr) : Json(sha256_hex(p.before))},
+          {"after_sha256", sha256_hex(p.after)}};
 }
 
 Json grid_data(const GridPair& g) {

@@ -46,6 +46,10 @@ std::string png_uri(std::string_view png) {
   return png_size(png).width == 0 ? "" : "data:image/png;base64," + encode_base64(png);
 }
 
+std::string mp4_uri(std::string_view mp4) {
+  return mp4.size() < 12 || mp4.substr(4, 4) != "ftyp" ? "" : "data:video/mp4;base64," + encode_base64(mp4);
+}
+
 PngSize png_size(std::string_view png) {
   if (png.size() < 24 || png.substr(0, 8) != kPngSignature) return {};
   const auto word = [&](size_t at) {

@@ -13,6 +13,9 @@ std::string escape(std::string_view text);
 /// "data:image/png;base64,...". Bytes that are not a PNG give "".
 std::string png_uri(std::string_view png);
 
+/// "data:video/mp4;base64,...". Bytes that are not an MP4 give "".
+std::string mp4_uri(std::string_view mp4);
+
 struct PngSize {
   int width = 0;
   int height = 0;

@@ -11,14 +11,31 @@ using html::escape;
 
 constexpr int kSmallPicture = 160;  // below it pixels are shown as squares, not blurred
 
-std::string picture(const std::string& png, const char* side, const std::string& prompt) {
+std::string size_attributes(int64_t width, int64_t height) {
+  return " width=\"" + std::to_string(width) + "\" height=\"" + std::to_string(height) + "\"";
+}
+
+std::string picture(const std::string& png, const std::string& text) {
   const auto size = html::png_size(png);
   if (size.width == 0) return "<span class=\"void\">no picture</span>";
   const bool small = size.width < kSmallPicture && size.height < kSmallPicture;
-  return "<img src=\"" + html::png_uri(png) + "\" width=\"" + std::to_string(size.width) + "\" height=\"" +
-         std::to_string(size.height) + "\" loading=\"lazy\" decoding=\"async\"" +
-         (small ? " class=\"pixels\"" : "") + " alt=\"" + (*side == '\0' ? "" : std::string(side) + ": ") +
-         escape(prompt) + "\">";
+  return "<img src=\"" + html::png_uri(png) + "\"" + size_attributes(size.width, size.height) +
+         " loading=\"lazy\" decoding=\"async\"" + (small ? " class=\"pixels\"" : "") + " alt=\"" + text +
+         "\">";
+}
+
+// Without controls, since both of a pair play in step (report.js).
+std::string clip(const std::string& mp4, const GridPair& grid, const std::string& text) {
+  const auto uri = html::mp4_uri(mp4);
+  if (uri.empty()) return "<span class=\"void\">no clip</span>";
+  return "<video src=\"" + uri + "\"" + size_attributes(grid.clip_width, grid.clip_height) +
+         " muted loop playsinline preload=\"auto\" aria-label=\"" + text + "\"></video>";
+}
+
+std::string shot(const std::string& bytes, const GridPair& grid, const char* side,
+                 const std::string& prompt) {
+  const auto text = (*side == '\0' ? "" : std::string(side) + ": ") + escape(prompt);
+  return grid.clip_width > 0 ? clip(bytes, grid, text) : picture(bytes, text);
 }
 
 std::string score(double value) {
@@ -41,16 +58,17 @@ std::string scores(const PicturePair& pair, bool has_before) {
   return out + "</p>";
 }
 
-std::string card(const PicturePair& pair, size_t index, bool scored) {
-  const bool has_before = !pair.before_png.empty();
+std::string card(const GridPair& grid, size_t index, bool scored) {
+  const auto& pair = grid.pictures[index];
+  const bool has_before = !pair.before.empty();
   const double change = pair.after_score - pair.before_score;
   std::string out = "<li class=\"card pair\" data-i=\"" + std::to_string(index) + "\" data-d=\"" +
                     (std::isfinite(change) ? std::to_string(change) : "") + "\">";
   out += "<button type=\"button\" class=\"shots\" aria-label=\"Enlarge: " + escape(pair.prompt) + "\">";
   if (has_before)
     out +=
-        "<span class=\"shot\">" + picture(pair.before_png, "before", pair.prompt) + "<em>before</em></span>";
-  out += "<span class=\"shot\">" + picture(pair.after_png, has_before ? "after" : "", pair.prompt) +
+        "<span class=\"shot\">" + shot(pair.before, grid, "before", pair.prompt) + "<em>before</em></span>";
+  out += "<span class=\"shot\">" + shot(pair.after, grid, has_before ? "after" : "", pair.prompt) +
          (has_before ? "<em class=\"now\">after</em>" : "") + "</span></button>";
   out += "<p class=\"prompt\">" + escape(pair.prompt) + "</p>";
   if (scored)
@@ -81,7 +99,7 @@ std::string grid_of(const GridPair& grid) {
   bool scored = false, paired = false;
   for (const auto& pair : grid.pictures) {
     scored = scored || std::isfinite(pair.before_score) || std::isfinite(pair.after_score);
-    paired = paired || !pair.before_png.empty();
+    paired = paired || !pair.before.empty();
   }
   std::string out = "<div class=\"gallery\"><div class=\"bar\"><div>";
   if (!grid.title.empty()) out += "<h3>" + escape(grid.title) + "</h3>";
@@ -95,7 +113,7 @@ std::string grid_of(const GridPair& grid) {
         "<option value=\"up\">largest rise first</option><option value=\"down\">largest fall first</option>"
         "</select></label>";
   out += "</div></div><ul class=\"pairs" + std::string(paired ? "" : " single") + "\">";
-  for (size_t i = 0; i < grid.pictures.size(); ++i) out += card(grid.pictures[i], i, scored);
+  for (size_t i = 0; i < grid.pictures.size(); ++i) out += card(grid, i, scored);
   return out + "</ul><button type=\"button\" class=\"more\" hidden></button></div>\n";
 }
 
@@ -113,8 +131,9 @@ constexpr const char* kViewer =
 
 std::string pictures(const Report& report) {
   std::string body;
-  for (const auto& grid : report.grids) body += grid_of(grid);
-  return body.empty() ? "" : section("pictures", "Pictures", body + kViewer);
+  bool clips = false;
+  for (const auto& grid : report.grids) body += grid_of(grid), clips = clips || grid.clip_width > 0;
+  return body.empty() ? "" : section("pictures", clips ? "Clips" : "Pictures", body + kViewer);
 }
 
 }  // namespace thalweg::page

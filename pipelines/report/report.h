@@ -42,11 +42,11 @@ struct Chart {
   std::string note;
 };
 
-/// The same prompt and seed before and after. Bytes are PNG files (a video: a strip of its frames). Only
-/// `after_png` is required: a run without a "before" leaves the other empty.
+/// The same prompt and seed before and after. Bytes are PNG files (of a video a strip of its frames), or MP4
+/// files. Only `after` is required: a run without a "before" leaves the other empty.
 struct PicturePair {
   std::string prompt;
-  std::string before_png, after_png;
+  std::string before, after;
   double before_score = kNotScored;
   double after_score = kNotScored;
   std::string detail;  // optional: "seed 7"
@@ -57,6 +57,7 @@ struct GridPair {
   std::string caption;
   std::string score_name;
   std::vector<PicturePair> pictures;
+  int64_t clip_height = 0, clip_width = 0;  // of MP4 files; 0: they are PNG files, which say their own
 };
 
 /// Cells are text; those that read as numbers are set flush right. Rows may be shorter than the header.
@@ -111,8 +112,8 @@ struct Report {
 };
 
 /// The report for programs, which the page (page.h) carries in its script "report-data": numbers in full
-/// (of a curve above 4000 points those that keep its extremes), pictures as the sha256 of their PNG. Only
-/// what is named time_* may differ between a run and its repetition.
+/// (of a curve above 4000 points those that keep its extremes), pictures and clips as the sha256 of their
+/// bytes. Only what is named time_* may differ between a run and its repetition.
 Json report_data(const Report& report);
 
 }  // namespace thalweg

@@ -60,6 +60,29 @@ for (const gallery of document.querySelectorAll(".gallery")) {
   fold();
 }
 
+// Clips: those that can be seen play, both of a pair in step. Who wants no motion gets it by a click.
+const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+const inStep = (clips, playing) => {
+  for (const clip of clips) {
+    if (!playing) { clip.pause(); continue; }
+    clip.currentTime = clips[0].currentTime;
+    clip.play().catch(() => {});
+  }
+};
+const follow = clips => clips[0] && clips[0].addEventListener("timeupdate", () => {
+  for (const clip of clips.slice(1))
+    if (Math.abs(clip.currentTime - clips[0].currentTime) > 0.08) clip.currentTime = clips[0].currentTime;
+});
+const seen = new IntersectionObserver(entries => {
+  for (const entry of entries) inStep([...entry.target.querySelectorAll("video")], entry.isIntersecting && !still);
+});
+for (const pair of document.querySelectorAll(".pair")) {
+  const clips = [...pair.querySelectorAll("video")];
+  if (!clips.length) continue;
+  follow(clips);
+  seen.observe(pair);
+}
+
 // Viewer: one pair, large, with a slider between before and after.
 const viewer = document.querySelector(".viewer");
 if (viewer && viewer.showModal) {
@@ -68,7 +91,11 @@ if (viewer && viewer.showModal) {
   const cut = () => stage.style.setProperty("--cut", range.value + "%");
   const open = next => {
     card = next;
-    stage.replaceChildren(...[...card.querySelectorAll("img")].map(img => img.cloneNode()));
+    stage.replaceChildren(...[...card.querySelectorAll("img, video")].map(shot => shot.cloneNode()));
+    const clips = [...stage.querySelectorAll("video")];
+    for (const clip of clips) clip.muted = true;  // which cloning forgets
+    follow(clips);
+    inStep(clips, true);
     const shape = stage.firstElementChild;
     stage.style.width = shape ? `calc(64vh * ${shape.getAttribute("width") / shape.getAttribute("height")})` : "";
     const both = stage.children.length === 2;
@@ -92,6 +119,7 @@ if (viewer && viewer.showModal) {
     if (event.target === viewer || "close" in event.target.dataset) viewer.close();
     else if (event.target.dataset.go) go(+event.target.dataset.go);
   });
+  viewer.addEventListener("close", () => stage.replaceChildren());  // clips would play on
   for (const button of document.querySelectorAll(".shots"))
     button.addEventListener("click", () => open(button.closest(".pair")));
 }

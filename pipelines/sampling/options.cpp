@@ -26,12 +26,7 @@ void describe(Fields& f, SampleOptions& o) {
          o.latents);
   f.boolean({"save_images", "a PNG file a sample, of several frames an MP4 file (see video), and a grid"},
             o.save_images);
-  f.object({"video", "how samples of several frames are written"}, [&](Fields& v) {
-    v.choice({"format", "MP4 files (H.264), PNG files of all frames, or both"}, o.video.format,
-             {"mp4", "frames", "both"});
-    v.number({"fps", "frames a second of the MP4 files; 23.976 and 29.97 are 24000/1001 and 30000/1001"},
-             o.video.fps, 0.1, 1000.0);
-  });
+  f.object({"video", "samples of several frames"}, [&](Fields& v) { describe(v, o.video); });
   f.boolean({"save_latents",
              "latents.safetensors: `latents` in the model's dtype (float32; float64 of a mixture), of the "
              "rank of the "

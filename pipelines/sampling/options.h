@@ -8,16 +8,9 @@
 #include "pipelines/scoring.h"
 #include "pipelines/sections.h"
 #include "pipelines/steering/steering.h"
+#include "pipelines/video_section.h"
 
 namespace thalweg {
-
-/// How samples of several frames are written.
-struct VideoSection {
-  std::string format = "mp4";  // or "frames", "both"
-  double fps = 16.0;
-
-  bool operator==(const VideoSection&) const = default;
-};
 
 struct SampleOptions {
   ModelSection model;

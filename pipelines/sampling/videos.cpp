@@ -5,37 +5,21 @@
 #include <cstdio>
 #include <utility>
 
-#include "engine/core/error.h"
-#include "engine/video/program.h"
-
 namespace thalweg {
 
 bool writes_videos(const SampleOptions& o) {
-  return o.save_images && o.sampler.size.frames > 1 && o.video.format != "frames";
+  return o.save_images && o.video.writes_videos(o.sampler.size.frames);
 }
 
 bool writes_pictures(const SampleOptions& o) {
-  return o.save_images && (o.sampler.size.frames == 1 || o.video.format != "mp4");
-}
-
-void check_videos(const SampleOptions& o) {
-  if (o.video != VideoSection{}) {
-    if (!o.save_images)
-      throw Error("/video", "is read by nothing: \"save_images\" is false, so that no video is written");
-    if (o.sampler.size.frames == 1)
-      throw Error("/video", "is read by nothing: samples of one frame are PNG files (see /sampler/frames)");
-  }
-  if (writes_videos(o)) require_video_program("/video/format");
+  return o.save_images && o.video.writes_pictures(o.sampler.size.frames);
 }
 
 std::vector<std::filesystem::path> video_files(const SampleOptions& o, const Drawn& drawn) {
   const auto count = static_cast<int64_t>(drawn.prompts.size()), first = drawn.first * (count / drawn.count);
   std::vector<std::filesystem::path> files;
-  for (int64_t i = 0; i < count; ++i) {
-    char name[32];
-    std::snprintf(name, sizeof name, "%05d.mp4", static_cast<int>(first + i));
-    files.push_back(std::filesystem::path(o.output) / "samples" / name);
-  }
+  for (int64_t i = 0; i < count; ++i)
+    files.push_back(video_file(std::filesystem::path(o.output) / "samples", first + i));
   return files;
 }
 

@@ -16,9 +16,6 @@ namespace thalweg {
 bool writes_videos(const SampleOptions& options);
 bool writes_pictures(const SampleOptions& options);
 
-/// Throws Error at /video for keys that this job does not read, or where thalweg-video is not there.
-void check_videos(const SampleOptions& options);
-
 /// Of the samples that came back of a micro-batch: samples/NNNNN.mp4.
 std::vector<std::filesystem::path> video_files(const SampleOptions& options, const Drawn& drawn);
 

@@ -11,8 +11,8 @@
 #include "engine/io/picture.h"
 #include "engine/video/video_reader.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/clip.h"
 #include "pipelines/prompt_file.h"
-#include "pipelines/score/clip.h"
 
 namespace thalweg {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "engine/core/clock.h"
 #include "engine/core/error.h"
-#include "pipelines/score/clip.h"
+#include "pipelines/clip.h"
 #include "rewards/plugin.h"
 #include "rewards/reward_set.h"
 

@@ -23,6 +23,7 @@ void describe(Fields& f, TrainRewardOptions& o) {
   f.text({"negative_prompt", "what guidance leads away from; refused where nothing is guided"},
          o.negative_prompt);
   f.object({"sampler", "of the rollouts"}, [&](Fields& s) { describe(s, o.sampler); });
+  describe_rate(f, o.video);
   f.list({"rewards", "the outcome: what finished samples are worth", true}, o.rewards,
          [](Fields& r, RewardSpec& spec) { describe(r, spec); });
   f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });

@@ -73,8 +73,8 @@ RewardTraining::RewardTraining(const TrainRewardOptions& o, const Observer& watc
       model(loaded_model(o, o.device.open(watcher))),
       shape(checked_latent_shape(*model, o.sampler.size, "/sampler")),
       schedule(schedule_of(o.sampler.schedule, *model, o.sampler.steps, o.sampler.size)),
-      rewards(make_rewards(o.rewards, o.sampler.size, o.parallel.micro_batch, o.seed, model->device(),
-                           lines->log())),
+      rewards(make_rewards(o.rewards, {o.sampler.size, o.video.fps}, o.parallel.micro_batch, o.seed,
+                           model->device(), lines->log())),
       velocity([&] {
         const PromptEncoder encoder(*model, o.model.prompt_cache, *workers, watcher);
         const auto encoded = [&](const PromptFile& file, int64_t limit) {

@@ -5,6 +5,7 @@
 #include "pipelines/sections.h"
 #include "pipelines/training/failed_rewards.h"
 #include "pipelines/training/prompt_files.h"
+#include "pipelines/video_section.h"
 
 namespace thalweg {
 
@@ -31,6 +32,7 @@ struct TrainingOptions {
   int64_t iterations = 100;
   std::string negative_prompt;  // what guidance leads away from
   ParallelSection parallel;
+  VideoSection video;
   int64_t seed = 0;
 };
 

@@ -10,8 +10,8 @@
 #include "engine/core/ceil_div.h"
 #include "engine/core/device.h"
 #include "engine/core/error.h"
-#include "engine/io/picture.h"
 #include "engine/models/vision/resample.h"
+#include "pipelines/clip.h"
 #include "pipelines/prompt_file.h"
 
 namespace thalweg {
@@ -22,21 +22,28 @@ namespace fs = std::filesystem;
 constexpr const char* kPrompts = "/prompts/train";
 
 /// Lines of one call of the encoder. Part of the numbers: a convolution over more rows may round otherwise.
-constexpr int64_t kChunk = 8;
+/// Clips are large.
+int64_t lines_at_once(const SizeSection& size) {
+  return size.frames == 1 ? 8 : 1;
+}
 
 std::string pixels(int64_t width, int64_t height) {
   return std::to_string(width) + " x " + std::to_string(height) + " pixels";
 }
 
-// [1,3,H,W]: one frame.
+// [F,3,H,W].
 at::Tensor fitting(const fs::path& path, const PictureSource& source, const SizeSection& size) {
-  const auto picture = read_picture(path);
-  if (source.fit == "crop") return cropped(picture, size.height, size.width).unsqueeze(0);
-  if (picture.size(1) != size.height || picture.size(2) != size.width)
-    throw Error(path.string(), "is " + pixels(picture.size(2), picture.size(1)) +
+  const auto frames = read_clip(path).frames_F3HW;
+  if (frames.size(0) != size.frames)
+    throw Error(path.string(), "has " + std::to_string(frames.size(0)) +
+                                   (frames.size(0) == 1 ? " frame" : " frames") +
+                                   ", and /sampler/frames is " + std::to_string(size.frames));
+  if (source.fit == "crop") return cropped(frames, size.height, size.width);
+  if (frames.size(2) != size.height || frames.size(3) != size.width)
+    throw Error(path.string(), "is " + pixels(frames.size(3), frames.size(2)) +
                                    ", and /sampler/width and height are " + pixels(size.width, size.height) +
                                    "; set \"fit\" to \"crop\", or make them agree");
-  return picture.unsqueeze(0);
+  return frames;
 }
 
 void require_finite(const at::Tensor& latents_BCFHW, const std::vector<fs::path>& paths) {
@@ -82,14 +89,14 @@ PictureFiles picture_files(const PromptFile& train_prompts, const PictureSource&
 
 PictureSet encode_pictures(const FlowModel& model, const PictureFiles& files, const PictureSource& source,
                            const SizeSection& size, Workers& workers, const Observer& observer) {
-  const auto total = static_cast<int64_t>(files.of_line.size());
-  std::vector<at::Tensor> chunks(static_cast<size_t>(ceil_div(total, kChunk)));
+  const auto total = static_cast<int64_t>(files.of_line.size()), each = lines_at_once(size);
+  std::vector<at::Tensor> chunks(static_cast<size_t>(ceil_div(total, each)));
   std::mutex mutex;
   int64_t done = 0;
   workers.for_each(static_cast<int64_t>(chunks.size()), [&](int64_t c) {
     if (observer.stop_requested()) throw Stopped{};
     const c10::NoGradGuard no_grad;
-    const auto begin = c * kChunk, end = std::min(begin + kChunk, total);
+    const auto begin = c * each, end = std::min(begin + each, total);
     std::vector<fs::path> paths;
     for (auto i = begin; i < end; ++i)
       for (const auto& path : files.of_line[static_cast<size_t>(i)]) paths.push_back(path);
@@ -106,8 +113,8 @@ PictureSet encode_pictures(const FlowModel& model, const PictureFiles& files, co
   return {at::cat(chunks)};
 }
 
-at::Tensor cropped(const at::Tensor& picture_3HW, int64_t height, int64_t width) {
-  const auto h = picture_3HW.size(1), w = picture_3HW.size(2);
+at::Tensor cropped(const at::Tensor& frames_F3HW, int64_t height, int64_t width) {
+  const auto h = frames_F3HW.size(2), w = frames_F3HW.size(3);
   const double scale = std::max(static_cast<double>(height) / static_cast<double>(h),
                                 static_cast<double>(width) / static_cast<double>(w));
   const auto axis = [scale](int64_t from, int64_t wanted) {
@@ -115,7 +122,9 @@ at::Tensor cropped(const at::Tensor& picture_3HW, int64_t height, int64_t width)
     const auto begin = (to - wanted) / 2;
     return ResampleAxis{from, to, begin, begin + wanted};
   };
-  return resample(picture_3HW, ResampleFilter::bicubic, axis(h, height), axis(w, width)).clamp(0.0, 1.0);
+  const auto planes =
+      resample(frames_F3HW.flatten(0, 1), ResampleFilter::bicubic, axis(h, height), axis(w, width));
+  return planes.clamp(0.0, 1.0).unflatten(0, {frames_F3HW.size(0), 3});
 }
 
 }  // namespace thalweg

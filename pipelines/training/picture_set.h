@@ -1,5 +1,5 @@
-// Pictures from files, encoded once for a whole run: what methods train on that draw no samples of their own.
-// The lines of /prompts/train (.jsonl) name them beside their prompts.
+// Pictures, or clips, from files, encoded once for a whole run: what methods train on that draw no samples of
+// their own. The lines of /prompts/train (.jsonl) name them beside their prompts.
 #pragma once
 
 #include <filesystem>
@@ -45,13 +45,14 @@ struct PictureSet {
 };
 
 /// Reads and encodes them on the workers; the bits do not depend on how many there are. Throws Error naming
-/// the file for what cannot be read, has another size than `size` (unless it is to be cropped), or whose
+/// the file for what cannot be read, has another size than `size` (unless it is to be cropped) or other
+/// frames, or whose
 /// latents are not finite; Stopped when asked to stop.
 PictureSet encode_pictures(const FlowModel& model, const PictureFiles& files, const PictureSource& source,
                            const SizeSection& size, Workers& workers, const Observer& observer);
 
-/// [3,H,W] in [0,1] to `height` x `width`: resized until both sides suffice (Pillow's bicubic), then cut
+/// [F,3,H,W] in [0,1] to `height` x `width`: resized until both sides suffice (Pillow's bicubic), then cut
 /// around the centre.
-at::Tensor cropped(const at::Tensor& picture_3HW, int64_t height, int64_t width);
+at::Tensor cropped(const at::Tensor& frames_F3HW, int64_t height, int64_t width);
 
 }  // namespace thalweg

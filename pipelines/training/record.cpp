@@ -2,9 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 #include "engine/core/clock.h"
 #include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
+#include "engine/video/video_writer.h"
 #include "pipelines/stages/decoration.h"
 
 namespace thalweg {
@@ -37,9 +40,10 @@ std::optional<int64_t> purged_from(const std::filesystem::path& folder,
 
 }  // namespace
 
-RunRecord::RunRecord(const std::filesystem::path& folder,
+RunRecord::RunRecord(const std::filesystem::path& folder, VideoSection video,
                      const std::optional<std::filesystem::path>& checkpoint, int64_t step, double elapsed_s)
     : folder_(folder),
+      video_(std::move(video)),
       metrics_(restored(folder, checkpoint, kLogs[0])),
       events_(restored(folder, checkpoint, kLogs[1])),
       tensorboard_(folder, purged_from(folder, checkpoint, step)),
@@ -91,16 +95,27 @@ void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor
   remove_path(folder_ / "samples" / name);  // there may have been more
   const auto folder = made(folder_ / "samples" / name);
   unsynced_.insert(folder);
-  write_pictures(folder, frames_BF3HW);
+  const int64_t frames = frames_BF3HW.size(1);
+  if (video_.writes_pictures(frames)) write_pictures(folder, frames_BF3HW);
+  if (video_.writes_videos(frames))
+    decorate(observer, "samples/" + name, [&] {
+      write_videos(folder, frames_BF3HW);
+      return "";
+    });
   decorate(observer, "samples/" + name + "/grid.png", [&] {
     const auto frames_N3HW = clip_frames(frames_BF3HW);
-    const int64_t columns = clip_columns(frames_BF3HW.size(1));
+    const int64_t columns = clip_columns(frames);
     const auto sheet = contact_sheet(frames_N3HW, columns);
     const auto png = encode_png(sheet);
     write_file(folder / "grid.png", png);
     tensorboard_.image("samples/" + name, step, png, sheet.size(2), sheet.size(1));
     return sheet_layout(frames_N3HW.size(0), frames_N3HW.size(2), frames_N3HW.size(3), columns).note();
   });
+}
+
+void RunRecord::write_videos(const std::filesystem::path& folder, const at::Tensor& frames_BF3HW) const {
+  for (int64_t i = 0; i < frames_BF3HW.size(0); ++i)
+    write_video(video_file(folder, i), frames_BF3HW[i], frame_rate_of(video_.fps), OddSide::pad);
 }
 
 }  // namespace thalweg

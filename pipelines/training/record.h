@@ -12,15 +12,17 @@
 #include "pipelines/stages/event.h"
 #include "pipelines/training/metrics.h"
 #include "pipelines/training/timings.h"
+#include "pipelines/video_section.h"
 
 namespace thalweg {
 
 class RunRecord {
  public:
-  /// Opens `folder`. Rows and events are those that `checkpoint`, of step `step`, holds; without one the run
-  /// starts from the beginning. `elapsed_s`: what the run took before.
-  RunRecord(const std::filesystem::path& folder, const std::optional<std::filesystem::path>& checkpoint,
-            int64_t step, double elapsed_s);
+  /// Opens `folder`. `video`: how samples of several frames are kept. Rows and events are those that
+  /// `checkpoint`, of step `step`, holds; without one the run starts from the beginning. `elapsed_s`: what
+  /// the run took before.
+  RunRecord(const std::filesystem::path& folder, VideoSection video,
+            const std::optional<std::filesystem::path>& checkpoint, int64_t step, double elapsed_s);
 
   /// Writes and returns one row: {"step", "kind": "train" or "eval", metrics..., "time_s", "time_phases"}.
   /// Fields named time_* are the only ones in which two runs of one job may differ.
@@ -33,8 +35,8 @@ class RunRecord {
   /// All rows of events.jsonl so far.
   std::vector<Json> event_rows() const { return MetricsLog::read_all(folder_ / "events.jsonl"); }
 
-  /// Writes samples/NAME/NNNNN.png and samples/NAME/grid.png (of videos some frames), and the grid as an
-  /// event.
+  /// Writes samples/NAME/NNNNN.png, of videos NNNNN.mp4 or the frames, and samples/NAME/grid.png (of videos
+  /// some frames), and the grid as an event.
   void pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW,
                 const Observer& observer);
 
@@ -48,7 +50,10 @@ class RunRecord {
   double elapsed() const;
 
  private:
+  void write_videos(const std::filesystem::path& folder, const at::Tensor& frames_BF3HW) const;
+
   std::filesystem::path folder_;
+  VideoSection video_;
   MetricsLog metrics_, events_;
   EventWriter tensorboard_;
   std::set<std::filesystem::path> unsynced_;  // folders of pictures

@@ -38,7 +38,7 @@ void TrainingRun::load() {
     observer_.message("resuming at iteration " + std::to_string(progress_.next) + " from " +
                       found.checkpoint->string());
   }
-  record_.emplace(plan_.folder, found.checkpoint, progress_.next, progress_.elapsed_s);
+  record_.emplace(plan_.folder, plan_.video, found.checkpoint, progress_.next, progress_.elapsed_s);
   record_->append(progress_.next, found.events);
   if (!saved_) record_->append(0, trainee_.start_events());
   // What the checkpoint holds: what came of it stands in events.jsonl already.

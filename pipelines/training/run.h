@@ -57,7 +57,8 @@ struct RunPlan {
   CheckpointSection checkpoint;
   std::string shown_metric;  // beside the bar
   at::Device device = at::kCPU;
-  Json identity;  // run_identity(): whose checkpoints may be gone on from
+  Json identity;            // run_identity(): whose checkpoints may be gone on from
+  VideoSection video = {};  // how HeldOut::frames_BF3HW are kept
   std::optional<EarlyStop> early_stop = std::nullopt;       // of evaluations, every `evaluate_every`-th
   std::optional<SelfCheckFacts> self_check = std::nullopt;  // none: nothing is said
 };

@@ -7,16 +7,19 @@ import subprocess
 import time
 
 import pytest
-from diffusers import StableDiffusion3Pipeline
+import torch
+from diffusers import StableDiffusion3Pipeline, WanPipeline
 
 from parity_tool import ROOT
 from program import ENVIRONMENT, PROGRAM, thalweg, write_job
 
-PARTS = ["transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model", "text_encoder_2/model"]
+@pytest.fixture(scope="module", params=["sd3", "wan"])
+def family(request):
+    return request.param
 
 
-def small_job(folder, output):
-    job = json.loads((ROOT / "assets/jobs/pretrain_tiny_sd3.json").read_text())
+def small_job(family, folder, output):
+    job = json.loads((ROOT / f"assets/jobs/pretrain_tiny_{family}.json").read_text())
     job["architecture"]["transformer"].update(num_layers=2)
     job["data"]["images"] = 96
     job["vae"].update(steps=4, batch_size=4)
@@ -27,25 +30,33 @@ def small_job(folder, output):
 
 
 def weights(output):
-    return [(output / "model" / f"{part}.safetensors").read_bytes() for part in PARTS]
+    return {path.relative_to(output): path.read_bytes() for path in output.glob("model/**/*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(family, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrain")
-    run = thalweg("run", small_job(folder, folder / "whole"))
+    run = thalweg("run", small_job(family, folder, folder / "whole"))
     assert run.returncode == 0, run.stderr
     return folder / "whole"
 
 
-def test_diffusers_opens_it(whole):
-    pipe = StableDiffusion3Pipeline.from_pretrained(whole / "model", text_encoder_3=None, tokenizer_3=None)
-    words = pipe.tokenizer("two red circles left of a blue square").input_ids
-    assert len(words) == 2 + 8, "every word of the world is one token"
+def test_diffusers_opens_it(family, whole):
+    if family == "sd3":
+        pipe = StableDiffusion3Pipeline.from_pretrained(whole / "model", text_encoder_3=None, tokenizer_3=None)
+        words = pipe.tokenizer("two red circles left of a blue square").input_ids
+        assert len(words) == 2 + 8, "every word of the world is one token"
+        return
+    pipe = WanPipeline.from_pretrained(whole / "model")
+    caption = "a red circle moves left and a blue square grows"
+    assert len(pipe.tokenizer(caption).input_ids) == 10 + 1, "every word of the world is one token"
+    drawn = pipe(caption, height=32, width=32, num_frames=9, num_inference_steps=2, guidance_scale=1.0, max_sequence_length=12,
+                 output_type="np", generator=torch.Generator().manual_seed(0)).frames
+    assert drawn.shape == (1, 9, 32, 32, 3)
 
 
-def test_stopped_run_goes_on(whole, tmp_path):
-    job = small_job(tmp_path, tmp_path / "stopped")
+def test_stopped_run_goes_on(family, whole, tmp_path):
+    job = small_job(family, tmp_path, tmp_path / "stopped")
     process = subprocess.Popen([PROGRAM, "run", str(job)], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     while process.poll() is None and not list((tmp_path / "stopped").glob("checkpoint-*")):
         time.sleep(0.01)
@@ -85,3 +96,12 @@ def test_an_autoencoder_of_other_settings_is_not_taken(whole, tmp_path):
 
 def test_no_update_was_skipped(whole):
     assert json.loads((whole / "result.json").read_text())["skipped_updates"] == {"vae": 0, "flow": 0}
+
+
+@pytest.mark.parametrize("pointer, value, message", [
+    ("/data/frames", 8, "4 k + 1"), ("/data/world", "scenes", "/data/frames"), ("/max_sequence_length", 11, "longest caption"),
+    ("/family", "sd3", "/data/frames"), ("/data/size", 20, "32"), ("/data/size", 40, "multiple of 16"),
+    ("/architecture/vae/z_dim", 8, "in_channels"), ("/architecture/text_encoder/d_model", 64, "text_dim")])
+def test_what_does_not_fit_together_is_refused(pointer, value, message):
+    run = thalweg("validate", "assets/jobs/pretrain_tiny_wan.json", "--set", f"{pointer}={value}")
+    assert run.returncode == 2 and message in run.stderr, run.stderr

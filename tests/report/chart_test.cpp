@@ -24,6 +24,13 @@ TEST(MakeAxis, HasRoundTicks) {
   EXPECT_EQ(quarter.decimals, 2);
 }
 
+// Small numbers are powers of ten, small steps between larger ones are not: their ticks would read the same.
+TEST(MakeAxis, TellsItsTicksApart) {
+  EXPECT_EQ(make_axis(0.93173, 0.93176, 4, true).decimals, 5);
+  EXPECT_EQ(make_axis(-5e-18, -2e-18, 4, true).decimals, -1);
+  EXPECT_EQ(make_axis(1e7, 4e7, 4, true).decimals, -1);
+}
+
 // Every data range: ticks inside the axis, the axis around the data, not too many ticks.
 TEST(MakeAxis, HoldsTheDataForEveryRange) {
   for (double low : {-1e9, -3.7, -1e-7, 0.0, 2.5e-6, 0.999, 123.4, 8e8})

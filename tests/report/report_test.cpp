@@ -113,7 +113,7 @@ TEST(RenderReport, EscapesEveryText) {
   report.charts[0].series[0].name = evil;
   auto& grid = report.grids[0];
   grid.title = grid.caption = grid.score_name = grid.pictures[0].prompt = grid.pictures[0].detail = evil;
-  grid.pictures[1].after_png = evil;  // not a picture
+  grid.pictures[1].after = evil;  // not a picture
   report.tables = {{evil, {evil, evil}, {{evil, evil}}, evil}};
   report.timings[0].phase = evil;
   report.job = {{evil, evil}};

@@ -59,6 +59,25 @@ TEST(RewardSet, ScoresEveryDimensionAndWeighsThoseAskedFor) {
   EXPECT_TRUE(at::allclose(combined.total_B, expected, 0, 1e-12));
 }
 
+TEST(RewardSet, KnowsTheRateOfVideosThatSayNone) {
+  double seen = -1.0;
+  auto reward = std::make_shared<FakeReward>("fake");
+  reward->scores = [&, mean = reward->scores](const ScoreInput& input) {
+    seen = input.fps;
+    return mean(input);
+  };
+  RewardSet set({member_of(reward)}, 12.0);
+  const auto rate_of = [&](int64_t frames, double fps) {
+    auto input = frames_input(random_frames(1, frames, 4, 4));
+    input.fps = fps;
+    set.score(input);
+    return seen;
+  };
+  EXPECT_EQ(rate_of(5, 0.0), 12.0);
+  EXPECT_EQ(rate_of(5, 24.0), 24.0);
+  EXPECT_EQ(rate_of(1, 0.0), 0.0);
+}
+
 TEST(RewardSet, AFailingRewardMasksItsColumnsAndIsNamed) {
   RewardSet set(
       open_rewards({spec_of("color", "/rewards/0"), outside(faulty_library("SCORE_FAILS"), "/rewards/1")},

@@ -111,18 +111,18 @@ TEST_F(PictureSetTest, RefusesWhatIsNoPictureAndWhatIsNotFinite) {
   EXPECT_ERROR(encode(), "0.png: has latents that are not finite");
 }
 
-// Columns 0 .. 7 of a picture twice as wide as it is high: the middle is kept.
+// Columns 0 .. 7 of two frames twice as wide as they are high: the middle is kept.
 TEST(Cropped, KeepsTheMiddle) {
-  const auto wide = (at::arange(8, at::kFloat) / 8.0).expand({3, 4, 8});
-  EXPECT_TRUE(at::equal(cropped(wide, 4, 4), wide.slice(2, 2, 6)));
-  EXPECT_TRUE(at::equal(cropped(wide.transpose(1, 2), 4, 4), wide.transpose(1, 2).slice(1, 2, 6)));
+  const auto wide = (at::arange(8, at::kFloat) / 8.0).expand({2, 3, 4, 8});
+  EXPECT_TRUE(at::equal(cropped(wide, 4, 4), wide.slice(3, 2, 6)));
+  EXPECT_TRUE(at::equal(cropped(wide.transpose(2, 3), 4, 4), wide.transpose(2, 3).slice(2, 2, 6)));
   EXPECT_TRUE(at::equal(cropped(wide, 4, 8), wide));
   const auto half = cropped(wide, 2, 2);
-  EXPECT_EQ(half.sizes(), (at::IntArrayRef{3, 2, 2}));
+  EXPECT_EQ(half.sizes(), (at::IntArrayRef{2, 3, 2, 2}));
   EXPECT_NEAR(half.mean().item<double>(), wide.mean().item<double>(), 1e-6);
-  const auto larger = cropped(at::full({3, 3, 5}, 0.25), 7, 6);
-  EXPECT_EQ(larger.sizes(), (at::IntArrayRef{3, 7, 6}));
-  EXPECT_TRUE(at::allclose(larger, at::full({3, 7, 6}, 0.25)));
+  const auto larger = cropped(at::full({1, 3, 3, 5}, 0.25), 7, 6);
+  EXPECT_EQ(larger.sizes(), (at::IntArrayRef{1, 3, 7, 6}));
+  EXPECT_TRUE(at::allclose(larger, at::full({1, 3, 7, 6}, 0.25)));
 }
 
 class GivenGroups : public PictureSetTest {

@@ -1,4 +1,4 @@
-// What is scored, from a file: a picture is a clip of one frame.
+// Pictures and videos from files: a picture is a clip of one frame.
 #pragma once
 
 #include <ATen/core/Tensor.h>

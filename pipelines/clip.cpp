@@ -1,4 +1,4 @@
-#include "pipelines/score/clip.h"
+#include "pipelines/clip.h"
 
 #include <ATen/ATen.h>
 
