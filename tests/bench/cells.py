@@ -1,4 +1,5 @@
-"""The cells of the benchmarks' tables: one job each, not run again while program, plugins, model, prompts and job are the same."""
+"""The cells of the benchmarks' tables: one job each, not run again while program, plugins, learned rewards, model, prompts and job are
+the same."""
 
 import functools
 import hashlib
@@ -12,9 +13,27 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg")).resolve()
 
 
+def shipped(name):
+    """A job of assets/jobs."""
+    return json.loads((ROOT / f"assets/jobs/{name}.json").read_text())
+
+
+def changed(job, changes):
+    """Objects are merged key by key, anything else replaced; of a named choice ({"name": ...}) nothing is kept."""
+    for key, value in changes.items():
+        merge = isinstance(value, dict) and isinstance(job.get(key), dict) and "name" not in value
+        job[key] = changed(dict(job[key]), value) if merge else value
+    return job
+
+
 @functools.lru_cache(None)
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def learned_by(reward):
+    """The files of a process reward."""
+    return sorted((ROOT / reward["config"]["path"]).glob("*")) if reward["plugin"] == "latent_prm" else []
 
 
 def inputs_of(wanted):
@@ -25,7 +44,8 @@ def inputs_of(wanted):
     model = sorted(path for path in (ROOT / wanted["model"]["path"]).rglob("*") if path.is_file())
     prompts = [ROOT / wanted["prompts"][key] for key in ("path", "train", "select", "eval") if key in wanted["prompts"]]
     lora = wanted["model"].get("lora", {})
-    files = [PROGRAM, *plugins, *prompts, *model, *([ROOT / lora["path"]] if "path" in lora else [])]
+    learned = [path for reward in wanted["rewards"] for path in learned_by(reward)]
+    files = [PROGRAM, *plugins, *learned, *prompts, *model, *([ROOT / lora["path"]] if "path" in lora else [])]
     return {str(path.relative_to(ROOT) if ROOT in path.parents else path.name): sha256(path) for path in files}
 
 
@@ -51,6 +71,11 @@ def finished(wanted, folder, go_on=False):
 def lines_of(path):
     """The objects of a file of JSON lines."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def cost(rows):
+    """CPU seconds of all iterations."""
+    return sum(row["time_phases"]["iteration"]["cpu_s"] for row in rows if row["kind"] == "train")
 
 
 def write(tables, path):

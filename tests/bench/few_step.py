@@ -10,13 +10,12 @@ docs/images/few_step.png, of the first captions, where all models of seed 0 are 
 
 import argparse
 import concurrent.futures
-import json
 import pathlib
 import sys
 
 from PIL import Image, ImageDraw
 
-from cells import PROGRAM, ROOT, finished, lines_of, write
+from cells import PROGRAM, ROOT, changed, cost, finished, lines_of, shipped, write
 from kept_runs import KeptRuns
 from methods_statistics import mean_and_spread
 
@@ -47,14 +46,6 @@ MODELS = {
 }
 
 
-def changed(job, changes):
-    """Objects are merged key by key, anything else replaced; of a named choice ({"name": ...}) nothing is kept."""
-    for key, value in changes.items():
-        merge = isinstance(value, dict) and isinstance(job.get(key), dict) and "name" not in value
-        job[key] = changed(dict(job[key]), value) if merge else value
-    return job
-
-
 def folder_of(arguments, name, seed):
     return arguments.folder / name / f"seed_{seed}"
 
@@ -65,7 +56,7 @@ def model_of(arguments, name, seed):
 
 def job_of(name):
     """The model's job, but for where it starts from and writes, and its seed."""
-    job = changed(json.loads((ROOT / f"assets/jobs/{MODELS[name][1]}.json").read_text()), MODELS[name][3])
+    job = changed(shipped(MODELS[name][1]), MODELS[name][3])
     job["parallel"] = {**job["parallel"], "workers": 1}
     if name.endswith("_direct"):
         job["evaluate"].update(steps=4, every=job["iterations"])
@@ -112,11 +103,6 @@ def jobs_of(name):
         jobs.append(job_of(name))
         name = MODELS[name][2]
     return {"jobs": jobs}
-
-
-def cost(rows):
-    """CPU seconds of all iterations."""
-    return sum(row["time_phases"]["iteration"]["cpu_s"] for row in rows if row["kind"] == "train")
 
 
 def result(arguments, name, seed):

@@ -16,12 +16,11 @@ a quiet machine, two minutes each; runs, five to six minutes, give the same on a
 import argparse
 import concurrent.futures
 import copy
-import json
 import pathlib
 import subprocess
 import sys
 
-from cells import PROGRAM, ROOT, finished, lines_of, write
+from cells import PROGRAM, ROOT, finished, lines_of, shipped, write
 from chart import Chart, color_cycle, wide
 from kept_runs import KeptRuns
 from methods_statistics import area, clock_of, envelope, held_out_curve, mean_and_spread, reached, seconds_to, timed
@@ -52,7 +51,7 @@ SPLITS = {"world": "assets/prompts/scenes/", "hard": "assets/prompts/scenes/hard
 
 def job_of(arguments, name, seed, iterations, folder, **prompts):
     """The row's own job on one core, but for its length and what it trains and is scored on."""
-    job = json.loads((ROOT / f"assets/jobs/{name}.json").read_text())
+    job = shipped(name)
     files = {key: f"{SPLITS[arguments.split]}{key}.txt" for key in ("train", "select", "eval")}
     every = max(1, -(-iterations // arguments.points))
     job.update(prompts={**files, **prompts}, iterations=iterations, seed=seed, output=str(folder))
@@ -70,16 +69,21 @@ def write_few(arguments):
     return str(arguments.folder / "few.txt")
 
 
+def rehearsed(arguments, job, folder):
+    """The clock of a row, from a short run of its job."""
+    finished(job, folder)
+    return clock_of(arguments.cpu_seconds, [row["time_phases"]["iteration"]["cpu_s"] for row in lines_of(folder / "metrics.jsonl")
+                                            if row["kind"] == "train"])
+
+
 def rehearsal(arguments, name):
     """Fills the row's clock."""
     if name in arguments.kept.clock:
         return True
     folder = arguments.folder / name / "rehearsal"
     few = str(arguments.folder / "few.txt")
-    finished(job_of(arguments, name, 0, REHEARSED, folder, select=few, eval=few), folder)
-    seconds = [row["time_phases"]["iteration"]["cpu_s"] for row in lines_of(folder / "metrics.jsonl")
-               if row["kind"] == "train"]
-    arguments.kept.clock[name] = clock_of(arguments.cpu_seconds, seconds)
+    job = job_of(arguments, name, 0, REHEARSED, folder, select=few, eval=few)
+    arguments.kept.clock[name] = rehearsed(arguments, job, folder)
     return True
 
 
@@ -133,7 +137,7 @@ def curves_of(arguments, name, runs):
 
 def line_of(arguments, title, name, runs):
     curves, iterations = curves_of(arguments, name, runs), arguments.kept.clock[name][0]
-    lora = json.loads((ROOT / f"assets/jobs/{name}.json").read_text())["model"].get("lora")
+    lora = shipped(name)["model"].get("lora")
     cells = [title, f"`{name}`", f"LoRA, rank {lora['rank']}" if lora else "all weights", str(len(runs)), str(iterations),
              f"{curves[0][-1][0]:.0f}", finals([run["final"] for run in runs]),
              mean_and_spread([area(curve, arguments.cpu_seconds) for curve in curves]),

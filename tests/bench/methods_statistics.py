@@ -28,14 +28,19 @@ def area(curve, budget):
     return float(np.trapezoid(np.interp(at, x, y), at) / budget)
 
 
-def seconds_to(curve, gain):
-    """CPU seconds until the curve first stands `gain` above its start, on straight lines between the points; None where
-    it never does."""
-    wanted = curve[0][1] + gain
+def first_at(curve, score):
+    """Where on its axis the curve first stands at the score, on straight lines between the points; None where it never does."""
     for (x0, y0), (x1, y1) in zip(curve, curve[1:]):
-        if y1 >= wanted:
-            return x0 + (x1 - x0) * (wanted - y0) / (y1 - y0)
+        if y0 >= score:
+            return x0
+        if y1 >= score:
+            return x0 + (x1 - x0) * (score - y0) / (y1 - y0)
     return None
+
+
+def seconds_to(curve, gain):
+    """CPU seconds until the curve first stands `gain` above its start."""
+    return first_at(curve, curve[0][1] + gain)
 
 
 def clock_of(budget, seconds):
@@ -51,14 +56,14 @@ def mean_and_spread(values, digits=3):
     return f"{np.mean(values):.{digits}f}{spread}"
 
 
-def reached(seconds):
+def reached(seconds, digits=0):
     """Of `seconds_to` over seeds. Their mean says nothing where a seed is missing, so that is said instead."""
     there = [value for value in seconds if value is not None]
     if not there:
         return "not reached"
     if len(there) < len(seconds):
         return f"in {len(there)} of {len(seconds)} runs"
-    return mean_and_spread(there, 0)
+    return mean_and_spread(there, digits)
 
 
 def envelope(curves, points=49):

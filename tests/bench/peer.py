@@ -1,5 +1,5 @@
 """What users run today, for the speed comparison: diffusers + peft, written as the trainers of flow_grpo, DiffusionNFT and
-AWM are (float32 weights under bf16 autocast, LoRA adapters, one picture batch after the other, scheduler-driven SDE step).
+AWM are (float32 weights under bf16 autocast, LoRA adapters, one batch of samples after the other, scheduler-driven SDE step).
 
     peer.py JOB.json {eager|compiled} ITERATIONS WARMUP THREADS     prints one JSON object
 
@@ -24,6 +24,10 @@ from peer_networks import network_of
 
 warnings.filterwarnings("ignore")
 
+# By plugin: the score of each sample, given pictures [B,3,H,W] or videos [B,3,F,H,W], and prompts.
+REWARDS = {"scene": lambda frames, prompts: torch.from_numpy(scene_reward.rewards(frames.numpy(), prompts)),
+           "temporal": lambda frames, _: 1 - frames.diff(dim=2).abs().mean(dim=(1, 2, 3, 4))}  # temporal_flickering
+
 
 class PhaseClock:
     def __init__(self):
@@ -43,8 +47,9 @@ class Peer:
         self.network = network_of(job)
         self.load = time.perf_counter() - start[0], time.process_time() - start[1]
         self.pipe = self.network.pipe
-        for part in ("vae", "text_encoder", "text_encoder_2", "transformer"):
-            getattr(self.pipe, part).requires_grad_(False)
+        for part in self.pipe.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.requires_grad_(False)
         self.pipe.vae.to(torch.bfloat16)
         lora = job["model"]["lora"]
         config = LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], target_modules=self.network.targets)
@@ -67,10 +72,11 @@ class Peer:
             self.decode = torch.compile(self.pipe.vae.decode)
         self.prompts = open(job["prompts"]["train"]).read().splitlines()
         self.size, self.micro_batch = self.method["group_size"], job["parallel"]["micro_batch"]
+        self.score = REWARDS[job["rewards"][0]["plugin"]]
         self.clock, self.random = PhaseClock(), np.random.default_rng(0)
 
-    def velocity(self, x, timestep_B, embeds, pooled):
-        return self.network.velocity(self.forward, x, timestep_B, embeds, pooled)
+    def velocity(self, x, timestep_B, text):
+        return self.network.velocity(self.forward, x, timestep_B, text)
 
     def adapter(self, name):
         if self.old:
@@ -84,13 +90,13 @@ class Peer:
     def rollout(self, prompts):
         scheduler = self.pipe.scheduler
         with self.clock("rollout"):
-            embeds, pooled = self.network.encoded(prompts)
+            text = self.network.encoded(prompts)
             self.network.set_steps(self.sampler["steps"])
             x = self.network.noise(len(prompts))
             latents, log_probs = [x], []
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 for i, t in enumerate(scheduler.timesteps):
-                    v = self.velocity(x, t.expand(len(prompts)), embeds, pooled).float()
+                    v = self.velocity(x, t.expand(len(prompts)), text).float()
                     if self.sampler["name"] == "flow_sde":
                         x, log_prob = peer_losses.sde_step(scheduler, v, t.unsqueeze(0), x, self.sampler["noise_level"])
                         log_probs.append(log_prob)
@@ -98,11 +104,11 @@ class Peer:
                         x = x + v * (scheduler.sigmas[i + 1] - scheduler.sigmas[i])
                     latents.append(x)
         with self.clock("decode"):
-            raw = self.network.pictures(x) / self.pipe.vae.config.scaling_factor + self.pipe.vae.config.shift_factor
+            raw = self.network.unscaled(x)
             frames = (self.decode(raw.to(self.pipe.vae.dtype), return_dict=False)[0].float() / 2 + .5).clamp(0, 1)
         with self.clock("reward"):
-            rewards = torch.from_numpy(scene_reward.rewards(frames.numpy(), prompts))
-        sample = {"embeds": embeds, "pooled": pooled, "latents": torch.stack(latents, 1), "rewards": rewards,
+            rewards = self.score(frames, prompts)
+        sample = {**text, "latents": torch.stack(latents, 1), "rewards": rewards,
                   "timesteps": scheduler.timesteps.repeat(len(prompts), 1)}
         return {**sample, "log_probs": torch.stack(log_probs, 1)} if log_probs else sample
 
@@ -118,7 +124,7 @@ class Peer:
 
     def grpo_loss(self, batch, step):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            v = self.velocity(batch["latents"][:, step], batch["timesteps"][:, step], batch["embeds"], batch["pooled"])
+            v = self.velocity(batch["latents"][:, step], batch["timesteps"][:, step], batch)
         _, log_prob = peer_losses.sde_step(
             self.pipe.scheduler, v.float(), batch["timesteps"][:, step], batch["latents"][:, step],
             self.sampler["noise_level"], following=batch["latents"][:, step + 1])
@@ -132,7 +138,7 @@ class Peer:
         x0, timestep_B = batch["latents"][:, -1], batch["times"][:, step]
         t, noise = (timestep_B / 1000).view(-1, 1, 1, 1), torch.randn_like(x0)
         x = (1 - t) * x0 + t * noise
-        call = (x, timestep_B, batch["embeds"], batch["pooled"])
+        call = (x, timestep_B, batch)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             self.adapter("old")
             with torch.no_grad():

@@ -1,11 +1,13 @@
 """Thalweg beside the Python peer: one iteration of each method by phase, load time and peak memory, on the same folder,
 sizes, precision and cores, in turn within one run.
 
-    python tests/bench/speed.py [--rounds 3] [--iterations 3] [--threads 2] [--only flow_grpo|diffusion_nft|awm] [--flux]
-                                [--write docs/results/speed.md]
+    python tests/bench/speed.py [--rounds 3] [--iterations 3] [--threads 2] [--only flow_grpo|diffusion_nft|awm]
+                                [--flux | --wan] [--write docs/results/speed.md]
 
---flux: on a FLUX.1 of the embedded model's size with random weights, which it makes (flux_folder.py). Each round runs Thalweg, the eager peer and the torch.compile'd peer one after the other; a figure is the median over all
-counted iterations of all rounds. Needs a quiet machine: the peer's two threads wait for each other in every operation."""
+--flux: on a FLUX.1 of the embedded model's size with random weights, which it makes (flux_folder.py). --wan: clips of the
+embedded video model, or of a folder of its shape (wan_folder.py) where there is none. Each round runs Thalweg, the eager
+peer and the torch.compile'd peer one after the other; a figure is the median over all counted iterations of all rounds.
+Needs a quiet machine: the peer's two threads wait for each other in every operation."""
 
 import argparse
 import json
@@ -17,15 +19,21 @@ import sys
 import tempfile
 import time
 
-import flux_folder
-from cells import write
+from cells import PROGRAM, ROOT, changed, lines_of, write
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCH = ROOT / "tests/bench"
 METHODS = ["flow_grpo", "diffusion_nft", "awm"]
 PHASES = ["rollout", "decode", "reward", "train", "optimizer", "iteration"]
-PROGRAM = pathlib.Path(os.environ.get("THALWEG_PROGRAM", ROOT / "build/release/thalweg"))
 BUILD = pathlib.Path(os.environ.get("THALWEG_BUILD", ROOT / "build/release"))
+TABLES = {"sd3": "tables", "flux": "flux", "wan": "wan"}  # each family's place in the page
+CHANGES = {  # to the jobs
+    "sd3": {},
+    "flux": {"model": {"max_sequence_length": 16}},
+    "wan": {"model": {"max_sequence_length": 12},
+            "prompts": {split: f"assets/prompts/moving_scenes/{split}.txt" for split in ("train", "select", "eval")},
+            "sampler": {"height": 32, "width": 32, "frames": 9},
+            "rewards": [{"plugin": "temporal", "dimensions": {"temporal_flickering": 1}}],
+            "evaluate": {"metric": "temporal/temporal_flickering"}}}
 
 
 def measured(command, **options):
@@ -41,15 +49,15 @@ def measured(command, **options):
 
 def thalweg(job_path, folder, iterations, threads):
     few = folder / "few.txt"  # the base and final evaluations are not measured
-    few.write_text("\n".join((ROOT / "assets/prompts/scenes/select.txt").read_text().splitlines()[:4]) + "\n")
+    prompts = ROOT / json.loads(job_path.read_text())["prompts"]["select"]
+    few.write_text("\n".join(prompts.read_text().splitlines()[:4]) + "\n")
     output = folder / "thalweg"
     sets = {"/prompts/select": few, "/prompts/eval": few, "/iterations": 1 + iterations, "/parallel/workers": threads}
     command = [PROGRAM, "run", job_path, "--output", output]
     for pointer, value in sets.items():
         command += ["--set", f"{pointer}={value}"]
     _, peak = measured(command, stderr=subprocess.DEVNULL)
-    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-    rows = [row for row in rows if row["kind"] == "train"]
+    rows = [row for row in lines_of(output / "metrics.jsonl") if row["kind"] == "train"]
     times = [{phase: [row["time_phases"][phase]["wall_s"], row["time_phases"][phase]["cpu_s"]]
               for phase in PHASES if phase in row["time_phases"]} for row in rows[1:]]
     return {"peak_mib": peak, "iterations": times, "rewards": [row["reward"] for row in rows]}
@@ -76,8 +84,8 @@ def median(runs, phase, which):
 
 
 def compare(method, arguments, model, scratch):
-    job = json.loads((BENCH / f"jobs/{method}.json").read_text())
-    job["model"] |= {"path": str(model), **({"max_sequence_length": 16} if arguments.flux else {})}
+    job = changed(json.loads((BENCH / f"jobs/{method}.json").read_text()), CHANGES[arguments.family])
+    job["model"]["path"] = str(model)
     job_path = scratch / f"{method}.json"
     job_path.write_text(json.dumps(job))
     runs = {"thalweg": [], "eager": [], "compiled": []}
@@ -114,11 +122,18 @@ def processor():
     return ", ".join(wanted)
 
 
-def results(arguments, scratch):
-    model = ROOT / "assets/models/tiny-sd3"
-    if arguments.flux:
+def model_of(family, scratch):
+    """The family's embedded model, or a folder of its shape. That is made by a process of its own: a child's peak of memory
+    begins at its parent's, which torch would raise."""
+    model = ROOT / f"assets/models/tiny-{family}"
+    if not model.exists():
         model = scratch / "model"
-        flux_folder.make(model)
+        subprocess.run([sys.executable, BENCH / f"{family}_folder.py", model], check=True, stderr=subprocess.DEVNULL)
+    return model
+
+
+def results(arguments, scratch):
+    model = model_of(arguments.family, scratch)
     started, lines, eager_loads = os.getloadavg()[0], [], []
     for method in [arguments.only] if arguments.only else METHODS:
         runs = compare(method, arguments, model, scratch)
@@ -138,14 +153,17 @@ def main():
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=METHODS)
-    parser.add_argument("--flux", action="store_true")
+    families = parser.add_mutually_exclusive_group()
+    for family in ("flux", "wan"):
+        families.add_argument(f"--{family}", dest="family", action="store_const", const=family)
+    parser.set_defaults(family="sd3")
     parser.add_argument("--write", type=pathlib.Path, help="replace the tables of this page")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         text = results(arguments, pathlib.Path(scratch))
     print(text)
     if arguments.write:
-        write({"flux" if arguments.flux else "tables": text}, arguments.write)
+        write({TABLES[arguments.family]: text}, arguments.write)
 
 
 main()
