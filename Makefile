@@ -17,7 +17,7 @@ ON_BUILD := THALWEG_PROGRAM="$(CURDIR)/$(PROGRAM)" THALWEG_BUILD="$(CURDIR)/$(BU
 PYTEST := $(ON_BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider
 SOURCES = $(shell find engine samplers rewards plugins pipelines tests -regex '.*\.\(cpp\|hpp\|h\|c\|cu\)')
 
-.PHONY: help setup setup-cuda release demo test test-build soak asan fuzz format format-check lint install clean
+.PHONY: help setup setup-cuda release demo demo-video test test-build soak asan fuzz format format-check lint install clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,10 @@ release: setup ## Build the program and its plugins: build/release/thalweg (the 
 demo: release ## Align the embedded model on the CPU and write a report, in minutes
 	$(PROGRAM) run assets/jobs/demo.json
 	@echo; echo "The report: $(CURDIR)/runs/demo/report.html (open it in a browser)"
+
+demo-video: release ## The same with the embedded video model and a reward on motion
+	$(PROGRAM) run assets/jobs/demo_video.json
+	@echo; echo "The report: $(CURDIR)/runs/demo_video/report.html (open it in a browser)"
 
 test-build:
 	@cmake/setup.sh --tests

@@ -39,10 +39,11 @@ const JobTable& job_table() {
 
 const std::vector<FamilyRow>& family_table() {
   static const std::vector<FamilyRow> table = {
-      {"StableDiffusion3Pipeline", load_sd3, read_sd3_lora_names, read_sd3_schedule, sd3_size},
-      {"FluxPipeline", load_flux, read_flux_lora_names, read_flux_schedule, flux_size},
-      {"WanPipeline", load_wan, read_wan_lora_names, read_wan_schedule, wan_size},
-      {"GaussianMixturePipeline", load_mixture, read_mixture_lora_names, read_mixture_schedule, mixture_size},
+      {"StableDiffusion3Pipeline", 256, load_sd3, read_sd3_lora_names, read_sd3_schedule, sd3_size},
+      {"FluxPipeline", 512, load_flux, read_flux_lora_names, read_flux_schedule, flux_size},
+      {"WanPipeline", 512, load_wan, read_wan_lora_names, read_wan_schedule, wan_size},
+      {"GaussianMixturePipeline", 0, load_mixture, read_mixture_lora_names, read_mixture_schedule,
+       mixture_size},
   };
   return table;
 }

@@ -91,7 +91,10 @@ std::vector<double> scales_of(const EvaluateOptions& o) {
 class EvaluateJob final : public Job {
  public:
   void describe(Fields& fields) override { describe_evaluate(fields, o_); }
-  void fill_in() override { steps_from_ = fill_steps(o_.steps, o_.schedule, o_.model); }
+  void fill_in() override {
+    fill_model(o_.model);
+    steps_from_ = fill_steps(o_.steps, o_.schedule, o_.model);
+  }
 
   void check() override {
     o_.device.require();

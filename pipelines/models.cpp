@@ -24,6 +24,14 @@ const FamilyRow& family_of(const std::filesystem::path& folder) {
 
 }  // namespace
 
+void fill_model(ModelSection& model) {
+  if (model.max_sequence_length >= 0) return;
+  try {
+    model.max_sequence_length = family_of(model.path).max_sequence_length;
+  } catch (const Error&) {
+  }
+}
+
 std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options) {
   return family_of(folder).load(folder, options);
 }

@@ -15,6 +15,7 @@ namespace thalweg {
 /// alone.
 struct FamilyRow {
   const char* class_name;
+  int64_t max_sequence_length;  // default of its pipeline's argument
   std::unique_ptr<FlowModel> (*load)(const std::filesystem::path& folder, const ModelOptions&);
   LoraNames (*lora_names)(const std::filesystem::path& folder);
   Schedule (*schedule)(const std::filesystem::path& folder, const ModelOptions&, int64_t steps,
@@ -23,6 +24,10 @@ struct FamilyRow {
                     int64_t frames);
 };
 const std::vector<FamilyRow>& family_table();
+
+/// Writes out what the section leaves to the model's family. A folder that cannot be read keeps it: whoever
+/// opens it says why.
+void fill_model(ModelSection& model);
 
 /// Opens a model folder by the `_class_name` of its model_index.json.
 std::unique_ptr<FlowModel> load_model(const std::filesystem::path& folder, const ModelOptions& options);

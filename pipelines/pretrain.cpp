@@ -19,8 +19,8 @@ class PretrainJob final : public Job {
   void check() override { make_blueprint(options_, *make_world(options_)); }
   void check_folder() const override {
     const std::filesystem::path folder = options_.output;
-    for (const auto& stage : {folder / "vae", folder})
-      require_own_checkpoints(stage, [this] { return pretrain_identity(options_); });
+    require_own_checkpoints(folder / "vae", [this] { return autoencoder_identity(options_); });
+    require_own_checkpoints(folder, [this] { return pretrain_identity(options_); });
   }
   Json run(const Observer& observer) override {
     at::set_num_threads(static_cast<int>(options_.threads));

@@ -30,7 +30,10 @@ namespace {
 class SampleJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
-  void fill_in() override { steps_from_ = fill_steps(o_.sampler.steps, o_.sampler.schedule, o_.model); }
+  void fill_in() override {
+    fill_model(o_.model);
+    steps_from_ = fill_steps(o_.sampler.steps, o_.sampler.schedule, o_.model);
+  }
 
   void check() override {
     o_.device.require();

@@ -14,9 +14,13 @@
 
 namespace thalweg {
 ModelOptions ModelSection::options(at::Device device) const {
-  ModelOptions options{dtype_named(dtype),       dtype_named(vae_dtype),
-                       max_sequence_length,      device,
-                       activation_checkpointing, variant};
+  ModelOptions options;
+  options.dtype = dtype_named(dtype);
+  options.vae_dtype = dtype_named(vae_dtype);
+  if (max_sequence_length >= 0) options.max_sequence_length = max_sequence_length;
+  options.device = device;
+  options.activation_checkpointing = activation_checkpointing;
+  options.variant = variant;
   if (embedded_guidance > 0.0) options.embedded_guidance = embedded_guidance;
   options.scheduler = lora_scheduler(*this);
   return options;
@@ -56,8 +60,10 @@ void describe(Fields& f, ModelSection& m) {
          m.variant);
   f.choice({"dtype", "compute dtype of transformer and text encoders"}, m.dtype, {"float32", "bfloat16"});
   f.choice({"vae_dtype", "compute dtype of the VAE"}, m.vae_dtype, {"float32", "bfloat16"});
-  f.integer({"max_sequence_length", "T5 tokens, or zero tokens in their place when the model has no T5"},
-            m.max_sequence_length, 0, 4096);
+  f.integer({"max_sequence_length",
+             "T5 tokens, or zero tokens in their place when the model has no T5; -1: as many as the family's "
+             "pipeline takes, 256 of Stable Diffusion 3, 512 of FLUX.1 and Wan"},
+            m.max_sequence_length, -1, 4096);
   f.number({"embedded_guidance",
             "guidance scale that a network with an input for it is told, in training too (FLUX.1-dev; "
             "\"guidance_scale\" is classifier-free guidance, beside it); 0: 3.5"},

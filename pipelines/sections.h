@@ -43,8 +43,8 @@ struct PromptCacheSection {
 
 struct ModelSection {
   std::string path, dtype = "float32", vae_dtype = "float32";
-  int64_t max_sequence_length = 256;
-  double embedded_guidance = 0.0;  // 0: the family's own
+  int64_t max_sequence_length = -1;  // the family's own, once fill_model() was here
+  double embedded_guidance = 0.0;    // 0: the family's own
   bool activation_checkpointing = false, has_lora = false;
   std::string variant;  // of the files of weights
   LoraSection lora;

@@ -10,6 +10,7 @@
 #include "pipelines/generator_steps.h"
 #include "pipelines/job.h"
 #include "pipelines/machine_paths.h"
+#include "pipelines/models.h"
 #include "pipelines/report/page.h"
 #include "pipelines/resume.h"
 #include "pipelines/stages/decoration.h"
@@ -79,7 +80,10 @@ Json run_training(const TrainRewardOptions& o, const Observer& observer) {
 class TrainRewardJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
-  void fill_in() override { fill_steps(o_.sampler.steps, o_.sampler.schedule, o_.model); }
+  void fill_in() override {
+    fill_model(o_.model);
+    fill_steps(o_.sampler.steps, o_.sampler.schedule, o_.model);
+  }
 
   void check() override {
     o_.device.require();

@@ -15,6 +15,7 @@
 #include "pipelines/align/summary.h"
 #include "pipelines/align/trainee.h"
 #include "pipelines/job.h"
+#include "pipelines/models.h"
 #include "pipelines/stages/decoration.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/steering/soft_value.h"
@@ -138,7 +139,10 @@ class AlignRun {
 class AlignJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, o_); }
-  void fill_in() override { fill_steps(o_); }
+  void fill_in() override {
+    fill_model(o_.model);
+    fill_steps(o_);
+  }
 
   void check() override {
     const auto device = o_.device.require();

@@ -147,7 +147,9 @@ int64_t train_autoencoder(const Pretraining& p) {
   const auto run = std::filesystem::path(p.options.output) / "vae";
   const int64_t steps = p.options.vae.steps;
   AutoencoderTrainee trainee(p);
-  TrainingRun(stage_plan(p.options, "vae", run, steps, "loss"), trainee, std::nullopt, p.observer).run();
+  TrainingRun(stage_plan(p.options, "vae", run, steps, "loss", autoencoder_identity(p.options)), trainee,
+              std::nullopt, p.observer)
+      .run();
   require_some_update(trainee.skipped(), steps, "/vae/learning_rate");
   trainee.write(p.folder / "vae");
   return trainee.skipped();

@@ -166,8 +166,9 @@ class FlowTrainee final : public Trainee {
 int64_t train_flow(const Pretraining& p) {
   const int64_t steps = p.options.flow.steps;
   FlowTrainee trainee(p);
-  TrainingRun(stage_plan(p.options, "flow", p.options.output, steps, "mean_loss"), trainee, std::nullopt,
-              p.observer)
+  TrainingRun(
+      stage_plan(p.options, "flow", p.options.output, steps, "mean_loss", pretrain_identity(p.options)),
+      trainee, std::nullopt, p.observer)
       .run();
   require_some_update(trainee.skipped(), steps, "/flow/learning_rate");
   trainee.write();

@@ -63,4 +63,12 @@ Json pretrain_identity(const PretrainOptions& options) {
   return run_identity([&](Fields& f) { describe(f, copy); }, {});
 }
 
+Json autoencoder_identity(const PretrainOptions& options) {
+  PretrainOptions own = options;
+  own.architecture = {{"vae", options.architecture.value("vae", Json())}};
+  own.flow = {};
+  own.max_sequence_length = {};
+  return pretrain_identity(own);
+}
+
 }  // namespace thalweg

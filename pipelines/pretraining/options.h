@@ -36,5 +36,7 @@ void describe(Fields& fields, PretrainOptions& options);
 
 /// run_identity() of these options.
 Json pretrain_identity(const PretrainOptions& options);
+/// Of what the autoencoder's stage depends on: a flow with other settings is trained on the same one.
+Json autoencoder_identity(const PretrainOptions& options);
 
 }  // namespace thalweg

@@ -1,17 +1,18 @@
 #include "pipelines/pretraining/stages.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace thalweg {
 
 RunPlan stage_plan(const PretrainOptions& o, const char* phase, const std::filesystem::path& folder,
-                   int64_t steps, const char* shown_metric) {
+                   int64_t steps, const char* shown_metric, Json identity) {
   return {.phase = phase,
           .folder = folder,
           .iterations = steps,
           .checkpoint = {o.checkpoint_every, o.checkpoint_keep},
           .shown_metric = shown_metric,
-          .identity = pretrain_identity(o)};
+          .identity = std::move(identity)};
 }
 
 double learning_rate_factor(int64_t step, int64_t steps, int64_t warmup_steps, double decay_fraction) {

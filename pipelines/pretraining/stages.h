@@ -20,7 +20,7 @@ struct Pretraining {
 
 /// The plan of a stage that runs, and keeps its checkpoints, in `folder`.
 RunPlan stage_plan(const PretrainOptions& options, const char* phase, const std::filesystem::path& folder,
-                   int64_t steps, const char* shown_metric);
+                   int64_t steps, const char* shown_metric, Json identity);
 
 /// Trains the VAE, writes its weights and its latents' mean and deviation into the model's folder. Returns
 /// how many updates were skipped; throws Error when all were.

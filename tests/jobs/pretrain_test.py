@@ -94,6 +94,21 @@ def test_an_autoencoder_of_other_settings_is_not_taken(whole, tmp_path):
     assert "vae/checkpoint-" in run.stderr and "/vae/learning_rate is" in run.stderr
 
 
+def test_a_flow_of_other_settings_takes_the_same_autoencoder(whole, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    job = json.loads((whole.parent / "whole.json").read_text())
+    job["flow"]["steps"] = 3
+    job["architecture"]["transformer"]["num_layers"] = 1
+    run = thalweg("run", write_job(tmp_path / "other.json", {**job, "output": str(folder)}))
+    assert run.returncode == 0, run.stderr
+    vae = "model/vae/diffusion_pytorch_model.safetensors"
+    assert (folder / vae).read_bytes() == (whole / vae).read_bytes()
+    assert json.loads((folder / "model/transformer/config.json").read_text())["num_layers"] == 1
+
+
 def test_no_update_was_skipped(whole):
     assert json.loads((whole / "result.json").read_text())["skipped_updates"] == {"vae": 0, "flow": 0}
 
