@@ -44,7 +44,13 @@ class Reader final : public Fields {
   }
 
   void text(Field field, std::string& value) override {
-    if (const Json* json = find(field)) value = checked_text(*json, at(field));
+    const Json* json = find(field);
+    if (!json) return;
+    auto text = checked_text(*json, at(field));
+    // Empty means absent where things are written out, and there the default would come back.
+    if (text.empty() && !value.empty())
+      throw Error(at(field), "must not be empty; leave it out for \"" + value + "\"");
+    value = std::move(text);
   }
 
   void choice(Field field, std::string& value, const std::vector<std::string>& names) override {

@@ -39,6 +39,18 @@ TEST(ReadFields, ReadsEverything) {
   EXPECT_EQ(o.rewards[1].weight, 10.0);
 }
 
+// Written out an empty text is left out, and the default would come back.
+TEST(ReadFields, RefusesAnEmptyTextWhereAbsenceMeansAnother) {
+  std::string device = "cpu", note;
+  const auto describe = [&](Fields& f) {
+    f.text({"device", "where"}, device);
+    f.text({"note", "anything"}, note);
+  };
+  EXPECT_NO_THROW(read_fields(Json{{"note", ""}}, "", describe));
+  EXPECT_ERROR(read_fields(Json{{"device", ""}}, "", describe),
+               "/device: must not be empty; leave it out for \"cpu\"");
+}
+
 TEST(ReadFields, ChecksBounds) {
   EXPECT_ERROR(read(R"({"path":"m","rate":1.0000001})"), "/rate: must be from 0 to 1");
   EXPECT_ERROR(read(R"({"path":"m","rate":-1e-9})"), "/rate: must be from 0 to 1");
