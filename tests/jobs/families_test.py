@@ -65,3 +65,15 @@ def test_steering(steering, files, tmp_path):
            "rewards": [{"plugin": "color"}, *PROCESS.get(steering, [])], "parallel": {"workers": 1}, "seed": 3}
     result = json.loads((run_job(tmp_path / "run", job) / "result.json").read_text())
     assert result["status"] == "succeeded" and result["rewards"]["color/redness"]["scored"] == 2
+
+
+def test_prompts_have_the_familys_length_where_none_is_said(files, tmp_path):
+    """As diffusers' pipelines have it: a transformer that attends to padding draws otherwise with another."""
+    job = {"job": "sample", "model": {"path": str(files / "model")}, "prompts": {"texts": ["a red circle"]},
+           "sampler": {"steps": 1, "height": 16, "width": 16, **size_of(files)}}
+    run = run_job(tmp_path / "run", job)
+    assert json.loads((run / "job.json").read_text())["model"]["max_sequence_length"] == 512
+    told = run_job(tmp_path / "told", {**job, "model": {**job["model"], "max_sequence_length": 512}})
+    for name in ("00000.mp4", "00000.png"):
+        if (run / "samples" / name).exists():
+            assert (run / "samples" / name).read_bytes() == (told / "samples" / name).read_bytes()

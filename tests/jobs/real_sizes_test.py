@@ -105,6 +105,18 @@ def test_a_video_of_81_frames_is_evaluated(folder):
     assert png_size(run / "grid-0.png") == (4 * 834 + 2, 484)
 
 
+@pytest.mark.soak
+def test_a_model_of_videos_of_81_frames_is_aligned_and_reported(folder):
+    """Its clips are kept whole, and shown at half of their size."""
+    (folder / "2.txt").write_text("a\nb\n")
+    run = run_job(folder / "run", align_job(folder, VIDEO, 1, 2, 2, video={"fps": 16}))
+    result_of(run)
+    for name in ("step-0", "step-1", "before", "after"):
+        assert sorted(path.name for path in (run / "samples" / name).iterdir()) == ["00000.mp4", "00001.mp4", "grid.png"]
+    report = (run / "report.html").read_text()
+    assert "Shown at 1/2 of their size" in report and report.count("<video") == 4 and 'width="416" height="240"' in report
+
+
 def test_a_thousand_pictures_are_sampled_and_scored(folder):
     job = sample_job(folder, SMALL, 100, prompts={"path": str(folder / "1000.txt")})
     run = run_job(folder / "run", job)
