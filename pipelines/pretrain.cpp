@@ -16,7 +16,10 @@ namespace {
 class PretrainJob final : public Job {
  public:
   void describe(Fields& fields) override { thalweg::describe(fields, options_); }
-  void check() override { make_blueprint(options_, *make_world(options_)); }
+  void check() override {
+    make_flow_world(options_);
+    make_blueprint(options_, *make_world(options_));
+  }
   void check_folder() const override {
     const std::filesystem::path folder = options_.output;
     require_own_checkpoints(folder / "vae", [this] { return autoencoder_identity(options_); });
@@ -24,13 +27,12 @@ class PretrainJob final : public Job {
   }
   Json run(const Observer& observer) override {
     at::set_num_threads(static_cast<int>(options_.threads));
-    const auto world = make_world(options_);
+    const auto world = make_world(options_), flow_world = make_flow_world(options_);
     const auto blueprint = make_blueprint(options_, *world);
-    const Pretraining pretraining{options_, *world, *blueprint,
-                                  std::filesystem::path(options_.output) / "model", observer};
-    blueprint->write(pretraining.folder);
-    const auto vae = train_autoencoder(pretraining);
-    const auto flow = train_flow(pretraining);
+    const auto folder = std::filesystem::path(options_.output) / "model";
+    blueprint->write(folder);
+    const auto vae = train_autoencoder({options_, *world, *blueprint, folder, observer});
+    const auto flow = train_flow({options_, *flow_world, *blueprint, folder, observer});
     if (vae + flow > 0)
       observer.message("warn: " + std::to_string(vae + flow) +
                        " updates were skipped, since their gradient was not finite (events.jsonl)");

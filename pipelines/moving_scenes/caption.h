@@ -32,6 +32,10 @@ inline constexpr std::array<KindShare, 6> shares = {{{Kind::kMove, 33},
                                                      {Kind::kThen, 8},
                                                      {Kind::kTwo, 15}}};
 
+/// By the kinds' order: "move", "size", "pop", "turn", "then", "two".
+inline constexpr std::array<const char*, shares.size()> kind_names = {"move", "size", "pop",
+                                                                      "turn", "then", "two"};
+
 enum class Direction { kLeft, kRight, kUp, kDown };
 enum class Verb { kMoves, kMovesThen, kGrows, kShrinks, kAppears, kVanishes, kTurns, kStays };
 

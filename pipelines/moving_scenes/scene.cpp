@@ -43,9 +43,9 @@ void advance(Direction direction, float distance, State& state) {
   (sideways ? state.x : state.y) += back ? -distance : distance;
 }
 
-Caption random_caption(Random& random) {
+Caption random_caption(Random& random, std::span<const KindShare> of_kinds = shares) {
   int percent = random.below(100);
-  const KindShare* share = shares.data();
+  const KindShare* share = of_kinds.data();
   while (percent >= share->percent) percent -= (share++)->percent;
   const std::vector<Caption>& captions = captions_of(share->kind);
   return captions[static_cast<std::size_t>(random.below(static_cast<int>(captions.size())))];
@@ -148,10 +148,10 @@ Scene random_scene(std::uint64_t seed, std::uint64_t index) {
   return lay_out(random_caption(random), random);
 }
 
-Scene training_scene(std::uint64_t seed, std::uint64_t index) {
+Scene training_scene(std::uint64_t seed, std::uint64_t index, std::span<const KindShare> of_kinds) {
   Random random(seed, index);
-  Caption caption = random_caption(random);
-  while (held_out(to_text(caption))) caption = random_caption(random);
+  Caption caption = random_caption(random, of_kinds);
+  while (held_out(to_text(caption))) caption = random_caption(random, of_kinds);
   return lay_out(caption, random);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,8 +52,9 @@ struct Scene {
 /// A caption in the world's shares and a layout that shows it: a pure function of (seed, index).
 Scene random_scene(std::uint64_t seed, std::uint64_t index);
 
-/// As `random_scene`, but its caption is never a held-out one.
-Scene training_scene(std::uint64_t seed, std::uint64_t index);
+/// As `random_scene`, but its caption is never a held-out one; of kinds in the world's shares, or in others,
+/// which are percentages too.
+Scene training_scene(std::uint64_t seed, std::uint64_t index, std::span<const KindShare> of_kinds = shares);
 
 /// A layout that shows `caption`: a pure function of its arguments.
 Scene scene_of(const Caption& caption, std::uint64_t seed, std::uint64_t index);

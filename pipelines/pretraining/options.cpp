@@ -40,6 +40,11 @@ void describe(Fields& f, PretrainOptions& o) {
     t.number({"learning_rate", "AdamW, everything else"}, o.flow.learning_rate, 0.0, 1.0);
     t.number({"decay_fraction", "last part of the updates with a falling learning rate"},
              o.flow.decay_fraction, 0.0, 1.0);
+    t.numbers(
+        {"kinds",
+         "percentages of the kinds of captions (moving_scenes: move, size, pop, turn, then, two) that the "
+         "flow learns from, 100 together: more of what it finds hard; absent: as the world has them"},
+        o.flow.kinds, 0.0, 100.0);
     t.number({"caption_dropout", "share of empty captions"}, o.flow.caption_dropout, 0.0, 1.0);
     t.number({"ema_decay", "average of the weights that is kept"}, o.flow.ema_decay, 0.0, 1.0);
     t.number({"max_grad_norm", "gradient clipping"}, o.flow.max_grad_norm, 1e-6, 1e6);

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/core/fields.h"
 
@@ -23,6 +25,7 @@ struct PretrainOptions {
   struct Flow {
     int64_t steps = 9000, batch_size = 128, warmup_steps = 100;
     double muon_learning_rate = 0.01, learning_rate = 1.5e-3, decay_fraction = 0.35;
+    std::vector<std::pair<std::string, double>> kinds;  // percent of each kind of caption; empty: the world's
     double caption_dropout = 0.1, ema_decay = 0.998, max_grad_norm = 1.0;
   } flow;
   std::string dtype = "bfloat16", save_dtype = "float16";

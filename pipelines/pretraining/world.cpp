@@ -2,7 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+
 #include "engine/core/error.h"
+#include "engine/core/names.h"
 #include "pipelines/moving_scenes/scene.h"
 #include "pipelines/scenes/scene.h"
 
@@ -35,10 +40,31 @@ class ScenesWorld final : public World {
   int side_;
 };
 
+using Shares = std::array<moving_scenes::KindShare, moving_scenes::shares.size()>;
+
+Shares shares_of(const std::vector<std::pair<std::string, double>>& kinds) {
+  constexpr const char* kPlace = "/flow/kinds";
+  if (kinds.empty()) return moving_scenes::shares;
+  auto shares = moving_scenes::shares;
+  for (auto& share : shares) share.percent = 0;
+  int total = 0;
+  const std::vector<std::string> names(moving_scenes::kind_names.begin(), moving_scenes::kind_names.end());
+  for (const auto& [name, percent] : kinds) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) throw Error(kPlace, "knows no kind \"" + name + "\"" + suggestion(name, names));
+    if (percent != std::floor(percent)) throw Error(kPlace, "must be whole percentages");
+    shares.at(static_cast<size_t>(found - names.begin())).percent = static_cast<int>(percent);
+    total += static_cast<int>(percent);
+  }
+  if (total != 100) throw Error(kPlace, "must be 100 together, not " + std::to_string(total));
+  return shares;
+}
+
 class MovingScenesWorld final : public World {
  public:
-  explicit MovingScenesWorld(const PretrainOptions& o)
-      : seed_(static_cast<uint64_t>(o.seed)),
+  MovingScenesWorld(const PretrainOptions& o, const Shares& shares)
+      : shares_(shares),
+        seed_(static_cast<uint64_t>(o.seed)),
         side_(static_cast<int>(o.data.size)),
         frames_(static_cast<int>(o.data.frames)) {
     if (!moving_scenes::can_have_frames(frames_))
@@ -57,12 +83,13 @@ class MovingScenesWorld final : public World {
 
  private:
   moving_scenes::Scene scene(int64_t index) const {
-    return moving_scenes::training_scene(seed_, static_cast<uint64_t>(index));
+    return moving_scenes::training_scene(seed_, static_cast<uint64_t>(index), shares_);
   }
   void render(const moving_scenes::Scene& scene, int64_t index, float* rgb_F3HW) const {
     moving_scenes::render(scene, static_cast<uint64_t>(index), rgb_F3HW, side_, frames_);
   }
 
+  Shares shares_;
   uint64_t seed_;
   int side_, frames_;
 };
@@ -70,7 +97,16 @@ class MovingScenesWorld final : public World {
 }  // namespace
 
 std::unique_ptr<World> make_world(const PretrainOptions& options) {
-  if (options.data.world == "moving_scenes") return std::make_unique<MovingScenesWorld>(options);
+  if (options.data.world == "moving_scenes")
+    return std::make_unique<MovingScenesWorld>(options, moving_scenes::shares);
+  return std::make_unique<ScenesWorld>(options);
+}
+
+std::unique_ptr<World> make_flow_world(const PretrainOptions& options) {
+  if (options.data.world == "moving_scenes")
+    return std::make_unique<MovingScenesWorld>(options, shares_of(options.flow.kinds));
+  if (!options.flow.kinds.empty())
+    throw Error("/flow/kinds", "is read by nothing: kinds are those of the world moving_scenes");
   return std::make_unique<ScenesWorld>(options);
 }
 

@@ -27,8 +27,11 @@ class World {
   virtual int64_t longest_caption() const = 0;
 };
 
-/// Throws Error at /data or /vae/crowded for what the world has not.
+/// What the autoencoder learns from: the world as it is. Throws Error at /data or /vae/crowded for what the
+/// world has not.
 std::unique_ptr<World> make_world(const PretrainOptions& options);
+/// What the flow learns from: the same in the shares of /flow/kinds. Throws Error there, too.
+std::unique_ptr<World> make_flow_world(const PretrainOptions& options);
 
 /// Training samples [indices.size(),F,3,size,size] in [-1,1]; where `crowded` is set, drawn so.
 at::Tensor training_frames(const PretrainOptions& options, const World& world,
