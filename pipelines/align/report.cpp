@@ -17,7 +17,18 @@
 namespace thalweg {
 namespace {
 
-// Clips, or where none can be made their frames in a row.
+// Whether it does; if not, the caption says why.
+bool plays_clips(GridPair& grid, const AlignSummary& s, double fps, const std::filesystem::path& folder) {
+  try {
+    add_clips(grid, s.before_BF3HW, s.after_BF3HW, fps, folder);
+    return true;
+  } catch (const Error& error) {
+    grid.caption += " Clips cannot be shown here: " + error.message() + ".";
+    return false;
+  }
+}
+
+// Of clips that cannot be played the frames in a row.
 GridPair pictures_of(const std::filesystem::path& folder, const AlignOptions& o, const AlignSummary& s) {
   GridPair grid;
   grid.title = "Before and after";
@@ -28,12 +39,7 @@ GridPair pictures_of(const std::filesystem::path& folder, const AlignOptions& o,
   const auto sizes = s.after_BF3HW.sizes();
   for (size_t i = 0; i < static_cast<size_t>(sizes[0]); ++i)
     grid.pictures.push_back({s.prompts[i], "", "", s.before_scores[i], s.after_scores[i], ""});
-  if (sizes[1] > 1) try {
-      add_clips(grid, s.before_BF3HW, s.after_BF3HW, o.video.fps, folder);
-      return grid;
-    } catch (const Error& error) {
-      grid.caption += std::string(" Clips cannot be shown here: ") + error.what() + ".";
-    }
+  if (sizes[1] > 1 && plays_clips(grid, s, o.video.fps, folder)) return grid;
   const auto shown = fitting(sizes[0], sizes[1], sizes[3], sizes[4]);
   if (!shown.note.empty()) grid.caption += " " + shown.note;
   grid.pictures.resize(static_cast<size_t>(shown.pairs));

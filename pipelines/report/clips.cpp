@@ -18,10 +18,15 @@ at::Tensor scaled(const at::Tensor& frames_F3HW, const ClipScale& scale) {
 }
 
 std::string mp4_of(const at::Tensor& frames_F3HW, double fps, const std::filesystem::path& scratch) {
+  struct Removed {
+    const std::filesystem::path& path;
+    ~Removed() {
+      std::error_code ignored;
+      std::filesystem::remove(path, ignored);
+    }
+  } removed{scratch};
   write_video(scratch, frames_F3HW, frame_rate_of(fps), OddSide::pad);
-  auto bytes = read_file(scratch, kReportClipBytes);
-  remove_path(scratch);
-  return bytes;
+  return read_file(scratch, kReportClipBytes);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ from hostile_tool import ROOT
 from job_schema import expanded
 
 SCHEMA = expanded(json.loads((ROOT / "assets" / "schema" / "job.schema.json").read_text()))
-FOREIGN = ("/config", "/architecture", "/dimensions", "/rank_pattern", "/alpha_pattern")  # objects whose keys are someone else's
+FOREIGN = ("/config", "/architecture", "/dimensions", "/rank_pattern", "/alpha_pattern", "/kinds")  # objects whose keys are someone else's
 WRONG = {"object": [None, True, 7, "t", []], "array": [None, True, 7, "t", {}], "string": [None, True, 7, 1.5, [], {}],
          "integer": [None, True, "7", 1.5, 1e300, [], {}], "number": [None, True, "7", [], {}],
          "boolean": [None, 0, 1, "true", [], {}]}

@@ -31,7 +31,7 @@ def test_alignment_moves_the_law_of_every_frame_to_the_reward(aligned, tmp_path)
     for frame in range(4):
         assert w1(x[:, :, frame], after) < 0.05
     names = {path.name for path in (folder / "samples" / "after").iterdir()}
-    assert "00000_frame0003.png" in names and "grid.png" in names
+    assert "00000.mp4" in names and "grid.png" in names
     assert (folder / "report.html").stat().st_size > 10000
 
 

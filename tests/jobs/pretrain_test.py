@@ -116,7 +116,7 @@ def test_no_update_was_skipped(whole):
 @pytest.mark.parametrize("pointer, value, message", [
     ("/data/frames", 8, "4 k + 1"), ("/data/world", "scenes", "/data/frames"), ("/max_sequence_length", 11, "longest caption"),
     ("/family", "sd3", "/data/frames"), ("/data/size", 20, "32"), ("/data/size", 40, "multiple of 16"),
-    ("/flow/kinds", '{"move": 50, "two": 40}', "must be 100 together, not 90"), ("/flow/kinds", '{"tow": 100}', 'did you mean "two"'),
+    ("/flow/kinds", '{"move": 50, "two": 40}', "must be 100 together, not 90"), ("/flow/kinds", '{"twoo": 100}', 'did you mean "two"'),
     ("/flow/kinds", '{"move": 99.5, "two": 0.5}', "whole percentages"),
     ("/architecture/vae/z_dim", 8, "in_channels"), ("/architecture/text_encoder/d_model", 64, "text_dim")])
 def test_what_does_not_fit_together_is_refused(pointer, value, message):
