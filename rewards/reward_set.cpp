@@ -149,14 +149,18 @@ std::vector<Scored> RewardSet::scored(const std::vector<const Member*>& members,
   return scored;
 }
 
-ScoreInput RewardSet::with_rate(ScoreInput input) const {
+// The input, or `own`, a copy with the job's rate, where it is of a video and says none.
+const ScoreInput& RewardSet::with_rate(const ScoreInput& input, ScoreInput& own) const {
   const auto& frames = input.frames_BF3HW;
-  if (input.fps == 0.0 && frames.defined() && frames.size(1) > 1) input.fps = fps_;
-  return input;
+  if (fps_ == 0.0 || input.fps != 0.0 || !frames.defined() || frames.size(1) == 1) return input;
+  own = input;
+  own.fps = fps_;
+  return own;
 }
 
 RewardBatch RewardSet::score(const ScoreInput& given, Scoring which) const {
-  const auto input = with_rate(given);
+  ScoreInput own;
+  const auto& input = with_rate(given, own);
   std::vector<const Member*> asked;
   for (const auto& member : members_) {
     const bool compares = member.of.reward->info().least_of_group > 0;
@@ -179,7 +183,8 @@ RewardBatch RewardSet::score(const ScoreInput& given, Scoring which) const {
 
 at::Tensor RewardSet::value(const ScoreInput& given, RewardUse use,
                             const std::shared_ptr<FailureSink>& sink) const {
-  const auto input = with_rate(given);
+  ScoreInput own;
+  const auto& input = with_rate(given, own);
   const bool differentiate = input.frames_BF3HW.requires_grad() || input.latents_BCFHW.requires_grad();
   auto total_B = at::zeros({input.batch()}, at::kDouble);
   const auto following = members(use);

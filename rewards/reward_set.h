@@ -82,7 +82,7 @@ class RewardSet {
   };
   void add_columns(const Member& member);
   std::vector<const Member*> members(RewardUse use) const;
-  ScoreInput with_rate(ScoreInput input) const;
+  const ScoreInput& with_rate(const ScoreInput& input, ScoreInput& own) const;
   static std::vector<Scored> scored(const std::vector<const Member*>& members, const ScoreInput& input);
 
   std::vector<Member> members_;

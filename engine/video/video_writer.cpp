@@ -1,12 +1,11 @@
 #include "engine/video/video_writer.h"
 
 #include <ATen/ATen.h>
-
 #include <sys/mman.h>
 #include <unistd.h>
-#include <cstdio>
 
 #include <cerrno>
+#include <cstdio>
 #include <string>
 
 #include "engine/core/error.h"

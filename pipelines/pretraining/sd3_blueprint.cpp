@@ -7,7 +7,6 @@
 #include "engine/models/vae/autoencoder_kl.h"
 #include "engine/optim/gradients.h"
 #include "engine/weights/config.h"
-#include "engine/weights/folder.h"
 #include "pipelines/pretraining/blueprint.h"
 #include "pipelines/pretraining/parts.h"
 #include "pipelines/pretraining/vocabulary.h"
@@ -28,6 +27,11 @@ Json text_config(Json config, int64_t vocabulary, int64_t tokens) {
   return config;
 }
 
+// [B,1,3,H,W] as pictures.
+at::Tensor seen(const at::Tensor& x_BF3HW) {
+  return x_BF3HW.squeeze(1);
+}
+
 class Sd3Blueprint final : public Blueprint {
  public:
   Sd3Blueprint(const PretrainOptions& o, const World& world)
@@ -43,7 +47,6 @@ class Sd3Blueprint final : public Blueprint {
     second_ = ClipTextEncoder::parse(second_config_, "/architecture/text_encoder_2");
     num_train_timesteps_ =
         config_integer(part("scheduler"), "num_train_timesteps", 1000, 1, 1000000, "/architecture/scheduler");
-    position_table_ = sd3_position_table(transformer_);
   }
 
   void write(const std::filesystem::path& folder) const override {
@@ -76,7 +79,7 @@ class Sd3Blueprint final : public Blueprint {
   }
   Autoencoder autoencoder(const TensorMap& weights) const override {
     const auto vae = AutoencoderKl::bind(vae_, Binder(weights, "vae"));
-    return {[vae](const at::Tensor& x) { return vae.encode_moments(x.squeeze(1)); },
+    return {[vae](const at::Tensor& x) { return vae.encode_moments(seen(x)); },
             [vae](const at::Tensor& z) { return vae.decode(z).unsqueeze(1); }};
   }
   std::vector<int64_t> latent_sizes() const override {
@@ -91,12 +94,7 @@ class Sd3Blueprint final : public Blueprint {
   }
   std::function<at::Tensor(const at::Tensor&)> encoder(const std::filesystem::path& folder,
                                                        at::ScalarType dtype) const override {
-    const auto path = folder / "vae" / "config.json";
-    const auto config = AutoencoderKl::parse(parse_json_file(path), path);
-    const auto weights = cast(read_weights(folder / "vae", "diffusion_pytorch_model"), dtype);
-    return [vae = AutoencoderKl::bind(config, Binder(weights, path.string())), dtype](const at::Tensor& x) {
-      return vae.scaled(vae.encode_moments(x.squeeze(1).to(dtype)).chunk(2, 1)[0].to(at::kFloat));
-    };
+    return trained_encoder<AutoencoderKl>(folder, dtype, &seen);
   }
 
   TensorMap initial_flow(uint64_t seed) const override {
@@ -119,7 +117,7 @@ class Sd3Blueprint final : public Blueprint {
   at::Tensor velocity(const TensorMap& weights, const at::Tensor& x, const at::Tensor& sigma_B,
                       const at::Tensor& ids_BL) const override {
     auto backbone = without_prefix(weights, kTransformer);
-    backbone["pos_embed.pos_embed"] = position_table_.to(backbone.begin()->second.scalar_type());
+    backbone["pos_embed.pos_embed"] = position_table().to(backbone.begin()->second.scalar_type());
     const auto first_weights = without_prefix(weights, kFirst);
     const auto second_weights = without_prefix(weights, kSecond);
     const auto transformer = Sd3Transformer::bind(transformer_, Binder(backbone, "transformer"));
@@ -133,7 +131,7 @@ class Sd3Blueprint final : public Blueprint {
   void write_flow(const std::filesystem::path& folder, const TensorMap& tensors,
                   at::ScalarType dtype) const override {
     auto backbone = without_prefix(tensors, kTransformer);
-    backbone["pos_embed.pos_embed"] = position_table_;
+    backbone["pos_embed.pos_embed"] = position_table();
     write_component(folder / "transformer", "diffusion_pytorch_model", cast(backbone, dtype));
     for (const auto& name : {kFirst, kSecond})
       write_component(folder / name, "model", without_prefix(tensors, name));
@@ -142,6 +140,12 @@ class Sd3Blueprint final : public Blueprint {
  private:
   const Json& part(const std::string& name) const { return architecture_part(architecture_, name); }
 
+  // Made when the flow asks for it: of a large model it is large, and a check needs none.
+  const at::Tensor& position_table() const {
+    if (!position_table_.defined()) position_table_ = sd3_position_table(transformer_);
+    return position_table_;
+  }
+
   const Json& architecture_;
   int64_t t5_tokens_, side_, num_train_timesteps_;
   WordTokenizer words_;
@@ -149,7 +153,7 @@ class Sd3Blueprint final : public Blueprint {
   Sd3TransformerConfig transformer_;
   AutoencoderKlConfig vae_;
   ClipTextConfig first_, second_;
-  at::Tensor position_table_;
+  mutable at::Tensor position_table_;
 };
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include "engine/models/wan/wan_model.h"
 #include "engine/optim/gradients.h"
 #include "engine/weights/config.h"
-#include "engine/weights/folder.h"
 #include "pipelines/pretraining/blueprint.h"
 #include "pipelines/pretraining/parts.h"
 #include "pipelines/pretraining/vocabulary.h"
@@ -35,6 +34,11 @@ Json plain_vae_config(Json config) {
   config["latents_mean"] = std::vector<double>(static_cast<size_t>(channels), 0.0);
   config["latents_std"] = std::vector<double>(static_cast<size_t>(channels), 1.0);
   return config;
+}
+
+// Channels before frames.
+at::Tensor seen(const at::Tensor& x_BF3HW) {
+  return x_BF3HW.transpose(1, 2);
 }
 
 class WanBlueprint final : public Blueprint {
@@ -91,7 +95,7 @@ class WanBlueprint final : public Blueprint {
   }
   Autoencoder autoencoder(const TensorMap& weights) const override {
     const auto vae = AutoencoderKlWan::bind(vae_, Binder(weights, "vae"));
-    return {[vae](const at::Tensor& x) { return vae.encode_moments(x.transpose(1, 2)); },
+    return {[vae](const at::Tensor& x) { return vae.encode_moments(seen(x)); },
             [vae](const at::Tensor& z) { return vae.decode(z).transpose(1, 2); }};
   }
   std::vector<int64_t> latent_sizes() const override { return latent_sizes_; }
@@ -108,13 +112,7 @@ class WanBlueprint final : public Blueprint {
   }
   std::function<at::Tensor(const at::Tensor&)> encoder(const std::filesystem::path& folder,
                                                        at::ScalarType dtype) const override {
-    const auto path = folder / "vae" / "config.json";
-    const auto config = AutoencoderKlWan::parse(parse_json_file(path), path);
-    const auto weights = cast(read_weights(folder / "vae", "diffusion_pytorch_model"), dtype);
-    return
-        [vae = AutoencoderKlWan::bind(config, Binder(weights, path.string())), dtype](const at::Tensor& x) {
-          return vae.scaled(vae.encode_moments(x.transpose(1, 2).to(dtype)).chunk(2, 1)[0].to(at::kFloat));
-        };
+    return trained_encoder<AutoencoderKlWan>(folder, dtype, &seen);
   }
 
   TensorMap initial_flow(uint64_t seed) const override {
