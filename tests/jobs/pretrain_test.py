@@ -81,12 +81,18 @@ def test_refuses_another_jobs_folder(whole, tmp_path):
     assert "/output" in run.stderr
 
 
-def test_an_autoencoder_of_other_settings_is_not_taken(whole, tmp_path):
-    """Killed before the first checkpoint of the flow: the autoencoder's own run says what it was trained with."""
+def without_flow(whole, tmp_path):
+    """The run as it was before the first checkpoint of the flow."""
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
+    return folder
+
+
+def test_an_autoencoder_of_other_settings_is_not_taken(whole, tmp_path):
+    """Killed before the first checkpoint of the flow: the autoencoder's own run says what it was trained with."""
+    folder = without_flow(whole, tmp_path)
     job = json.loads((whole.parent / "whole.json").read_text())
     job["vae"]["learning_rate"] *= 2
     run = thalweg("run", write_job(tmp_path / "other.json", {**job, "output": str(folder)}))
@@ -95,10 +101,7 @@ def test_an_autoencoder_of_other_settings_is_not_taken(whole, tmp_path):
 
 
 def test_a_flow_of_other_settings_takes_the_same_autoencoder(whole, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(whole, folder)
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
+    folder = without_flow(whole, tmp_path)
     job = json.loads((whole.parent / "whole.json").read_text())
     job["flow"]["steps"] = 3
     job["architecture"]["transformer"]["num_layers"] = 1
