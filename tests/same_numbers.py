@@ -144,7 +144,7 @@ def main():
         if wanted and path.stem not in wanted:
             continue
         if subprocess.run([programs[0], "validate", path], cwd=ROOT, capture_output=True).returncode != 0:
-            print(f"{path.stem:26} only the new program knows it", flush=True)
+            print(f"{path.stem:26} its model is not here, or only the new program knows it", flush=True)
             continue
         lines, compared, (old_s, new_s) = compare(programs, path, arguments.whole)
         failed += bool(lines)

@@ -11,6 +11,7 @@ import make_job_reference as make
 import pytest
 from job_schema import expanded
 from make_job_reference import ROOT
+from stand_ins import stand_ins
 
 REMEDY = "is out of date: run python3 docs/make_job_reference.py"
 
@@ -79,6 +80,13 @@ def test_examples_are_jobs(job, printed, tmp_path):
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
 def test_shipped_jobs_fit_the_schema(path, printed):
     jsonschema.validate(json.loads(path.read_text()), json.loads(printed))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_shipped_jobs_are_valid(path):
+    done = subprocess.run([make.program(), "validate", path, *stand_ins(json.loads(path.read_text()))], capture_output=True, text=True,
+                          cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_key_fits_neither(printed, tmp_path):
