@@ -7,17 +7,11 @@ import numpy as np
 import pytest
 import resuming
 from laboratory import JOBS, run
-from mixtures import LABORATORY, REFERENCE, mean, mixture, quantiles, tilted, variance
+from mixtures import LABORATORY, REFERENCE, distance, mean, mixture, tilted, variance
 from program import run_job
 
 TILT = 1.2
 LAW = tilted(REFERENCE, TILT)
-LEVELS = (np.arange(2000) + 0.5) / 2000
-
-
-def distance(law, other):
-    """Wasserstein-1."""
-    return float(np.abs(quantiles(law, LEVELS) - quantiles(other, LEVELS)).mean())
 
 
 def align(folder, method, sampler, iterations, **keys):

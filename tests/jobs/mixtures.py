@@ -62,6 +62,12 @@ def w1(sample, law, share=None):
     return float((share[order] * np.abs(x[order] - quantiles(law, share[order].cumsum() - share[order] / 2))).sum())
 
 
+def distance(law, other):
+    """Wasserstein-1."""
+    levels = (np.arange(2000) + 0.5) / 2000
+    return float(np.abs(quantiles(law, levels) - quantiles(other, levels)).mean())
+
+
 def velocity(x, t, law):
     w, m, s = law
     V, d = (1 - t) ** 2 * s**2 + t**2, x[..., None] - (1 - t) * m
