@@ -66,18 +66,39 @@ def test_evaluations_and_rollouts_are_led_away_from_it(files, tmp_path):
     assert plain == empty
     assert led[0] == plain[0] and led[1] != plain[1]  # the first is not guided
 
-    # The same in `align`, before anything is trained; its rollouts and updates change too.
-    def run(name, **keys):
-        job = short_job(files, "diffusion_nft", iterations=1, sampler={"guidance_scale": 3.0}, **keys)
-        job["evaluate"] = {"every": 1, "steps": 3, "pictures": 0, "guidance_scale": 3.0}
-        folder = run_job(tmp_path / name, job)
-        training = next(row for row in rows(folder / "metrics.jsonl") if row["kind"] == "train")
-        return json.loads((folder / "result.json").read_text())["eval"]["reward"]["before"], training
-
-    before, train = run("align")
-    before_led, train_led = run("align-led", negative_prompt=NEGATIVE)
+    # The same in `align`, before anything is trained; its rollouts change too.
+    before, train = first_iteration(files, tmp_path / "align", "diffusion_nft", 3.0)
+    before_led, train_led = first_iteration(files, tmp_path / "align-led", "diffusion_nft", 3.0, negative_prompt=NEGATIVE)
     assert (before, before_led) == (plain[1], led[1])
-    assert train["reward"] != train_led["reward"] and train["policy_loss"] != train_led["policy_loss"]
+    assert train["reward"] != train_led["reward"]
+
+
+def first_iteration(files, folder, name, guidance_scale, **keys):
+    """The held-out reward before training, and the metrics of the one iteration."""
+    job = short_job(files, name, iterations=1, **{**keys, "sampler": {"guidance_scale": guidance_scale}})
+    job["evaluate"] = {"every": 1, "steps": 3, "pictures": 0, "guidance_scale": 3.0}
+    run_job(folder, job)
+    training = next(row for row in rows(folder / "metrics.jsonl") if row["kind"] == "train")
+    return json.loads((folder / "result.json").read_text())["eval"]["reward"]["before"], training
+
+
+def test_updates_are_led_away_from_what_led_the_rollouts(files, tmp_path):
+    """One with the empty prompt would replay other transitions than were drawn, and not find the reference where the policy is."""
+    _, replayed = first_iteration(files, tmp_path / "grpo", "flow_grpo", 3.0, negative_prompt=NEGATIVE)
+    _, other = first_iteration(files, tmp_path / "grpo-empty", "flow_grpo", 3.0)
+    assert replayed["reward"] != other["reward"]
+    assert replayed["ratio_dev_first_step"] < 1e-5
+    _, matched = first_iteration(files, tmp_path / "nft", "diffusion_nft", 3.0, negative_prompt=NEGATIVE,
+                                 method={**METHODS["diffusion_nft"]["method"], "kl_beta": 0.1, "updates": 1})
+    assert matched["kl_loss"] == 0.0
+
+
+def test_an_update_is_led_away_from_it_where_rollouts_are_not(files, tmp_path):
+    """crd draws without guidance here, so both runs have the same rollouts; its teacher is guided."""
+    _, empty = first_iteration(files, tmp_path / "empty", "crd", 1.0)
+    _, led = first_iteration(files, tmp_path / "led", "crd", 1.0, negative_prompt=NEGATIVE)
+    assert empty["reward"] == led["reward"] and empty["policy_loss"] == led["policy_loss"]
+    assert empty["kl_loss"] != led["kl_loss"]
 
 
 def test_a_run_goes_on_only_with_the_same_negative_prompt(files, tmp_path):

@@ -1,6 +1,7 @@
 """Folders of prompts as flow_grpo lays them out: small copies of its two kinds."""
 
 import json
+import sys
 
 import pytest
 from job_errors_test import assert_refused
@@ -49,6 +50,36 @@ def theirs(folder, split):
             return [line.strip() for line in file.readlines()]
     with open(metadata, encoding="utf-8") as file:
         return [json.loads(line)["prompt"] for line in file]
+
+
+READER = """
+import json
+def score(prompts, metadata):
+    with open({told!r}, "a") as file:
+        file.writelines(json.dumps(pair) + "\\n" for pair in zip(prompts, metadata))
+    return [0.0] * len(prompts)
+"""
+
+
+@pytest.mark.parametrize("make", [text_folder, geneval_folder])
+def test_rewards_are_told_the_prompts_as_flow_grpo_reads_them(make, tmp_path):
+    folder, told = make(tmp_path / "prompts"), tmp_path / "told.jsonl"
+    (tmp_path / "reader.py").write_text(READER.format(told=str(told)))
+    told.touch()
+    reader = {"plugin": "python", "use": "watch", "config": {"file": str(tmp_path / "reader.py"), "interpreter": sys.executable},
+              "host": {"writable": [str(told)]}}
+    job = job_of(folder) | {"rewards": [*RED, reader]}
+    train = theirs(folder, "train")
+    job["method"]["prompts_per_iteration"] = len(train)  # each once
+    run_job(tmp_path / "run", job)
+    seen = [json.loads(line) for line in told.read_text().splitlines()]
+    tested = theirs(folder, "test")
+    texts = [text for text, _ in seen]
+    assert set(texts) == {*train, *tested}
+    drawn = {text: texts.count(text) for text in train if text not in tested}
+    assert drawn == dict.fromkeys(drawn, job["method"]["group_size"])
+    if make is geneval_folder:
+        assert {text: metadata for text, metadata in seen} == {line["prompt"]: line for line in GENEVAL}
 
 
 @pytest.mark.parametrize("make", [text_folder, geneval_folder])

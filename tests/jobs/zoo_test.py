@@ -9,6 +9,7 @@ import tiny_sd3
 import torch
 from parity_tool import BUILD
 from program import ENVIRONMENT, PROGRAM, run_job, thalweg, write_job
+from resuming import METHODS as RESUMED
 from safetensors.torch import save_file
 from workers_test import METHODS, align_job, lora, rows, stop_after
 
@@ -292,4 +293,5 @@ def test_a_plugin_that_ends_the_program_is_named(files, tmp_path, plugin, words)
 def test_every_method_is_tried():
     kinds = json.loads(thalweg("schema").stdout)["oneOf"]
     align = next(kind["properties"] for kind in kinds if kind["properties"]["job"].get("const") == "align")
-    assert set(METHODS) == {method["properties"]["name"]["const"] for method in align["method"]["oneOf"]}
+    known = {method["properties"]["name"]["const"] for method in align["method"]["oneOf"]}
+    assert set(METHODS) == known and set(RESUMED) == known  # kills, workers, few-step models, references
