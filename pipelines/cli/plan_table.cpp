@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "pipelines/plan/load.h"
 #include "pipelines/report/format.h"
 
 namespace thalweg::cli {
@@ -24,7 +25,8 @@ std::string line(const std::string& name, const std::string& first, const std::s
   return out + "\n";
 }
 
-// "network  128 samples: each 112 evaluations (28 with gradient), 9 rewards (0 with gradient)"
+// "network  128, each by 112 network evaluations (28 with gradient), 9 rewards"
+// "training 960, each by 8 network evaluations, 4 backward"
 std::string drawn(const PlanDraw& draw) {
   const auto each = [&](double all) {
     char text[32];
@@ -36,6 +38,9 @@ std::string drawn(const PlanDraw& draw) {
   };
   char text[96];
   std::snprintf(text, sizeof text, "  %-12s %.0f, each by ", draw.phase.c_str(), draw.samples);
+  if (draw.phase == kTraining)
+    return text + each(draw.network_evaluations) + " network evaluations, " + each(draw.network_gradients) +
+           " backward\n";
   return text + counted(draw.network_evaluations, draw.network_gradients, " network evaluations") +
          (draw.reward_calls > 0.0 ? ", " + counted(draw.reward_calls, draw.reward_gradients, " rewards")
                                   : "") +
@@ -69,7 +74,7 @@ std::string plan_table(const Plan& plan) {
   out +=
       line("peak", memory(plan.peak_bytes), plan.knows_room() ? "of " + memory(plan.available_bytes) : "") +
       "  (" + plan.limit + ")\n";
-  out += "Samples drawn\n";
+  out += "Samples drawn, and trained on\n";
   for (const auto& draw : plan.draws) out += drawn(draw);
   if (!plan.phases.empty()) out += "Time of the whole run                wall          CPU\n";
   for (const auto& phase : plan.phases)

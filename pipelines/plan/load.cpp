@@ -197,6 +197,11 @@ std::vector<PlanDraw> planned_draws(const JobLoad& load) {
                      samples * cost.network_gradients, samples * cost.reward_calls,
                      samples * cost.reward_gradients});
   }
+  const double forwards = load.forwards_with_gradient + load.forwards_without;
+  if (const double trained = static_cast<double>(load.iterations) * load.trained_samples;
+      trained > 0.0 && forwards > 0.0)
+    draws.push_back(
+        {kTraining, trained, trained * forwards, trained * (load.backwards + load.latent_backwards)});
   return draws;
 }
 

@@ -66,7 +66,10 @@ double parameter_sets(const JobLoad& load);
 /// Fills held, transient and peak_bytes; `program_bytes` is what the process holds before it loads anything.
 void plan_memory(const JobLoad& load, const ModelSize& size, double program_bytes, Plan& plan);
 
-/// What is drawn in the whole run, and what that asks for.
+inline constexpr const char* kTraining = "training";
+
+/// What is drawn in the whole run, and what that asks for. In the end, as phase kTraining, what training asks
+/// for beside: evaluations are its own forwards, gradients its backward passes.
 std::vector<PlanDraw> planned_draws(const JobLoad& load);
 
 /// Fills iteration_s and totals from the phases.

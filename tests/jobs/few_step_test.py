@@ -160,7 +160,8 @@ def test_plan_counts_its_steps(made, files, tmp_path):
         steered = sample_job(model, rewards=[{"plugin": "color"}], steering=[{"name": "best_of_n", "particles": 2}])
         assert planned(tmp_path, steered) == {"network": 2 * K}
     assert planned(tmp_path, sample_job({"path": str(files / "model"), "max_sequence_length": 1})) == {"rollout": 28}
-    assert planned(tmp_path, tdm_job(files, "lora")) == {"rollout": K, "evaluation": K}
+    # A state is trained by a forward of generator and critic each, and without gradient by one of the critic and a guided one of the teacher.
+    assert planned(tmp_path, tdm_job(files, "lora")) == {"rollout": K, "evaluation": K, "training": 5 * K}
 
 
 def test_steering_takes_its_steps(made, files, tmp_path):

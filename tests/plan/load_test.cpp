@@ -136,6 +136,23 @@ TEST(PlanMemory, FollowsTheSettings) {
   EXPECT_EQ(two.transient.back().bytes, eight.transient.back().bytes);
 }
 
+TEST(PlannedDraws, EndWithWhatTrainingAsksFor) {
+  auto load = load_of(false);
+  load.forwards_without = 2;
+  load.backwards = 5;
+  load.latent_backwards = 1;
+  const auto draws = planned_draws(load);
+  ASSERT_EQ(draws.size(), 2u);
+  EXPECT_EQ(draws[0].phase, "rollout");
+  EXPECT_EQ(draws[1].phase, "training");
+  EXPECT_EQ(draws[1].samples, 3.0 * 64);
+  EXPECT_EQ(draws[1].network_evaluations, 3.0 * 64 * 6);
+  EXPECT_EQ(draws[1].network_gradients, 3.0 * 64 * 6);
+  EXPECT_EQ(draws[1].reward_calls, 0.0);
+  load.iterations = 0;  // a job that only draws
+  EXPECT_EQ(planned_draws(load).size(), 1u);
+}
+
 TEST(PlanAdvice, NamesWhatLowersThePeak) {
   const auto size = embedded();
   const auto load = load_of(false);
