@@ -1,8 +1,6 @@
-// How saturated a picture is: mean over all pixels and frames of (largest - smallest) / largest of the three
-// channels, as HSV has it, in [0, 1]. Below one 8-bit level the divisor stays there, so that black is not
-// infinitely steep.
-#include <algorithm>
-#include <cmath>
+// How saturated a picture is: mean over all pixels and frames of 3/2 sum over channels of (c - their mean)^2,
+// 0 of grey and 1 of a pure colour. HSV's, (largest - smallest) / largest, is steep in the dark, so that
+// black would have it, and has a kink at grey, where most of a picture may lie.
 #include <nlohmann/json.hpp>
 #include <thalweg/cpp/reward.hpp>
 
@@ -13,20 +11,17 @@ using thalweg::plugin::Request;
 using thalweg::plugin::View;
 
 constexpr const char* kDimensions[] = {"saturation"};
-constexpr double kLevel = 1.0 / 255.0;
 
 // The channels of a pixel are a plane apart.
-struct Extremes {
-  std::int64_t largest = 0, smallest = 0;  // offsets
-  double high = 0.0, low = 0.0;
+struct Pixel {
+  double red, green, blue, mean;
 
-  Extremes(const float* pixel, std::int64_t plane) : high(pixel[0]), low(pixel[0]) {
-    for (std::int64_t offset : {plane, 2 * plane}) {
-      if (pixel[offset] > high) high = pixel[largest = offset];
-      if (pixel[offset] < low) low = pixel[smallest = offset];
-    }
+  Pixel(const float* at, std::int64_t plane)
+      : red(at[0]), green(at[plane]), blue(at[2 * plane]), mean((red + green + blue) / 3.0) {}
+  double saturation() const {
+    const double r = red - mean, g = green - mean, b = blue - mean;
+    return 1.5 * (r * r + g * g + b * b);
   }
-  double divisor() const { return std::max(high, kLevel); }
 };
 
 class Saturation final : public thalweg::plugin::DifferentiableReward {
@@ -34,7 +29,8 @@ class Saturation final : public thalweg::plugin::DifferentiableReward {
   static thalweg_reward_descriptor describe() {
     auto d = thalweg::plugin::describe_reward(
         "org.thalweg.saturation", "Saturation", "Thalweg", "0.1.0",
-        "Mean of (largest - smallest) / largest of a pixel's three channels, in [0, 1]. No configuration.");
+        "3/2 of the squared distance of pixels from grey, their mean: 0 of grey, 1 of a pure colour. "
+        "No configuration.");
     d.num_dimensions = 1;
     d.dimension_names = kDimensions;
     return d;
@@ -55,20 +51,14 @@ class Saturation final : public thalweg::plugin::DifferentiableReward {
     for (std::int64_t b = 0; b < B; ++b) {
       double sum = 0.0;
       for (std::int64_t f = 0; f < F; ++f)
-        for (std::int64_t i = 0; i < H * W; ++i) {
-          const float* pixel = &frames(b, f) + i;
-          const Extremes e(pixel, H * W);
-          sum += (e.high - e.low) / e.divisor();
-          // Comparisons pass over a NaN, which the sample must not survive.
-          sum += 0.0 * (pixel[0] + pixel[H * W] + pixel[2 * H * W]);
-        }
+        for (std::int64_t i = 0; i < H * W; ++i) sum += Pixel(&frames(b, f) + i, H * W).saturation();
+      // A NaN among the pixels stays NaN here, and so the sample stays unscored.
       values_BK(b, 0) = static_cast<float>(sum / static_cast<double>(F * H * W));
     }
   }
 
   std::uint64_t gradient_inputs() const override { return THALWEG_INPUT_FRAMES; }
 
-  // Where channels are alike the first of them counts; of a grey pixel, all of whose channels are, none.
   void vjp(const Request& request, std::uint64_t, View<const float, 2> cotangent_BK,
            View<float, 5> gradient) override {
     const auto frames = checked_frames(request);
@@ -76,16 +66,14 @@ class Saturation final : public thalweg::plugin::DifferentiableReward {
       throw std::invalid_argument("the gradient has not the shape of frames");
     const auto [B, F, C, H, W] = frames.shape;
     for (std::int64_t b = 0; b < B; ++b) {
-      const double scale = cotangent_BK(b, 0) / static_cast<double>(F * H * W);
-      std::fill_n(&gradient(b), F * C * H * W, 0.0f);
+      const double scale = 3.0 * cotangent_BK(b, 0) / static_cast<double>(F * H * W);
       for (std::int64_t f = 0; f < F; ++f)
         for (std::int64_t i = 0; i < H * W; ++i) {
-          const Extremes e(&frames(b, f) + i, H * W);
-          if (e.largest == e.smallest) continue;
-          const double d = e.divisor();
+          const Pixel pixel(&frames(b, f) + i, H * W);
           float* out = &gradient(b, f) + i;
-          out[e.largest] = static_cast<float>(scale * (e.high > kLevel ? e.low / (d * d) : 1.0 / d));
-          out[e.smallest] = static_cast<float>(-scale / d);
+          out[0] = static_cast<float>(scale * (pixel.red - pixel.mean));
+          out[H * W] = static_cast<float>(scale * (pixel.green - pixel.mean));
+          out[2 * H * W] = static_cast<float>(scale * (pixel.blue - pixel.mean));
         }
     }
   }

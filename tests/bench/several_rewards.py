@@ -26,13 +26,13 @@ REWARDS = [{"plugin": "scene", "dimensions": {"strict": 1.0}},
 NAMES = ["scene/strict", "jpeg/compressibility", "saturation/saturation"]
 MARBLE = shipped(OWN)["method"]["aggregation"]
 SUM = {"name": "weighted_sum"}
-# Title, weights in the order of REWARDS, aggregation. The second sum's weights make deviations alike (0.50, 0.26 and 0.041 over captions, of the base); the
+# Title, weights in the order of REWARDS, aggregation. The second sum's weights make deviations alike (0.50, 0.26 and 0.026 over captions, of the base); the
 # third's have the first reward count as much as both others.
 ROWS = {
     "marble": ("`marble`", (1, 1, 1), MARBLE),
     "sum": ("`weighted_sum`, 1 : 1 : 1", (1, 1, 1), SUM),
-    "even": ("`weighted_sum`, 2 : 4 : 20", (2, 4, 20), SUM),
-    "first": ("`weighted_sum`, 6 : 4 : 20", (6, 4, 20), SUM),
+    "even": ("`weighted_sum`, 2 : 4 : 40", (2, 4, 40), SUM),
+    "first": ("`weighted_sum`, 4 : 4 : 40", (4, 4, 40), SUM),
 }
 # What is measured in turn: one direction, of one reward alone and of the sum of all; MARBLE as the job has it, and at every update.
 MODES = {
