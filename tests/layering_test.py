@@ -5,10 +5,12 @@ built) and, where they hold a network, engine's core, weights and models. The va
 the program: it sees the host's side, and pipelines/cli alone sees it.
 
 Inside pipelines/ no files include each other in a circle (NAME.h and NAME.cpp are one); the tables (builtin.cpp) are
-included by nobody; and the name of a method stands in pipelines/methods/ and in its row of the table alone.
+included by nobody; and the name of a method stands in pipelines/methods/ and in its row of the table alone. The files of
+pipelines/methods/ are below 250 lines each, and no two share a run of six.
 
 Runs under pytest, and alone: python3 tests/layering_test.py
 """
+import itertools
 import pathlib
 import re
 import sys
@@ -189,6 +191,54 @@ def methods_at_large(root: pathlib.Path):
                     yield f"{source}:{number}: names the method {found[0]}"
 
 
+METHODS = "pipelines/methods"
+MOST_LINES = 249  # of a file there
+RUN = 6  # lines that two of them may not share
+LONE_BRACES = re.compile(r"[][{}();,]+")
+
+
+def runs(path: pathlib.Path, braces: bool):
+    """Each run of RUN lines and where it begins: blank lines and includes left out, lone braces unless they are to count."""
+    lines = [(number, " ".join(line.split())) for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)]
+    lines = [(number, line) for number, line in lines
+             if line and not INCLUDE.match(line) and (braces or not LONE_BRACES.fullmatch(line))]
+    found = {}
+    for at in range(len(lines) - RUN + 1):
+        part = lines[at:at + RUN]
+        if not all(LONE_BRACES.fullmatch(line) for _, line in part):
+            found.setdefault(tuple(line for _, line in part), part[0][0])
+    return found
+
+
+def method_files(root: pathlib.Path):
+    return [path for path in sorted((root / METHODS).iterdir()) if path.suffix in SUFFIXES]
+
+
+def shared_runs(root: pathlib.Path):
+    """One line for each two files that say the same, where they begin to. What two methods share goes into their loop."""
+    for braces in (True, False):
+        of_file = {path.name: runs(path, braces) for path in method_files(root)}
+        for (one, its), (other, others) in itertools.combinations(of_file.items(), 2):
+            if same := its.keys() & others.keys():
+                number, there = min((its[run], others[run]) for run in same)
+                yield f"{METHODS}/{one}:{number} says what {other}:{there} says, for {RUN} lines or more"
+
+
+def long_methods(root: pathlib.Path):
+    for path in method_files(root):
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES:
+            yield f"{METHODS}/{path.name}: {count} lines, above {MOST_LINES}"
+
+
+def test_no_two_methods_share_a_run_of_lines():
+    assert list(shared_runs(ROOT)) == []
+
+
+def test_files_of_methods_are_short():
+    assert len(method_files(ROOT)) > len(method_names(ROOT))
+    assert list(long_methods(ROOT)) == []
+
+
 def test_no_circle_between_files_of_pipelines():
     assert list(circles(ROOT)) == []
 
@@ -229,6 +279,21 @@ def test_circles_and_names_are_found(tmp_path):
                                                 "pipelines/plan.cpp:2: names the method new_method"]
 
 
+def test_shared_runs_and_long_files_are_found(tmp_path):
+    shared = "int a;\n  int   b;\n\nvoid f() {\n  a = 1;\n}\nint c;\n"
+    five = "int x() {\n  if (a) {\n    b = 2;\n  }\n  }\n}\n"
+    write(tmp_path, {
+        "pipelines/methods/one.cpp": "// One.\n" + shared,
+        "pipelines/methods/other.h": '#include "x.h"\n' + shared.replace("int c", "\nint c"),
+        "pipelines/methods/near.cpp": shared.replace("a = 1", "a = 2") + five + "int n;\n" * 236,
+        "pipelines/methods/braces.cpp": five.replace("  }\n  }\n}", "}") + "\n" * 246,
+        "pipelines/methods/README.md": shared + "\n" * 300,
+    })
+    assert list(shared_runs(tmp_path)) == [
+        "pipelines/methods/one.cpp:2 says what other.h:2 says, for 6 lines or more"]
+    assert list(long_methods(tmp_path)) == ["pipelines/methods/braces.cpp: 250 lines, above 249"]
+
+
 def test_every_include_follows_the_folder_rule():
     assert list(violations(ROOT)) == []
 
@@ -266,6 +331,7 @@ def test_a_forbidden_include_is_found(tmp_path):
 
 
 if __name__ == "__main__":
-    lines = [*violations(ROOT), *circles(ROOT), *tables_are_on_top(ROOT), *methods_at_large(ROOT)]
-    print("\n".join(lines) or "layering: every include follows the folder rule")
+    lines = [*violations(ROOT), *circles(ROOT), *tables_are_on_top(ROOT), *methods_at_large(ROOT), *shared_runs(ROOT),
+             *long_methods(ROOT)]
+    print("\n".join(lines) or "layering: every include follows the folder rule, and no two methods say the same")
     sys.exit(1 if lines else 0)

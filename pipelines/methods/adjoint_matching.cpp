@@ -17,7 +17,6 @@
 #include "engine/optim/gradients.h"
 #include "pipelines/methods/direct.h"
 #include "pipelines/methods/matching.h"
-#include "pipelines/methods/method.h"
 #include "samplers/flow_algebra.h"
 
 namespace thalweg {

@@ -14,15 +14,12 @@
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
 #include "pipelines/methods/lag.h"
-#include "pipelines/methods/matching.h"
-#include "pipelines/methods/method.h"
+#include "pipelines/methods/matching_method.h"
 
 namespace thalweg {
 namespace {
 
-struct Options {
-  GroupPlan groups{16, 12, 1};
-  AdvantageOptions advantages;
+struct Options : MatchingOptions {
   std::string weighting = "ghuber", log_prob_old = "policy";
   double ghuber_power = 0.25, clip_range = 1.0, kl_beta = 1e-4, ema_kl_beta = 1.0;
   int64_t times_per_sample = 6, first_step = 1;
@@ -106,12 +103,10 @@ class AwmRun final : public MethodRun {
   const std::unique_ptr<Aggregator> aggregator_;
 };
 
-class Awm final : public MethodOf<Awm, AwmRun, Options> {
+class Awm final : public MatchingOf<Awm, AwmRun, Options> {
  public:
-  bool denoises() const override { return true; }
   void describe(Fields& f) override {
-    thalweg::describe(f, o_.groups);
-    thalweg::describe(f, o_.advantages);
+    thalweg::describe(f, o_);
     f.object({"weighting", "of the matching error l at noise level t: log p up to a constant"},
              [this](Fields& w) {
                w.variant({"name", "weighting"}, o_.weighting,

@@ -31,6 +31,7 @@ struct Options {
     }
     return result;
   }
+  TreeRules rules(const Training& training, int64_t iteration) const;
 };
 
 // Depth pruning: a window of steps that moves towards the last split, a step every `slide` iterations.
@@ -71,7 +72,12 @@ TreeRules rules_of(const Options& o, const SamplerSection& sampler, StepWindow w
   return rules;
 }
 
-class BranchGrpo final : public Cloneable<BranchGrpo, Method> {
+TreeRules Options::rules(const Training& t, int64_t iteration) const {
+  const auto& sampler = t.options.sampler;
+  return rules_of(*this, sampler, step_window(sampler, t.seed(), iteration), iteration);
+}
+
+class BranchGrpo final : public TreeMethodOf<BranchGrpo, Options> {
  public:
   void describe(Fields& f) override {
     thalweg::describe(f, o_.tree);
@@ -122,18 +128,6 @@ class BranchGrpo final : public Cloneable<BranchGrpo, Method> {
     if (rules_of(o_, sampler, step_window(sampler, 0, 0), 0).trained.empty())
       throw Error("/method/depth_pruning/size", "leaves no step to train");
   }
-
-  GroupPlan& groups() override { return o_.tree.groups; }
-  std::optional<double> clip_range() const override { return o_.tree.clip_range; }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return start_tree_run(training, o_.tree, [o = o_, &t = training](int64_t iteration) {
-      const auto& sampler = t.options.sampler;
-      return rules_of(o, sampler, step_window(sampler, t.seed(), iteration), iteration);
-    });
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

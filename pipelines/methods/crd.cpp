@@ -17,19 +17,16 @@
 #include "engine/losses/nft.h"
 #include "engine/optim/gradients.h"
 #include "pipelines/methods/lag.h"
-#include "pipelines/methods/matching.h"
-#include "pipelines/methods/method.h"
+#include "pipelines/methods/matching_method.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
 namespace {
 
-struct Options {
-  GroupPlan groups{16, 12, 1};
-  AdvantageOptions advantages;
+// Lags are by iterations.
+struct Options : MatchingOptions {
   double beta = 1.0, kl_beta = 0.1, kl_guidance = 4.5, kl_floor = 1e-3;
   LevelOptions levels{.last_share = 0.99};
-  // By iterations.
   Lag old_lag{.initial = 0.25, .rate = 0.005, .maximum = 0.999}, sampler_lag{.name = "late"};
 };
 
@@ -113,13 +110,11 @@ class CrdRun final : public MethodRun {
   at::Tensor kl_share_B_;  // of kl_beta, in this update
 };
 
-class Crd final : public MethodOf<Crd, CrdRun, Options> {
+class Crd final : public MatchingOf<Crd, CrdRun, Options> {
  public:
-  bool denoises() const override { return true; }
   double guidance_scale() const override { return o_.kl_beta > 0.0 ? o_.kl_guidance : 1.0; }
   void describe(Fields& f) override {
-    thalweg::describe(f, o_.groups);
-    thalweg::describe(f, o_.advantages);
+    thalweg::describe(f, o_);
     f.number({"beta", "scale of the implicit reward; smaller: further from the old policy"}, o_.beta, 1e-3,
              1e3);
     f.number({"kl_beta", "weight of the squared velocity difference to the guided reference"}, o_.kl_beta,
@@ -135,10 +130,7 @@ class Crd final : public MethodOf<Crd, CrdRun, Options> {
     thalweg::describe(f, o_.levels);
   }
 
-  void check(const TrainingOptions& options) const override {
-    check_groups(o_.groups);
-    o_.levels.check(options.sampler.steps);
-  }
+  void check(const TrainingOptions& options) const override { check_levels(o_.groups, o_.levels, options); }
 };
 
 }  // namespace

@@ -18,9 +18,7 @@ class DanceGrpo final : public Cloneable<DanceGrpo, ClippedReplay> {
 
   void describe(Fields& f) override {
     ClippedReplay::describe(f);
-    f.number({"step_fraction",
-              "of the steps with noise but the last, drawn anew each iteration, that are trained"},
-             o_.step_fraction, 0.01, 1.0);
+    describe_step_fraction(f);
   }
 };
 

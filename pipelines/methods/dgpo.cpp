@@ -12,16 +12,13 @@
 #include "engine/optim/gradients.h"
 #include "pipelines/methods/group_preference.h"
 #include "pipelines/methods/lag.h"
-#include "pipelines/methods/matching.h"
-#include "pipelines/methods/method.h"
+#include "pipelines/methods/matching_method.h"
 #include "samplers/guidance/cfg.h"
 
 namespace thalweg {
 namespace {
 
-struct Options {
-  GroupPlan groups{16, 12, 1};
-  AdvantageOptions advantages;
+struct Options : MatchingOptions {
   PreferenceOptions preference;
   double kl_beta = 1e-3, base_guidance = 1.0;
   int64_t average_rollouts_after = 200;
@@ -80,12 +77,10 @@ class DgpoRun final : public MethodRun {
   const std::unique_ptr<Aggregator> aggregator_;
 };
 
-class Dgpo final : public MethodOf<Dgpo, DgpoRun, Options> {
+class Dgpo final : public MatchingOf<Dgpo, DgpoRun, Options> {
  public:
-  bool denoises() const override { return true; }
   void describe(Fields& f) override {
-    thalweg::describe(f, o_.groups);
-    thalweg::describe(f, o_.advantages);
+    thalweg::describe(f, o_);
     thalweg::describe(f, o_.preference);
     f.number(
         {"base_guidance", "guidance scale of the base model in l_ref, limit and penalty; at most 1: none"},
@@ -99,10 +94,7 @@ class Dgpo final : public MethodOf<Dgpo, DgpoRun, Options> {
     thalweg::describe(f, o_.levels);
   }
 
-  void check(const TrainingOptions& options) const override {
-    check_groups(o_.groups);
-    o_.levels.check(options.sampler.steps);
-  }
+  void check(const TrainingOptions& options) const override { check_levels(o_.groups, o_.levels, options); }
 
   std::optional<double> clip_range() const override { return o_.preference.clip_range; }
 };

@@ -7,15 +7,12 @@
 #include "engine/optim/gradients.h"
 #include "pipelines/methods/contrast.h"
 #include "pipelines/methods/lag.h"
-#include "pipelines/methods/matching.h"
-#include "pipelines/methods/method.h"
+#include "pipelines/methods/matching_method.h"
 
 namespace thalweg {
 namespace {
 
-struct Options {
-  GroupPlan groups{16, 12, 1};
-  AdvantageOptions advantages;
+struct Options : MatchingOptions {
   int64_t times_per_sample = 4;
   double beta = 1.0, kl_beta = 1e-4;
   std::string mode = "all";
@@ -86,12 +83,10 @@ class DiffusionNftRun final : public MethodRun {
   const std::unique_ptr<Aggregator> aggregator_;
 };
 
-class DiffusionNft final : public MethodOf<DiffusionNft, DiffusionNftRun, Options> {
+class DiffusionNft final : public MatchingOf<DiffusionNft, DiffusionNftRun, Options> {
  public:
-  bool denoises() const override { return true; }
   void describe(Fields& f) override {
-    thalweg::describe(f, o_.groups);
-    thalweg::describe(f, o_.advantages);
+    thalweg::describe(f, o_);
     f.integer({"times_per_sample", "sigmas of the schedule a sample is trained at"}, o_.times_per_sample, 1,
               1000);
     f.number({"beta", "guidance strength b of v+ and v-"}, o_.beta, 1e-3, 10.0);

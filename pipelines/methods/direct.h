@@ -2,6 +2,7 @@
 // and the slope is followed back through steps of the sampler. What ReFL, DRaFT and Adjoint Matching share.
 #pragma once
 
+#include "pipelines/methods/method.h"
 #include "pipelines/methods/noise_levels.h"
 #include "pipelines/methods/step_loss.h"
 #include "samplers/backward.h"

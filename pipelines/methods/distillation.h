@@ -3,6 +3,7 @@
 #pragma once
 
 #include "pipelines/methods/critic.h"
+#include "pipelines/methods/method.h"
 #include "pipelines/methods/teacher.h"
 
 namespace thalweg {
@@ -29,6 +30,16 @@ void describe(Fields& fields, DistillationOptions& options);
 void check(const DistillationOptions& options, const TrainingOptions& job);
 /// Iterations before the policy's first update.
 int64_t waits(const DistillationOptions& options);
+
+/// A method of few steps whose options begin with these; see MethodOf.
+template <typename Derived, typename Run, typename Options>
+class DistillationOf : public MethodOf<Derived, Run, Options> {
+ public:
+  bool few_step() const override { return true; }
+  double guidance_scale() const override { return this->o_.guidance_scale; }
+  int64_t waits() const override { return thalweg::waits(this->o_); }
+  std::string teacher() const override { return this->o_.teacher; }
+};
 
 /// Of all samples of a rollout; undefined: each counts, and as much as the others.
 struct SampleWeights {

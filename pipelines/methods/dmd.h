@@ -24,6 +24,14 @@ struct DmdOptions : DistillationOptions {
 void describe(Fields& fields, DmdOptions& options);
 void check(const DmdOptions& options, const TrainingOptions& job);
 
+/// A method whose loop this is: what is left is to describe.
+template <typename Derived, typename Run, typename Options>
+class DmdOf : public DistillationOf<Derived, Run, Options> {
+ public:
+  void check(const TrainingOptions& options) const override { thalweg::check(this->o_, options); }
+  PictureSource pictures() const override { return pictures_of(this->o_.discriminator); }
+};
+
 class Dmd {
  public:
   Dmd(const DmdOptions& options, Training& training);

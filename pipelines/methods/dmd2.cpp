@@ -1,7 +1,6 @@
 // DMD2, distribution matching distillation (Yin et al. 2024, arXiv 2405.14867): a generator of K steps whose
 // pictures are distributed as the guided teacher's. Prompts alone are data. The loop is dmd.h.
 #include "pipelines/methods/dmd.h"
-#include "pipelines/methods/method.h"
 
 namespace thalweg {
 namespace {
@@ -25,18 +24,12 @@ class Dmd2Run final : public MethodRun {
   Dmd dmd_;
 };
 
-class Dmd2 final : public MethodOf<Dmd2, Dmd2Run, DmdOptions> {
+class Dmd2 final : public DmdOf<Dmd2, Dmd2Run, DmdOptions> {
  public:
-  bool few_step() const override { return true; }
-  double guidance_scale() const override { return o_.guidance_scale; }
   void describe(Fields& f) override {
     describe_given(f, o_.groups);
     thalweg::describe(f, o_);
   }
-  void check(const TrainingOptions& options) const override { thalweg::check(o_, options); }
-  int64_t waits() const override { return thalweg::waits(o_); }
-  std::string teacher() const override { return o_.teacher; }
-  PictureSource pictures() const override { return pictures_of(o_.discriminator); }
 };
 
 }  // namespace

@@ -13,7 +13,6 @@
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "pipelines/methods/direct.h"
-#include "pipelines/methods/method.h"
 
 namespace thalweg {
 namespace {

@@ -48,9 +48,7 @@ class Euphonium final : public Cloneable<Euphonium, ClippedReplay> {
 
   void describe(Fields& f) override {
     ClippedReplay::describe(f);
-    f.number({"step_fraction",
-              "of the steps with noise but the last, drawn anew each iteration, that are trained"},
-             o_.step_fraction, 0.01, 1.0);
+    describe_step_fraction(f);
     f.object({"guidance", "of the rollouts, by the rewards for process (see /rewards/use)"},
              [&](Fields& g) { guidance_->describe(g); });
     describe_side(f, {"outcome", "advantages of the finished samples' rewards"}, outcome_);

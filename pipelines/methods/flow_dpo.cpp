@@ -7,7 +7,6 @@
 
 #include "engine/core/error.h"
 #include "engine/optim/gradients.h"
-#include "pipelines/methods/method.h"
 #include "pipelines/methods/pairs.h"
 #include "pipelines/prompt_file.h"
 #include "pipelines/training/selection.h"
@@ -86,9 +85,8 @@ class FlowDpoRun final : public MethodRun {
   OneHead head_;
 };
 
-class FlowDpo final : public MethodOf<FlowDpo, FlowDpoRun, Options> {
+class FlowDpo final : public MatchingOf<FlowDpo, FlowDpoRun, Options> {
  public:
-  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     f.object({"data", "what is compared"}, [this](Fields& d) {
       d.variant({"name", "data"}, o_.data,

@@ -6,14 +6,9 @@
 namespace thalweg {
 namespace {
 
-class FlowGrpoFast final : public Cloneable<FlowGrpoFast, ClippedReplay> {
+class FlowGrpoFast final : public Cloneable<FlowGrpoFast, WindowReplay> {
  public:
   FlowGrpoFast() : Cloneable("flow_grpo_fast", 1e-5) {}
-
-  void check(const TrainingOptions& options) const override {
-    ClippedReplay::check(options);
-    check_part_of_steps(options.sampler);
-  }
 };
 
 }  // namespace

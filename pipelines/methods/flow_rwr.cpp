@@ -5,16 +5,13 @@
 #include <ATen/ATen.h>
 
 #include "engine/losses/rwr.h"
-#include "pipelines/methods/method.h"
 #include "pipelines/methods/weighted_matching.h"
 #include "pipelines/training/selection.h"
 
 namespace thalweg {
 namespace {
 
-struct Options {
-  GroupPlan groups{16, 12, 1};
-  WeightedMatching matching{.levels = {.times = 4}};
+struct Options : WeightedMatching {
   double beta = 0.2;
 };
 
@@ -30,8 +27,8 @@ class FlowRwrRun final : public MethodRun {
     const auto& [reward_B, valid_B] = scores.total;
     const auto rwr = rwr_weights(reward_B, valid_B, o_.beta);
     metrics.emplace_back("ess", rwr.ess);
-    train_on_clean_latents(t_, batches, o_.groups, weights(rwr.weight_B, valid_B), head_,
-                           matching_of(o_.matching, t_), iteration, metrics);
+    train_on_clean_latents(t_, batches, o_.groups, weights(rwr.weight_B, valid_B), head_, matching_of(o_, t_),
+                           iteration, metrics);
     return metrics;
   }
 
@@ -41,20 +38,16 @@ class FlowRwrRun final : public MethodRun {
   OneHead head_;
 };
 
-class FlowRwr final : public MethodOf<FlowRwr, FlowRwrRun, Options> {
+class FlowRwr final : public MatchingOf<FlowRwr, FlowRwrRun, Options> {
  public:
-  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     f.number({"beta", "temperature: a sample weighs exp(combined reward / beta). Watch the metric ess"},
              o_.beta, 1e-4, 1e4);
-    thalweg::describe(f, o_.matching);
+    thalweg::describe(f, o_);
   }
 
-  void check(const TrainingOptions& options) const override {
-    check_groups(o_.groups);
-    check_noise_levels(o_.matching.levels, options);
-  }
+  void check(const TrainingOptions& options) const override { thalweg::check(o_, options); }
 };
 
 }  // namespace

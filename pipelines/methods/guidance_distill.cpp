@@ -18,8 +18,7 @@
 #include "engine/losses/nft.h"
 #include "engine/models/guidance_input.h"
 #include "pipelines/methods/distilled.h"
-#include "pipelines/methods/matching.h"
-#include "pipelines/methods/method.h"
+#include "pipelines/methods/matching_method.h"
 #include "pipelines/methods/noise_levels.h"
 #include "pipelines/training/selection.h"
 
@@ -129,9 +128,8 @@ class GuidanceDistillRun final : public MethodRun {
   OneHead head_;
 };
 
-class GuidanceDistill final : public MethodOf<GuidanceDistill, GuidanceDistillRun, Options> {
+class GuidanceDistill final : public MatchingOf<GuidanceDistill, GuidanceDistillRun, Options> {
  public:
-  bool denoises() const override { return true; }
   double guidance_scale() const override { return o_.guidance == "fixed" ? o_.scale : o_.maximum; }
   void describe(Fields& f) override {
     describe_given(f, o_.groups);

@@ -13,7 +13,6 @@
 #include <cmath>
 
 #include "engine/core/error.h"
-#include "pipelines/methods/method.h"
 #include "pipelines/methods/pairs.h"
 #include "pipelines/training/selection.h"
 
@@ -150,9 +149,8 @@ class MahDpoRun final : public MethodRun {
   OneHead head_;
 };
 
-class MahDpo final : public MethodOf<MahDpo, MahDpoRun, Options> {
+class MahDpo final : public MatchingOf<MahDpo, MahDpoRun, Options> {
  public:
-  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.loss);

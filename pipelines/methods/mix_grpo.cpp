@@ -6,17 +6,12 @@
 namespace thalweg {
 namespace {
 
-class MixGrpo final : public Cloneable<MixGrpo, ClippedReplay> {
+class MixGrpo final : public Cloneable<MixGrpo, WindowReplay> {
  public:
   MixGrpo() : Cloneable("mix_grpo", 1e-4) {
     o_.groups = {8, 12, 4};
     o_.advantages.norm = {.deviation = DeviationOver::group, .clip = 5.0, .ddof = 1, .eps = 1e-8};
     o_.advantages.aggregation = {aggregation_table(), "advantage_sum"};
-  }
-
-  void check(const TrainingOptions& options) const override {
-    ClippedReplay::check(options);
-    check_part_of_steps(options.sampler);
   }
 };
 

@@ -2,7 +2,7 @@
 // share that learn from preferences.
 #pragma once
 
-#include "pipelines/methods/matching.h"
+#include "pipelines/methods/matching_method.h"
 #include "pipelines/methods/noise_levels.h"
 
 namespace thalweg {

@@ -11,7 +11,6 @@
 
 #include "engine/core/error.h"
 #include "pipelines/methods/direct.h"
-#include "pipelines/methods/method.h"
 
 namespace thalweg {
 namespace {

@@ -91,7 +91,15 @@ std::unique_ptr<MethodRun> ReplayMethod::start(Training& training) const {
   return std::make_unique<ReplayRun>(clone(), training);
 }
 
-void ReplayMethod::check_part_of_steps(const SamplerSection& s) const {
+void ReplayMethod::describe_step_fraction(Fields& f) {
+  f.number(
+      {"step_fraction", "of the steps with noise but the last, drawn anew each iteration, that are trained"},
+      o_.step_fraction, 0.01, 1.0);
+}
+
+void WindowReplay::check(const TrainingOptions& options) const {
+  ClippedReplay::check(options);
+  const auto& s = options.sampler;
   if (s.window_size == 0 || s.window_size >= s.steps - 1)
     throw Error("/sampler/window/size",
                 std::string(name_) +

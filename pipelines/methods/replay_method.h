@@ -33,8 +33,8 @@ class ReplayMethod : public Method {
   virtual StepLoss loss(const Replayed& replayed) const = 0;
 
  protected:
-  /// Throws Error at /sampler/window unless noise is drawn in a part of the steps alone.
-  void check_part_of_steps(const SamplerSection& sampler) const;
+  /// "step_fraction", of a method that trains a part of them.
+  void describe_step_fraction(Fields& fields);
 
   Options o_;
   const char* name_;
@@ -83,6 +83,15 @@ class ClippedReplay : public ReplayMethod {
 
  protected:
   double clip_range_;
+};
+
+/// The same on a window of the steps; the others are the ODE's.
+class WindowReplay : public ClippedReplay {
+ public:
+  using ClippedReplay::ClippedReplay;
+
+  /// Throws Error at /sampler/window unless noise is drawn in a part of the steps alone.
+  void check(const TrainingOptions& options) const override;
 };
 
 /// Rows of the rollout, ascending: of each group the keep/2 samples with the largest advantages and the

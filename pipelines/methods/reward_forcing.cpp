@@ -10,7 +10,6 @@
 // sample has its own weight. The critic learns from all samples alike, those without a reward too.
 #include "engine/losses/rwr.h"
 #include "pipelines/methods/dmd.h"
-#include "pipelines/methods/method.h"
 #include "pipelines/training/aggregation.h"
 
 namespace thalweg {
@@ -62,10 +61,8 @@ class RewardForcingRun final : public MethodRun {
   Dmd dmd_;
 };
 
-class RewardForcing final : public MethodOf<RewardForcing, RewardForcingRun, Options> {
+class RewardForcing final : public DmdOf<RewardForcing, RewardForcingRun, Options> {
  public:
-  bool few_step() const override { return true; }
-  double guidance_scale() const override { return o_.guidance_scale; }
   void describe(Fields& f) override {
     thalweg::describe(f, o_.groups);
     thalweg::describe(f, o_.norm);
@@ -73,10 +70,6 @@ class RewardForcing final : public MethodOf<RewardForcing, RewardForcingRun, Opt
              1e2);
     thalweg::describe(f, static_cast<DmdOptions&>(o_));
   }
-  void check(const TrainingOptions& options) const override { thalweg::check(o_, options); }
-  int64_t waits() const override { return thalweg::waits(o_); }
-  std::string teacher() const override { return o_.teacher; }
-  PictureSource pictures() const override { return pictures_of(o_.discriminator); }
 };
 
 }  // namespace

@@ -3,16 +3,14 @@
 // or pictures with captions, which people train on before they align.
 #include <ATen/ATen.h>
 
-#include "pipelines/methods/method.h"
 #include "pipelines/methods/weighted_matching.h"
 #include "pipelines/training/selection.h"
 
 namespace thalweg {
 namespace {
 
-struct Options {
-  GroupPlan groups{16, 12, 1};
-  WeightedMatching matching{.levels = {.name = "logit_normal", .times = 4}};
+struct Options : WeightedMatching {
+  Options() { levels.name = "logit_normal"; }
   std::string data = "best_of_group";  // or "pictures"
   PictureSource pictures;
   double caption_dropout = 0.1;
@@ -30,7 +28,7 @@ class SftRun final : public MethodRun {
   Metrics iterate(int64_t iteration) override {
     Metrics metrics;
     const auto chosen = o_.data == "pictures" ? given(iteration) : drawn(iteration, metrics);
-    train_on_clean_latents(t_, chosen.batches, o_.groups, chosen.weights, head_, matching_of(o_.matching, t_),
+    train_on_clean_latents(t_, chosen.batches, o_.groups, chosen.weights, head_, matching_of(o_, t_),
                            iteration, metrics);
     return metrics;
   }
@@ -58,9 +56,8 @@ class SftRun final : public MethodRun {
   OneHead head_;
 };
 
-class Sft final : public MethodOf<Sft, SftRun, Options> {
+class Sft final : public MatchingOf<Sft, SftRun, Options> {
  public:
-  bool denoises() const override { return true; }
   void describe(Fields& f) override {
     f.object({"data", "what is matched"}, [this](Fields& d) {
       d.variant({"name", "data"}, o_.data,
@@ -82,13 +79,10 @@ class Sft final : public MethodOf<Sft, SftRun, Options> {
     } else {
       thalweg::describe(f, o_.groups);
     }
-    thalweg::describe(f, o_.matching);
+    thalweg::describe(f, o_);
   }
 
-  void check(const TrainingOptions& options) const override {
-    check_groups(o_.groups);
-    check_noise_levels(o_.matching.levels, options);
-  }
+  void check(const TrainingOptions& options) const override { thalweg::check(o_, options); }
 
   PictureSource pictures() const override {
     auto source = o_.pictures;

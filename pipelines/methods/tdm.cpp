@@ -4,7 +4,6 @@
 // teacher makes of the noised state, minus what a critic does that learns the generator's own distribution.
 // Prompts alone are data.
 #include "pipelines/methods/distillation.h"
-#include "pipelines/methods/method.h"
 
 namespace thalweg {
 namespace {
@@ -39,10 +38,8 @@ class TdmRun final : public MethodRun {
   Distillation distillation_;
 };
 
-class Tdm final : public MethodOf<Tdm, TdmRun, Options> {
+class Tdm final : public DistillationOf<Tdm, TdmRun, Options> {
  public:
-  bool few_step() const override { return true; }
-  double guidance_scale() const override { return o_.guidance_scale; }
   void describe(Fields& f) override {
     describe_given(f, o_.groups);
     thalweg::describe(f, o_);
@@ -54,8 +51,6 @@ class Tdm final : public MethodOf<Tdm, TdmRun, Options> {
   }
 
   void check(const TrainingOptions& options) const override { thalweg::check(o_, options); }
-  int64_t waits() const override { return thalweg::waits(o_); }
-  std::string teacher() const override { return o_.teacher; }
 };
 
 }  // namespace

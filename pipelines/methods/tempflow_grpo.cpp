@@ -18,6 +18,7 @@ struct Options {
   bool seed_groups = true;
 
   int64_t branched_steps() const { return tree.groups.group_size / (branches * start_noises); }
+  TreeRules rules(const Training& training, int64_t iteration) const;
 };
 
 // The first trained steps of the window, as many as a group has branches for.
@@ -35,17 +36,17 @@ std::function<double(int64_t)> noise_weight(const Training& t, const std::vector
   return [kernel, mean, schedule = t.schedule](int64_t step) { return kernel(schedule, step).std / mean; };
 }
 
-TreeRules rules_of(const Options& o, const Training& t, int64_t iteration) {
+TreeRules Options::rules(const Training& t, int64_t iteration) const {
   const auto& sampler = t.options.sampler;
-  const auto steps = branched(o, sampler, step_window(sampler, t.seed(), iteration));
-  return {.shape = branched_path(sampler.steps, steps, o.branches),
+  const auto steps = branched(*this, sampler, step_window(sampler, t.seed(), iteration));
+  return {.shape = branched_path(sampler.steps, steps, branches),
           .trained = steps,
-          .compared = [seeds = o.seed_groups, steps = sampler.steps](
+          .compared = [seeds = seed_groups, steps = sampler.steps](
                           const TreeEdge& e) { return (seeds ? e.root : e.group) * steps + e.step; },
           .weight = noise_weight(t, steps)};
 }
 
-class TempFlowGrpo final : public Cloneable<TempFlowGrpo, Method> {
+class TempFlowGrpo final : public TreeMethodOf<TempFlowGrpo, Options> {
  public:
   void describe(Fields& f) override {
     thalweg::describe(f, o_.tree);
@@ -76,17 +77,6 @@ class TempFlowGrpo final : public Cloneable<TempFlowGrpo, Method> {
                                             " steps, and the window trains " + std::to_string(trained) +
                                             "; at most " + std::to_string(trained * of_step));
   }
-
-  GroupPlan& groups() override { return o_.tree.groups; }
-  std::optional<double> clip_range() const override { return o_.tree.clip_range; }
-  std::unique_ptr<MethodRun> start(Training& training) const override {
-    return start_tree_run(training, o_.tree, [o = o_, &training](int64_t iteration) {
-      return rules_of(o, training, iteration);
-    });
-  }
-
- private:
-  Options o_;
 };
 
 }  // namespace

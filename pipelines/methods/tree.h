@@ -35,6 +35,22 @@ void describe(Fields& fields, TreeOptions& options);
 std::unique_ptr<MethodRun> start_tree_run(Training& training, const TreeOptions& options,
                                           std::function<TreeRules(int64_t iteration)> rules);
 
+/// A method whose options hold `tree` and say the `rules` of an iteration: what is left is to describe and to
+/// check.
+template <typename Derived, typename Options>
+class TreeMethodOf : public Cloneable<Derived, Method> {
+ public:
+  GroupPlan& groups() override { return o_.tree.groups; }
+  std::optional<double> clip_range() const override { return o_.tree.clip_range; }
+  std::unique_ptr<MethodRun> start(Training& training) const override {
+    return start_tree_run(training, o_.tree,
+                          [o = o_, &training](int64_t iteration) { return o.rules(training, iteration); });
+  }
+
+ protected:
+  Options o_;
+};
+
 /// Throws Error for what no tree can do: see check_replay; a shorter tail.
 void check_tree(const TreeOptions& options, const SamplerSection& sampler, const std::string& method);
 

@@ -7,6 +7,11 @@ void describe(Fields& f, WeightedMatching& o) {
   f.number({"kl_beta", "weight of the squared velocity difference to the reference"}, o.kl_beta, 0.0, 1e3);
 }
 
+void check(const WeightedMatching& o, const TrainingOptions& job) {
+  check_groups(o.groups);
+  check_noise_levels(o.levels, job);
+}
+
 Matching matching_of(const WeightedMatching& o, const Training& t) {
   return {.times = o.levels.times,
           .sigmas_TB = [&o, &t](const auto& slot_B) { return drawn_levels(o.levels, t, slot_B); },
