@@ -112,7 +112,7 @@ class EuphoniumRun final : public ReplayRun {
                                [&](const SamplerInput& in) { return sample(led, in); });
     led.say(metrics);
     auto scores = score(t, batches, metrics);
-    compare(scores.group_B, metrics);
+    compare(metrics);
     return {std::move(batches), std::move(scores), kernel_of(t.options.sampler, window)};
   }
 
@@ -150,8 +150,10 @@ class EuphoniumRun final : public ReplayRun {
     return trajectory;
   }
 
-  // Scores of each step become advantages.
-  void compare(const std::vector<int64_t>& group_B, Metrics& metrics) {
+  // Scores of each step become advantages. Columns are those of slots, as the groups are.
+  void compare(Metrics& metrics) {
+    std::vector<int64_t> group_B;
+    for (int64_t i = 0; i < process_TB_.size(1); ++i) group_B.push_back(i / e_.options().groups.group_size);
     const auto scored_TB = process_TB_.isfinite();
     metrics.emplace_back("process_reward", masked_mean(process_TB_.flatten(), scored_TB.flatten()));
     const auto& norm = e_.options().advantages.norm;

@@ -62,7 +62,7 @@ class TreeRun final : public MethodRun {
 
  private:
   Trees draw(int64_t iteration, const TreeRules& rules, Metrics& metrics) const {
-    Trees trees{rules.shape, rules.trained, o_.groups, {}, {}, {}};
+    Trees trees{rules.shape, rules.trained, o_.groups, {}, {}, iteration * o_.groups.samples(), {}};
     const auto leaves = rules.shape.leaves();
     auto roots = o_.groups;
     roots.group_size = trees.roots_per_group();
@@ -77,8 +77,7 @@ class TreeRun final : public MethodRun {
         t_, iteration, roots, in_parts(t_.guided(counted), t_.options.parallel.micro_batch),
         [&](const SamplerInput& in) {
           auto samples = sample_tree(roots_of(in, leaves), rules.shape, kernel_, rules.trained, form_);
-          const auto first = in.slot_B.front() / leaves - iteration * trees.roots();
-          trees.edges[static_cast<size_t>(first)] = std::move(samples.edges);
+          trees.edges_from(in.slot_B.front()) = std::move(samples.edges);
           return Trajectory{in.schedule, samples.x0_BCFHW, {}, {}, {}, {}};
         },
         leaves);

@@ -67,7 +67,7 @@ std::vector<Place> places_of(Trees& trees, size_t k, int64_t first, int64_t begi
   int64_t root = 0;
   for (const auto& batch : trees.leaves) {
     const auto in_batch = static_cast<int64_t>(batch.rows.size()) / trees.shape.leaves();
-    auto& drawn = trees.edges[static_cast<size_t>(root)];
+    auto& drawn = trees.edges_from(batch.rows.front().slot);
     for (int64_t local = 0; local < in_batch; ++local, ++root)
       for (int64_t j = 0; j < noisy && root >= begin && root < end; ++j) {
         const int64_t e = first + root * noisy + j;
@@ -95,7 +95,9 @@ std::vector<TreeEdge> edges_of(const Trees& trees) {
   for (const int64_t step : trees.trained) {
     const auto noisy = trees.shape.noisy(step);
     for (int64_t root = 0; root < trees.roots(); ++root)
-      for (const int64_t node : noisy) edges.push_back({step, root, root / trees.roots_per_group(), node});
+      for (const int64_t node : noisy)
+        edges.push_back(
+            {step, root, trees.scores.group_B[static_cast<size_t>(root * trees.shape.leaves())], node});
   }
   return edges;
 }

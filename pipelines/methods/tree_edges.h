@@ -14,7 +14,13 @@ struct Trees {
   GroupPlan plan;                // of the leaves
   std::vector<MicroBatch> leaves;
   Scores scores;                               // of the leaves
-  std::vector<std::vector<Trajectory>> edges;  // of each micro-batch of leaves, by its first root
+  int64_t first_slot = 0;                      // of the leaves
+  std::vector<std::vector<Trajectory>> edges;  // of each micro-batch of leaves: see edges_from
+
+  /// Of the micro-batch whose first leaf has that slot. Roots may come in any order.
+  std::vector<Trajectory>& edges_from(int64_t slot) {
+    return edges[static_cast<size_t>((slot - first_slot) / shape.leaves())];
+  }
 
   int64_t roots_per_group() const { return plan.group_size / shape.leaves(); }
   int64_t roots() const { return plan.groups * roots_per_group(); }

@@ -1,12 +1,14 @@
 // What holds for every method of the table.
 #include <gtest/gtest.h>
 
+#include "engine/core/shuffled.h"
 #include "engine/models/schedulers/few_step_scheduler.h"
 #include "pipelines/align/few_step.h"
 #include "pipelines/plan/method_count.h"
 #include "samplers/schedules/shifted.h"
 #include "tests/io/scratch.h"
 #include "tests/methods/methods.h"
+#include "tests/methods/permuted_rollout.h"
 
 namespace thalweg {
 namespace {
@@ -30,6 +32,15 @@ struct AtWork {
         method(method_named(name, settings_of(name, updates))),
         run(method->start(small.training)) {}
   const TensorMap& policy() const { return small.training.policy.parameters(); }
+  /// Of the policy and the roles beside it, by name.
+  std::map<std::string, double> parameters() const {
+    std::map<std::string, double> all;
+    for (const auto& role : small.training.roles.all())
+      for (const auto& [name, tensor] : role->parameters())
+        for (int64_t i = 0; i < tensor.numel(); ++i)
+          all[role->name() + "/" + name + std::to_string(i)] = tensor.flatten()[i].item<double>();
+    return all;
+  }
 
   SmallTraining small;
   Chosen<Method> method;
@@ -56,6 +67,41 @@ TEST_P(EveryMethod, SameNumbersForAnyMicroBatch) {
     for (const char* name : {"a", "b"})
       EXPECT_NEAR(run.policy().at(name).item<double>(), whole.policy().at(name).item<double>(), 1e-11)
           << micro_batch << " " << name;
+  }
+}
+
+// eps far above any gradient: AdamW is plain descent by them, so that what moves says how large each is.
+TrainingOptions descent_of(const std::string& name, int64_t micro_batch) {
+  auto o = options_of(name, micro_batch);
+  o.optimizer.eps = 1e6;
+  o.optimizer.learning_rate = 1e5;
+  o.optimizer.max_grad_norm = 1e9;
+  return o;
+}
+
+// The same samples in another order, over micro-batches and groups alike; pairs are made of them after that.
+// Of methods that draw trees, whole trees (see PermutedRollouts). Two updates, so that the second is of what
+// the first has changed.
+TEST_P(EveryMethod, APermutedBatchGivesTheSameGradient) {
+  const auto options = descent_of(GetParam(), 5);
+  AtWork before(GetParam(), options), ordered(GetParam(), options);
+  const auto metrics = ordered.run->iterate(0);
+  EXPECT_NE(ordered.policy().at("b").item<double>(), before.policy().at("b").item<double>());
+  for (const int64_t which : {1, 2}) {
+    const PermutedRollouts permuted([which](int64_t n) { return shuffled(0, Purpose::data, which, 0, n); });
+    AtWork run(GetParam(), options);
+    const auto same = run.run->iterate(0);
+    EXPECT_GT(permuted.moved(), 0);
+    for (const auto& [name, value] : ordered.parameters()) {
+      const double moved = value - before.parameters().at(name);
+      EXPECT_NEAR(run.parameters().at(name) - before.parameters().at(name), moved, 1e-10 * std::abs(moved))
+          << which << " " << name;
+    }
+    ASSERT_EQ(same.size(), metrics.size());
+    for (const auto& [name, value] : metrics)
+      if (!std::isnan(value)) {
+        EXPECT_NEAR(number(same, name), value, 1e-10) << which << " " << name;
+      }
   }
 }
 
