@@ -13,10 +13,6 @@
 namespace thalweg {
 namespace {
 
-Json groups(int64_t updates = 2) {
-  return {{"prompts_per_iteration", 3}, {"group_size", 4}, {"updates", updates}};
-}
-
 // Guidance matters to it.
 TrainingParts law_parts(const std::function<bool(uint64_t)>& fails) {
   auto parts = SmallTraining::parts(0.5, fails);
@@ -119,15 +115,23 @@ TEST_P(EveryMethod, SameBitsForAnyNumberOfWorkers) {
   }
 }
 
-// Where there is an importance ratio, it is 1 as long as the policy is the one that drew the samples.
+// Where there is an importance ratio, it is 1 as long as the policy is the one that drew the samples. The
+// transition loops say so by log-probs, those on clean latents by the ratio itself.
 TEST_P(EveryMethod, TheRatioIsOneBeforeTheFirstUpdate) {
   AtWork run(
       GetParam(), options_of(GetParam()), [](uint64_t) { return false; }, 1);
+  const bool replays = has_key(GetParam(), "anchor"), clips = run.method->clip_range().has_value();
+  if (!replays && !clips) GTEST_SKIP() << "has no ratio";
   const auto metrics = run.run->iterate(0);
-  for (const char* zero : {"ratio_dev_first_step", "approx_kl", "clipfrac"})
-    if (const double value = number(metrics, zero); !std::isnan(value))
-      EXPECT_NEAR(value, 0.0, 1e-12) << zero;
-  if (const double ratio = number(metrics, "ratio"); !std::isnan(ratio)) EXPECT_NEAR(ratio, 1.0, 1e-12);
+  if (replays) {
+    EXPECT_NEAR(number(metrics, "ratio_dev_first_step"), 0.0, 1e-12);
+    EXPECT_NEAR(number(metrics, "approx_kl"), 0.0, 1e-12);
+  } else {
+    EXPECT_NEAR(number(metrics, "ratio"), 1.0, 1e-12);
+  }
+  if (clips) {
+    EXPECT_EQ(number(metrics, "clipfrac"), 0.0);
+  }
 }
 
 // At the start, where the policy is its own reference. Methods that weigh or pair samples have no advantages.
@@ -145,7 +149,7 @@ TEST_P(EveryMethod, WithoutAdvantagesThereIsNoGradient) {
   SmallTraining small(std::move(parts), stochastic());
   const auto metrics = method->start(small.training)->iterate(0);
   EXPECT_NEAR(number(metrics, "zero_std_ratio"), 1.0, 1e-12);
-  if (const double norm = number(metrics, "grad_norm"); !std::isnan(norm)) EXPECT_NEAR(norm, 0.0, 1e-12);
+  EXPECT_NEAR(number(metrics, "grad_norm"), 0.0, 1e-12);
 }
 
 TEST_P(EveryMethod, GoesOnFromACheckpointBitForBit) {
@@ -265,53 +269,6 @@ std::vector<std::string> names() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod, ::testing::ValuesIn(names()));
-
-// Four steps with noise, of which the last is not trained; a guided replay asks for two rows.
-TEST(CountMethod, OfFlowGrpoIsItsFormula) {
-  auto options = stochastic();
-  const auto schedule = [](int64_t steps) { return linear_schedule(steps); };
-  auto settings = groups();
-  settings["kl_beta"] = 0.1;
-  const auto method = method_named("flow_grpo", settings);
-  auto count = count_method(*method, options, 0, schedule);
-  EXPECT_EQ(count.forwards_with_gradient, 3.0);
-  EXPECT_EQ(count.forwards_without, 3.0);
-  EXPECT_EQ(count.stored_latents, 1.0 + 2.0 * 3.0);
-  options.sampler.guidance_scale = 2.0;
-  count = count_method(*method, options, 0, schedule);
-  EXPECT_EQ(count.forwards_with_gradient, 6.0);
-  EXPECT_EQ(count.rows_with_gradient, 2.0);
-}
-
-TEST(CountMethod, OfDiffusionNftIsItsFormula) {
-  auto settings = groups();
-  settings["times_per_sample"] = 3;
-  settings["kl_beta"] = 0.1;
-  const auto count = count_method(*method_named("diffusion_nft", settings), stochastic(), 0,
-                                  [](int64_t steps) { return linear_schedule(steps); });
-  EXPECT_EQ(count.forwards_with_gradient, 3.0);
-  EXPECT_EQ(count.forwards_without, 6.0);
-  EXPECT_EQ(count.stored_latents, 1.0);
-  ASSERT_EQ(count.roles.size(), 2u);
-  EXPECT_FALSE(count.roles[1].learns);
-}
-
-// One update in ten takes a gradient of each reward, the others one of their mixture.
-TEST(CountMethod, OfMarbleHasABackwardPassAReward) {
-  auto settings = groups();
-  settings["kl_beta"] = 0.0;
-  const auto count_with = [&](const char* way, int64_t rewards) {
-    settings["aggregation"] = {{"name", way}};
-    return count_method(
-        *method_named("diffusion_nft", settings), stochastic(), 0,
-        [](int64_t steps) { return linear_schedule(steps); }, rewards);
-  };
-  const auto sum = count_with("weighted_sum", 3), marble = count_with("marble", 3);
-  EXPECT_EQ(sum.backwards, sum.forwards_with_gradient);
-  EXPECT_EQ(sum.gradients, 1);
-  EXPECT_NEAR(marble.backwards, 1.2 * marble.forwards_with_gradient, 1e-12);
-  EXPECT_EQ(marble.gradients, 3);
-}
 
 }  // namespace
 }  // namespace thalweg
