@@ -26,4 +26,5 @@ def stand_ins(job):
 
 
 if __name__ == "__main__":
-    print("\n".join(stand_ins(json.loads(pathlib.Path(sys.argv[1]).read_text()))))
+    for word in stand_ins(json.loads(pathlib.Path(sys.argv[1]).read_text())):
+        print(word)
