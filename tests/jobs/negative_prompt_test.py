@@ -83,14 +83,11 @@ def first_iteration(files, folder, name, guidance_scale, **keys):
 
 
 def test_updates_are_led_away_from_what_led_the_rollouts(files, tmp_path):
-    """One with the empty prompt would replay other transitions than were drawn, and not find the reference where the policy is."""
+    """One with the empty prompt would replay other transitions than were drawn."""
     _, replayed = first_iteration(files, tmp_path / "grpo", "flow_grpo", 3.0, negative_prompt=NEGATIVE)
     _, other = first_iteration(files, tmp_path / "grpo-empty", "flow_grpo", 3.0)
     assert replayed["reward"] != other["reward"]
     assert replayed["ratio_dev_first_step"] < 1e-5
-    _, matched = first_iteration(files, tmp_path / "nft", "diffusion_nft", 3.0, negative_prompt=NEGATIVE,
-                                 method={**METHODS["diffusion_nft"]["method"], "kl_beta": 0.1, "updates": 1})
-    assert matched["kl_loss"] == 0.0
 
 
 def test_an_update_is_led_away_from_it_where_rollouts_are_not(files, tmp_path):
