@@ -22,6 +22,10 @@ void describe(Fields& f, ReferenceOptions& o) {
             "where it counts: a term of the loss, or one more reward of each sample of weight kl_beta, log "
             "p_ref - log p"},
            o.kl_in, {"loss", "reward"});
+  describe_of_loss(f, o);
+}
+
+void describe_of_loss(Fields& f, ReferenceOptions& o) {
   f.object({"kl_target", "kl_beta follows the KL: more when it is above, less when it is below"},
            [&](Fields& k) {
              k.number({"kl", "wanted, in the scale of kl_scale; 0: kl_beta is constant"}, o.target, 0.0, 1e6);

@@ -1,5 +1,5 @@
-// What a method of the transition loop is held against: where the KL term stands, how strong it is, and when
-// the policy as it is becomes the new reference.
+// What a method of the transition loop, or of its trees, is held against: where the KL term stands, how
+// strong it is, and when the policy as it is becomes the new reference.
 #pragma once
 
 #include <optional>
@@ -16,8 +16,10 @@ struct ReferenceOptions {
   bool resets() const { return reset_every > 0 || reset_above > 0.0; }
 };
 
-/// "kl_in", "kl_target", "reference_reset".
+/// "kl_in", and what follows.
 void describe(Fields& fields, ReferenceOptions& options);
+/// "kl_target", "reference_reset": for methods whose KL is in the loss.
+void describe_of_loss(Fields& fields, ReferenceOptions& options);
 /// Throws Error for keys that would do nothing, since /method/kl_beta is 0.
 void check_reference(const ReferenceOptions& options, double kl_beta);
 

@@ -34,11 +34,13 @@ class TreeRun final : public MethodRun {
         t_(training),
         rules_(std::move(rules)),
         aggregator_(options.advantages.start(training)),
+        reference_(options.reference, options.replay.kl_beta, training),
         kernel_(kernel_of(training.options.sampler, {0, training.options.sampler.steps})),
         form_(log_prob_of(training.options.sampler)) {}
 
   Metrics iterate(int64_t iteration) override {
     Metrics metrics;
+    reference_.begin(metrics);
     const auto rules = rules_(iteration);
     auto trees = draw(iteration, rules, metrics);
     const auto edges = edges_of(trees);
@@ -47,18 +49,24 @@ class TreeRun final : public MethodRun {
                                  t_.options.parallel.micro_batch);
     metrics.emplace_back("replayed_transitions", static_cast<double>(gathered.rows.size()));
     const Transitions transitions{std::move(gathered.batches), {}, kernel_};
-    const Replay replay{
+    Replay replay{
         .options = o_.replay,
         .log_prob = form_,
         .loss = [&](const Replayed& r,
                     const Share&) { return clipped(r, rules.weight ? rules.weight(r.step.index) : 1.0); },
         .shared = [&](Velocity v) { return at_shared_states(std::move(v), rules.shape); }};
+    replay.options.kl_beta = reference_.beta();
+    if (replay.options.kl_beta > 0.0) replay.reference = reference_.velocity();
     train_on_transitions(t_, transitions, o_.groups, selected(advantages, gathered.rows), *aggregator_,
                          replay, iteration, metrics);
+    reference_.end(metrics);
     return metrics;
   }
 
-  void state(RunState& state) override { aggregator_->state(state); }
+  void state(RunState& state) override {
+    aggregator_->state(state);
+    reference_.state(state);
+  }
 
  private:
   Trees draw(int64_t iteration, const TreeRules& rules, Metrics& metrics) const {
@@ -115,6 +123,7 @@ class TreeRun final : public MethodRun {
   Training& t_;
   const std::function<TreeRules(int64_t)> rules_;
   const std::unique_ptr<Aggregator> aggregator_;
+  ReferenceKl reference_;
   const Kernel kernel_;  // of every step: a tree says itself where noise is drawn
   const LogProb form_;
 };
@@ -125,6 +134,7 @@ void describe(Fields& f, TreeOptions& o) {
   describe(f, o.groups);
   describe(f, o.advantages);
   describe(f, o.replay);
+  describe_of_loss(f, o.reference);
   f.number({"clip_range", "PPO clip of the ratio; small because log-probs are means over latent elements"},
            o.clip_range, 1e-9, 10.0);
 }
@@ -137,6 +147,7 @@ std::unique_ptr<MethodRun> start_tree_run(Training& training, const TreeOptions&
 void check_tree(const TreeOptions& o, const SamplerSection& sampler, const std::string& method) {
   check_groups(o.groups);
   check_replay(sampler, method);
+  check_reference(o.reference, o.replay.kl_beta);
   if (sampler.tail_ratio < 1.0)
     throw Error("/sampler/tail_ratio",
                 "must be 1: " + method + " ends its branches step by step, and has no shorter tail");

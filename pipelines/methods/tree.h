@@ -3,7 +3,7 @@
 #pragma once
 
 #include "pipelines/methods/method.h"
-#include "pipelines/methods/replay.h"
+#include "pipelines/methods/reference_kl.h"
 #include "pipelines/methods/tree_edges.h"
 
 namespace thalweg {
@@ -27,6 +27,7 @@ struct TreeOptions {
   AdvantageOptions advantages;
   ReplayOptions replay;
   double clip_range = 1e-4;
+  ReferenceOptions reference = {};
 };
 void describe(Fields& fields, TreeOptions& options);
 
@@ -51,7 +52,7 @@ class TreeMethodOf : public Cloneable<Derived, Method> {
   Options o_;
 };
 
-/// Throws Error for what no tree can do: see check_replay; a shorter tail.
+/// Throws Error for what no tree can do: see check_replay, check_reference; a shorter tail.
 void check_tree(const TreeOptions& options, const SamplerSection& sampler, const std::string& method);
 
 }  // namespace thalweg
