@@ -17,7 +17,7 @@ ON_BUILD := THALWEG_PROGRAM="$(CURDIR)/$(PROGRAM)" THALWEG_BUILD="$(CURDIR)/$(BU
 PYTEST := $(ON_BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider
 SOURCES = $(shell find engine samplers rewards plugins pipelines tests -regex '.*\.\(cpp\|hpp\|h\|c\|cu\)')
 
-.PHONY: help setup setup-cuda release demo demo-video test test-build soak asan fuzz format format-check lint install clean
+.PHONY: help setup setup-cuda release demo demo-video demo-serve test test-build soak asan fuzz format format-check lint install clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ demo: release ## Align the embedded model on the CPU and write a report, in minu
 demo-video: release ## The same with the embedded video model and a reward on motion
 	$(PROGRAM) run assets/jobs/demo_video.json
 	@echo; echo "The report: $(CURDIR)/runs/demo_video/report.html (open it in a browser)"
+
+demo-serve: release ## The demo as a job of the service; Ctrl-C ends both
+	@$(PROGRAM) serve --store runs/service & server=$$!; trap 'kill $$server; wait $$server' INT TERM; sleep 1; \
+	  $(PROGRAM) submit assets/jobs/demo.json && echo "Watch it: http://127.0.0.1:8080/" && wait $$server
 
 test-build:
 	@cmake/setup.sh --tests

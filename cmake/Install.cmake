@@ -1,6 +1,6 @@
 # An installation stands alone and can be moved: what it needs beside the C and C++ runtimes lies in it, and is found
 # from the program's own place.
-#   bin/thalweg, and thalweg-reward-host and thalweg-video, which it starts
+#   bin/thalweg, and thalweg-reward-host, thalweg-video and thalweg-service, which it starts
 #   lib/thalweg/plugins      the reward plugins
 #   lib/thalweg/torch/lib    LibTorch; lib/thalweg/nvidia beside it as in the wheels, whose own paths are relative
 #   lib/thalweg/*.so         libraries of the distribution
@@ -12,7 +12,7 @@ if(TARGET thalweg)
   foreach(_runtime IN LISTS _runtimes)
     list(APPEND _paths "$ORIGIN/../${_lib}/${_runtime}")
   endforeach()
-  foreach(_target thalweg thalweg-reward-host thalweg-video)
+  foreach(_target thalweg thalweg-reward-host thalweg-video thalweg-service)
     set_target_properties(${_target} PROPERTIES INSTALL_RPATH "${_paths}")
     # The older form of run path, which counts for libraries of libraries too: those of the distribution have none.
     target_link_options(${_target} PRIVATE -Wl,--disable-new-dtags)
@@ -35,7 +35,7 @@ if(TARGET thalweg)
   endif()
   install(DIRECTORY "${THALWEG_TORCH_DIR}/licenses" DESTINATION share/thalweg OPTIONAL)
 
-  install(CODE "set(_programs \"$<TARGET_FILE:thalweg>\" \"$<TARGET_FILE:thalweg-reward-host>\" \"$<TARGET_FILE:thalweg-video>\")\nset(_plugin \"$<TARGET_FILE:plugin_remote>\")\nset(_lib \"${_lib}\")\nset(_torch \"${THALWEG_TORCH_DIR}\")")
+  install(CODE "set(_programs \"$<TARGET_FILE:thalweg>\" \"$<TARGET_FILE:thalweg-reward-host>\" \"$<TARGET_FILE:thalweg-video>\" \"$<TARGET_FILE:thalweg-service>\")\nset(_plugin \"$<TARGET_FILE:plugin_remote>\")\nset(_lib \"${_lib}\")\nset(_torch \"${THALWEG_TORCH_DIR}\")")
   install(CODE [[
     get_filename_component(_wheels "${_torch}" DIRECTORY)
     # Of the plugins, `remote` alone needs libraries that the program does not.

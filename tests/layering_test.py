@@ -2,7 +2,8 @@
 inside engine everything -> core, models -> weights, io -> weights, optim -> parallel, video -> io, and the program in
 video/worker -> video, sandbox; plugins see their own folder, the plugin headers, plugins/shapes (with which some are
 built) and, where they hold a network, engine's core, weights and models. The validator (plugins/validator) is a part of
-the program: it sees the host's side, and pipelines/cli alone sees it.
+the program: it sees the host's side, and pipelines/cli alone sees it. pipelines/service is a program of its own: it sees
+engine/core.
 
 Inside pipelines/ no files include each other in a circle (NAME.h and NAME.cpp are one); the tables (builtin.cpp) are
 included by nobody; and the name of a method stands in pipelines/methods/ and in its row of the table alone. The files of
@@ -29,13 +30,15 @@ LIBRARIES = {
     "torch/torch.h": (),
     "torch/all.h": (),
     "torch/nn": (),
-    "CLI/": ("pipelines/cli",),
+    "CLI/": ("pipelines/cli", "pipelines/service"),
     "boost/dll": ("rewards",),
     "boost/math": ("engine/models",),
     "unicode/": ("engine/models", "plugins/remote"),
     "stb": ("engine/io", "plugins/remote"),
     "curl/": ("plugins/remote",),
-    "sqlite3.h": ("plugins/remote",),
+    "sqlite3.h": ("plugins/remote", "pipelines/service"),
+    "boost/asio": ("pipelines/service",),
+    "boost/beast": ("pipelines/service",),
     "jpeglib.h": ("engine/io", "plugins/jpeg"),
     "jerror.h": ("engine/io",),
     "seccomp.h": ("engine/sandbox",),
@@ -51,7 +54,7 @@ def unit(path: str) -> str:
         return "/".join(parts[:3])
     if parts[0] in ("engine", "plugins"):
         return "/".join(parts[:2])
-    return "pipelines/cli" if parts[:2] == ["pipelines", "cli"] else parts[0]
+    return "/".join(parts[:2]) if parts[:2] in (["pipelines", "cli"], ["pipelines", "service"]) else parts[0]
 
 
 def allowed(source: str, target: str) -> bool:
@@ -77,8 +80,10 @@ def allowed(source: str, target: str) -> bool:
         return False
     if kind == "plugins":
         return target in {"plugins/include", "plugins/shapes", "engine/core", "engine/weights", "engine/models"}
+    if source == "pipelines/service":  # a program without LibTorch
+        return target == "engine/core"
     if kind == "pipelines":
-        if target in ("pipelines/cli", "plugins/validator"):
+        if target in ("pipelines/cli", "pipelines/service", "plugins/validator"):
             return source == "pipelines/cli" and target == "plugins/validator"
         return target in {"pipelines", "samplers", "rewards", "plugins/include"} or target.startswith("engine/")
     return False

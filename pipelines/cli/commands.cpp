@@ -1,105 +1,29 @@
 #include "pipelines/cli/commands.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <atomic>
-#include <cstdlib>
-#include <filesystem>
 #include <iostream>
-#include <memory>
-#include <optional>
 
 #include "engine/core/error.h"
 #include "pipelines/cli/allocator.h"
+#include "pipelines/cli/answer.h"
 #include "pipelines/cli/exit_codes.h"
 #include "pipelines/cli/export_command.h"
-#include "pipelines/cli/job_file.h"
+#include "pipelines/cli/job_commands.h"
 #include "pipelines/cli/lora_command.h"
 #include "pipelines/cli/output.h"
 #include "pipelines/cli/plan_table.h"
 #include "pipelines/cli/plugin_list.h"
 #include "pipelines/cli/plugin_trial.h"
-#include "pipelines/cli/progress.h"
 #include "pipelines/cli/reward_skeleton.h"
 #include "pipelines/cli/reward_trial.h"
-#include "pipelines/cli/signals.h"
+#include "pipelines/cli/service_command.h"
 #include "pipelines/cli/watch.h"
 #include "pipelines/jobs.h"
-#include "pipelines/run/run_job.h"
 #include "rewards/kept_state.h"
 #include "rewards/stray_output.h"
 
 namespace thalweg::cli {
 namespace {
-
-Observer observer_of(Progress& progress) {
-  Observer observer;
-  observer.progress = [&progress](const auto& phase, int64_t done, int64_t total, const auto& values) {
-    progress.update(phase, done, total, values);
-  };
-  observer.message = [&progress](const std::string& line) { progress.message(line); };
-  observer.stop_requested = [] { return stop_requested() || stop_was_asked(); };
-  return observer;
-}
-
-// A plugin that calls exit() must not run what waits for the end of the program: other threads are at work.
-std::atomic<bool> running{false};
-
-void refuse_to_exit(int code, void*) {
-  if (!running) return;
-  take_stray_output();
-  if (is_watched()) ::_exit(code);  // who watches says what happened
-  std::cerr << "thalweg: a plugin ended the program in the middle of the run\n";
-  ::_exit(kFailed);
-}
-
-struct Running {
-  Running() {
-    running = true;
-    ::on_exit(refuse_to_exit, nullptr);
-  }
-  ~Running() { running = false; }
-};
-
-// Signals and exits are caught from when the job has begun: until then nothing is to be kept.
-JobEnd run_shown(const Json& job) {
-  Progress progress(Progress::Output::detect(standard_output()));
-  std::optional<Running> until_done;
-  auto observer = observer_of(progress);
-  observer.started = [&](const std::string& output) {
-    watch_signals();
-    until_done.emplace();
-    tell_begun(output);
-  };
-  auto end = run_job(job, observer);
-  if (end.kind == JobEnd::Kind::stopped)
-    progress.message(end.resumes ? "stopped; run the same command to go on"
-                                 : "stopped; the same command begins anew");
-  return end;
-}
-
-int run(const JobArguments& arguments) {
-  const auto end = run_shown(load_job(arguments));
-  if (!end.message.empty()) std::cerr << "thalweg: " << end.message << "\n";
-  switch (end.kind) {
-    case JobEnd::Kind::succeeded:
-      return kDone;
-    case JobEnd::Kind::stopped:
-      return kStopped;
-    case JobEnd::Kind::wrong_job:
-      return kUserError;
-    case JobEnd::Kind::failed:
-      break;
-  }
-  return kFailed;
-}
-
-// As far as that needs no model, the output folder included.
-void check(const Json& json) {
-  const auto job = checked_job(json);
-  check_folder(*job, resolved_job(json));
-}
 
 int validate(const JobArguments& arguments) {
   check(load_job(arguments));
@@ -108,17 +32,7 @@ int validate(const JobArguments& arguments) {
 }
 
 int plan(const JobArguments& arguments, PlanMode mode, bool as_json) {
-  auto json = load_job(arguments);
-  PlanRequest request{mode};
-  const auto device = json.is_object() ? json.value("device", Json()) : Json();
-  if (device.is_string() && device.get<std::string>().starts_with("cuda")) {
-    if (mode == PlanMode::measure)
-      throw Error("--measure", "rehearses on the CPU alone; leave it out for a job on a GPU");
-    request.device = at::kCUDA;
-    json["device"] = "cpu";  // the GPU need not be here
-  }
-  auto plan = checked_job(json)->plan(request);
-  if (plan.job.empty()) plan.job = json.at("job").get<std::string>();
+  const auto plan = planned(load_job(arguments), mode);
   print(as_json ? plan_json(plan).dump(2) + "\n" : plan_table(plan));
   return kDone;
 }
@@ -148,6 +62,7 @@ int run_program(int argc, char** argv) {
   app.require_subcommand(1);
   JobArguments arguments;
   bool as_json = false, measure = false, estimate = false;
+  std::string progress = "bar";
   PluginTrial trial;
   const auto add_job_options = [&](CLI::App* command) {
     command->add_option("job", arguments.path, "job file (JSON)")->required();
@@ -164,6 +79,8 @@ int run_program(int argc, char** argv) {
   auto* schema_command = app.add_subcommand("schema", "print the JSON schema of jobs");
   auto* plugins_command = app.add_subcommand("plugins", "list reward plugins");
   add_job_options(run_command);
+  run_command->add_option("--progress", progress, "json: an object a line, for programs")
+      ->check(CLI::IsMember({"bar", "json"}));
   add_job_options(validate_command);
   add_job_options(plan_command);
   plan_command->add_flag("--json", as_json, "as JSON");
@@ -201,13 +118,18 @@ int run_program(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber);
   export_command->add_option("--model", exported.model, "model folder, if it has moved since");
   export_command->add_option("--to", exported.to, "new folder; without it RUN/export-ITERATION");
+  auto* answer_command =
+      app.add_subcommand("answer", "answer questions about jobs, a JSON object a line, for programs");
+  add_service_commands(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? kDone : kUserError;
   }
+  if (is_service_command(app)) return guarded([&] { return become_service(argc, argv); });
   const auto command = [&]() -> int {
-    if (run_command->parsed()) return run(arguments);
+    if (answer_command->parsed()) return answer_questions();
+    if (run_command->parsed()) return run(arguments, progress == "json");
     if (validate_command->parsed()) return validate(arguments);
     if (plan_command->parsed())
       return plan(arguments,

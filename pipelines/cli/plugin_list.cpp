@@ -37,15 +37,15 @@ std::string as_text(const PluginInfo& p) {
 
 }  // namespace
 
+Json plugins_json() {
+  Json list = Json::array();
+  for (const auto& plugin : scan_plugins(installed_plugin_dirs())) list.push_back(as_object(plugin));
+  return list;
+}
+
 void print_plugins(bool as_json) {
-  const auto dirs = installed_plugin_dirs();
-  const auto plugins = scan_plugins(dirs);
-  if (as_json) {
-    Json list = Json::array();
-    for (const auto& plugin : plugins) list.push_back(as_object(plugin));
-    print(list.dump(2) + "\n");
-    return;
-  }
+  if (as_json) return print(plugins_json().dump(2) + "\n");
+  const auto plugins = scan_plugins(installed_plugin_dirs());
   for (const auto& plugin : plugins) print(as_text(plugin));
   if (plugins.empty()) print("no plugins found beside the program\n");
 }
