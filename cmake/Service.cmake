@@ -3,7 +3,7 @@
 find_package(SQLite3 REQUIRED)
 
 # Of engine/core what knows nothing of tensors.
-set(_core file json names natural_order path process sha256 sha256_blocks text)
+set(_core base64 file json names natural_order path process sha256 sha256_blocks text)
 list(TRANSFORM _core PREPEND "${PROJECT_SOURCE_DIR}/engine/core/")
 list(TRANSFORM _core APPEND ".cpp")
 file(GLOB_RECURSE _sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/pipelines/service/*.cpp")
@@ -13,7 +13,7 @@ target_include_directories(thalweg_service PUBLIC "${PROJECT_SOURCE_DIR}")
 target_compile_definitions(thalweg_service PUBLIC THALWEG_VERSION="${PROJECT_VERSION}")
 # Boost 1.74's awaitable.hpp uses std::exchange without including it.
 # GCC 12 takes the frame of a coroutine for an object of another allocator.
-target_compile_options(thalweg_service PUBLIC -include utility -Wno-mismatched-new-delete)
+target_compile_options(thalweg_service PRIVATE -include utility -Wno-mismatched-new-delete)
 # As in Precompiled.cmake: sources must not lean on it.
 target_precompile_headers(thalweg_service PRIVATE
   <utility> <functional> <map> <memory> <optional> <string> <vector> <nlohmann/json.hpp> <boost/asio/awaitable.hpp>

@@ -91,6 +91,7 @@ int serve(const Options& options) {
   add_job_routes(router, service);
   add_fine_tuning_routes(router, service);
   add_event_routes(router, service);
+  add_sample_routes(router, service);
   add_output_routes(router, service);
   add_file_routes(router, service);
   add_question_routes(router, service);

@@ -25,6 +25,7 @@ BENCH = ROOT / "tests/bench"
 METHODS = ["flow_grpo", "diffusion_nft", "awm"]
 PHASES = ["rollout", "decode", "reward", "train", "optimizer", "iteration"]
 BUILD = pathlib.Path(os.environ.get("THALWEG_BUILD", ROOT / "build/release"))
+LOADER = BUILD / "tests/load"  # a program of the tests
 TABLES = {"sd3": "tables", "flux": "flux", "wan": "wan"}  # each family's place in the page
 CHANGES = {  # to the jobs
     "sd3": {},
@@ -67,7 +68,7 @@ def load_time(folder):
     """Best of the wall times of opening the model, each in a process of its own."""
     best = None
     for _ in range(5):
-        found = json.loads(measured([BUILD / "tests/load", folder])[0])
+        found = json.loads(measured([LOADER, folder])[0])
         best = found if best is None or found["wall_s"] < best["wall_s"] else best
     return best["wall_s"], best["cpu_s"]
 
@@ -159,6 +160,9 @@ def main():
     parser.set_defaults(family="sd3")
     parser.add_argument("--write", type=pathlib.Path, help="replace the tables of this page")
     arguments = parser.parse_args()
+    for needed in (PROGRAM, LOADER):
+        if not needed.exists():
+            sys.exit(f"speed: there is no {needed}; build the tests first: make test-build")
     with tempfile.TemporaryDirectory() as scratch:
         text = results(arguments, pathlib.Path(scratch))
     print(text)

@@ -30,6 +30,7 @@ struct Service {
 void add_job_routes(Router& router, Service& service);
 void add_fine_tuning_routes(Router& router, Service& service);
 void add_event_routes(Router& router, Service& service);
+void add_sample_routes(Router& router, Service& service);
 void add_output_routes(Router& router, Service& service);
 void add_file_routes(Router& router, Service& service);
 void add_question_routes(Router& router, Service& service);

@@ -80,6 +80,7 @@ boost::asio::awaitable<JobRow> submit(Service& service, const Request& request, 
   row->request = std::move(submission.request);
   row->metadata = std::move(submission.metadata);
   row->priority = submission.priority;
+  row->lane = submission.lane;
   row->created_at = now();
   const auto known = std::make_shared<std::optional<JobRow>>();
   const Writer::Work keep = [row, key, body_sha256, known](Database& database) {

@@ -12,6 +12,7 @@ struct Submission {
   Json request = {};               ///< the fine-tuning request that it came from, or null
   Json metadata = Json::object();  ///< of the client
   int64_t priority = 0;
+  Lane lane = Lane::batch;
 };
 
 /// Checks a job as far as that needs no model, gives it its folder and keeps it, once for each

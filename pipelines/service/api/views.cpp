@@ -68,6 +68,7 @@ Json job_view(Service& service, const JobRow& row, bool in_full) {
       {"finished_at", or_null(row.finished_at)},
       {"estimated_finish", estimated_finish(service, row)},
       {"priority", row.priority},
+      {"lane", name_of(row.lane)},
       {"attempts", row.attempts},
       {"queue_position", row.state == State::queued ? Json(jobs_before(service.store.read(), row)) : Json()},
       {"progress", service.supervisor.progress(row.id)},

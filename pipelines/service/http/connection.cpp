@@ -12,7 +12,6 @@
 
 #include "engine/core/error.h"
 #include "engine/core/file.h"
-#include "pipelines/service/http/file_answer.h"
 #include "pipelines/service/http/target.h"
 
 namespace thalweg::service {
@@ -23,7 +22,8 @@ namespace http = boost::beast::http;
 
 namespace {
 
-constexpr size_t kPiece = size_t{256} << 10;
+constexpr size_t kPiece = size_t{256} << 10, kFirstBytes = 4096;
+constexpr std::chrono::seconds kLinger{2};
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -59,21 +59,6 @@ std::optional<ApiError> of_parser(const beast::error_code& code, const HttpLimit
     return ApiError(400, "bad_request", "this is no HTTP request: " + code.message());
   return std::nullopt;
 }
-
-class StreamOutlet : public Outlet {
- public:
-  StreamOutlet(Connection::Stream& stream, std::chrono::seconds patience)
-      : stream_(stream), patience_(patience) {}
-  asio::awaitable<void> write(const std::string& bytes) override {
-    stream_.expires_after(patience_);
-    co_await asio::async_write(stream_, asio::buffer(bytes), asio::use_awaitable);
-    stream_.expires_never();
-  }
-
- private:
-  Connection::Stream& stream_;
-  std::chrono::seconds patience_;
-};
 
 }  // namespace
 
@@ -114,6 +99,19 @@ asio::awaitable<void> Connection::serve(const std::function<void()>& asked) {
   }
   beast::error_code ignored;
   stream_.socket().shutdown(asio::socket_base::shutdown_send, ignored);
+  if (unread_) co_await linger();
+}
+
+/// Closed with bytes unread, the system would take back the answer too.
+asio::awaitable<void> Connection::linger() {
+  stream_.expires_after(kLinger);
+  std::vector<char> piece(kPiece);
+  beast::error_code code;
+  for (uint64_t most = limits_.json_bytes; !code && most > 0;) {
+    const auto got = co_await stream_.async_read_some(asio::buffer(piece),
+                                                      asio::redirect_error(asio::use_awaitable, code));
+    most -= std::min<uint64_t>(most, got);
+  }
 }
 
 /// False: the client is gone, or was refused.
@@ -121,9 +119,10 @@ asio::awaitable<bool> Connection::read_head(Head& head, bool first) {
   beast::error_code code;
   if (!first && buffer_.size() == 0) {
     stream_.expires_after(limits_.idle);
-    co_await stream_.socket().async_wait(asio::socket_base::wait_read,
-                                         asio::redirect_error(asio::use_awaitable, code));
+    const auto got = co_await stream_.async_read_some(buffer_.prepare(kFirstBytes),
+                                                      asio::redirect_error(asio::use_awaitable, code));
     if (code) co_return false;
+    buffer_.commit(got);
   }
   stream_.expires_after(limits_.head);
   co_await http::async_read_header(stream_, buffer_, head, asio::redirect_error(asio::use_awaitable, code));
@@ -140,13 +139,13 @@ asio::awaitable<Response> Connection::answer(Head& head, Request& request) {
   request = request_of(head.get());
   const auto& route = router_.find(request);
   gate_.check(request, route.access, local_);
-  co_await read_body(head, route, request);
   try {
+    co_await read_body(head, route, request);
     co_return co_await route.handler(request);
   } catch (const ApiError&) {
     throw;
   } catch (const IoError& e) {
-    throw ApiError(503, "storage", e.what());
+    throw ApiError(503, "storage", e.message());  // its place is no client's affair
   } catch (const Error& e) {
     throw ApiError(400, "invalid_value", e.message(), e.place());
   } catch (const std::exception& e) {
@@ -208,68 +207,6 @@ asio::awaitable<void> Connection::read_file(Head& head, Request& request) {
     file.write({piece.data(), piece.size() - parser.get().body().size});
   }
   unread_ = false;
-}
-
-template <typename Message>
-void Connection::dress(Message& message, const Response& response) const {
-  message.version(version_);
-  message.keep_alive(keeps_);
-  message.set(http::field::content_type, response.type);
-  message.set("X-Content-Type-Options", "nosniff");
-  message.set("Referrer-Policy", "no-referrer");
-  message.set(http::field::cache_control, "no-store");
-  for (const auto& [name, value] : response.headers) message.set(name, value);
-}
-
-asio::awaitable<void> Connection::send(const Request& request, Response response) {
-  if (response.stream) {
-    co_await send_stream(response);
-    co_return;
-  }
-  if (response.file) {
-    co_await send_file(request, response);
-    co_return;
-  }
-  http::response<http::string_body> message(http::int_to_status(response.status), version_);
-  dress(message, response);
-  message.body() = std::move(response.body);
-  message.prepare_payload();
-  stream_.expires_after(limits_.write);
-  if (request.method == "HEAD") {
-    http::response_serializer<http::string_body> serializer(message);
-    co_await http::async_write_header(stream_, serializer, asio::use_awaitable);
-  } else {
-    co_await http::async_write(stream_, message, asio::use_awaitable);
-  }
-}
-
-asio::awaitable<void> Connection::send_stream(const Response& response) {
-  keeps_ = false;
-  http::response<http::empty_body> message(http::status::ok, version_);
-  dress(message, response);
-  http::response_serializer<http::empty_body> serializer(message);
-  stream_.expires_after(limits_.write);
-  co_await http::async_write_header(stream_, serializer, asio::use_awaitable);
-  StreamOutlet outlet(stream_, limits_.write);
-  co_await response.stream(outlet);
-}
-
-asio::awaitable<void> Connection::send_file(const Request& request, const Response& response) {
-  FileAnswer answer(response.file->get(), request.header("range"));
-  http::response<http::empty_body> message(http::int_to_status(answer.status()), version_);
-  dress(message, response);
-  message.set(http::field::accept_ranges, "bytes");
-  message.content_length(answer.length());
-  if (!answer.range().empty()) message.set(http::field::content_range, answer.range());
-  http::response_serializer<http::empty_body> serializer(message);
-  stream_.expires_after(limits_.write);
-  co_await http::async_write_header(stream_, serializer, asio::use_awaitable);
-  if (request.method == "HEAD") co_return;
-  for (auto piece = answer.next(kPiece); !piece.empty(); piece = answer.next(kPiece)) {
-    stream_.expires_after(limits_.write);
-    co_await asio::async_write(stream_, asio::buffer(piece), asio::use_awaitable);
-  }
-  if (!answer.is_whole()) keeps_ = false;  // it shrank meanwhile: the client sees an early end
 }
 
 }  // namespace thalweg::service

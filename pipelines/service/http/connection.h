@@ -36,7 +36,8 @@ class Connection {
   boost::asio::awaitable<Response> answer(Head& head, Request& request);
   boost::asio::awaitable<void> send(const Request& request, Response response);
   boost::asio::awaitable<void> send_file(const Request& request, const Response& response);
-  boost::asio::awaitable<void> send_stream(const Response& response);
+  boost::asio::awaitable<void> send_stream(const Response& response, bool is_head);
+  boost::asio::awaitable<void> linger();
   template <typename Message>
   void dress(Message& message, const Response& response) const;
 

@@ -15,6 +15,7 @@ constexpr std::array kStates{
 };
 constexpr std::array kWishes{std::pair{Wish::none, ""}, std::pair{Wish::pause, "pause"},
                              std::pair{Wish::cancel, "cancel"}};
+constexpr std::array kLanes{std::pair{Lane::batch, "batch"}, std::pair{Lane::interactive, "interactive"}};
 
 template <typename Table, typename Value>
 std::string name_in(const Table& table, Value value) {
@@ -40,12 +41,20 @@ std::string name_of(Wish wish) {
   return name_in(kWishes, wish);
 }
 
+std::string name_of(Lane lane) {
+  return name_in(kLanes, lane);
+}
+
 State state_of(const std::string& name) {
   return value_in(kStates, name, "state of a job");
 }
 
 Wish wish_of(const std::string& name) {
   return value_in(kWishes, name, "wish");
+}
+
+Lane lane_of(const std::string& name) {
+  return value_in(kLanes, name, "lane");
 }
 
 bool is_over(State state) {

@@ -12,11 +12,16 @@ enum class State { queued, running, paused, succeeded, failed, cancelled };
 /// What a client asked of a job that is being worked on.
 enum class Wish { none, pause, cancel };
 
+/// Where a job waits: behind others, or as one whose client waits for its answer.
+enum class Lane { batch, interactive };
+
 std::string name_of(State state);
 std::string name_of(Wish wish);
+std::string name_of(Lane lane);
 /// Throw Error for a name that is none.
 State state_of(const std::string& name);
 Wish wish_of(const std::string& name);
+Lane lane_of(const std::string& name);
 
 /// succeeded, failed and cancelled are the end.
 bool is_over(State state);

@@ -8,10 +8,9 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 
-#include "pipelines/service/jobs/child.h"
+#include "pipelines/service/jobs/run.h"
 #include "pipelines/service/store/store.h"
 
 namespace thalweg::service {
@@ -20,6 +19,7 @@ struct SupervisorOptions {
   std::filesystem::path program = {};  ///< thalweg
   std::filesystem::path root = {};     ///< where runs work
   int64_t workers = 1;                 ///< jobs at a time
+  int64_t interactive = 1;             ///< beside them, of jobs whose clients wait
   int64_t faults = 3;                  ///< of the machine, until a job is given up
   std::chrono::seconds grace{30};      ///< from the wish to stop to the kill
 };
@@ -48,23 +48,23 @@ class Supervisor {
   boost::asio::awaitable<void> stop();
 
  private:
-  struct Live;
-
   boost::asio::awaitable<JobRow> wish(std::string id, Wish wanted);
-  boost::asio::awaitable<void> run(JobRow row);
-  boost::asio::awaitable<void> watch(JobRow row, Live& live);
-  boost::asio::awaitable<void> follow(const JobRow& row, Live& live);
-  boost::asio::awaitable<void> conclude(const JobRow& row, const Live& live, int code);
+  boost::asio::awaitable<void> work(JobRow row);
+  boost::asio::awaitable<void> conclude(const std::string& id, RunEnd end);
   boost::asio::awaitable<void> wait_for_folder(const JobRow& row);
-  boost::asio::awaitable<void> kill_later(std::string id, std::chrono::milliseconds after);
+  boost::asio::awaitable<void> take_up();
   boost::asio::awaitable<void> keep_looking();
-  void hear(const JobRow& row, Live& live, const std::string& line, Store::Events& events);
   void fill_slots();
+  void fill(Lane lane, int64_t slots);
 
   boost::asio::io_context& context_;
   Store& store_;
   SupervisorOptions options_;
-  std::map<std::string, std::unique_ptr<Live>> live_;
+  struct Live {
+    Lane lane;
+    std::unique_ptr<Run> run;
+  };
+  std::map<std::string, Live> live_;
   std::map<std::string, std::chrono::steady_clock::time_point> not_before_;
   bool stopping_ = false;
 };

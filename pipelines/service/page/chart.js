@@ -1,5 +1,5 @@
 "use strict";
-// Lines over steps as an SVG: chart(title, [{name, points: [[step, value], ...]}]).
+// Curves of runs: chart(title, [{name, points: [[step, value], ...]}]) is one as an SVG; charts(jobs) are those of {name, rows}.
 
 const COLORS = ["#2a6fdb", "#d9622b", "#2f9e5b", "#8d4fc4", "#c0392b", "#0f8b8d", "#b7791f", "#6b7280"];
 
@@ -65,4 +65,39 @@ function chart(title, lines) {
   figure.append(svg);
   if (lines.length > 1) figure.append(key);
   return figure;
+}
+
+const HIDDEN = /_stderr$|^time_|^memory_|^reward_corr_|^step$|^kind$/;
+/** {name: [[step, value], ...]} of rows of a kind. */
+function series(rows, kind) {
+  const found = {};
+  for (const data of rows)
+    if (data.kind === kind)
+      for (const [key, value] of Object.entries(data))
+        if (typeof value === "number" && !HIDDEN.test(key)) (found[key] = found[key] || []).push([data.step, value]);
+  return found;
+}
+
+/** Held-out and training rewards first, then what tells a run's health; the first six are seen at once. */
+function charts(jobs) {
+  const all = figures(jobs), rest = make("div.charts", ...all.slice(6));
+  const more = make("details", make("summary", `${all.length - 6} more`), rest);
+  more.open = charts.open;
+  more.ontoggle = () => { charts.open = more.open; };
+  return [make("div.charts", ...all.slice(0, 6)), ...(all.length > 6 ? [more] : [])];
+}
+charts.open = false;
+
+function figures(jobs) {
+  const figures = [], several = jobs.length > 1;
+  const evals = jobs.map((j) => series(j.rows, "eval")), trains = jobs.map((j) => series(j.rows, "train"));
+  const of = (all, key, suffix) => all.map((s, i) => ({name: several ? jobs[i].name : suffix, points: s[key] || []})).filter((l) => l.points.length);
+  const held = [...new Set(evals.flatMap((s) => Object.keys(s)))].slice(0, 12);
+  for (const key of held.slice(0, 5)) figures.push(chart("held out: " + key, of(evals, key, "held out")));
+  for (const key of ["reward", "policy_loss", "grad_norm", "kl", "approx_kl", "clipfrac", "zero_std_ratio", "image_entropy", "edge_density"]) {
+    const lines = of(trains, key, "training");
+    if (lines.some((l) => l.points.some(([, value]) => value !== 0))) figures.push(chart("training: " + key, lines));
+  }
+  for (const key of held.slice(5)) figures.push(chart("held out: " + key, of(evals, key, "held out")));
+  return figures;
 }

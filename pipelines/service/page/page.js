@@ -92,32 +92,6 @@ function spread(list, most) {
   return Array.from({length: most}, (_, i) => list[Math.round(i * (list.length - 1) / (most - 1))]);
 }
 
-// --- curves
-
-const HIDDEN = /_stderr$|^time_|^memory_|^reward_corr_|^step$|^kind$/;
-/** {name: [[step, value], ...]} of rows of a kind. */
-function series(rows, kind) {
-  const found = {};
-  for (const data of rows)
-    if (data.kind === kind)
-      for (const [key, value] of Object.entries(data))
-        if (typeof value === "number" && !HIDDEN.test(key)) (found[key] = found[key] || []).push([data.step, value]);
-  return found;
-}
-
-/** Held-out and training rewards first, then what tells a run's health. */
-function charts(jobs) {
-  const figures = [], several = jobs.length > 1;
-  const evals = jobs.map((j) => series(j.rows, "eval")), trains = jobs.map((j) => series(j.rows, "train"));
-  const of = (all, key, suffix) => all.map((s, i) => ({name: several ? jobs[i].name : suffix, points: s[key] || []})).filter((l) => l.points.length);
-  for (const key of [...new Set(evals.flatMap((s) => Object.keys(s)))].slice(0, 12)) figures.push(chart("held out: " + key, of(evals, key, "held out")));
-  for (const key of ["reward", "policy_loss", "grad_norm", "kl", "approx_kl", "clipfrac", "zero_std_ratio", "image_entropy", "edge_density"]) {
-    const lines = of(trains, key, "training");
-    if (lines.length) figures.push(chart("training: " + key, lines));
-  }
-  return figures;
-}
-
 // --- one job
 
 function facts(job) {
@@ -138,6 +112,13 @@ function actions(job, again) {
   return bar;
 }
 
+/** A file of a run: opened where no key is needed, else fetched with it and kept. */
+function output(file) {
+  const text = `${file.path} (${(file.bytes / 1e6).toFixed(1)} MB)`;
+  if (!sessionStorage.getItem("key")) return link(text, file.url);
+  return button(text, () => download(file));
+}
+
 async function download(file) {
   const address = URL.createObjectURL(await (await ask(file.url)).blob()), a = link("", address);
   a.download = file.path.split("/").pop();
@@ -146,7 +127,7 @@ async function download(file) {
 }
 
 async function jobView(id) {
-  const rows = [], events = make("ul.events"), top = make("div"), curves = make("div.charts"), pictures = make("div.scroll"), files = make("ul"), log = make("pre");
+  const rows = [], events = make("ul.events"), top = make("div"), curves = make("div"), pictures = make("div.scroll"), files = make("ul"), log = make("pre");
   const bar = make("progress"), doing = make("p");
   bar.setAttribute("aria-label", "progress");
   let job = await json("/v1/jobs/" + id), due = 0;
@@ -161,7 +142,9 @@ async function jobView(id) {
     const steps = spread(await samples(id), 6);
     if (steps.length) pictures.replaceChildren(await grid(steps.map((s) => ({title: s.step ? "step " + s.step : "before", files: s.files})), []));
     const list = (await json(`/v1/jobs/${id}/files`)).data.filter((f) => /^(report\.html|result\.json|pytorch_lora_weights\.safetensors|model\/.*|job\.json)$/.test(f.path));
-    files.replaceChildren(...list.map((f) => make("li", button(`${f.path} (${(f.bytes / 1e6).toFixed(1)} MB)`, () => download(f)))));
+    const parts = list.filter((f) => f.path.startsWith("model/"));
+    files.replaceChildren(...list.filter((f) => !parts.includes(f)).map((f) => make("li", output(f))));
+    if (parts.length) files.append(make("li", make("details", make("summary", `model, ${parts.length} files`), make("ul", ...parts.map((f) => make("li", output(f)))))));
     log.textContent = await (await ask(`/v1/jobs/${id}/log`)).text();
   };
   const draw = () => { due = 0; curves.replaceChildren(...charts([{name: name(job), rows}])); };
@@ -205,7 +188,7 @@ async function compareView(ids) {
   const head = make("tr", make("th", "setting"), ...jobs.map((j) => make("th", link(j.name, "#/job/" + j.id))));
   const differences = make("table", make("thead", head), make("tbody", ...keys.map((k) => make("tr", make("td", k), ...all.map((l) => make("td.changed", l[k] === undefined ? "absent" : l[k]))))));
   main.replaceChildren(make("h2", "Compared"), make("h3", "What differs"), make("div.scroll", keys.length ? differences : "Nothing."),
-    make("h3", "Curves"), make("div.charts", ...charts(jobs)), make("h3", "Samples"));
+    make("h3", "Curves"), ...charts(jobs), make("h3", "Samples"));
   const columns = [];
   if (jobs[0].steps.length) columns.push({title: "before", files: jobs[0].steps[0].files});
   for (const j of jobs) if (j.steps.length) columns.push({title: `${j.name}, step ${j.steps.at(-1).step}`, files: j.steps.at(-1).files});

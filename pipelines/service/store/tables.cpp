@@ -7,11 +7,11 @@ namespace {
 
 constexpr const char* kTables = R"sql(
 CREATE TABLE jobs (
-  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, wish TEXT NOT NULL,
+  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, wish TEXT NOT NULL, lane TEXT NOT NULL,
   priority INTEGER NOT NULL, created_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER,
   attempts INTEGER NOT NULL, faults INTEGER NOT NULL, job TEXT NOT NULL, request TEXT, metadata TEXT NOT NULL,
   error TEXT, process INTEGER, process_start INTEGER) STRICT;
-CREATE INDEX jobs_by_state ON jobs (state, priority DESC, number);
+CREATE INDEX jobs_by_state ON jobs (state, lane, priority DESC, number);
 CREATE TABLE events (
   number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES jobs (id), created_at INTEGER NOT NULL,
   level TEXT NOT NULL, type TEXT NOT NULL, message TEXT NOT NULL, data TEXT) STRICT;
@@ -23,7 +23,8 @@ CREATE TABLE files (
 )sql";
 
 const std::string kJobColumns =
-    "number, id, state, wish, priority, created_at, started_at, finished_at, attempts, faults, job, request, "
+    "number, id, state, wish, lane, priority, created_at, started_at, finished_at, attempts, faults, job, "
+    "request, "
     "metadata, error, process, process_start";
 
 std::optional<std::string> text_of(const Json& json) {
@@ -40,18 +41,19 @@ JobRow job_of(const Row& row) {
           row.text(1),
           state_of(row.text(2)),
           wish_of(row.text(3)),
-          row.number(4),
+          lane_of(row.text(4)),
           row.number(5),
-          row.maybe_number(6),
+          row.number(6),
           row.maybe_number(7),
-          row.number(8),
+          row.maybe_number(8),
           row.number(9),
-          json_of(row.maybe_text(10)),
+          row.number(10),
           json_of(row.maybe_text(11)),
           json_of(row.maybe_text(12)),
           json_of(row.maybe_text(13)),
-          row.maybe_number(14),
-          row.maybe_number(15)};
+          json_of(row.maybe_text(14)),
+          row.maybe_number(15),
+          row.maybe_number(16)};
 }
 
 EventRow event_of(const Row& row) {
@@ -95,10 +97,11 @@ void make_tables(Database& database) {
 
 void insert_job(Database& database, const JobRow& row) {
   database.run(
-      "INSERT INTO jobs (" + kJobColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      {row.id, name_of(row.state), name_of(row.wish), row.priority, row.created_at, cell(row.started_at),
-       cell(row.finished_at), row.attempts, row.faults, *text_of(row.job), cell(text_of(row.request)),
-       *text_of(row.metadata), cell(text_of(row.error)), cell(row.process), cell(row.process_start)});
+      "INSERT INTO jobs (" + kJobColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      {row.id, name_of(row.state), name_of(row.wish), name_of(row.lane), row.priority, row.created_at,
+       cell(row.started_at), cell(row.finished_at), row.attempts, row.faults, *text_of(row.job),
+       cell(text_of(row.request)), *text_of(row.metadata), cell(text_of(row.error)), cell(row.process),
+       cell(row.process_start)});
 }
 
 void update_job(Database& database, const JobRow& row) {
@@ -128,6 +131,10 @@ std::vector<JobRow> find_jobs(Database& database, const JobFilter& filter) {
       cells.emplace_back(name_of(state));
     }
     sql += ")";
+  }
+  if (filter.lane) {
+    sql += " AND lane = ?";
+    cells.emplace_back(name_of(*filter.lane));
   }
   if (!filter.after.empty()) {
     sql += " AND number < (SELECT number FROM jobs WHERE id = ?)";

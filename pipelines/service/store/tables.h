@@ -21,20 +21,21 @@ void make_tables(Database& database);
 /// One job; times in seconds since 1970.
 struct JobRow {
   int64_t number = 0;  ///< in order of submission, from 1
-  std::string id;
+  std::string id = {};
   State state = State::queued;
   Wish wish = Wish::none;
+  Lane lane = Lane::batch;
   int64_t priority = 0;  ///< higher runs first
   int64_t created_at = 0;
-  std::optional<int64_t> started_at, finished_at;
+  std::optional<int64_t> started_at = {}, finished_at = {};
   int64_t attempts = 0;  ///< runs that were begun
   int64_t faults = 0;    ///< runs that the machine ended
-  Json job;              ///< as it runs
-  Json request;          ///< null, or the fine-tuning request that it came from
-  Json metadata;         ///< of the client: texts by name
-  Json error;            ///< null, or code, message, param
-  std::optional<int64_t> process,
-      process_start;  ///< of the run: its id, and when it began by the kernel's clock
+  Json job = {};         ///< as it runs
+  Json request = {};     ///< null, or the fine-tuning request that it came from
+  Json metadata = {};    ///< of the client: texts by name
+  Json error = {};       ///< null, or code, message, param
+  std::optional<int64_t> process = {},
+                         process_start = {};  ///< of the run: its id, and when it began by the kernel's clock
 };
 
 /// Throws Error where the id is taken.
@@ -43,14 +44,15 @@ std::optional<JobRow> find_job(Database& database, const std::string& id);
 
 struct JobFilter {
   std::vector<State> states = {};  ///< empty: any
-  std::string after = {};          ///< an id: those submitted before it
+  std::optional<Lane> lane = {};
+  std::string after = {};  ///< an id: those submitted before it
   std::vector<std::pair<std::string, std::string>> metadata = {};
   int64_t limit = 20;
   bool in_queue_order = false;  ///< by priority, then oldest first; else newest first
 };
 std::vector<JobRow> find_jobs(Database& database, const JobFilter& filter);
 int64_t count_jobs(Database& database, State state);
-/// How many stand before it in the queue.
+/// How many stand before it in its lane's queue.
 int64_t jobs_before(Database& database, const JobRow& row);
 
 /// What may change of a job.
