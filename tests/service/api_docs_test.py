@@ -1,8 +1,12 @@
 """docs/api.md and /openapi.json say the routes that there are, and the shipped presets are models of fine-tuning requests."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 
-from conftest import ROOT
+from conftest import PROGRAM, ROOT, sample_job
 
 DOCS = (ROOT / "docs/api.md").read_text()
 
@@ -32,3 +36,30 @@ def test_openapi_holds_together(server):
 def test_every_preset_is_a_job(server):
     models = server.get("/v1/models")[1]["data"]
     assert {m["id"] for m in models} == {p.stem for p in (ROOT / "assets/presets").glob("*.json")}
+
+
+def blocks(language):
+    return [b.replace("http://127.0.0.1:8080", "{url}").replace("localhost:8080", "{host}")
+            for b in re.findall(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)]
+
+
+def test_the_pages_client_runs_as_it_stands(server):
+    (code,) = blocks("python")
+    done = subprocess.run([sys.executable, "-c", code.replace("{url}", server.url)], cwd=server.folder / "root", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "the job was accepted" in done.stdout
+    (job,) = server.get("/v1/jobs")[1]["data"]
+    assert server.until(job["id"], "paused")["job"]["prompts"]["train"].startswith("file-")
+
+
+def test_the_pages_shell_runs_as_it_stands(server, tmp_path):
+    """But for the server itself, which is there, and for the job, which is short."""
+    (code,) = blocks("sh")
+    lines = [line for line in code.splitlines() if not line.startswith("thalweg serve")]
+    short = tmp_path / "short.json"
+    short.write_text(json.dumps(sample_job()))
+    script = "\n".join(lines).replace("{host}", server.url.removeprefix("http://")).replace("assets/jobs/demo.json", str(short))
+    environment = {**os.environ, "THALWEG_SERVER": server.url, "PATH": f"{os.path.dirname(PROGRAM)}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-euc", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "succeeded" in done.stdout and len(server.get("/v1/jobs")[1]["data"]) == 2
