@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from conftest import PROGRAM, ROOT, sample_job
+from service_server import PROGRAM, ROOT, sample_job
 
 DOCS = (ROOT / "docs/api.md").read_text()
 

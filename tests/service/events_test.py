@@ -6,7 +6,7 @@ import socket
 import time
 import urllib.parse
 
-from conftest import align_job, sample_job
+from service_server import align_job, sample_job
 
 
 def stream(server, identity, last=None, most=None):

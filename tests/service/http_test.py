@@ -10,7 +10,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import sample_job
+from service_server import sample_job
 
 KEY, ADMIN = "k" * 32, "a" * 32
 

@@ -6,7 +6,7 @@ import openai
 import pytest
 from openai.types.fine_tuning import FineTuningJob
 
-from conftest import align_job
+from service_server import align_job
 
 
 @pytest.fixture

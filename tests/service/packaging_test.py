@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import ROOT
+from service_server import ROOT
 
 PACKAGING = ROOT / "packaging"
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from conftest import align_job, sample_job
+from service_server import align_job, sample_job
 
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)

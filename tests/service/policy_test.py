@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from conftest import align_job, sample_job
+from service_server import align_job, sample_job
 
 LEADS_OUT = ["/etc/passwd", "../outside", "assets/../../outside", "link", "link/passwd", "~/x", "assets/models/../../..", "/proc/self/root"]
 STRINGS = ["/model/path", "/prompts/path", "/latents", "/rewards/0/config/file", "/model/lora/path", "/anything/deep/0/key"]

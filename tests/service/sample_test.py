@@ -5,7 +5,7 @@ import concurrent.futures
 
 import pytest
 
-from conftest import align_job, sample_job
+from service_server import align_job, sample_job
 
 
 def test_pictures_come_in_the_answer_while_a_run_trains(server):

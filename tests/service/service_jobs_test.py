@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import PROGRAM, Server, align_job, make_root, sample_job
+from service_server import PROGRAM, Server, align_job, make_root, sample_job
 
 
 def weights(run):
