@@ -151,7 +151,7 @@ def overhead(pairs):
 
 def measure(arguments):
     rows = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = pathlib.Path(name)
         make_root(folder)
         server = Server(folder, "--max-pending", "1000000").start()
@@ -172,6 +172,8 @@ def measure(arguments):
         rows.append((f"/health with {arguments.clients:,} listeners to a run, a tenth of which never read, p50, p99",
                      "{:.1f}, {:.1f} ms".format(*quantiles(heard["health"]))))
         rows.append(("memory of the server with them all", f"{heard['memory']:.0f} MiB"))
+        server.post(f"/v1/jobs/{jobs['held']}/cancel")
+        server.until(jobs["held"], "cancelled")
         server.kill()
     pairs = overhead(arguments.pairs)
     ratios = [service / alone for service, alone in pairs]
