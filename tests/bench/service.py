@@ -175,6 +175,8 @@ def measure(arguments):
         server.post(f"/v1/jobs/{jobs['held']}/cancel")
         server.until(jobs["held"], "cancelled")
         server.kill()
+    if arguments.pairs == 0:
+        return rows
     pairs = overhead(arguments.pairs)
     ratios = [service / alone for service, alone in pairs]
     rows.append((f"CPU time of a job through the service, of that from the command line ({statistics.median(a for _, a in pairs):.0f} s), "
@@ -192,7 +194,7 @@ def main():
     lines = ["| what | measured |", "|---|---|", *(f"| {what} | {value} |" for what, value in measure(arguments))]
     print("\n".join(lines))
     if arguments.write:
-        write(PAGE, {"service": lines})
+        write({"service": "\n".join(lines)}, PAGE)
 
 
 if __name__ == "__main__":

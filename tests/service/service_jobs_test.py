@@ -127,6 +127,17 @@ def test_what_may_follow_what(server):
     assert not children_of(server)  # no process is left
 
 
+def test_a_job_may_be_cancelled_at_any_moment(server):
+    """A signal that meets a child before it is a program of its own must not reach the server."""
+    for moment in range(80):
+        job = server.submit(sample_job(seed=moment))
+        time.sleep(0.0004 * (moment % 12))
+        server.post(f"/v1/jobs/{job['id']}/cancel", expect=(200, 409))
+        server.until(job["id"], "cancelled", "succeeded")
+    assert server.process.poll() is None and "stopping" not in (server.folder / "serve.log").read_text()
+    assert server.until(server.submit(sample_job())["id"], "succeeded", "failed")["status"] == "succeeded"
+
+
 def test_an_idempotency_key_stands_for_one_job(server):
     key = {"Idempotency-Key": "once"}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:

@@ -96,6 +96,7 @@ boost::asio::awaitable<JobRow> submit(Service& service, const Request& request, 
   };
   co_await service.store.write(keep);
   if (*known) co_return **known;
+  service.store.bell().ring(row->id);
   service.supervisor.wake();
   co_return service.store.job(row->id);
 }

@@ -55,25 +55,24 @@ Json model_of(Service& service, const JobRow& row) {
 }  // namespace
 
 Json job_view(Service& service, const JobRow& row, bool in_full) {
-  Json view = {
-      {"id", row.id},
-      {"object", "alignment.job"},
-      {"status", name_of(row.state)},
-      {"wish", row.wish == Wish::none ? Json() : Json(name_of(row.wish))},
-      {"kind", value_at(row.job, "/job")},
-      {"model", value_at(row.job, "/model/path")},
-      {"method", value_at(row.job, "/method/name")},
-      {"created_at", row.created_at},
-      {"started_at", or_null(row.started_at)},
-      {"finished_at", or_null(row.finished_at)},
-      {"estimated_finish", estimated_finish(service, row)},
-      {"priority", row.priority},
-      {"lane", name_of(row.lane)},
-      {"attempts", row.attempts},
-      {"queue_position", row.state == State::queued ? Json(jobs_before(service.store.read(), row)) : Json()},
-      {"progress", service.supervisor.progress(row.id)},
-      {"error", row.error},
-      {"metadata", row.metadata}};
+  Json view = {{"id", row.id},
+               {"object", "alignment.job"},
+               {"status", name_of(row.state)},
+               {"wish", row.wish == Wish::none ? Json() : Json(name_of(row.wish))},
+               {"kind", value_at(row.job, "/job")},
+               {"model", value_at(row.job, "/model/path")},
+               {"method", value_at(row.job, "/method/name")},
+               {"created_at", row.created_at},
+               {"started_at", or_null(row.started_at)},
+               {"finished_at", or_null(row.finished_at)},
+               {"estimated_finish", estimated_finish(service, row)},
+               {"priority", row.priority},
+               {"lane", name_of(row.lane)},
+               {"attempts", row.attempts},
+               {"queue_position", or_null(service.store.queue_position(row))},
+               {"progress", service.supervisor.progress(row.id)},
+               {"error", row.error},
+               {"metadata", row.metadata}};
   if (!in_full) return view;
   view["trained_model"] = model_of(service, row);
   view["result"] = result_of(service, row);

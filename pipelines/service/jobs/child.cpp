@@ -64,7 +64,7 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   return out;
 }
 
-/// Between fork and exec: nothing here allocates or locks.
+/// Between fork and exec, all signals blocked: nothing here allocates or locks.
 [[noreturn]] void become(char* const* words, char* const* environment, const char* folder, int input,
                          int output, int errors, pid_t parent) {
   ::setpgid(0, 0);
@@ -74,10 +74,10 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   ::dup2(output, 1);
   ::dup2(errors, 2);
   ::syscall(SYS_close_range, 3U, ~0U, 0U);
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(number, SIG_DFL);
   if (::chdir(folder) == 0) ::execve(words[0], words, environment);
   ::_exit(127);
 }
@@ -111,8 +111,14 @@ Child::Child(asio::io_context& context, const ChildCommand& command)
   auto variables = environment_with(command);
   const auto argv = pointers(words), envp = pointers(variables);
   const pid_t parent = ::getpid();
+  // The server's handlers write to a pipe that the child shares: a signal to the child would stop the server.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, &before);
   id_ = ::fork();
-  if (id_ < 0) throw_io_error(command.words.front(), "cannot be run", errno);
+  const int failure = errno;
+  if (id_ != 0) ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (id_ < 0) throw_io_error(command.words.front(), "cannot be run", failure);
   if (id_ == 0)
     become(argv.data(), envp.data(), command.folder.c_str(), in ? in->reads.get() : nothing.get(),
            out.writes.get(), log.get(), parent);

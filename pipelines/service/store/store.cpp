@@ -80,6 +80,20 @@ JobRow Store::job(const std::string& id) {
   return *std::move(row);
 }
 
+std::optional<int64_t> Store::queue_position(const JobRow& row) {
+  if (positions_at_ != bell_.rings()) {
+    positions_.clear();
+    for (const auto lane : {Lane::batch, Lane::interactive}) {
+      int64_t position = 0;
+      for (auto& id : queue_of(reader_, lane)) positions_[std::move(id)] = position++;
+    }
+    positions_at_ = bell_.rings();
+  }
+  const auto found = positions_.find(row.id);
+  if (row.state != State::queued || found == positions_.end()) return std::nullopt;
+  return found->second;
+}
+
 boost::asio::awaitable<JobRow> Store::change(std::string id, Change change) {
   auto changed = std::make_shared<JobRow>();
   const Writer::Work work = [id, change = std::move(change), changed](Database& database) {

@@ -5,7 +5,9 @@
 #include <boost/asio/io_context.hpp>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/core/descriptor.h"
@@ -37,6 +39,9 @@ class Store {
   /// Throws ApiError (404) for an id that is none.
   JobRow job(const std::string& id);
 
+  /// How many stand before a queued job in its lane; none for one that is not queued.
+  std::optional<int64_t> queue_position(const JobRow& row);
+
   /// Returns once it is on the disk.
   boost::asio::awaitable<void> write(Writer::Work work) { return writer_.write(std::move(work)); }
 
@@ -55,6 +60,9 @@ class Store {
   Writer writer_;
   Database reader_;
   Bell bell_;
+  // Of all queued jobs, as of so many rings and submissions.
+  std::unordered_map<std::string, int64_t> positions_;
+  std::optional<uint64_t> positions_at_;
 };
 
 }  // namespace thalweg::service

@@ -162,13 +162,11 @@ int64_t count_jobs(Database& database, State state) {
   return count;
 }
 
-int64_t jobs_before(Database& database, const JobRow& row) {
-  int64_t count = 0;
-  database.run(
-      "SELECT count(*) FROM jobs WHERE state = 'queued' AND (priority > ?1 OR (priority = ?1 AND number < "
-      "?2))",
-      {row.priority, row.number}, [&](const Row& found) { count = found.number(0); });
-  return count;
+std::vector<std::string> queue_of(Database& database, Lane lane) {
+  std::vector<std::string> ids;
+  database.run("SELECT id FROM jobs WHERE state = 'queued' AND lane = ? ORDER BY priority DESC, number",
+               {name_of(lane)}, [&](const Row& row) { ids.push_back(row.text(0)); });
+  return ids;
 }
 
 int64_t insert_event(Database& database, const EventRow& row) {

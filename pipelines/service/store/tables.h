@@ -52,8 +52,8 @@ struct JobFilter {
 };
 std::vector<JobRow> find_jobs(Database& database, const JobFilter& filter);
 int64_t count_jobs(Database& database, State state);
-/// How many stand before it in its lane's queue.
-int64_t jobs_before(Database& database, const JobRow& row);
+/// The ids of a lane's queue, the next first.
+std::vector<std::string> queue_of(Database& database, Lane lane);
 
 /// What may change of a job.
 void update_job(Database& database, const JobRow& row);
