@@ -113,6 +113,18 @@ TEST(Changes, WhatIsOverStaysSo) {
   }
 }
 
+TEST(Changes, ARunThatCannotBeBegunIsGivenUp) {
+  JobRow job{.state = State::running};
+  for (int fault = 1; fault <= 3; ++fault) {
+    job = changed(job, failed_to_run("no program", 3)).first;
+    EXPECT_EQ(name_of(job.state), fault < 3 ? "queued" : "failed");
+    if (fault < 3) job = changed(job, begun()).first;
+  }
+  EXPECT_EQ(job.error.at("code"), "cannot_run");
+  JobRow cancelled{.state = State::running, .wish = Wish::cancel, .faults = 5};
+  EXPECT_EQ(changed(cancelled, failed_to_run("no program", 3)).first.state, State::cancelled);
+}
+
 TEST(Changes, FaultsAreCounted) {
   JobRow job{.state = State::running};
   for (int fault = 1; fault <= 3; ++fault) {

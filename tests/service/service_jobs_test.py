@@ -138,6 +138,21 @@ def test_a_job_may_be_cancelled_at_any_moment(server):
     assert server.until(server.submit(sample_job())["id"], "succeeded", "failed")["status"] == "succeeded"
 
 
+def test_a_file_that_is_removed_stays_with_its_job(server):
+    """Also when the job begins only after that."""
+    blocker = server.submit(align_job(iterations=100_000))
+    server.until(blocker["id"], "running")
+    boundary = "xyz"
+    body = (f"--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"p.txt\"\r\n\r\na red circle\r\n--{boundary}--\r\n").encode()
+    made = server.post("/v1/files", body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"}, expect=201)[1]
+    job = server.submit(sample_job(prompts={"path": made["id"]}))
+    server.request("DELETE", f"/v1/files/{made['id']}")
+    server.post(f"/v1/jobs/{blocker['id']}/cancel")
+    done = server.until(job["id"], "succeeded", "failed")
+    assert done["status"] == "succeeded" and done["attempts"] == 1, done["error"]
+    assert server.post("/v1/jobs", sample_job(prompts={"path": made["id"]}), expect=400)[1]["error"]["code"] == "no_such_file"
+
+
 def test_an_idempotency_key_stands_for_one_job(server):
     key = {"Idempotency-Key": "once"}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:

@@ -62,13 +62,15 @@ Store::Change ended(RunEnd end, int64_t most_faults) {
   };
 }
 
-Store::Change failed_to_run(const std::string& why) {
-  return [why](JobRow& job, Events& events) {
-    if (job.state == State::running) job.state = idle_state(std::exchange(job.wish, Wish::none));
-    EventRow event;
-    event.level = "warn";
-    event.message = "the run could not be begun or told of: " + why;
-    events.push_back(std::move(event));
+Store::Change failed_to_run(const std::string& why, int64_t most_faults) {
+  return [why, most_faults](JobRow& job, Events& events) {
+    const auto message = "the run could not be begun or told of: " + why;
+    if (job.state != State::running) return;
+    const auto wish = std::exchange(job.wish, Wish::none);
+    const bool given_up = ++job.faults >= most_faults && wish == Wish::none;
+    job.state = given_up ? State::failed : idle_state(wish);
+    if (given_up) job.error = {{"code", "cannot_run"}, {"message", message}, {"param", nullptr}};
+    events.push_back(status(job.state, message, job.error));
   };
 }
 

@@ -12,8 +12,8 @@ Store::Change begun();
 Store::Change runs_as(int64_t process, std::optional<int64_t> start);
 /// Its run has ended; `end` but for what the job itself knows.
 Store::Change ended(RunEnd end, int64_t most_faults);
-/// Its run could not be begun or told of.
-Store::Change failed_to_run(const std::string& why);
+/// Its run could not be begun or told of; it is tried again, but for `most_faults` times in all.
+Store::Change failed_to_run(const std::string& why, int64_t most_faults);
 /// The server that ran it is gone.
 Store::Change taken_up();
 /// A client asks to pause or to cancel: what runs is asked to, what does not is at once. Throws ApiError

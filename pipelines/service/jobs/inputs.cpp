@@ -18,10 +18,12 @@ namespace {
 constexpr std::string_view kFile = "file-";
 
 std::string placed(Store& store, const std::string& id, const fs::path& folder, const std::string& pointer) {
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none))
+    if (entry.path().stem() == id) return entry.path();  // the file itself may be removed by now
   const auto row = find_file(store.read(), id);
   if (!row) throw ApiError(400, "no_such_file", "there is no file \"" + id + "\"", pointer);
   const auto path = folder / (id + lower_ending(row->filename));
-  if (fs::exists(path)) return path;
   fs::create_directories(folder);
   if (::link(store.file_path(row->sha256).c_str(), path.c_str()) != 0)
     throw_io_error(path, "cannot be made", errno);

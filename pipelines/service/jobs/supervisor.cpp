@@ -100,25 +100,35 @@ asio::awaitable<void> Supervisor::work(JobRow row) {
   not_before_.erase(id);
   try {
     co_await wait_for_folder(row);
-    const auto change = begun();
-    row = co_await store_.change(id, change);
-    auto end =
-        co_await run.until_end(std::move(row), options_.program, options_.root, stopping_, options_.grace);
-    co_await conclude(id, std::move(end));
-  } catch (const ApiError&) {  // it was paused or cancelled meanwhile
+    if (co_await begin(row)) {
+      auto end =
+          co_await run.until_end(std::move(row), options_.program, options_.root, stopping_, options_.grace);
+      co_await conclude(id, std::move(end));
+    }
   } catch (const std::exception& e) {
     failure = e.what();
   }
   if (!failure.empty()) {
     not_before_[id] = Clock::now() + std::chrono::seconds(5);
     try {
-      const auto change = failed_to_run(failure);
+      const auto change = failed_to_run(failure, options_.faults);
       co_await store_.change(id, change);
     } catch (const std::exception&) {  // a full disk: it is taken up once there is space
     }
   }
   live_.erase(id);
   fill_slots();
+}
+
+/// False: it was paused or cancelled meanwhile.
+asio::awaitable<bool> Supervisor::begin(JobRow& row) {
+  try {
+    const auto change = begun();
+    row = co_await store_.change(row.id, change);
+    co_return true;
+  } catch (const ApiError&) {
+    co_return false;
+  }
 }
 
 /// What an earlier server's run of this job leaves: it was asked to stop when that server died.

@@ -50,6 +50,7 @@ class Supervisor {
  private:
   boost::asio::awaitable<JobRow> wish(std::string id, Wish wanted);
   boost::asio::awaitable<void> work(JobRow row);
+  boost::asio::awaitable<bool> begin(JobRow& row);
   boost::asio::awaitable<void> conclude(const std::string& id, RunEnd end);
   boost::asio::awaitable<void> wait_for_folder(const JobRow& row);
   boost::asio::awaitable<void> take_up();
