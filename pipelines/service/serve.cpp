@@ -77,8 +77,7 @@ int serve(const Options& options) {
                          .workers = options.workers,
                          .grace = std::chrono::seconds(options.grace_s)});
   Checker checker(context, program(), policy.root);
-  Service service{.context = context,
-                  .store = store,
+  Service service{.store = store,
                   .supervisor = supervisor,
                   .checker = checker,
                   .policy = policy,

@@ -1,7 +1,8 @@
 #include "pipelines/service/api/openapi.h"
 
-#include <algorithm>
 #include <cctype>
+
+#include "pipelines/service/http/lower_case.h"
 
 namespace thalweg::service {
 namespace {
@@ -27,8 +28,7 @@ std::string operation_id(const Route& route) {
     }
   }
   if (id.ends_with('_')) id.pop_back();
-  std::transform(id.begin(), id.end(), id.begin(), [](unsigned char c) { return std::tolower(c); });
-  return id;
+  return lower_case(id);
 }
 
 Json parameters(const Route& route) {
@@ -76,9 +76,7 @@ Json operation(const Route& route) {
 Json openapi(const Router& router, const std::string& version) {
   Json paths = Json::object();
   for (const auto& route : router.routes()) {
-    auto verb = route.method;
-    std::transform(verb.begin(), verb.end(), verb.begin(), [](unsigned char c) { return std::tolower(c); });
-    paths[shown_pattern(route.pattern)][verb] = operation(route);
+    paths[shown_pattern(route.pattern)][lower_case(route.method)] = operation(route);
   }
   return {{"openapi", "3.1.0"},
           {"info",

@@ -13,7 +13,7 @@ using boost::asio::awaitable;
 namespace {
 
 constexpr size_t kMostFiles = 10'000;
-constexpr int64_t kMostRows = 10'000, kLogTail = 64 << 10;
+constexpr int64_t kMostRows = 10'000, kLastEvents = 2000, kLogTail = 64 << 10;
 
 /// Rows of metrics from the store: every `stride`-th of those after `since_step`, evaluations all.
 Json metrics(Service& service, const Request& request) {
@@ -41,17 +41,18 @@ Json metrics(Service& service, const Request& request) {
 }
 
 /// The metrics of an evaluation, by names that OpenAI's clients show.
-Json checkpoint_metrics(Service& service, const std::string& id, int64_t step) {
+Json checkpoint_metrics(const std::vector<EventRow>& events, int64_t step) {
   Json values = {{"step", step}};
-  int64_t before = 0;
-  for (const auto& event : events_before(service.store.read(), id, before, 2000))
+  for (const auto& event : events)
     if (event.type == "metrics" && event.data.value("step", int64_t{-1}) == step)
       for (const auto& [name, value] : event.data.items())
         if (value.is_number() && !values.contains(name)) values[name] = value;
   return values;
 }
 
-Json checkpoint_view(Service& service, const std::string& id, const RunCheckpoint& checkpoint) {
+Json checkpoint_view(const JobRow& job, const std::vector<EventRow>& events,
+                     const RunCheckpoint& checkpoint) {
+  const auto& id = job.id;
   Json files = Json::array();
   for (auto file : checkpoint.files) {
     file["url"] = "/v1/jobs/" + id + "/files/" + file.at("path").get<std::string>();
@@ -59,27 +60,28 @@ Json checkpoint_view(Service& service, const std::string& id, const RunCheckpoin
   }
   return {{"id", "ftckpt-" + id.substr(id.find('-') + 1) + "-" + std::to_string(checkpoint.step)},
           {"object", "fine_tuning.job.checkpoint"},
-          {"created_at", service.store.job(id).created_at},
+          {"created_at", job.created_at},
           {"fine_tuned_model_checkpoint", id + "/checkpoint-" + std::to_string(checkpoint.step)},
           {"fine_tuning_job_id", id},
           {"step_number", checkpoint.step},
-          {"metrics", checkpoint_metrics(service, id, checkpoint.step)},
+          {"metrics", checkpoint_metrics(events, checkpoint.step)},
           {"files", files}};
 }
 
 Json checkpoints(Service& service, const Request& request) {
   require_known_query(request, {"after", "limit"});
-  const auto id = service.store.job(request.arguments.at("id")).id;
+  const auto job = service.store.job(request.arguments.at("id"));
   const auto limit = limit_of(request);
-  auto rows = run_checkpoints(service.store.run_folder(id));
+  auto rows = run_checkpoints(service.store.run_folder(job.id));
   if (const auto after = request.query.find("after"); after != request.query.end()) {
     const auto found = std::find_if(rows.begin(), rows.end(), [&](const auto& row) {
       return after->second.ends_with("-" + std::to_string(row.step));
     });
     rows.erase(rows.begin(), found == rows.end() ? found : found + 1);
   }
+  const auto events = events_before(service.store.read(), job.id, 0, kLastEvents);
   return list_view<RunCheckpoint>(std::move(rows), static_cast<size_t>(limit),
-                                  [&](const auto& row) { return checkpoint_view(service, id, row); });
+                                  [&](const auto& row) { return checkpoint_view(job, events, row); });
 }
 
 Json files(Service& service, const Request& request) {

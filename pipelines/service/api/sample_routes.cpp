@@ -82,12 +82,11 @@ awaitable<Response> sample(Service& service, Request& request) {
     row = service.store.job(id);
   }
   if (row.state != State::succeeded) refuse(row);
-  auto view = job_view(service, row, true);
   co_return json_response({{"object", "sample"},
                            {"created", row.created_at},
                            {"job", id},
                            {"data", samples(service, id, in_bytes)},
-                           {"result", view.at("result")}});
+                           {"result", service.store.run_result(id)}});
 }
 
 }  // namespace

@@ -14,7 +14,6 @@
 namespace thalweg::service {
 
 struct Service {
-  boost::asio::io_context& context;
   Store& store;
   Supervisor& supervisor;
   Checker& checker;

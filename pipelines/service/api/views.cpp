@@ -18,14 +18,6 @@ Json value_at(const Json& json, const std::string& pointer) {
   return json.contains(place) ? json.at(place) : Json();
 }
 
-Json result_of(Service& service, const JobRow& row) {
-  try {
-    return parse_json_file(service.store.run_folder(row.id) / "result.json");
-  } catch (const Error&) {
-    return {};
-  }
-}
-
 /// When a training run will be done, by the pace of its last rows.
 Json estimated_finish(Service& service, const JobRow& row) {
   const auto total = value_at(row.job, "/iterations");
@@ -75,7 +67,7 @@ Json job_view(Service& service, const JobRow& row, bool in_full) {
                {"metadata", row.metadata}};
   if (!in_full) return view;
   view["trained_model"] = model_of(service, row);
-  view["result"] = result_of(service, row);
+  view["result"] = service.store.run_result(row.id);
   view["job"] = row.job;
   return view;
 }

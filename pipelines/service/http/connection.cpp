@@ -12,6 +12,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/file.h"
+#include "pipelines/service/http/lower_case.h"
 #include "pipelines/service/http/target.h"
 
 namespace thalweg::service {
@@ -25,18 +26,11 @@ namespace {
 constexpr size_t kPiece = size_t{256} << 10, kFirstBytes = 4096;
 constexpr std::chrono::seconds kLinger{2};
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (auto& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
-}
-
 Request request_of(const http::request<http::empty_body>& head) {
   Request request;
   request.method = std::string(head.method_string());
   for (const auto& field : head)
-    request.headers[lower(std::string_view(field.name_string().data(), field.name_string().size()))] =
+    request.headers[lower_case(std::string_view(field.name_string().data(), field.name_string().size()))] =
         std::string(field.value());
   auto target = parse_target({head.target().data(), head.target().size()});
   request.path = std::move(target.path);
@@ -72,13 +66,12 @@ Connection::Connection(Socket socket, bool local, const Router& router, const Ga
       limits_(limits),
       buffer_(limits.header_bytes + kPiece) {}
 
-asio::awaitable<void> Connection::serve(const std::function<void()>& asked) {
+asio::awaitable<void> Connection::serve() {
   for (bool first = true;; first = false) {
     Head head;
     head.header_limit(limits_.header_bytes);
     head.body_limit(limits_.file_bytes);
     if (!co_await read_head(head, first)) co_return;
-    asked();
     version_ = head.get().version();
     keeps_ = head.get().keep_alive();
     unread_ = !head.is_done();
@@ -160,7 +153,8 @@ asio::awaitable<void> Connection::read_body(Head& head, const Route& route, Requ
       throw too_large(limits_.json_bytes);
     if (!length || *length == 0) co_return;
   }
-  if (route.body == Body::json && !lower(request.header("content-type")).starts_with("application/json") &&
+  if (route.body == Body::json &&
+      !lower_case(request.header("content-type")).starts_with("application/json") &&
       (head.chunked() || head.content_length().value_or(0) > 0))
     throw ApiError(415, "not_json", "the body must be JSON, with Content-Type: application/json");
   if (request.header("expect") == "100-continue") {

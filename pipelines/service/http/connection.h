@@ -7,7 +7,6 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <functional>
 #include <string>
 
 #include "pipelines/service/http/gate.h"
@@ -23,8 +22,8 @@ class Connection {
   Connection(Socket socket, bool local, const Router& router, const Gate& gate,
              const std::filesystem::path& uploads, const HttpLimits& limits);
 
-  /// Until the client goes, is slow, or asks for something that ends it. `asked` is called for each request.
-  boost::asio::awaitable<void> serve(const std::function<void()>& asked);
+  /// Until the client goes, is slow, or asks for something that ends it.
+  boost::asio::awaitable<void> serve();
 
  private:
   using Head = boost::beast::http::request_parser<boost::beast::http::empty_body>;

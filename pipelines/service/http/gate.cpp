@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/json.h"
 #include "engine/core/sha256.h"
+#include "pipelines/service/http/lower_case.h"
 
 namespace thalweg::service {
 namespace {
@@ -23,9 +24,8 @@ bool same_hash(const std::string& a, const std::string& b) {
 }
 
 /// "localhost" of "localhost:8080", "::1" of "[::1]:8080"; in lower case.
-std::string host_of(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
+std::string host_of(const std::string& name) {
+  const auto text = lower_case(name);
   if (text.starts_with("[")) return text.substr(1, text.find(']') - 1);
   return text.substr(0, text.find(':'));
 }

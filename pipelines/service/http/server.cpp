@@ -96,8 +96,7 @@ asio::awaitable<void> HttpServer::serve(Socket socket, bool local) {
   ++connections_;
   try {
     Connection connection(std::move(socket), local, router_, gate_, uploads_, limits_);
-    const std::function<void()> asked = [this] { ++requests_; };
-    co_await connection.serve(asked);
+    co_await connection.serve();
   } catch (const std::exception&) {  // the client is gone
   }
   --connections_;

@@ -25,10 +25,6 @@ class HttpServer {
   /// A socket that this user alone may use; an abandoned one of that name is replaced.
   void listen_locally(const std::filesystem::path& path);
 
-  /// Connections that are open.
-  size_t connections() const { return connections_; }
-  uint64_t requests() const { return requests_; }
-
  private:
   template <typename Acceptor>
   boost::asio::awaitable<void> accept(Acceptor acceptor, bool local);
@@ -40,7 +36,6 @@ class HttpServer {
   std::filesystem::path uploads_;
   HttpLimits limits_;
   size_t connections_ = 0;
-  uint64_t requests_ = 0;
 };
 
 }  // namespace thalweg::service

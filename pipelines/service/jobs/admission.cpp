@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pipelines/service/http/lower_case.h"
 #include "pipelines/service/http/message.h"
 #include "pipelines/service/jobs/beneath.h"
 
@@ -23,9 +24,7 @@ std::string authority_of(const std::string& url) {
   const auto begin = url.find("://") + 3;
   auto authority = url.substr(begin, url.find_first_of("/?#\\", begin) - begin);
   if (const auto at = authority.rfind('@'); at != std::string::npos) authority.erase(0, at + 1);
-  std::transform(authority.begin(), authority.end(), authority.begin(),
-                 [](unsigned char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
-  return authority;
+  return lower_case(authority);
 }
 
 void check_url(const std::string& pointer, const std::string& url, const Policy& policy) {

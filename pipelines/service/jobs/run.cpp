@@ -39,14 +39,6 @@ MetricsFollower::Seen told_metrics(Database& database, const std::string& job) {
   return seen;
 }
 
-Json json_or_null(const fs::path& file) {
-  try {
-    return parse_json_file(file);
-  } catch (const Error&) {
-    return {};
-  }
-}
-
 /// Of one that has ended by then it is nothing.
 asio::awaitable<void> kill_later(asio::io_context& context, std::shared_ptr<Child> child,
                                  std::chrono::milliseconds after) {
@@ -92,7 +84,7 @@ asio::awaitable<RunEnd> Run::until_end(JobRow row, fs::path program, fs::path ro
   end.code = co_await child_->end();
   co_await look();
   end.said = last_word_;
-  end.result = json_or_null(folder_ / "result.json");
+  end.result = store_.run_result(job_);
   co_return end;
 }
 

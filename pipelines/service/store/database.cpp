@@ -102,10 +102,6 @@ void Database::script(const std::string& sql) {
     fail("cannot be prepared");
 }
 
-int64_t Database::changes() const {
-  return ::sqlite3_changes(connection_);
-}
-
 int64_t Database::last_number() const {
   return ::sqlite3_last_insert_rowid(connection_);
 }

@@ -54,8 +54,6 @@ class Database {
            const std::function<void(const Row&)>& each = {});
   /// Several statements, without parameters.
   void script(const std::string& sql);
-  /// Rows that the last statement changed.
-  int64_t changes() const;
   int64_t last_number() const;
   const std::filesystem::path& path() const { return path_; }
 

@@ -80,6 +80,14 @@ JobRow Store::job(const std::string& id) {
   return *std::move(row);
 }
 
+Json Store::run_result(const std::string& id) const {
+  try {
+    return parse_json_file(run_folder(id) / "result.json");
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 std::optional<int64_t> Store::queue_position(const JobRow& row) {
   if (positions_at_ != bell_.rings()) {
     positions_.clear();

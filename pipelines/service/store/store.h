@@ -34,6 +34,9 @@ class Store {
   std::filesystem::path file_path(const std::string& sha256) const { return folder_ / "files" / sha256; }
   std::filesystem::path uploads() const { return folder_ / "uploads"; }
 
+  /// result.json of a job's run; null where there is none.
+  Json run_result(const std::string& id) const;
+
   Database& read() { return reader_; }
   Bell& bell() { return bell_; }
   /// Throws ApiError (404) for an id that is none.
