@@ -49,6 +49,7 @@ LORA_OF_A_FILE = ("`/model/lora`, where given, needs its `path`; rank, alpha and
 ONE_SOURCE = "`/prompts` has either `texts` or `path` ([prompts.md](prompts.md): what a file may hold)."
 WINDOWS = ("Windows and intervals (`begin`, `size`) lie within the steps of `/sampler/steps`; size 0 is to the end, so begin 0 "
            "with size 0 is every step.")
+SCORED_REPORT = "`report.html`: rewards, the first samples (64, of several guidance scales 64 together), time by phase; one file that needs no network"
 EVENTS = ("`events.jsonl`: what went wrong without ending the run; `reward_failed` names the plugin, its reasons and how "
           "many samples each masked; `reward_log` is a line that a plugin logged")
 OWN_STEPS = ("Without steps and schedule, a few-step generator is drawn from at its own, as its scheduler's config says, or the one beside its "
@@ -70,7 +71,7 @@ NOTES = {
                   "Steering that scores noisy latents (`flow_nrg`, `euphonium`, `noisy_latents`) follows the rewards of `\"use\": "
                   "\"process\"`, other steering those of `guide`, either those of `train` where there are none. The combined reward "
                   "is of `train` alone. A `guide` or `process` that nothing follows is refused."],
-        "writes": ["`samples/NNNNN.png` (videos: `NNNNN_frameMMMM.png`) and `grid.png` of the first 64",
+        "writes": [SCORED_REPORT, "`samples/NNNNN.png` (videos: `NNNNN_frameMMMM.png`) and `grid.png` of the first 64",
                    "`latents.safetensors`, `frames.safetensors`, where asked for",
                    "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
                    "`scores.jsonl`, where there are rewards: a line a picture with the combined `reward` and every "
@@ -92,7 +93,7 @@ NOTES = {
                   ONE_SOURCE,
                   "As many prompts as pictures, in the same order: PNG and JPEG files by the numbers in their names, `grid.png` left out.",
                   "All pictures of one job have the same size."],
-        "writes": ["`scores.jsonl` (with each file's `file_name`), `events.jsonl` and `result.json`, as `sample` does",
+        "writes": [SCORED_REPORT, "`scores.jsonl` (with each file's `file_name`), `events.jsonl` and `result.json`, as `sample` does",
                    "`parts/`, until it is done: what was scored so far, from which the same job goes on"],
     },
     "evaluate": {
@@ -104,7 +105,7 @@ NOTES = {
         "rules": [ONE_SOURCE, LORA_OF_A_FILE, SIZES, OWN_STEPS,
                   "One picture a prompt. Prompt i starts from the same noise at every guidance scale, and from the "
                   "same as in the held-out evaluations of `align` with that seed."],
-        "writes": ["`grid-I.png` for each guidance scale",
+        "writes": ["`grid-I.png` for each guidance scale", SCORED_REPORT,
                    "`parts/`, until it is done: what was drawn so far, from which the same job goes on",
                    "`result.json`: `steps` and whose word they are (`steps_from`), means by guidance scale, `reward_failures`, time by phase", EVENTS],
     },
@@ -171,7 +172,8 @@ NOTES = {
                    "`scheduler/scheduler_config.json` beside the LoRA of a few-step generator, and `generator` in `result.json`: how diffusers draws from it",
                    "`heads/REWARD/pytorch_lora_weights.safetensors` of `mah_dpo`: the head of each reward, `/` in its name as `_`",
                    "`metrics.jsonl` and TensorBoard events: one row an iteration and an evaluation", EVENTS,
-                   "`samples/step-N/`, `samples/before/`, `samples/after/`: pictures of the first held-out prompts",
+                   "`samples/step-N/`, `samples/before/`, `samples/after/`: pictures of the first held-out prompts, with `metadata.jsonl` "
+                   "(`file_name`, `prompt`, the metric): a dataset with captions as libraries load it, and a manifest of `score`",
                    "`checkpoint-N/`",
                    "`result.json`: before and after with 95 % intervals, baselines, `reward_failures`, time by phase",
                    "`report.html`: one file that needs no network. Its pictures have 8 Mpx together: above that all are made "

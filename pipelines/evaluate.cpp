@@ -5,92 +5,29 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
+#include "pipelines/evaluate/drawn.h"
+#include "pipelines/evaluate/options.h"
 #include "pipelines/generator_steps.h"
 #include "pipelines/job.h"
 #include "pipelines/models.h"
 #include "pipelines/plan/measure.h"
 #include "pipelines/plan/scratch.h"
-#include "pipelines/resume.h"
-#include "pipelines/sampling/store.h"
 #include "pipelines/scoring.h"
 #include "pipelines/stages/decoration.h"
 #include "pipelines/stages/evaluation.h"
 #include "pipelines/stages/not_finite.h"
 #include "pipelines/stages/reward_failures.h"
 #include "pipelines/stages/reward_lines.h"
-#include "pipelines/video_section.h"
-#include "rewards/open_reward.h"
-#include "rewards/plugin.h"
 
 namespace thalweg {
 namespace {
 
-struct EvaluateOptions {
-  ModelSection model;
-  PromptSection prompts;
-  SizeSection size;
-  ScheduleSection schedule;
-  std::string negative_prompt;
-  int64_t steps = 0, pictures = 64, seed = 0;
-  std::vector<double> guidance_scales;
-  std::vector<RewardSpec> rewards;
-  CombineSection combine;
-  ParallelSection parallel;
-  DeviceSection device;
-  VideoSection video;
-  std::string output;
-  double checkpoint_s = 20.0;
-};
-
-void describe_evaluate(Fields& f, EvaluateOptions& o) {
-  f.object({"model", "what is evaluated", true}, [&](Fields& m) {
-    describe(m, o.model);
-    describe_loras(m, o.model);
-  });
-  f.object({"prompts", "held-out prompts", true}, [&](Fields& p) { describe(p, o.prompts); });
-  f.text({"negative_prompt", "what guidance leads away from; refused where there is none"},
-         o.negative_prompt);
-  f.object({"size", "of the pictures"}, [&](Fields& s) { describe(s, o.size); });
-  f.integer({"steps", "ODE steps; 0: those of the model where it is a few-step generator, or 28"}, o.steps, 0,
-            1000);
-  f.object({"schedule", "noise levels of the steps"}, [&](Fields& s) { describe(s, o.schedule); });
-  f.list(
-      {"guidance", "one evaluation each; absent: guidance_scale 1"}, o.guidance_scales,
-      [](Fields& g, double& scale) {
-        g.number({"guidance_scale", "classifier-free guidance; 1 and below: none", true}, scale, 0.0, 100.0);
-      });
-  f.list({"rewards", "what to score", true}, o.rewards,
-         [](Fields& r, RewardSpec& spec) { describe(r, spec); });
-  f.object({"combine", "several rewards to one"}, [&](Fields& c) { describe(c, o.combine); });
-  f.integer({"pictures", "first pictures written as a grid for each guidance scale"}, o.pictures, 0, 1024);
-  describe_rate(f, o.video);
-  describe_checkpoint(f, o.checkpoint_s);
-  f.object({"parallel", "how the work is cut"}, [&](Fields& p) { describe(p, o.parallel); });
-  describe(f, o.device);
-  f.integer({"seed", "of the noise"}, o.seed, 0, INT64_MAX);
-  f.text({"output", "folder of the run", true}, o.output);
-}
-
-Json evaluate_identity(const EvaluateOptions& o) {
-  std::vector<InputFile> inputs;
-  add_inputs(inputs, o.model);
-  if (!o.prompts.path.empty()) inputs.push_back({"/prompts/path", o.prompts.path});
-  add_inputs(inputs, o.rewards);
-  EvaluateOptions copy = o;
-  return run_identity([&](Fields& f) { describe_evaluate(f, copy); }, inputs);
-}
-
-std::vector<double> scales_of(const EvaluateOptions& o) {
-  return o.guidance_scales.empty() ? std::vector<double>{1.0} : o.guidance_scales;
-}
-
 class EvaluateJob final : public Job {
  public:
-  void describe(Fields& fields) override { describe_evaluate(fields, o_); }
+  void describe(Fields& fields) override { thalweg::describe(fields, o_); }
   void fill_in() override {
     fill_model(o_.model);
     steps_from_ = fill_steps(o_.steps, o_.schedule, o_.model);
@@ -120,58 +57,25 @@ class EvaluateJob final : public Job {
   Plan plan(const PlanRequest& request) const override;
 
  private:
+  ShownSamples shown_samples(const Evaluation& evaluation, double scale,
+                             const std::vector<std::string>& prompts) const;
   void write_sheet(const at::Tensor& frames_BF3HW, size_t evaluation, const Observer& observer) const;
 
   EvaluateOptions o_;
   std::string steps_from_ = "job";
 };
 
-// What of the evaluation number `index` is not in the store yet. Sample i has the key index * prompts + i
-// there.
-void draw_missing(const EvaluationInput& in, const Velocity& velocity, int64_t index, DrawnStore& store) {
-  const int64_t total = in.prompts.size(), offset = index * total;
-  auto rollout_in = evaluation_rollout(in, velocity);
-  rollout_in.rows.clear();
-  rollout_in.keep_frames = 0;
-  for (const auto first : store.missing(total, in.micro_batch, offset))
-    for (int64_t i = first; i < std::min(first + in.micro_batch, total); ++i) {
-      rollout_in.rows.push_back({i, i, i});
-      if (i < in.keep_frames) ++rollout_in.keep_frames;
-    }
-  rollout_in.finished = [&](MicroBatch& batch) {
-    Drawn drawn;
-    drawn.first = offset + batch.rows.front().slot;
-    drawn.count = batch.end - batch.begin;
-    drawn.rewards = std::move(batch.rewards);
-    drawn.not_finite = batch.not_finite;
-    drawn.frames = batch.frames_BF3HW;
-    batch = {};
-    store.add(std::move(drawn));
-  };
-  try {
-    rollout(rollout_in);
-  } catch (const Stopped&) {
-    store.save();
-    throw;
-  }
-}
-
-// evaluate(), but for what the store has of it.
-Evaluation evaluated(const EvaluationInput& in, const Velocity& velocity, int64_t index, DrawnStore& store) {
-  draw_missing(in, velocity, index, store);
-  Evaluation result;
-  std::vector<RewardBatch> rewards;
-  std::vector<at::Tensor> frames;
-  for (auto& drawn : store.sorted()) {
-    if (drawn.first / in.prompts.size() != index) continue;
-    rewards.push_back(std::move(drawn.rewards));
-    result.not_finite += drawn.not_finite;
-    if (drawn.frames.defined()) frames.push_back(drawn.frames);
-  }
-  result.rewards = concatenate_samples(rewards);
-  result.total = combined_alone(in.rewards, result.rewards);
-  if (!frames.empty()) result.frames_BF3HW = at::cat(frames);
-  return result;
+// Of several scales fewer each, so that the page stays small.
+ShownSamples EvaluateJob::shown_samples(const Evaluation& evaluation, double scale,
+                                        const std::vector<std::string>& prompts) const {
+  const auto scales = static_cast<int64_t>(scales_of(o_).size());
+  const auto count = std::min(evaluation.frames_BF3HW.size(0), std::max<int64_t>(4, kReportSamples / scales));
+  ShownSamples shown{
+      .title = "Guidance scale " + Json(scale).dump(), .total = prompts.size(), .fps = o_.video.fps};
+  shown.prompts.assign(prompts.begin(), prompts.begin() + count);
+  shown.scores = first_scores(evaluation.total, count);
+  shown.frames_F3HW = [frames_BF3HW = evaluation.frames_BF3HW](int64_t i) { return frames_BF3HW[i]; };
+  return shown;
 }
 
 void EvaluateJob::write_sheet(const at::Tensor& frames_BF3HW, size_t evaluation,
@@ -236,6 +140,7 @@ Json EvaluateJob::run(const Observer& observer) {
     observer.message("resuming: " + std::to_string(there) + " micro-batches were drawn before");
   int64_t not_finite = 0;
   bool scored = false;
+  std::vector<GridPair> grids;
   for (size_t i = 0; i < scales.size(); ++i) {
     input.guidance_scale = scales[i];
     input.occasion.round = static_cast<int64_t>(i);
@@ -254,34 +159,26 @@ Json EvaluateJob::run(const Observer& observer) {
     }
     result["evaluations"].push_back(std::move(row));
     observer.message(line);
-    if (evaluation.frames_BF3HW.defined()) write_sheet(evaluation.frames_BF3HW, i, observer);
+    if (!evaluation.frames_BF3HW.defined()) continue;
+    write_sheet(evaluation.frames_BF3HW, i, observer);
+    decorate(observer, "report.html", [&] {
+      grids.push_back(grid_of(shown_samples(evaluation, scales[i], prompts.list.prompts), o_.output));
+      return "";
+    });
   }
   const auto said = lines.take();
   events.insert(events.begin(), said.begin(), said.end());
   write_events(o_.output, events, result, observer);
   require_finite_samples("evaluate", not_finite, static_cast<int64_t>(scales.size()) * prompts.size());
   result["time_phases"] = phases_json(clock);
+  EvaluateOptions copy = o_;
+  auto report =
+      scored_report(o_.output, result, write_fields([&](Fields& f) { thalweg::describe(f, copy); }), scored);
+  report.grids = std::move(grids);
+  write_scored_report(o_.output, std::move(report), {}, observer);
   if (!scored)
     throw NothingAchieved("/rewards", "not one sample was scored; events.jsonl says why", std::move(result));
   return result;
-}
-
-JobLoad evaluate_load(const EvaluateOptions& o) {
-  const auto prompts = static_cast<double>(o.prompts.read().prompts.size());
-  JobLoad load;
-  load.model = o.model;
-  load.size = o.size;
-  load.parallel = o.parallel;
-  load.scored_elsewhere = scores_elsewhere(o.rewards, installed_plugin_dirs());
-  const auto schedule = planned_schedule(o.schedule, o.model, o.steps, o.size);
-  for (const double scale : scales_of(o))
-    load.draws.push_back(
-        draw_load("rollout", prompts, ode_settings(o.steps, scale, schedule), o.parallel.micro_batch));
-  load.prompts = load.encoded = prompts;
-  load.kept_pictures = kEightBit * std::min(static_cast<double>(o.pictures), prompts);
-  load.stored_samples = prompts;
-  load.stored_latents = 1.0;
-  return load;
 }
 
 // The first guidance scale on a few prompts; another costs by its number of network calls.

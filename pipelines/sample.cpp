@@ -150,6 +150,16 @@ Json SampleJob::run(const Observer& observer) {
   run.sections["steps"] = o_.sampler.steps;
   run.sections["steps_from"] = steps_from_;
   if (run.sections.contains("steering")) observer.message(steering_line(run.sections["steering"]));
+  SampleOptions copy = o_;
+  run.settings = write_fields([&](Fields& f) { thalweg::describe(f, copy); });
+  if (o_.save_images) {
+    run.shown.title = "Samples";
+    run.shown.fps = o_.video.fps;
+    run.shown.frames_F3HW = [this](int64_t i) { return read_sample(o_, i); };
+    run.shown.prompts.assign(
+        run.prompts.begin(),
+        run.prompts.begin() + std::min<std::ptrdiff_t>(kReportSamples, std::ssize(run.prompts)));
+  }
   int64_t not_finite = 0;
   for (const auto& drawn : all) not_finite += drawn.not_finite;
   try {

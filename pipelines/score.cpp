@@ -94,6 +94,8 @@ RewardBatch score_by_rate(RewardSet& rewards, const ScoreInput& input, const std
   return concatenate_samples(parts);
 }
 
+constexpr double kUnknownRate = 8.0;  // of clips that say none, in the report
+
 class ScoreJob final : public Job {
  public:
   void describe(Fields& fields) override { describe_score(fields, o_); }
@@ -143,7 +145,8 @@ Json ScoreJob::run(const Observer& observer) {
   auto events = store.load(observer);
   const auto all = pictures();
   const auto total = all.size();
-  const auto sizes = all.read(0, 1).input.frames_BF3HW.sizes().vec();
+  const auto first = all.read(0, 1);
+  const auto sizes = first.input.frames_BF3HW.sizes().vec();
   const SizeSection size{.height = sizes[3], .width = sizes[4], .frames = sizes[1]};
   RewardLines lines(observer);
   const auto rewards =
@@ -184,11 +187,19 @@ Json ScoreJob::run(const Observer& observer) {
   events.insert(events.end(), said.begin(), said.end());
   std::vector<RewardBatch> parts;
   for (auto& scored : store.sorted()) parts.push_back(std::move(scored.rewards));
-  const ScoredRun run{.job = "score",
-                      .prompts = all.prompts.prompts,
-                      .files = all.names(),
-                      .scores = concatenate_samples(parts),
-                      .events = events};
+  ScoredRun run{.job = "score",
+                .prompts = all.prompts.prompts,
+                .files = all.names(),
+                .scores = concatenate_samples(parts),
+                .events = events};
+  ScoreOptions copy = o_;
+  run.settings = write_fields([&](Fields& f) { describe_score(f, copy); });
+  run.shown.title = "What was scored";
+  run.shown.fps = first.fps_B.front() > 0.0 ? first.fps_B.front() : kUnknownRate;
+  run.shown.frames_F3HW = [&all](int64_t i) { return all.read(i, i + 1).input.frames_BF3HW[0]; };
+  run.shown.prompts.assign(
+      run.prompts.begin(),
+      run.prompts.begin() + std::min<std::ptrdiff_t>(kReportSamples, std::ssize(run.prompts)));
   return write_scores(o_.output, run, rewards.get(), clock, observer);
 }
 

@@ -113,6 +113,8 @@ Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, con
                   const PhaseClock& clock, const Observer& observer) {
   Json result = {{"job", run.job}, {"samples", run.prompts.size()}};
   auto events = run.events;
+  auto shown = run.shown;
+  shown.total = run.prompts.size();
   bool came_to_something = true;
   if (rewards && run.scores) {
     const auto& scores = *run.scores;
@@ -128,11 +130,15 @@ Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, con
       observer.message(name + "  " + (mean.is_null() ? "not scored" : mean.dump().substr(0, 8)));
     }
     came_to_something = any_scored(scores, total.valid_B);
+    shown.scores = first_scores(total, kReportSamples);
     if (auto event = failure_event("score", scores, total.valid_B)) events.push_back(std::move(*event));
   }
   if (!events.empty() || run.scores) write_events(folder, events, result, observer);
   result.update(run.sections);
   result["time_phases"] = phases_json(clock);
+  write_scored_report(
+      folder, scored_report(folder, result, run.settings, came_to_something && run.came_to_nothing.empty()),
+      {shown}, observer);
   if (!came_to_something)
     throw NothingAchieved("/rewards", "not one sample was scored" + failure_reasons(run.scores->failures),
                           std::move(result));

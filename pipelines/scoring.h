@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "pipelines/observer.h"
+#include "pipelines/scored_report.h"
 #include "pipelines/sections.h"
 #include "pipelines/stages/event.h"
 #include "pipelines/stages/phase_clock.h"
@@ -50,12 +51,14 @@ struct ScoredRun {
   Json sections = Json::object();          // of result.json
   std::vector<Event> events = {};          // before the scores
   std::string came_to_nothing = {};        // by its steering: why; empty: it did not
+  ShownSamples shown = {};                 // of the report; without scores
+  Json settings = Json::object();          // the job, for the report
 };
 
-/// Writes scores.jsonl (a line a sample) when there are scores, and events.jsonl. Returns the job's result:
-/// mean of each reward over the scored samples, how many were not scored and why, the run's own sections,
-/// time by phase. All of that is written before NothingAchieved is thrown, at /rewards when not one sample
-/// has a reward, at /steering when the run says so.
+/// Writes scores.jsonl (a line a sample) when there are scores, events.jsonl and report.html. Returns the
+/// job's result: mean of each reward over the scored samples, how many were not scored and why, the run's own
+/// sections, time by phase. All of that is written before NothingAchieved is thrown, at /rewards when not one
+/// sample has a reward, at /steering when the run says so.
 Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, const RewardSet* rewards,
                   const PhaseClock& clock, const Observer& observer);
 

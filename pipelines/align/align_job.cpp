@@ -85,8 +85,12 @@ class AlignRun {
     summary.reward_failures = failure_summary(events);
     for (const auto& event : events)
       if (event.at("type") == kSelfCheck) summary.self_check = event;
-    record.pictures(summary.iterations, "before", summary.before_BF3HW, c_.observer);
-    record.pictures(summary.iterations, "after", summary.after_BF3HW, c_.observer);
+    record.pictures(summary.iterations, "before",
+                    {summary.before_BF3HW, summary.prompts, summary.before_scores, summary.metric},
+                    c_.observer);
+    record.pictures(summary.iterations, "after",
+                    {summary.after_BF3HW, summary.prompts, summary.after_scores, summary.metric},
+                    c_.observer);
     const fs::path folder = o_.output;
     write_weights(exported);
     const bool reported = decorate(c_.observer, "report.html", [&] {

@@ -13,6 +13,7 @@
 #include "pipelines/report/fitting.h"
 #include "pipelines/report/format.h"
 #include "pipelines/report/page.h"
+#include "pipelines/scored_report.h"
 
 namespace thalweg {
 namespace {
@@ -81,18 +82,6 @@ Table table_of(const AlignContext& c, const AlignSummary& s) {
   }
   table.note = "Paired bootstrap over prompts: the same prompts, noise and sampler before and after.";
   if (!c.shared_prompts.empty()) table.note += " Not held out: " + c.shared_prompts + ".";
-  return table;
-}
-
-Table failures_of(const AlignSummary& s) {
-  Table table;
-  table.title = "Rewards that failed";
-  table.header = {"plugin", "reason", "phase", "samples", "calls", "first at iteration"};
-  for (const auto& row : s.reward_failures)
-    table.rows.push_back({row.at("plugin").get<std::string>(), row.at("reason").get<std::string>(),
-                          row.at("phase").get<std::string>(), row.at("samples").dump(),
-                          row.at("calls").dump(), row.at("first_step").dump()});
-  table.note = "Samples without a reward are masked: they reach no statistic and no gradient.";
   return table;
 }
 
@@ -177,7 +166,7 @@ void write_report(const std::filesystem::path& folder, const AlignContext& c, co
   report.grids.push_back(pictures_of(folder, o, s));
   report.tables = {table_of(c, s)};
   if (!s.baselines.empty()) report.tables.push_back(baselines_of(c, s));
-  if (!s.reward_failures.empty()) report.tables.push_back(failures_of(s));
+  if (!s.reward_failures.empty()) report.tables.push_back(failure_table(s.reward_failures));
   for (const auto& timing : c.timings()) report.timings.push_back({timing.phase, timing.wall, timing.cpu});
   AlignOptions copy = o;
   report.job = without_machine_paths(write_fields([&](Fields& f) { describe(f, copy); }));

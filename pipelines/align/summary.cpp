@@ -16,10 +16,6 @@ std::vector<double> values_of(const at::Tensor& values_B) {
   return {dense.const_data_ptr<double>(), dense.const_data_ptr<double>() + dense.numel()};
 }
 
-std::vector<double> column_of(const Evaluation& e, int64_t column) {
-  return values_of(column < 0 ? e.total.total_B : e.rewards.values_BK.select(1, column));
-}
-
 BaselineScore baseline_of(const Evaluation& e, double scale) {
   BaselineScore score{scale, {}, e.mean_total()};
   for (int64_t k = 0; k < e.rewards.dimensions(); ++k) score.mean_K.push_back(e.mean(k));
@@ -27,6 +23,10 @@ BaselineScore baseline_of(const Evaluation& e, double scale) {
 }
 
 }  // namespace
+
+std::vector<double> column_of(const Evaluation& e, int64_t column) {
+  return values_of(column < 0 ? e.total.total_B : e.rewards.values_BK.select(1, column));
+}
 
 int64_t metric_column(const RewardSet& rewards, const std::string& metric) {
   if (metric.empty()) return -1;

@@ -46,6 +46,9 @@ const char* reference_name(const AlignOptions& options);
 /// The metric's name; "reward": the combined one.
 std::string metric_name(const AlignOptions& options);
 
+/// Of each prompt; NaN: not scored.
+std::vector<double> column_of(const Evaluation& evaluation, int64_t column);
+
 /// Value of the metric in an evaluation.
 double metric_value(const Evaluation& evaluation, int64_t column);
 

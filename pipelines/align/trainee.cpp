@@ -47,8 +47,11 @@ HeldOut AlignTrainee::evaluate(int64_t step) {
   FailurePolicy(c_.options.failed_rewards, t.policy.steps() > 0)
       .require("the held-out evaluation", evaluation.rewards, t.rewards->weights_alone_K());
   require_value(step, evaluation);
-  return {metric_value(evaluation, column_), metric_name(c_.options), evaluation_metrics(evaluation),
-          evaluation.frames_BF3HW};
+  return {metric_value(evaluation, column_),
+          metric_name(c_.options),
+          evaluation_metrics(evaluation),
+          {evaluation.frames_BF3HW, c_.select.list.prompts, column_of(evaluation, column_),
+           metric_name(c_.options)}};
 }
 
 void AlignTrainee::state(RunState& state) {

@@ -10,6 +10,7 @@
 #include "engine/core/error.h"
 #include "pipelines/cli/output.h"
 #include "pipelines/score/trial.h"
+#include "pipelines/score/trial_json.h"
 #include "pipelines/stages/reward_lines.h"
 
 namespace fs = std::filesystem;
@@ -108,39 +109,6 @@ std::string table(const std::vector<PictureFile>& files, const TriedRewards& tri
   return text;
 }
 
-Json picture_json(const std::string& name, const std::string* prompt, const TriedRewards& tried,
-                  const TriedPicture& picture) {
-  Json values = Json::object(), reasons = Json::object();
-  for (size_t k = 0; k < tried.names_K.size(); ++k) {
-    values[tried.names_K[k]] = picture.values_K[k] ? Json(*picture.values_K[k]) : Json(nullptr);
-    if (!picture.values_K[k]) reasons[tried.names_K[k]] = picture.reasons_K[k];
-  }
-  return {{"file", printable(name, 4096)},
-          {"prompt", prompt == nullptr ? Json(nullptr) : Json(*prompt)},
-          {"values", values},
-          {"not_scored", reasons}};
-}
-
-Json as_json(const std::vector<PictureFile>& files, const PromptList& prompts, const TriedRewards& tried) {
-  Json json = {{"pictures", Json::array()}, {"calls", Json::array()}, {"gradients", Json::array()}};
-  for (size_t i = 0; i < files.size(); ++i)
-    json["pictures"].push_back(picture_json(
-        files[i].name, prompts.prompts.empty() ? nullptr : &prompts.prompts[i], tried, tried.pictures[i]));
-  for (const auto& calls : tried.calls)
-    json["calls"].push_back({{"reward", calls.reward},
-                             {"calls", calls.calls},
-                             {"first_s", calls.first_s},
-                             {"others_s", calls.others_s}});
-  for (const auto& g : tried.gradients)
-    json["gradients"].push_back({{"dimension", g.dimension},
-                                 {"finite", g.finite},
-                                 {"agrees", g.agrees ? Json(*g.agrees) : Json(nullptr)},
-                                 {"gradient", g.agrees ? Json(g.slope) : Json(nullptr)},
-                                 {"difference", g.agrees ? Json(g.difference) : Json(nullptr)},
-                                 {"problem", g.problem}});
-  return json;
-}
-
 }  // namespace
 
 void add_options(CLI::App& command, RewardTrial& trial) {
@@ -174,7 +142,7 @@ bool print_rewards(const RewardTrial& trial) {
                                   .device = device_named(trial.device, "--device"),
                                   .log = lines.log()});
   lines.show();
-  print(trial.as_json ? as_json(files, prompts, tried).dump(2) + "\n" : table(files, tried));
+  print(trial.as_json ? trial_json(files, prompts, tried).dump(2) + "\n" : table(files, tried));
   return std::any_of(tried.pictures.begin(), tried.pictures.end(), [](const auto& picture) {
     return std::any_of(picture.values_K.begin(), picture.values_K.end(),
                        [](const auto& v) { return v.has_value(); });

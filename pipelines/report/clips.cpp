@@ -48,7 +48,8 @@ void add_clips(GridPair& grid, const at::Tensor& before_BF3HW, const at::Tensor&
   for (; shown < asked; ++shown) {
     const auto row = static_cast<int64_t>(shown);
     auto& pair = pairs[shown];
-    pair.before = mp4_of(scaled(before_BF3HW[row], scale), fps, folder / ".report.mp4");
+    if (before_BF3HW.defined())
+      pair.before = mp4_of(scaled(before_BF3HW[row], scale), fps, folder / ".report.mp4");
     pair.after = mp4_of(scaled(after_BF3HW[row], scale), fps, folder / ".report.mp4");
     bytes += pair.before.size() + pair.after.size();
     if (bytes > kReportClipBytes && shown > 0) break;

@@ -23,9 +23,9 @@ struct ClipScale {
 };
 ClipScale clip_scale(int64_t height, int64_t width);
 
-/// Gives the grid's pairs their clips, before_BF3HW and after_BF3HW (levels or floats) by row; leaves out
-/// pairs and adds to the caption as the rule says. `folder`: for a file that is there for a moment. Throws
-/// Error where no clip can be made; the grid is as it was then.
+/// Gives the grid's pairs their clips, before_BF3HW (may be undefined) and after_BF3HW (levels or floats) by
+/// row; leaves out pairs and adds to the caption as the rule says. `folder`: for a file that is there for a
+/// moment. Throws Error where no clip can be made; the grid is as it was then.
 void add_clips(GridPair& grid, const at::Tensor& before_BF3HW, const at::Tensor& after_BF3HW, double fps,
                const std::filesystem::path& folder);
 

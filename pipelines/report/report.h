@@ -29,43 +29,43 @@ struct Comparison {
 /// A line of a chart. x rises; a y that is not finite leaves a gap. `low` and `high`, when given, have one
 /// entry for each point and are drawn as a band.
 struct Series {
-  std::string name;
-  std::vector<std::pair<double, double>> points;
-  std::vector<double> low, high;
+  std::string name = {};
+  std::vector<std::pair<double, double>> points = {};
+  std::vector<double> low = {}, high = {};
 };
 
 struct Chart {
-  std::string title;
-  std::string y_label;
+  std::string title = {};
+  std::string y_label = {};
   std::string x_label = "iteration";
-  std::vector<Series> series;  // at most 8 are told apart by colour
-  std::string note;
+  std::vector<Series> series = {};  // at most 8 are told apart by colour
+  std::string note = {};
 };
 
 /// The same prompt and seed before and after. Bytes are PNG files (of a video a strip of its frames), or MP4
 /// files. Only `after` is required: a run without a "before" leaves the other empty.
 struct PicturePair {
-  std::string prompt;
-  std::string before, after;
+  std::string prompt = {};
+  std::string before = {}, after = {};
   double before_score = kNotScored;
   double after_score = kNotScored;
-  std::string detail;  // optional: "seed 7"
+  std::string detail = {};  // optional: "seed 7"
 };
 
 struct GridPair {
-  std::string title;
-  std::string caption;
-  std::string score_name;
-  std::vector<PicturePair> pictures;
+  std::string title = {};
+  std::string caption = {};
+  std::string score_name = {};
+  std::vector<PicturePair> pictures = {};
   int64_t clip_height = 0, clip_width = 0;  // of MP4 files; 0: they are PNG files, which say their own
 };
 
 /// Cells are text; those that read as numbers are set flush right. Rows may be shorter than the header.
 struct Table {
-  std::string title;
-  std::vector<std::string> header;
-  std::vector<std::vector<std::string>> rows;
-  std::string note;
+  std::string title = {};
+  std::vector<std::string> header = {};
+  std::vector<std::vector<std::string>> rows = {};
+  std::string note = {};
 };
 
 /// Wall and processor seconds of a phase over the whole run.

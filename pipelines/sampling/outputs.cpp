@@ -9,7 +9,9 @@
 #include "engine/core/file.h"
 #include "engine/io/contact_sheet.h"
 #include "engine/io/image.h"
+#include "engine/io/picture.h"
 #include "engine/weights/safetensors.h"
+#include "pipelines/clip.h"
 #include "pipelines/sampling/videos.h"
 #include "pipelines/stages/decoration.h"
 
@@ -91,6 +93,14 @@ void sync_pictures(const SampleOptions& o, const std::vector<const Drawn*>& draw
     for (const auto& file : files_of(o, *each))
       if (is_file(file)) sync_path(file);  // a video that could not be made is not there
   sync_path(samples_folder(o));
+}
+
+at::Tensor read_sample(const SampleOptions& o, int64_t number) {
+  if (!writes_pictures(o)) return read_clip(video_file(samples_folder(o), number)).frames_F3HW;
+  std::vector<at::Tensor> frames;
+  for (const auto& file : picture_files(samples_folder(o), 1, o.sampler.size.frames, number))
+    frames.push_back(eight_bit(read_picture(file)));
+  return at::stack(frames);
 }
 
 void write_outputs(const SampleOptions& o, const std::vector<Drawn>& all, bool image_rank,

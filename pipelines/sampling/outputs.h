@@ -21,6 +21,9 @@ bool is_kept(const SampleOptions& options, const Drawn& drawn);
 /// Waits until the pictures and videos of these are on the disk.
 void sync_pictures(const SampleOptions& options, const std::vector<const Drawn*>& drawn);
 
+/// Sample `number` of the job as its files have it. Throws Error where they cannot be read.
+at::Tensor read_sample(const SampleOptions& options, int64_t number);
+
 /// latents.safetensors, frames.safetensors and grid.png, where asked for. `image_rank`: latents without a
 /// frame axis.
 void write_outputs(const SampleOptions& options, const std::vector<Drawn>& all, bool image_rank,

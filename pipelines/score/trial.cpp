@@ -131,7 +131,10 @@ class Trial {
 }  // namespace
 
 std::vector<RewardSpec> reward_specs_of(const std::string& path) {
-  const auto json = parse_json_file(path, kMostBytes);
+  return reward_specs_in(parse_json_file(path, kMostBytes), path);
+}
+
+std::vector<RewardSpec> reward_specs_in(const Json& json, const std::string& place) {
   std::vector<RewardSpec> specs;
   if (json.is_object() && json.contains("plugin")) {
     read_fields(json, "", [&](Fields& f) { describe(f, specs.emplace_back()); });
@@ -141,10 +144,19 @@ std::vector<RewardSpec> reward_specs_of(const std::string& path) {
     });
     if (specs.empty()) throw Error("/rewards", "names no reward");
   } else {
-    throw Error(path,
+    throw Error(place,
                 "must be a job with \"rewards\", or one reward of it: {\"plugin\": ..., \"config\": ...}");
   }
   return specs;
+}
+
+std::vector<RewardInfo> ready_rewards(const std::vector<RewardSpec>& specs, const RewardLog& log) {
+  Activation activation;
+  activation.log = log;
+  std::vector<RewardInfo> infos;
+  for (const auto& member : open_rewards(specs, installed_plugin_dirs(), activation))
+    infos.push_back(member.reward->info());
+  return infos;
 }
 
 TriedRewards try_rewards(const std::vector<RewardSpec>& specs, const std::vector<PictureFile>& files,

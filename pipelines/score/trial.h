@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/json.h"
 #include "pipelines/score/gradient_trial.h"
 #include "pipelines/score/pictures.h"
 #include "rewards/activation.h"
@@ -42,6 +43,12 @@ struct TriedRewards {
 /// The entries of a job's "rewards", or the one that the file is. Throws Error naming the file, or at the
 /// JSON pointer of what is wrong.
 std::vector<RewardSpec> reward_specs_of(const std::string& path);
+/// The same of what was read; `place` names it.
+std::vector<RewardSpec> reward_specs_in(const Json& json, const std::string& place);
+
+/// What each says of itself once it is ready with its configuration. Throws Error for one that cannot be
+/// opened.
+std::vector<RewardInfo> ready_rewards(const std::vector<RewardSpec>& specs, const RewardLog& log);
 
 /// Pictures may have different sizes; `prompts` are one a picture or none. Throws Error for a picture that
 /// cannot be read, a reward that cannot be opened, and one that requires what is not there (a prompt,

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <utility>
 
 #include "engine/core/clock.h"
@@ -89,8 +90,9 @@ void RunRecord::append(int64_t step, const std::vector<Event>& events) {
   }
 }
 
-void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW,
+void RunRecord::pictures(int64_t step, const std::string& name, const KeptPictures& pictures,
                          const Observer& observer) {
+  const auto& frames_BF3HW = pictures.frames_BF3HW;
   if (!frames_BF3HW.defined()) return;
   remove_path(folder_ / "samples" / name);  // there may have been more
   const auto folder = made(folder_ / "samples" / name);
@@ -102,6 +104,7 @@ void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor
       write_videos(folder, frames_BF3HW);
       return "";
     });
+  write_metadata(folder, pictures);
   decorate(observer, "samples/" + name + "/grid.png", [&] {
     const auto frames_N3HW = clip_frames(frames_BF3HW);
     const int64_t columns = clip_columns(frames);
@@ -111,6 +114,22 @@ void RunRecord::pictures(int64_t step, const std::string& name, const at::Tensor
     tensorboard_.image("samples/" + name, step, png, sheet.size(2), sheet.size(1));
     return sheet_layout(frames_N3HW.size(0), frames_N3HW.size(2), frames_N3HW.size(3), columns).note();
   });
+}
+
+// A line a file: of a clip that is kept as frames alone there is none.
+void RunRecord::write_metadata(const std::filesystem::path& folder, const KeptPictures& pictures) const {
+  const int64_t count = pictures.frames_BF3HW.size(0), frames = pictures.frames_BF3HW.size(1);
+  if (frames > 1 && !video_.writes_videos(frames)) return;
+  std::string lines;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto row = static_cast<size_t>(i);
+    const auto file = frames > 1 ? video_file(folder, i) : picture_files(folder, 1, 1, i).front();
+    Json line = {{"file_name", file.filename().string()}, {"prompt", pictures.prompts.at(row)}};
+    const double score = pictures.scores.at(row);
+    line[pictures.score_name] = std::isfinite(score) ? Json(score) : Json();
+    lines += line.dump() + "\n";
+  }
+  write_file(folder / "metadata.jsonl", lines);
 }
 
 void RunRecord::write_videos(const std::filesystem::path& folder, const at::Tensor& frames_BF3HW) const {

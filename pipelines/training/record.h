@@ -16,6 +16,14 @@
 
 namespace thalweg {
 
+/// Of the first held-out prompts.
+struct KeptPictures {
+  at::Tensor frames_BF3HW = {};           ///< undefined: none
+  std::vector<std::string> prompts = {};  ///< of each, and perhaps of more
+  std::vector<double> scores = {};        ///< likewise; NaN: not scored
+  std::string score_name = {};
+};
+
 class RunRecord {
  public:
   /// Opens `folder`. `video`: how samples of several frames are kept. Rows and events are those that
@@ -35,9 +43,10 @@ class RunRecord {
   /// All rows of events.jsonl so far.
   std::vector<Json> event_rows() const { return MetricsLog::read_all(folder_ / "events.jsonl"); }
 
-  /// Writes samples/NAME/NNNNN.png, of videos NNNNN.mp4 or the frames, and samples/NAME/grid.png (of videos
-  /// some frames), and the grid as an event.
-  void pictures(int64_t step, const std::string& name, const at::Tensor& frames_BF3HW,
+  /// Writes samples/NAME/NNNNN.png, of videos NNNNN.mp4 or the frames, samples/NAME/metadata.jsonl (which
+  /// makes the folder a dataset with captions, and a manifest of a `score` job), and samples/NAME/grid.png
+  /// (of videos some frames), and the grid as an event.
+  void pictures(int64_t step, const std::string& name, const KeptPictures& pictures,
                 const Observer& observer);
 
   /// Waits until everything so far is on the disk: to be called before a checkpoint that presupposes it.
@@ -51,6 +60,7 @@ class RunRecord {
 
  private:
   void write_videos(const std::filesystem::path& folder, const at::Tensor& frames_BF3HW) const;
+  void write_metadata(const std::filesystem::path& folder, const KeptPictures& pictures) const;
 
   std::filesystem::path folder_;
   VideoSection video_;

@@ -162,7 +162,7 @@ void TrainingRun::evaluate(int64_t step) {
   const auto row = record_->append(step, "eval", evaluation.metrics);
   monitor(step, row);
   record_->append(step, trainee_.take_events());
-  record_->pictures(step, "step-" + std::to_string(step), evaluation.frames_BF3HW, observer_);
+  record_->pictures(step, "step-" + std::to_string(step), evaluation.pictures, observer_);
   observer_.message("iteration " + std::to_string(step) + ": held-out " + evaluation.name + " " +
                     std::to_string(progress_.held_out));
   if (step > 0 && progress_.held_out > progress_.best_value) {

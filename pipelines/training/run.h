@@ -24,7 +24,7 @@ struct HeldOut {
   double value = std::nan("");  // chooses the best checkpoint
   std::string name;             // of the value, for people
   Metrics metrics;
-  at::Tensor frames_BF3HW;  // pictures to be kept; undefined: none
+  KeptPictures pictures = {};
 };
 
 /// What is trained: the part of a run that differs from kind to kind.
