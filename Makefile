@@ -12,7 +12,7 @@ PYTHON := $(THALWEG_DEPS)/venv/bin/python
 CONFIGURE := $(CMAKE_ARGS) $(if $(THALWEG_TORCH),-DTHALWEG_TORCH="$(THALWEG_TORCH)")
 SECONDS ?= 600
 KILLS ?= 50
-FUZZ_TARGETS := safetensors job tokenizer png jpeg config video
+FUZZ_TARGETS := safetensors job tokenizer png jpeg config video http
 ON_BUILD := THALWEG_PROGRAM="$(CURDIR)/$(PROGRAM)" THALWEG_BUILD="$(CURDIR)/$(BUILD)" PYTHONDONTWRITEBYTECODE=1
 PYTEST := $(ON_BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider
 SOURCES = $(shell find engine samplers rewards plugins pipelines tests -regex '.*\.\(cpp\|hpp\|h\|c\|cu\)')
@@ -73,6 +73,9 @@ fuzz: ## Fuzz each reader of files from outside for SECONDS (default 600), one a
 	@cmake/setup.sh --tests --fuzz
 	cmake --preset fuzz $(CONFIGURE)
 	cmake --build build/fuzz -j$(JOBS) --target fuzzers
+	cmake --preset release -DTHALWEG_TESTS=ON $(CONFIGURE)  # again: libFuzzer may be new here
+	cmake --build $(BUILD) -j$(JOBS) --target fuzz_http
+	ln -sf "$(CURDIR)/$(BUILD)/tests/fuzz_http" build/fuzz/tests/fuzz_http
 	@for target in $(FUZZ_TARGETS); do tests/fuzz/run.sh $$target $(SECONDS) || exit 1; done
 
 format: ## Format all C, C++ and CUDA sources

@@ -21,7 +21,7 @@ target_precompile_headers(thalweg_service PRIVATE
   <boost/asio/steady_timer.hpp> <boost/asio/use_awaitable.hpp>)
 target_link_libraries(thalweg_service PUBLIC nlohmann_json::nlohmann_json Boost::headers SQLite::SQLite3 CLI11::CLI11
                                              Threads::Threads)
-foreach(_file page.html:kPage page.css:kPageStyle chart.js:kChartScript client.js:kClientScript page.js:kPageScript)
+foreach(_file page.html:kPage page.css:kPageStyle chart.js:kChartScript client.js:kClientScript form.js:kFormScript page.js:kPageScript)
   string(REPLACE ":" ";" _pair ${_file})
   list(GET _pair 0 _name)
   list(GET _pair 1 _variable)

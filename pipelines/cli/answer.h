@@ -4,10 +4,12 @@
 
 namespace thalweg::cli {
 
-/// Reads standard input to its end and answers each line by one: {"ask": "validate", "job"}, {"ask": "plan",
-/// "job"} (without loading weights), {"ask": "plugins"} or {"ask": "schema"} with {"answer": ...}, or with
-/// {"error":
-/// {"kind": user | machine, "place", "message"}}.
+/// Reads standard input to its end and answers each line by one, {"answer": ...} or {"error": {"kind": user |
+/// machine, "place", "message"}}: {"ask": "validate", "job"}, {"ask": "plan", "job"} (without loading
+/// weights),
+/// {"ask": "plugins", "folders"?}, {"ask": "schema"}, {"ask": "rewards", "rewards"} (what each is, made
+/// ready), {"ask": "try", "rewards", "samples": [{"file_name", "name"?, "prompt"?, ...}], "seed"?} (as
+/// `thalweg reward try`).
 int answer_questions();
 
 }  // namespace thalweg::cli

@@ -37,9 +37,11 @@ std::string as_text(const PluginInfo& p) {
 
 }  // namespace
 
-Json plugins_json() {
+Json plugins_json(const std::vector<std::filesystem::path>& folders) {
+  auto all = installed_plugin_dirs();
+  all.insert(all.end(), folders.begin(), folders.end());
   Json list = Json::array();
-  for (const auto& plugin : scan_plugins(installed_plugin_dirs())) list.push_back(as_object(plugin));
+  for (const auto& plugin : scan_plugins(all)) list.push_back(as_object(plugin));
   return list;
 }
 

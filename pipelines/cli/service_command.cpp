@@ -22,6 +22,7 @@ constexpr std::pair<const char*, const char*> kCommands[] = {
     {"pause", "pause a job of the service at its next checkpoint"},
     {"resume", "queue a paused job again"},
     {"cancel", "cancel a job of the service"},
+    {"doctor", "check the service's store, and repair it"},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "engine/core/error.h"
 #include "pipelines/service/client.h"
+#include "pipelines/service/doctor.h"
 #include "pipelines/service/options.h"
 
 namespace thalweg::service {
@@ -27,6 +28,10 @@ void add_serve(CLI::App& app, Options& options) {
   add("--presets", options.presets, "THALWEG_SERVE_PRESETS",
       "below the root: job files by the name of a model");
   add("--workers", options.workers, "THALWEG_SERVE_WORKERS", "jobs at a time")->check(CLI::Range(1, 1024));
+  add("--cores", options.cores, "THALWEG_SERVE_CORES", "of each worker, its own; 0: all share all")
+      ->check(CLI::Range(0, 1024));
+  add("--gpu", options.gpus, "THALWEG_SERVE_GPU",
+      "index or UUID of a GPU: workers see one each, in turn; none given: all see all");
   add("--max-pending", options.max_pending, "THALWEG_SERVE_MAX_PENDING", "jobs in the queue")
       ->check(CLI::Range(1, 10'000'000));
   add("--grace", options.grace_s, "THALWEG_SERVE_GRACE", "seconds that a run has to keep what it did")
@@ -62,13 +67,19 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Options options;
   add_serve(app, options);
+  DoctorOptions doctor_options;
+  auto* doctor_command = app.add_subcommand("doctor", "check the service's store, and repair it");
+  add_options(*doctor_command, doctor_options);
   ClientCommand client(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : kUserError;
   }
-  return guarded([&] { return app.got_subcommand("serve") ? serve(options) : client.run(); });
+  return guarded([&] {
+    if (app.got_subcommand(doctor_command)) return doctor(doctor_options);
+    return app.got_subcommand("serve") ? serve(options) : client.run();
+  });
 }
 
 }  // namespace

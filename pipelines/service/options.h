@@ -17,6 +17,8 @@ struct Options {
   std::filesystem::path presets = "assets/presets";  ///< below the root
   std::filesystem::path keys;
   int64_t workers = 1, max_pending = 10'000, grace_s = 30;
+  int64_t cores = 0;              ///< of each worker, its own; 0: all share all
+  std::vector<std::string> gpus;  ///< handed to the workers in turn; none: all see all
   std::vector<std::string> hosts, remotes, plugins;
   bool python = false;
 };

@@ -42,6 +42,23 @@ void require_keys_outside_loopback(const Options& options) {
                 "other machines can reach " + options.host + ": name a file of keys, or serve 127.0.0.1");
 }
 
+/// Of each worker, so that none takes another's cores or GPU.
+std::vector<Share> shares_of(const Options& options) {
+  const auto cores = own_cores();
+  const auto each = static_cast<size_t>(options.cores), workers = static_cast<size_t>(options.workers);
+  if (each * workers > cores.size())
+    throw Error("--cores", std::to_string(each) + " for each of " + std::to_string(workers) +
+                               " workers are more than the " + std::to_string(cores.size()) +
+                               " that are there");
+  std::vector<Share> shares(workers);
+  for (size_t i = 0; i < workers; ++i) {
+    const auto first = cores.begin() + static_cast<std::ptrdiff_t>(i * each);
+    shares[i].cores.assign(first, first + static_cast<std::ptrdiff_t>(each));
+    if (!options.gpus.empty()) shares[i].gpu = options.gpus[i % options.gpus.size()];
+  }
+  return shares;
+}
+
 /// What the server begins with, and how it ends.
 asio::awaitable<void> live(asio::io_context& context, Supervisor& supervisor, Service& service) {
   co_await supervisor.start();
@@ -63,23 +80,30 @@ int serve(const Options& options) {
   require_keys_outside_loopback(options);
   ::signal(SIGPIPE, SIG_IGN);
   asio::io_context context(1);
-  const Policy policy{.root = folder_of(options.root, "--root"),
-                      .plugins = {options.plugins.begin(), options.plugins.end()},
-                      .hosts = {options.remotes.begin(), options.remotes.end()},
-                      .python_rewards = options.python};
+  Store store(options.store, context);
+  const Policy policy{
+      .root = folder_of(options.root, "--root"),
+      .plugins = {options.plugins.begin(), options.plugins.end()},
+      .hosts = {options.remotes.begin(), options.remotes.end()},
+      .python_rewards = options.python,
+      .is_loaded = [&store](const std::string& name) { return store.loaded_plugin(name).has_value(); }};
   auto hosts = options.hosts;
   hosts.push_back(options.host);
   const Gate gate(options.keys, hosts);
-  Store store(options.store, context);
   Supervisor supervisor(context, store,
                         {.program = program(),
                          .root = policy.root,
                          .workers = options.workers,
+                         .shares = shares_of(options),
                          .grace = std::chrono::seconds(options.grace_s)});
-  Checker checker(context, program(), policy.root);
+  Checker checker(context, program(), policy.root, std::chrono::seconds(30));
+  Checker trials(context, program(), policy.root, std::chrono::seconds(120));
+  PluginShelf shelf(context, store, program(), policy.root);
   Service service{.store = store,
                   .supervisor = supervisor,
                   .checker = checker,
+                  .trials = trials,
+                  .shelf = shelf,
                   .policy = policy,
                   .presets = policy.root / options.presets,
                   .version = THALWEG_VERSION,
@@ -93,6 +117,8 @@ int serve(const Options& options) {
   add_sample_routes(router, service);
   add_output_routes(router, service);
   add_file_routes(router, service);
+  add_plugin_routes(router, service);
+  add_reward_routes(router, service);
   add_question_routes(router, service);
   add_operating_routes(router, service);
   HttpServer server(context, router, gate, store.uploads());

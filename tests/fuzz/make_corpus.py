@@ -203,9 +203,37 @@ def video_seeds():
     yield "gif", file.getvalue()
 
 
+def http_seeds():
+    """What clients of the service send, one or several requests a connection."""
+    def request(line, body=b"", **headers):
+        lines = [line + " HTTP/1.1", "Host: localhost", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+    form = (b"--xyz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n--xyz\r\nContent-Disposition: form-data; "
+            b"name=\"file\"; filename=\"p.txt\"\r\nContent-Type: text/plain\r\n\r\na red circle\n\r\n--xyz--\r\n")
+    job = b"{\"job\": \"sample\", \"seed\": 1}"
+    kind = "multipart/form-data; boundary=xyz"
+    seeds = {
+        "get": request("GET /health?a=b&c=%20d"),
+        "two": request("GET /health") + request("HEAD /v1/jobs/x/files/a/b.png"),
+        "post": request("POST /v1/jobs", job, Content_Type="application/json", Content_Length=len(job)),
+        "chunked": request("POST /v1/jobs", b"%x\r\n%s\r\n0\r\n\r\n" % (len(job), job), Content_Type="application/json", Transfer_Encoding="chunked"),
+        "both_lengths": request("POST /v1/jobs", b"0\r\n\r\n" + job, Content_Type="application/json", Content_Length=len(job), Transfer_Encoding="chunked"),
+        "form": request("POST /v1/files", form, Content_Type=kind, Content_Length=len(form)),
+        "continue": request("POST /v1/files", form, Content_Type=kind, Content_Length=len(form), Expect="100-continue"),
+        "range": request("GET /v1/jobs/x/files/a.png", Range="bytes=10-19", If_None_Match="\"x\""),
+        "ranges": request("GET /v1/jobs/x/files/%2e%2e/a.png", Range="bytes=0-1,5-,-3"),
+        "unknown": request("DELETE /v1/jobs/x?y") + request("BREW /pot", Connection="close"),
+        "old": b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n",
+        "foreign": request("GET /health", Origin="http://evil.example", Authorization="Bearer x"),
+    }
+    return seeds.items()
+
+
 def main():
     for name, seeds in [("safetensors", safetensors_seeds()), ("job", (*job_seeds(), *whole_job_seeds())), ("tokenizer", tokenizer_seeds()),
-                        ("png", png_seeds()), ("jpeg", jpeg_seeds()), ("config", config_seeds()), ("video", video_seeds())]:
+                        ("png", png_seeds()), ("jpeg", jpeg_seeds()), ("config", config_seeds()), ("video", video_seeds()),
+                        ("http", http_seeds())]:
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():

@@ -30,6 +30,7 @@ const Target kTargets[] = {
     {"jpeg", fuzz::jpeg, 10000, nullptr},
     {"config", fuzz::config, 50000, nullptr},
     {"video", fuzz::video, 2000, nullptr},
+    {"http", fuzz::http, 20000, nullptr},
 };
 
 std::vector<std::string> corpus_of(const Target& target) {

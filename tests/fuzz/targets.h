@@ -28,6 +28,9 @@ void config(std::string_view input);
 /// A video file, as thalweg-video decodes it.
 void video(std::string_view input);
 
+/// What a client sends to the service, whole.
+void http(std::string_view input);
+
 inline void require(bool holds, const char* promise) {
   if (holds) return;
   std::fprintf(stderr, "broken promise: %s\n", promise);

@@ -68,7 +68,7 @@ def test_every_route_needs_a_key_but_those_that_say_so(guarded):
         assert is_open or guarded.request(verb, path + f"?key={KEY}", headers={}, expect=None, raw=True)[0] == 401
     assert tried > 80
     assert {p for v, p, o in all_operations(guarded) if o.get("security") == []} == \
-        {"/", "/chart.js", "/client.js", "/page.css", "/page.js", "/health", "/ready", "/openapi.json"}
+        {"/", "/chart.js", "/client.js", "/form.js", "/page.css", "/page.js", "/health", "/ready", "/openapi.json"}
     assert KEY not in (guarded.folder / "serve.log").read_text()
     command = pathlib.Path(f"/proc/{guarded.process.pid}/cmdline").read_text()
     assert KEY not in command and KEY not in pathlib.Path(f"/proc/{guarded.process.pid}/environ").read_text()

@@ -94,3 +94,53 @@ def test_a_key_is_asked_for_and_kept(make_server, tmp_path, page):
         page.get_by_role("button", name=re.compile("result.json")).click()
     assert kept.value.suggested_filename == "result.json"
     assert KEY not in page.url
+
+
+def test_a_form_makes_a_job(server, page):
+    page.goto(server.url + "/#/submit")
+    page.get_by_text("Fill it in as a form").click()
+    form = page.locator("div.form")
+    form.get_by_label("job", exact=True).select_option(label="sample")
+    form.locator("[id='form/model/path']").fill("assets/models/tiny-sd3")
+    form.locator("[id='form/model/path']").blur()
+    form.locator("[id='form/prompts/texts']").fill("a red circle\na blue square")
+    form.locator("[id='form/prompts/texts']").blur()
+    form.locator("summary", has_text=re.compile("^sampler ")).click()
+    form.locator("[id='form/sampler/name']").select_option(label="flow_ode")
+    for name, value in (("steps", "x"), ("steps", "2"), ("height", "64"), ("width", "64")):
+        field = form.locator(f"[id='form/sampler/{name}']")
+        field.fill(value)
+        field.blur()
+        assert field.evaluate("f => f.validity.valid") == (value != "x")
+    form.get_by_label("seed", exact=True).fill("3")
+    form.get_by_label("seed", exact=True).blur()
+    assert fits(page)
+    job = json.loads(page.get_by_label("A job file, as").input_value())
+    assert job["job"] == "sample" and job["prompts"]["texts"] == ["a red circle", "a blue square"] and job["seed"] == 3
+    assert job["sampler"] == {"name": "flow_ode", "steps": 2, "height": 64, "width": 64}
+    page.get_by_role("button", name="Submit").click()
+    page.locator(".state.succeeded").wait_for()
+    page.get_by_text("report.html").wait_for()
+
+
+def test_a_form_shows_a_job_and_lists_grow_and_shrink(server, page):
+    page.goto(server.url + "/#/submit")
+    page.get_by_label("A job file, as").fill(json.dumps(align_job(iterations=7)))
+    page.get_by_text("Fill it in as a form").click()
+    assert page.locator("[id='form/iterations']").input_value() == "7"
+    assert page.locator("[id='form/method/name']").evaluate("s => s.selectedOptions[0].text") == "awm"
+    assert page.locator("[id='form/rewards/0/plugin']").input_value() == "scene"
+    page.get_by_role("button", name="add to rewards").click()
+    page.locator("[id='form/rewards/1/plugin']").fill("jpeg")
+    page.locator("[id='form/rewards/1/plugin']").blur()
+    read = lambda: json.loads(page.get_by_label("A job file, as").input_value())
+    assert [r["plugin"] for r in read()["rewards"]] == ["scene", "jpeg"]
+    page.get_by_role("button", name="remove", exact=True).first.click()
+    assert [r["plugin"] for r in read()["rewards"]] == ["jpeg"] and read()["iterations"] == 7
+    page.locator("[id='form/iterations']").fill("")
+    page.locator("[id='form/iterations']").blur()
+    assert "iterations" not in read()
+    page.get_by_label("A job file, as").fill("{")
+    page.get_by_label("A job file, as").blur()
+    assert "no JSON" in page.get_by_role("alert").inner_text()
+    assert fits(page)

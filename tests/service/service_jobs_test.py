@@ -224,7 +224,7 @@ def test_a_server_killed_two_hundred_times_loses_nothing(server):
 def test_two_servers_do_not_share_a_store(make_server):
     first = make_server()
     second = Server(first.folder)
-    with pytest.raises(AssertionError, match=f"another server has this store: process {first.process.pid}"):
+    with pytest.raises(AssertionError, match=f"a server has this store: process {first.process.pid}"):
         second.start()
     first.kill()
     third = Server(first.folder).start()

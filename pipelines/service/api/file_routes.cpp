@@ -62,6 +62,23 @@ awaitable<Response> remove(Service& service, Request& request) {
   co_return json_response({{"id", row.id}, {"object", "file"}, {"deleted", true}});
 }
 
+awaitable<Response> list(Service& service, const Request& request) {
+  require_known_query(request, {"after", "limit", "purpose", "order"});
+  const auto said = [&](const char* name) {
+    const auto found = request.query.find(name);
+    return found == request.query.end() ? "" : found->second;
+  };
+  const auto order = said("order");
+  if (!order.empty() && order != "asc" && order != "desc")
+    throw ApiError(400, "invalid_value", "must be asc or desc", "order");
+  const auto limit = limit_of(request);
+  co_return json_response(list_view<FileRow>(find_files(service.store.read(), {.after = said("after"),
+                                                                               .purpose = said("purpose"),
+                                                                               .oldest_first = order == "asc",
+                                                                               .limit = limit + 1}),
+                                             static_cast<size_t>(limit), file_view));
+}
+
 }  // namespace
 
 void add_file_routes(Router& router, Service& service) {
@@ -71,20 +88,15 @@ void add_file_routes(Router& router, Service& service) {
               .handler = [&service](Request& request) { return upload(service, request); },
               .body = Body::form_file,
               .response_schema = "File"});
-  router.add(
-      {.method = "GET",
-       .pattern = "/v1/files",
-       .summary = "Files, the newest first",
-       .handler = [&service](Request& request) -> awaitable<Response> {
-         require_known_query(request, {"after", "limit", "purpose", "order"});
-         const auto after = request.query.find("after");
-         const auto limit = limit_of(request);
-         co_return json_response(list_view<FileRow>(
-             find_files(service.store.read(), after == request.query.end() ? "" : after->second, limit + 1),
-             static_cast<size_t>(limit), file_view));
-       },
-       .response_schema = "FileList",
-       .query = {{"after", "the files before this one's id"}, {"limit", "1 to 100"}}});
+  router.add({.method = "GET",
+              .pattern = "/v1/files",
+              .summary = "Files, the newest first",
+              .handler = [&service](Request& request) { return list(service, request); },
+              .response_schema = "FileList",
+              .query = {{"after", "the files before this one's id"},
+                        {"limit", "1 to 100"},
+                        {"purpose", "those of this purpose"},
+                        {"order", "desc (default), or asc"}}});
   router.add({.method = "GET",
               .pattern = "/v1/files/{id}",
               .summary = "What is known of a file",

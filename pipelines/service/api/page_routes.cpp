@@ -32,6 +32,7 @@ void add_page_routes(Router& router) {
   add("/page.css", "Its style", "text/css; charset=utf-8", kPageStyle + 1);
   add("/chart.js", "Its charts", "text/javascript; charset=utf-8", kChartScript + 1);
   add("/client.js", "How it asks", "text/javascript; charset=utf-8", kClientScript + 1);
+  add("/form.js", "Its form for jobs", "text/javascript; charset=utf-8", kFormScript + 1);
   add("/page.js", "Its script", "text/javascript; charset=utf-8", kPageScript + 1);
 }
 

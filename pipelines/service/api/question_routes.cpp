@@ -29,32 +29,10 @@ awaitable<Response> asked(Service& service, const Request& request, const char* 
   auto job = job_of(request);
   job.erase("output");
   check_admission(job, service.policy);
-  auto answer = co_await service.checker.ask(what, with_any_output(std::move(job), service));
+  Json question = {{"job", with_any_output(std::move(job), service)}};
+  auto answer = co_await service.checker.ask(what, std::move(question));
   if (answer.is_object()) answer.erase("output");
   co_return json_response(answer);
-}
-
-/// Those that a job may name, and why one cannot be used.
-awaitable<Response> plugins(Service& service, const Request& request) {
-  require_known_query(request, {});
-  Json data = Json::array();
-  auto found = co_await service.checker.ask("plugins");
-  for (auto& plugin : found) {
-    const bool usable = plugin.value("usable", false);
-    const auto name = plugin.value("plugin", "");
-    const bool admitted = (service.policy.plugins.empty() || service.policy.plugins.contains(name)) &&
-                          (name != "python" || service.policy.python_rewards);
-    Json view = {{"object", "plugin"}, {"state", usable && admitted ? "READY" : "UNAVAILABLE"}};
-    view["reason"] = !usable    ? plugin.value("reason", "")
-                     : admitted ? ""
-                                : "the operator has not admitted it";
-    plugin.erase("path");
-    plugin.erase("usable");
-    plugin.erase("reason");
-    view.update(plugin);
-    data.push_back(std::move(view));
-  }
-  co_return json_response({{"object", "list"}, {"data", data}});
 }
 
 /// Presets of fine-tuning requests: job files without what a request says.
@@ -105,11 +83,6 @@ void add_question_routes(Router& router, Service& service) {
                 co_return json_response(co_await service.checker.ask("schema"));
               },
               .response_schema = "AnyObject"});
-  router.add({.method = "GET",
-              .pattern = "/v1/plugins",
-              .summary = "Rewards that are installed, and why one cannot be used",
-              .handler = [&service](Request& request) { return plugins(service, request); },
-              .response_schema = "PluginList"});
   router.add({.method = "GET",
               .pattern = "/v1/models",
               .summary = "Models that fine-tuning requests may name",

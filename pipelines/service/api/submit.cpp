@@ -4,6 +4,8 @@
 
 #include "engine/core/sha256.h"
 #include "pipelines/service/jobs/inputs.h"
+#include "pipelines/service/store/manifest.h"
+#include "pipelines/service/store/scratch.h"
 
 namespace thalweg::service {
 namespace {
@@ -30,18 +32,12 @@ std::optional<JobRow> kept(Database& database, const std::string& key, const std
 
 /// As it will run. What a refused job leaves is removed.
 boost::asio::awaitable<void> check(Service& service, const Json& job, const std::string& id) {
-  struct Folder {
-    std::filesystem::path path;
-    bool stays = false;
-    ~Folder() {
-      std::error_code ignored;
-      if (!stays) std::filesystem::remove_all(path, ignored);
-    }
-  } folder{service.store.job_folder(id)};
-  auto bound = with_inputs(job, service.store, id);
-  bound["output"] = service.store.run_folder(id).string();
-  co_await service.checker.ask("validate", std::move(bound));
-  folder.stays = true;
+  Scratch folder(service.store.job_folder(id));
+  Json question;
+  question["job"] = with_inputs(job, service.store, folder.path() / "inputs");
+  question["job"]["output"] = service.store.run_folder(id).string();
+  co_await service.checker.ask("validate", std::move(question));
+  folder.keep();
 }
 
 }  // namespace
@@ -83,10 +79,13 @@ boost::asio::awaitable<JobRow> submit(Service& service, const Request& request, 
   row->lane = submission.lane;
   row->created_at = now();
   const auto known = std::make_shared<std::optional<JobRow>>();
-  const Writer::Work keep = [row, key, body_sha256, known](Database& database) {
+  const Writer::Work keep = [row, key, body_sha256, known,
+                             folder = service.store.job_folder(row->id)](Database& database) {
     *known = kept(database, key, body_sha256);  // another request may have been quicker
     if (*known) return;
     insert_job(database, *row);
+    row->number = database.last_number();
+    keep_manifest(folder, *row);
     insert_event(database, {.job = row->id,
                             .created_at = row->created_at,
                             .type = "status",

@@ -35,16 +35,6 @@ void check_url(const std::string& pointer, const std::string& url, const Policy&
            "host_not_allowed");
 }
 
-void check_text(const std::string& pointer, const std::string& text, const Policy& policy) {
-  if (text.find("://") != std::string::npos) return check_url(pointer, text, policy);
-  const std::filesystem::path path(text);
-  if (path.is_absolute() || text.starts_with("~"))
-    refuse(pointer, "a path must be relative to the service's root; this one is not", "path_not_allowed");
-  if (std::find(path.begin(), path.end(), "..") != path.end() ||
-      (!text.empty() && text.size() < 4096 && look_beneath(policy.root, text) == Beneath::outside))
-    refuse(pointer, "leads out of the service's root", "path_not_allowed");
-}
-
 void check_value(const std::string& pointer, const Json& value, const Policy& policy) {
   if (holds_prompts(pointer)) return;
   if (value.is_string()) return check_text(pointer, value.get_ref<const std::string&>(), policy);
@@ -68,6 +58,12 @@ void check_reward(const std::string& pointer, const Json& reward, const Policy& 
   if (name.find('/') != std::string::npos || name.ends_with(".so"))
     refuse(pointer + "/plugin", "a job may name installed rewards alone, not a library's file",
            "reward_not_allowed");
+  if (policy.is_loaded(name)) {
+    if (reward.value("isolation", Json("")) == "inproc")
+      refuse(pointer + "/isolation", "a reward that was loaded here runs in a process of its own",
+             "reward_not_allowed");
+    return;
+  }
   if (name == "python" && !policy.python_rewards)
     refuse(pointer + "/plugin", "the operator has not allowed rewards in Python (--allow-python)",
            "reward_not_allowed");
@@ -77,6 +73,16 @@ void check_reward(const std::string& pointer, const Json& reward, const Policy& 
 }
 
 }  // namespace
+
+void check_text(const std::string& pointer, const std::string& text, const Policy& policy) {
+  if (text.find("://") != std::string::npos) return check_url(pointer, text, policy);
+  const std::filesystem::path path(text);
+  if (path.is_absolute() || text.starts_with("~"))
+    refuse(pointer, "a path must be relative to the service's root; this one is not", "path_not_allowed");
+  if (std::find(path.begin(), path.end(), "..") != path.end() ||
+      (!text.empty() && text.size() < 4096 && look_beneath(policy.root, text) == Beneath::outside))
+    refuse(pointer, "leads out of the service's root", "path_not_allowed");
+}
 
 void check_admission(const Json& job, const Policy& policy) {
   if (!job.is_object()) return;

@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-constexpr std::chrono::seconds kPatience{30}, kIdle{600};
+constexpr std::chrono::seconds kIdle{600};
 
 ApiError as_api_error(const Json& error) {
   const bool is_users = error.value("kind", "") == "user";
@@ -33,8 +33,9 @@ struct Checker::Turn {
   ~Turn() { checker.next_turn(); }
 };
 
-Checker::Checker(asio::io_context& context, std::filesystem::path program, std::filesystem::path folder)
-    : context_(context), program_(std::move(program)), folder_(std::move(folder)) {}
+Checker::Checker(asio::io_context& context, std::filesystem::path program, std::filesystem::path folder,
+                 std::chrono::seconds patience)
+    : context_(context), program_(std::move(program)), folder_(std::move(folder)), patience_(patience) {}
 
 asio::awaitable<void> Checker::wait_for_turn() {
   if (!std::exchange(busy_, true)) co_return;
@@ -60,7 +61,7 @@ asio::awaitable<Json> Checker::answered(std::string question) {
     if (!std::exchange(looks_, true)) asio::co_spawn(context_, end_when_idle(), asio::detached);
   }
   // A question that takes too long is ended with its process: its line closes, and the answer is none.
-  asio::steady_timer patience(context_, kPatience);
+  asio::steady_timer patience(context_, patience_);
   patience.async_wait([child = child_.get()](const boost::system::error_code& code) {
     if (!code) child->signal(SIGKILL);
   });
@@ -74,16 +75,16 @@ asio::awaitable<Json> Checker::answered(std::string question) {
   used_ = Clock::now();
   if (!line) {
     child_.reset();
-    throw ApiError(
-        503, "checker_died",
-        "the process that checks jobs ended over this one, or took too long: `thalweg validate` says more");
+    throw ApiError(503, "checker_died",
+                   "the engine's process ended over this question, or took longer than " +
+                       std::to_string(patience_.count()) +
+                       " s: `thalweg validate` or `thalweg reward try` says more");
   }
   co_return parse_json(*line, "answer");
 }
 
-asio::awaitable<Json> Checker::ask(std::string what, Json job) {
-  Json question = {{"ask", std::move(what)}};
-  if (!job.is_null()) question["job"] = std::move(job);
+asio::awaitable<Json> Checker::ask(std::string what, Json question) {
+  question["ask"] = std::move(what);
   co_await wait_for_turn();
   const Turn turn{*this};
   auto answer = co_await answered(question.dump(-1, ' ', false, Json::error_handler_t::replace));

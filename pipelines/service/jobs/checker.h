@@ -1,4 +1,4 @@
-// What only the engine can say of a job, asked of a process that has it loaded.
+// What only the engine can say of a job or a reward, asked of a process that has it loaded.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -19,11 +19,12 @@ class Checker {
  public:
   /// `program`: thalweg; `folder`: where the paths of jobs begin. The process is started with the first
   /// question, and ended when none came for ten minutes.
-  Checker(boost::asio::io_context& context, std::filesystem::path program, std::filesystem::path folder);
+  Checker(boost::asio::io_context& context, std::filesystem::path program, std::filesystem::path folder,
+          std::chrono::seconds patience);
 
-  /// The answer to `{"ask": what, "job": job}` (pipelines/cli/answer.h). Throws ApiError: 400 with the JSON
-  /// pointer for a job that is wrong; 503 where the process died of the question or did not answer in 30 s.
-  boost::asio::awaitable<Json> ask(std::string what, Json job = {});
+  /// The answer to `question` with `{"ask": what}` (pipelines/cli/answer.h). Throws ApiError: 400 with the
+  /// JSON pointer for what is wrong with it; 503 where the process died of it or took longer than it may.
+  boost::asio::awaitable<Json> ask(std::string what, Json question = Json::object());
 
  private:
   struct Turn;
@@ -35,6 +36,7 @@ class Checker {
 
   boost::asio::io_context& context_;
   std::filesystem::path program_, folder_;
+  std::chrono::seconds patience_;
   std::unique_ptr<Child> child_;
   bool busy_ = false, looks_ = false;
   std::list<boost::asio::steady_timer> waiting_;

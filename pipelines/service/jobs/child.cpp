@@ -1,12 +1,14 @@
 #include "pipelines/service/jobs/child.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -50,8 +52,10 @@ std::vector<std::string> environment_with(const ChildCommand& command) {
   std::vector<std::string> all;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string text(*variable);
+    const auto is_this = [&text](const auto& pair) { return text.starts_with(pair.first + "="); };
     // The service's own settings, a file of keys among them, are none of its children's.
-    if (!text.starts_with("THALWEG_SERVE_")) all.push_back(text);
+    if (!text.starts_with("THALWEG_SERVE_") && std::ranges::none_of(command.environment, is_this))
+      all.push_back(text);
   }
   for (const auto& [name, value] : command.environment) all.push_back(name + "=" + value);
   return all;
@@ -66,8 +70,9 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 
 /// Between fork and exec, all signals blocked: nothing here allocates or locks.
 [[noreturn]] void become(char* const* words, char* const* environment, const char* folder, int input,
-                         int output, int errors, pid_t parent) {
+                         int output, int errors, pid_t parent, const cpu_set_t* cores) {
   ::setpgid(0, 0);
+  if (cores != nullptr) ::sched_setaffinity(0, sizeof(*cores), cores);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(1);
   ::dup2(input, 0);
@@ -83,6 +88,15 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 }  // namespace
+
+std::vector<int> own_cores() {
+  cpu_set_t cores;
+  std::vector<int> all;
+  if (::sched_getaffinity(0, sizeof(cores), &cores) != 0) return all;
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(core, &cores)) all.push_back(core);
+  return all;
+}
 
 std::optional<int64_t> start_of_process(pid_t id) {
   std::ifstream file("/proc/" + std::to_string(id) + "/stat");
@@ -111,6 +125,9 @@ Child::Child(asio::io_context& context, const ChildCommand& command)
   auto variables = environment_with(command);
   const auto argv = pointers(words), envp = pointers(variables);
   const pid_t parent = ::getpid();
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  for (const int core : command.cores) CPU_SET(core, &cores);
   // The server's handlers write to a pipe that the child shares: a signal to the child would stop the server.
   sigset_t all, before;
   ::sigfillset(&all);
@@ -121,7 +138,7 @@ Child::Child(asio::io_context& context, const ChildCommand& command)
   if (id_ < 0) throw_io_error(command.words.front(), "cannot be run", failure);
   if (id_ == 0)
     become(argv.data(), envp.data(), command.folder.c_str(), in ? in->reads.get() : nothing.get(),
-           out.writes.get(), log.get(), parent);
+           out.writes.get(), log.get(), parent, command.cores.empty() ? nullptr : &cores);
   output_.assign(::fcntl(out.reads.get(), F_DUPFD_CLOEXEC, 3));
   if (in) input_.assign(::fcntl(in->writes.get(), F_DUPFD_CLOEXEC, 3));
   const int watched = static_cast<int>(::syscall(SYS_pidfd_open, id_, 0));

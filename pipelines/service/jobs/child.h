@@ -21,7 +21,11 @@ struct ChildCommand {
   std::filesystem::path log = {};  ///< its standard error is appended there; empty: nowhere
   std::vector<std::pair<std::string, std::string>> environment = {};  ///< beside that of the service
   bool takes_input = false;
+  std::vector<int> cores = {};  ///< that it may use; empty: those of the service
 };
+
+/// Cores that this process may use, the lowest first.
+std::vector<int> own_cores();
 
 /// When a process began, by the kernel's clock since boot: with its id it names one process and no later one.
 std::optional<int64_t> start_of_process(pid_t id);

@@ -57,15 +57,15 @@ Run::Run(asio::io_context& context, Store& store, const std::string& job)
       metrics_(folder_, told_metrics(store.read(), job)),
       events_(folder_ / "events.jsonl") {}
 
-asio::awaitable<RunEnd> Run::until_end(JobRow row, fs::path program, fs::path root, const bool& stop,
+asio::awaitable<RunEnd> Run::until_end(JobRow row, ChildCommand command, const bool& stop,
                                        std::chrono::milliseconds grace) {
   const auto file = folder_.parent_path() / "job.json";
   fs::create_directories(folder_);
-  write_synced(file, with_inputs(row.job, store_, job_).dump(2) + "\n");
-  const ChildCommand command{.words = {program, "run", file, "--output", folder_, "--progress", "json"},
-                             .folder = root,
-                             .log = folder_.parent_path() / "log.txt",
-                             .environment = {{"THALWEG_RESTART_COUNT", std::to_string(row.attempts - 1)}}};
+  write_synced(file, with_inputs(row.job, store_, folder_.parent_path() / "inputs").dump(2) + "\n");
+  for (const std::string word : {"run", file.c_str(), "--output", folder_.c_str(), "--progress", "json"})
+    command.words.push_back(word);
+  command.log = folder_.parent_path() / "log.txt";
+  command.environment.emplace_back("THALWEG_RESTART_COUNT", std::to_string(row.attempts - 1));
   child_ = std::make_shared<Child>(context_, command);
   const auto change = runs_as(child_->id(), start_of_process(child_->id()));
   row = co_await store_.change(job_, change);

@@ -21,11 +21,10 @@ class Run {
   /// Knows from the store what a client was told already.
   Run(boost::asio::io_context& context, Store& store, const std::string& job);
 
-  /// Begins the process (`program` is thalweg, which works in `root`) and follows it to its end; `stop`: the
-  /// service wants to stop in any case. Throws IoError where it cannot be begun or told of; the process is
-  /// then killed.
-  boost::asio::awaitable<RunEnd> until_end(JobRow row, std::filesystem::path program,
-                                           std::filesystem::path root, const bool& stop,
+  /// Begins the process (`command`: thalweg, where it works, and what it is given of the machine) and follows
+  /// it to its end; `stop`: the service wants to stop in any case. Throws IoError where it cannot be begun or
+  /// told of; the process is then killed.
+  boost::asio::awaitable<RunEnd> until_end(JobRow row, ChildCommand command, const bool& stop,
                                            std::chrono::milliseconds grace);
 
   /// Asks it to stop for this wish, once, and kills it when it has not after so long. Of one that has no

@@ -9,6 +9,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <set>
 #include <utility>
 
 #include "engine/core/descriptor.h"
@@ -78,19 +79,35 @@ void Supervisor::fill_slots() {
 }
 
 void Supervisor::fill(Lane lane, int64_t slots) {
-  for (const auto& [id, live] : live_) slots -= live.lane == lane ? 1 : 0;
-  if (slots <= 0) return;
+  std::set<int64_t> free;
+  for (int64_t slot = 0; slot < slots; ++slot) free.insert(slot);
+  for (const auto& [id, live] : live_)
+    if (live.lane == lane) free.erase(live.slot);
+  if (free.empty()) return;
   // Those that wait for their next try, or for their folder, may stand in front.
-  const auto most = slots + static_cast<int64_t>(not_before_.size() + live_.size());
+  const auto most = static_cast<int64_t>(free.size() + not_before_.size() + live_.size());
   const auto rows = find_jobs(
       store_.read(), {.states = {State::queued}, .lane = lane, .limit = most, .in_queue_order = true});
   for (const auto& row : rows) {
     const auto wait = not_before_.find(row.id);
     if (live_.contains(row.id) || (wait != not_before_.end() && wait->second > Clock::now())) continue;
-    live_[row.id] = {lane, std::make_unique<Run>(context_, store_, row.id)};
+    live_[row.id] = {lane, free.extract(free.begin()).value(),
+                     std::make_unique<Run>(context_, store_, row.id)};
     asio::co_spawn(context_, work(row), asio::detached);
-    if (--slots == 0) return;
+    if (free.empty()) return;
   }
+}
+
+/// Thalweg, with its share of the machine.
+ChildCommand Supervisor::command_of(const std::string& id) const {
+  ChildCommand command{.words = {options_.program}, .folder = options_.root};
+  const auto& live = live_.at(id);
+  const auto slot = static_cast<size_t>(live.slot);
+  if (live.lane != Lane::batch || slot >= options_.shares.size()) return command;
+  command.cores = options_.shares[slot].cores;
+  if (const auto& gpu = options_.shares[slot].gpu; !gpu.empty())
+    command.environment.emplace_back("CUDA_VISIBLE_DEVICES", gpu);
+  return command;
 }
 
 asio::awaitable<void> Supervisor::work(JobRow row) {
@@ -101,8 +118,7 @@ asio::awaitable<void> Supervisor::work(JobRow row) {
   try {
     co_await wait_for_folder(row);
     if (co_await begin(row)) {
-      auto end =
-          co_await run.until_end(std::move(row), options_.program, options_.root, stopping_, options_.grace);
+      auto end = co_await run.until_end(std::move(row), command_of(id), stopping_, options_.grace);
       co_await conclude(id, std::move(end));
     }
   } catch (const std::exception& e) {

@@ -15,10 +15,17 @@
 
 namespace thalweg::service {
 
+/// What a run is given of the machine.
+struct Share {
+  std::vector<int> cores = {};  ///< empty: all
+  std::string gpu = {};         ///< the one that it sees, as CUDA_VISIBLE_DEVICES has it; empty: all
+};
+
 struct SupervisorOptions {
   std::filesystem::path program = {};  ///< thalweg
   std::filesystem::path root = {};     ///< where runs work
   int64_t workers = 1;                 ///< jobs at a time
+  std::vector<Share> shares = {};      ///< of each worker; beyond them, and for clients who wait: all
   int64_t interactive = 1;             ///< beside them, of jobs whose clients wait
   int64_t faults = 3;                  ///< of the machine, until a job is given up
   std::chrono::seconds grace{30};      ///< from the wish to stop to the kill
@@ -57,12 +64,14 @@ class Supervisor {
   boost::asio::awaitable<void> keep_looking();
   void fill_slots();
   void fill(Lane lane, int64_t slots);
+  ChildCommand command_of(const std::string& id) const;
 
   boost::asio::io_context& context_;
   Store& store_;
   SupervisorOptions options_;
   struct Live {
     Lane lane;
+    int64_t slot;  // of the lane
     std::unique_ptr<Run> run;
   };
   std::map<std::string, Live> live_;

@@ -53,16 +53,24 @@ async function media(file) {
   return element;
 }
 
-/** [{step, files}] of samples/step-N, in order. */
+/** The prompts of a folder of samples; none where it does not say. */
+async function promptsOf(file) {
+  if (!file) return [];
+  if (!blobs.has(file.url)) blobs.set(file.url, ask(file.url).then((a) => a.text()));
+  return (await blobs.get(file.url)).split("\n").filter(Boolean).map((line) => JSON.parse(line).prompt);
+}
+
+/** [{step, files, prompts}] of samples/step-N, in order. */
 async function samples(id) {
-  const steps = new Map();
-  for (const file of (await json(`/v1/jobs/${id}/files`)).data) {
+  const steps = new Map(), all = (await json(`/v1/jobs/${id}/files`)).data;
+  for (const file of all) {
     const found = /^samples\/step-(\d+)\/\d+\.(png|mp4)$/.exec(file.path);
     if (!found) continue;
     if (!steps.has(+found[1])) steps.set(+found[1], []);
     steps.get(+found[1]).push(file);
   }
-  return [...steps].sort((a, b) => a[0] - b[0]).map(([step, files]) => ({step, files}));
+  const prompts = await promptsOf(all.find((f) => /^samples\/step-\d+\/metadata\.jsonl$/.test(f.path)));
+  return [...steps].sort((a, b) => a[0] - b[0]).map(([step, files]) => ({step, files, prompts}));
 }
 
 /** Columns: {title, files}; a row a prompt. */
@@ -140,7 +148,7 @@ async function jobView(id) {
   };
   const showOutputs = async () => {
     const steps = spread(await samples(id), 6);
-    if (steps.length) pictures.replaceChildren(await grid(steps.map((s) => ({title: s.step ? "step " + s.step : "before", files: s.files})), []));
+    if (steps.length) pictures.replaceChildren(await grid(steps.map((s) => ({title: s.step ? "step " + s.step : "before", files: s.files})), steps[0].prompts));
     const list = (await json(`/v1/jobs/${id}/files`)).data.filter((f) => /^(report\.html|result\.json|pytorch_lora_weights\.safetensors|model\/.*|job\.json)$/.test(f.path));
     const parts = list.filter((f) => f.path.startsWith("model/"));
     files.replaceChildren(...list.filter((f) => !parts.includes(f)).map((f) => make("li", output(f))));
@@ -192,7 +200,7 @@ async function compareView(ids) {
   const columns = [];
   if (jobs[0].steps.length) columns.push({title: "before", files: jobs[0].steps[0].files});
   for (const j of jobs) if (j.steps.length) columns.push({title: `${j.name}, step ${j.steps.at(-1).step}`, files: j.steps.at(-1).files});
-  main.append(make("div.scroll", await grid(columns, [])));
+  main.append(make("div.scroll", await grid(columns, (jobs.find((j) => j.steps.length) || {steps: [{prompts: []}]}).steps[0].prompts)));
 }
 
 // --- submit
@@ -205,12 +213,25 @@ function submitView() {
   text.value = sessionStorage.getItem("draft") || "";
   file.type = "file";
   file.setAttribute("aria-label", "or a job file from disk");
-  file.onchange = async () => { text.value = await file.files[0].text(); };
+  file.onchange = async () => { text.value = await file.files[0].text(); showForm(); };
+  const form = make("details", make("summary", "Fill it in as a form")), place = make("div");
+  form.append(place);
+  const showForm = async () => {
+    if (!form.open) return;
+    try {
+      const job = text.value.trim() ? JSON.parse(text.value) : {version: 1};
+      place.replaceChildren(jobForm(await json("/v1/schema"), job, () => { text.value = JSON.stringify(job, null, 2); }));
+    } catch (error) {
+      place.replaceChildren(notice(error instanceof SyntaxError ? "The text is no JSON: " + error.message : error.message));
+    }
+  };
+  form.ontoggle = showForm;
+  text.onchange = showForm;
   const tried = async (path, then) => {
     sessionStorage.setItem("draft", text.value);
     try { then(await post(path, text.value)); } catch (e) { said.replaceChildren(notice(e.message)); }
   };
-  main.replaceChildren(make("h2", "Submit a job"), label, text, make("p", file), make("div.actions",
+  main.replaceChildren(make("h2", "Submit a job"), label, text, make("p", file), form, make("div.actions",
     button("Check it", () => tried("/v1/validate", () => said.replaceChildren(make("p", "It is right.")))),
     button("What will it need?", () => tried("/v1/plan", (plan) => said.replaceChildren(make("pre", JSON.stringify(plan, null, 2))))),
     button("Submit", () => tried("/v1/jobs", (job) => { location.hash = "#/job/" + job.id; }))), said);

@@ -51,6 +51,14 @@ std::optional<std::string> Row::maybe_text(int column) const {
   return text(column);
 }
 
+std::vector<Cell> Row::cells() const {
+  std::vector<Cell> all;
+  for (int column = 0; column < ::sqlite3_column_count(statement_); ++column)
+    all.push_back(::sqlite3_column_type(statement_, column) == SQLITE_INTEGER ? Cell(number(column))
+                                                                              : cell(maybe_text(column)));
+  return all;
+}
+
 Database::Database(std::filesystem::path path, bool read_only) : path_(std::move(path)) {
   const int flags = (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
                     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;

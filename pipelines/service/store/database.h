@@ -34,6 +34,8 @@ class Row {
   std::string text(int column) const;
   std::optional<int64_t> maybe_number(int column) const;
   std::optional<std::string> maybe_text(int column) const;
+  /// All columns as they are.
+  std::vector<Cell> cells() const;
 
  private:
   sqlite3_stmt* statement_;

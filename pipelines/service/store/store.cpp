@@ -14,6 +14,7 @@
 #include "engine/core/file.h"
 #include "engine/core/json.h"
 #include "pipelines/service/http/message.h"
+#include "pipelines/service/store/manifest.h"
 
 namespace thalweg::service {
 
@@ -23,12 +24,12 @@ namespace {
 
 fs::path made(fs::path folder) {
   std::error_code code;
-  for (const auto* part : {"", "jobs", "files", "uploads"}) {
+  for (const auto* part : {"", "jobs", "files", "plugins", "uploads"}) {
     fs::create_directories(folder / part, code);
     if (code) throw_io_error(folder / part, "cannot be made", code.value());
   }
   fs::permissions(folder, fs::perms::owner_all, code);
-  for (const auto& left : fs::directory_iterator(folder / "uploads")) fs::remove(left, code);
+  for (const auto& left : fs::directory_iterator(folder / "uploads")) fs::remove_all(left, code);
   return fs::absolute(folder);
 }
 
@@ -37,24 +38,23 @@ std::string this_host() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "?";
 }
 
-/// Held until the process ends, however it does.
-Descriptor locked(const fs::path& folder) {
-  const auto path = folder / "lock";
-  Descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (lock.get() < 0) throw_io_error(path, "cannot be opened", errno);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
-    throw Error(folder, "another server has this store: " + printable(read_file(path, 4096), 200));
-  const auto text = "process " + std::to_string(::getpid()) + " on " + this_host();
-  if (::ftruncate(lock.get(), 0) != 0 || ::pwrite(lock.get(), text.data(), text.size(), 0) < 0)
-    throw_io_error(path, "cannot be written", errno);
-  return lock;
-}
-
 }  // namespace
 
 int64_t now() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+Descriptor lock_store(const fs::path& folder) {
+  const auto path = folder / "lock";
+  Descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (lock.get() < 0) throw_io_error(path, "cannot be opened", errno);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+    throw Error(folder, "a server has this store: " + printable(read_file(path, 4096), 200));
+  const auto text = "process " + std::to_string(::getpid()) + " on " + this_host();
+  if (::ftruncate(lock.get(), 0) != 0 || ::pwrite(lock.get(), text.data(), text.size(), 0) < 0)
+    throw_io_error(path, "cannot be written", errno);
+  return lock;
 }
 
 std::string new_id(const std::string& prefix) {
@@ -69,15 +69,23 @@ std::string new_id(const std::string& prefix) {
 
 Store::Store(fs::path folder, boost::asio::io_context& context)
     : folder_(made(std::move(folder))),
-      lock_(locked(folder_)),
-      writer_(folder_ / "store.sqlite", context),
-      reader_(folder_ / "store.sqlite", /*read_only=*/true),
+      lock_(lock_store(folder_)),
+      writer_(folder_ / kStoreFile, context),
+      reader_(folder_ / kStoreFile, /*read_only=*/true),
       bell_(context) {}
 
 JobRow Store::job(const std::string& id) {
   auto row = find_job(reader_, id);
   if (!row) throw ApiError(404, "no_such_job", "there is no job \"" + id + "\"", "id");
   return *std::move(row);
+}
+
+std::optional<fs::path> Store::loaded_plugin(const std::string& name) const {
+  const auto path = plugins() / name / (name + ".so");
+  std::error_code none;
+  if (name.empty() || name.find_first_of("/.") != std::string::npos || !fs::is_regular_file(path, none))
+    return std::nullopt;
+  return path;
 }
 
 Json Store::run_result(const std::string& id) const {
@@ -104,7 +112,7 @@ std::optional<int64_t> Store::queue_position(const JobRow& row) {
 
 boost::asio::awaitable<JobRow> Store::change(std::string id, Change change) {
   auto changed = std::make_shared<JobRow>();
-  const Writer::Work work = [id, change = std::move(change), changed](Database& database) {
+  const Writer::Work work = [this, id, change = std::move(change), changed](Database& database) {
     auto row = find_job(database, id);
     if (!row) throw ApiError(404, "no_such_job", "there is no job \"" + id + "\"", "id");
     const auto before = row->state;
@@ -117,6 +125,7 @@ boost::asio::awaitable<JobRow> Store::change(std::string id, Change change) {
       if (is_over(row->state)) row->finished_at = now();
     }
     update_job(database, *row);
+    if (row->state != before) keep_manifest(job_folder(id), *row);
     for (auto& event : events) {
       event.job = id;
       event.created_at = now();

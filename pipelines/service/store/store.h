@@ -23,9 +23,16 @@ int64_t now();
 /// `prefix` and 24 characters that no one guesses.
 std::string new_id(const std::string& prefix);
 
+/// The file in a store's folder that holds the tables.
+inline constexpr const char* kStoreFile = "store.sqlite";
+
+/// Held until the process ends, however it does. Throws Error where another process holds it, naming that
+/// one.
+Descriptor lock_store(const std::filesystem::path& folder);
+
 class Store {
  public:
-  /// Makes the folder where there is none. Throws Error where another server has it, naming that one.
+  /// Makes the folder where there is none. Throws as lock_store() does.
   Store(std::filesystem::path folder, boost::asio::io_context& context);
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -33,6 +40,10 @@ class Store {
   std::filesystem::path run_folder(const std::string& id) const { return job_folder(id) / "run"; }
   std::filesystem::path file_path(const std::string& sha256) const { return folder_ / "files" / sha256; }
   std::filesystem::path uploads() const { return folder_ / "uploads"; }
+
+  std::filesystem::path plugins() const { return folder_ / "plugins"; }
+  /// The library of a reward that was loaded; none: no such was.
+  std::optional<std::filesystem::path> loaded_plugin(const std::string& name) const;
 
   /// result.json of a job's run; null where there is none.
   Json run_result(const std::string& id) const;

@@ -88,8 +88,9 @@ void make_tables(Database& database) {
                                      std::to_string(kStoreVersion) + ": run the newer one");
   database.run("PRAGMA quick_check(1)", {}, [&](const Row& row) { damage = row.text(0); });
   if (damage != "ok")
-    throw Error(database.path(),
-                "is damaged (" + damage + "): put back a copy, or move it away; the jobs' folders stay");
+    throw Error(database.path(), "is damaged (" + damage + "): `thalweg doctor --store " +
+                                     database.path().parent_path().string() +
+                                     " --repair` makes it anew from the jobs' folders and what can be read");
   if (version == kStoreVersion) return;
   database.script("BEGIN IMMEDIATE;" + std::string(kTables) +
                   "PRAGMA user_version = " + std::to_string(kStoreVersion) + "; COMMIT;");
@@ -97,11 +98,11 @@ void make_tables(Database& database) {
 
 void insert_job(Database& database, const JobRow& row) {
   database.run(
-      "INSERT INTO jobs (" + kJobColumns + ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      {row.id, name_of(row.state), name_of(row.wish), name_of(row.lane), row.priority, row.created_at,
-       cell(row.started_at), cell(row.finished_at), row.attempts, row.faults, *text_of(row.job),
-       cell(text_of(row.request)), *text_of(row.metadata), cell(text_of(row.error)), cell(row.process),
-       cell(row.process_start)});
+      "INSERT INTO jobs (" + kJobColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      {row.number > 0 ? Cell(row.number) : Cell(), row.id, name_of(row.state), name_of(row.wish),
+       name_of(row.lane), row.priority, row.created_at, cell(row.started_at), cell(row.finished_at),
+       row.attempts, row.faults, *text_of(row.job), cell(text_of(row.request)), *text_of(row.metadata),
+       cell(text_of(row.error)), cell(row.process), cell(row.process_start)});
 }
 
 void update_job(Database& database, const JobRow& row) {
@@ -211,13 +212,14 @@ std::optional<FileRow> find_file(Database& database, const std::string& id) {
   return found;
 }
 
-std::vector<FileRow> find_files(Database& database, const std::string& after, int64_t limit) {
+std::vector<FileRow> find_files(Database& database, const FileFilter& filter) {
   std::vector<FileRow> rows;
+  const std::string later = filter.oldest_first ? ">" : "<", order = filter.oldest_first ? "" : " DESC";
   database.run(
-      "SELECT id, sha256, filename, purpose, bytes, created_at FROM files WHERE ?1 = '' OR number < (SELECT "
-      "number "
-      "FROM files WHERE id = ?1) ORDER BY number DESC LIMIT ?2",
-      {after, limit}, [&](const Row& row) { rows.push_back(file_of(row)); });
+      "SELECT id, sha256, filename, purpose, bytes, created_at FROM files WHERE (?1 = '' OR number " + later +
+          " (SELECT number FROM files WHERE id = ?1)) AND (?2 = '' OR purpose = ?2) ORDER BY number" + order +
+          " LIMIT ?3",
+      {filter.after, filter.purpose, filter.limit}, [&](const Row& row) { rows.push_back(file_of(row)); });
   return rows;
 }
 

@@ -38,7 +38,7 @@ struct JobRow {
                          process_start = {};  ///< of the run: its id, and when it began by the kernel's clock
 };
 
-/// Throws Error where the id is taken.
+/// Throws Error where the id is taken. `number` 0: the next.
 void insert_job(Database& database, const JobRow& row);
 std::optional<JobRow> find_job(Database& database, const std::string& id);
 
@@ -89,7 +89,13 @@ struct FileRow {
 };
 void insert_file(Database& database, const FileRow& row);
 std::optional<FileRow> find_file(Database& database, const std::string& id);
-std::vector<FileRow> find_files(Database& database, const std::string& after, int64_t limit);
+struct FileFilter {
+  std::string after = {};    ///< an id: those that come after it in the list
+  std::string purpose = {};  ///< empty: any
+  bool oldest_first = false;
+  int64_t limit = 20;
+};
+std::vector<FileRow> find_files(Database& database, const FileFilter& filter);
 /// Returns how many files still have the same bytes.
 int64_t remove_file(Database& database, const FileRow& row);
 
