@@ -21,6 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr size_t kOwnDescriptors = 256;  // tables, runs, files that are sent
+
 fs::path program() {
   const auto found = program_beside("thalweg");
   if (!found) throw Error("thalweg", "is not beside thalweg-service: build or install it too");
@@ -121,7 +123,9 @@ int serve(const Options& options) {
   add_reward_routes(router, service);
   add_question_routes(router, service);
   add_operating_routes(router, service);
-  HttpServer server(context, router, gate, store.uploads());
+  HttpLimits limits;
+  limits.connections = std::min(limits.connections, raise_descriptor_limit() - kOwnDescriptors);
+  HttpServer server(context, router, gate, store.uploads(), limits);
   const auto port = server.listen(options.host, options.port);
   if (!options.socket.empty()) server.listen_locally(options.socket);
   asio::co_spawn(context, live(context, supervisor, service), [](std::exception_ptr failure) {

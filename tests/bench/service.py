@@ -1,7 +1,7 @@
 """What the service costs and how it holds: memory at rest, refusals, submissions, lists of many jobs, many clients that listen, and the
 CPU time of a job through it against the same from the command line.
 
-    python tests/bench/service.py [--jobs 10000] [--clients 1000] [--pairs 3] [--write]
+    python tests/bench/service.py [--jobs 10000] [--clients 1000] [--slow 500] [--pairs 3] [--write]
 
 About four minutes, two of them the jobs' own. --write fills docs/results/service.md."""
 
@@ -48,7 +48,7 @@ def timed(connection, method, path, body=None):
 
 def connect(server):
     address = urllib.parse.urlsplit(server.url)
-    return http.client.HTTPConnection(address.hostname, address.port, timeout=120)
+    return http.client.HTTPConnection(address.hostname, address.port, timeout=20)
 
 
 def many_jobs(server, count):
@@ -105,6 +105,65 @@ def listeners(server, identity, count):
     ends.append(True)
     thread.join()
     return {"health": times, "memory": memory, "bytes": got[0]}
+
+
+PIECE = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+# What a slow client sends at once, and then every second: heads and bodies that never end, answers that are never read.
+SLOW = {"head": (b"GET /health HTTP/1.1\r\nHost: localhost\r\n", b"x"),
+        "body": (b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", b" "),
+        "answer": (PIECE * 300, b"")}
+
+
+def descriptors(server):
+    return len(list(pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+def slow_clients(server, each, seconds):
+    """/health and a list while so many clients of each kind are there at any time; and how long the last of them are suffered."""
+    address = urllib.parse.urlsplit(server.url)
+    idle, ends, opened = descriptors(server), [], [0]
+
+    def one(kind):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect((address.hostname, address.port))
+        sock.sendall(SLOW[kind][0])
+        opened[0] += 1
+        return sock
+
+    def attack():
+        clients = [(kind, one(kind)) for kind in SLOW for _ in range(each)]
+        while not ends:
+            for i, (kind, sock) in enumerate(clients):
+                try:
+                    sock.send(SLOW[kind][1], socket.MSG_DONTWAIT)
+                    if kind != "answer" and not sock.recv(4096, socket.MSG_DONTWAIT):
+                        raise ConnectionError
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    sock.close()
+                    clients[i] = (kind, one(kind))
+            time.sleep(1)
+        kept.extend(clients)
+
+    kept = []
+    thread = threading.Thread(target=attack)
+    thread.start()
+    time.sleep(2)
+    times, most, end = [], 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        for path in ("/health", "/v1/jobs?limit=20"):
+            times.append(timed(connect(server), "GET", path)[0])
+        most = max(most, descriptors(server))
+        time.sleep(0.05)
+    ends.append(True)
+    thread.join()
+    begin = time.monotonic()
+    while descriptors(server) > idle + 5 and time.monotonic() - begin < 120:
+        time.sleep(0.1)
+    return {"times": times, "until_closed": time.monotonic() - begin, "most": most - idle, "opened": opened[0],
+            "memory": memory_mib(server.process.pid)}
 
 
 def cpu_of_children():
@@ -172,6 +231,11 @@ def measure(arguments):
         rows.append((f"/health with {arguments.clients:,} listeners to a run, a tenth of which never read, p50, p99",
                      "{:.1f}, {:.1f} ms".format(*quantiles(heard["health"]))))
         rows.append(("memory of the server with them all", f"{heard['memory']:.0f} MiB"))
+        slow = slow_clients(server, arguments.slow, arguments.seconds)
+        rows.append((f"/health and a list while {arguments.slow} clients each never end their head, their body, or never read, for {arguments.seconds} s, p50, p99",
+                     "{:.1f}, {:.1f} ms".format(*quantiles(slow["times"]))))
+        rows.append((f"the last of them are closed after (most at once {slow['most']:,}, {slow['opened']:,} in all)", f"{slow['until_closed']:.0f} s"))
+        rows.append(("memory of the server then", f"{slow['memory']:.0f} MiB"))
         server.post(f"/v1/jobs/{jobs['held']}/cancel")
         server.until(jobs["held"], "cancelled")
         server.kill()
@@ -188,6 +252,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--slow", type=int, default=500, help="slow clients of each kind")
+    parser.add_argument("--seconds", type=int, default=60, help="that they are there")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()

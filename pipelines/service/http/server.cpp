@@ -23,7 +23,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr int kWaiting = 512;
+constexpr int kWaiting = 512, kSendBuffer = 128 << 10;
 
 /// Whether a server answers at this socket.
 bool is_alive(const std::filesystem::path& path) {
@@ -48,6 +48,7 @@ uint16_t HttpServer::listen(const std::string& address, uint16_t port) {
                 "\"" + address + "\" is no address: say 127.0.0.1, ::1, or the address of a network");
   try {
     asio::ip::tcp::acceptor acceptor(context_, {parsed, port});
+    acceptor.set_option(asio::socket_base::send_buffer_size(kSendBuffer));  // of all that it accepts
     acceptor.listen(kWaiting);
     const auto bound = acceptor.local_endpoint().port();
     asio::co_spawn(context_, accept(std::move(acceptor), /*local=*/false), asio::detached);

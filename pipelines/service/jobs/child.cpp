@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,9 @@ namespace thalweg::service {
 namespace asio = boost::asio;
 
 namespace {
+
+// Of this process before it was raised; {0, 0}: it was not.
+rlimit descriptors_before{};
 
 struct Pipe {
   Descriptor reads, writes;
@@ -72,6 +76,7 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 [[noreturn]] void become(char* const* words, char* const* environment, const char* folder, int input,
                          int output, int errors, pid_t parent, const cpu_set_t* cores) {
   ::setpgid(0, 0);
+  if (descriptors_before.rlim_max != 0) ::setrlimit(RLIMIT_NOFILE, &descriptors_before);
   if (cores != nullptr) ::sched_setaffinity(0, sizeof(*cores), cores);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(1);
@@ -88,6 +93,17 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 }  // namespace
+
+size_t raise_descriptor_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const auto before = limit;
+  limit.rlim_cur = limit.rlim_max;
+  if (limit.rlim_cur != before.rlim_cur && ::setrlimit(RLIMIT_NOFILE, &limit) == 0)
+    descriptors_before = before;
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
 
 std::vector<int> own_cores() {
   cpu_set_t cores;
