@@ -30,6 +30,7 @@ SUM = {"name": "weighted_sum"}
 # third's have the first reward count as much as both others.
 ROWS = {
     "marble": ("`marble`", (1, 1, 1), MARBLE),
+    "floor": ("`marble`, `alpha_floor` 0.2", (1, 1, 1), {**MARBLE, "alpha_floor": 0.2}),
     "sum": ("`weighted_sum`, 1 : 1 : 1", (1, 1, 1), SUM),
     "even": ("`weighted_sum`, 2 : 4 : 40", (2, 4, 40), SUM),
     "first": ("`weighted_sum`, 4 : 4 : 40", (4, 4, 40), SUM),

@@ -125,7 +125,9 @@ TEST(HostedReward, GradientsAreTheLibrarys) {
   const auto cotangent = at::rand({4, K});
   const auto a = inside->gradient(input, cotangent), b = outside->gradient(input, cotangent);
   EXPECT_EQ(a.frames_BF3HW.defined(), b.frames_BF3HW.defined());
-  if (a.frames_BF3HW.defined()) EXPECT_TRUE(at::allclose(a.frames_BF3HW, b.frames_BF3HW, 0, 0, true));
+  if (a.frames_BF3HW.defined()) {
+    EXPECT_TRUE(at::allclose(a.frames_BF3HW, b.frames_BF3HW, 0, 0, true));
+  }
   EXPECT_EQ(a.failures.size(), b.failures.size());
 }
 

@@ -2,12 +2,15 @@
 
 import json
 import os
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
 from service_server import PROGRAM, ROOT, sample_job
 
+PLUGINS = pathlib.Path(os.environ.get("THALWEG_BUILD", ROOT / "build/release")) / "tests/plugins"
 DOCS = (ROOT / "docs/api.md").read_text()
 
 
@@ -52,14 +55,23 @@ def test_the_pages_client_runs_as_it_stands(server):
     assert server.until(job["id"], "paused")["job"]["prompts"]["train"].startswith("file-")
 
 
+def test_the_readme_shows_the_same_client():
+    readme = (ROOT / "README.md").read_text()
+    assert re.search(r"```python\n(.*?)```", DOCS, re.DOTALL).group(0) in readme
+
+
 def test_the_pages_shell_runs_as_it_stands(server, tmp_path):
     """But for the server itself, which is there, and for the job, which is short."""
-    (code,) = blocks("sh")
+    code, loading = blocks("sh")
+    (server.folder / "root/rewards").mkdir()
+    shutil.copy(PLUGINS / "good.so", server.folder / "root/rewards/mine.so")
+    code += loading
     lines = [line for line in code.splitlines() if not line.startswith("thalweg serve")]
     short = tmp_path / "short.json"
     short.write_text(json.dumps(sample_job()))
     script = "\n".join(lines).replace("{host}", server.url.removeprefix("http://")).replace("assets/jobs/demo.json", str(short))
-    environment = {**os.environ, "THALWEG_SERVER": server.url, "PATH": f"{os.path.dirname(PROGRAM)}:{os.environ['PATH']}"}
+    environment = {**os.environ, "THALWEG_SERVER": server.url, "ADMIN": "none", "PATH": f"{os.path.dirname(PROGRAM)}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-euc", script], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert '"plugin":"mine"' in done.stdout
     assert "succeeded" in done.stdout and len(server.get("/v1/jobs")[1]["data"]) == 2
