@@ -156,9 +156,6 @@ Json SampleJob::run(const Observer& observer) {
     run.shown.title = "Samples";
     run.shown.fps = o_.video.fps;
     run.shown.frames_F3HW = [this](int64_t i) { return read_sample(o_, i); };
-    run.shown.prompts.assign(
-        run.prompts.begin(),
-        run.prompts.begin() + std::min<std::ptrdiff_t>(kReportSamples, std::ssize(run.prompts)));
   }
   int64_t not_finite = 0;
   for (const auto& drawn : all) not_finite += drawn.not_finite;

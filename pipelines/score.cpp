@@ -145,8 +145,10 @@ Json ScoreJob::run(const Observer& observer) {
   auto events = store.load(observer);
   const auto all = pictures();
   const auto total = all.size();
-  const auto first = all.read(0, 1);
-  const auto sizes = first.input.frames_BF3HW.sizes().vec();
+  const auto [sizes, fps] = [&] {  // of the first; it need not stay
+    const auto first = all.read(0, 1);
+    return std::pair(first.input.frames_BF3HW.sizes().vec(), first.fps_B.front());
+  }();
   const SizeSection size{.height = sizes[3], .width = sizes[4], .frames = sizes[1]};
   RewardLines lines(observer);
   const auto rewards =
@@ -195,11 +197,8 @@ Json ScoreJob::run(const Observer& observer) {
   ScoreOptions copy = o_;
   run.settings = write_fields([&](Fields& f) { describe_score(f, copy); });
   run.shown.title = "What was scored";
-  run.shown.fps = first.fps_B.front() > 0.0 ? first.fps_B.front() : kUnknownRate;
+  run.shown.fps = fps > 0.0 ? fps : kUnknownRate;
   run.shown.frames_F3HW = [&all](int64_t i) { return all.read(i, i + 1).input.frames_BF3HW[0]; };
-  run.shown.prompts.assign(
-      run.prompts.begin(),
-      run.prompts.begin() + std::min<std::ptrdiff_t>(kReportSamples, std::ssize(run.prompts)));
   return write_scores(o_.output, run, rewards.get(), clock, observer);
 }
 

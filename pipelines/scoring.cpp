@@ -115,6 +115,8 @@ Json write_scores(const std::filesystem::path& folder, const ScoredRun& run, con
   auto events = run.events;
   auto shown = run.shown;
   shown.total = run.prompts.size();
+  const auto first = std::min<std::ptrdiff_t>(kReportSamples, std::ssize(run.prompts));
+  shown.prompts.assign(run.prompts.begin(), run.prompts.begin() + first);
   bool came_to_something = true;
   if (rewards && run.scores) {
     const auto& scores = *run.scores;

@@ -51,7 +51,7 @@ struct ScoredRun {
   Json sections = Json::object();          // of result.json
   std::vector<Event> events = {};          // before the scores
   std::string came_to_nothing = {};        // by its steering: why; empty: it did not
-  ShownSamples shown = {};                 // of the report; without scores
+  ShownSamples shown = {};                 // of the report; without prompts and scores
   Json settings = Json::object();          // the job, for the report
 };
 

@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/address.hpp>
@@ -124,7 +125,9 @@ int serve(const Options& options) {
   add_question_routes(router, service);
   add_operating_routes(router, service);
   HttpLimits limits;
-  limits.connections = std::min(limits.connections, raise_descriptor_limit() - kOwnDescriptors);
+  const auto files = raise_descriptor_limit();
+  limits.connections =
+      std::min(limits.connections, std::max(files / 2, files - std::min(files, kOwnDescriptors)));
   HttpServer server(context, router, gate, store.uploads(), limits);
   const auto port = server.listen(options.host, options.port);
   if (!options.socket.empty()) server.listen_locally(options.socket);

@@ -86,7 +86,8 @@ void add_operating_routes(Router& router, Service& service) {
       [&service] { return json_response(capabilities(service)); });
   add("/openapi.json", "This list, as OpenAPI 3.1", Access::open, "AnyObject",
       [&service, &router, text = std::string()]() mutable {
-        if (text.empty()) text = openapi(router, service.version).dump();  // no one without a key makes it anew
+        if (text.empty())
+          text = openapi(router, service.version).dump();  // no one without a key makes it anew
         return Response{.body = text};
       });
 }

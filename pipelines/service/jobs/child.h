@@ -27,7 +27,8 @@ struct ChildCommand {
 /// Cores that this process may use, the lowest first.
 std::vector<int> own_cores();
 
-/// Lets this process open as many files as it may, and returns how many; its children keep the limit that it had.
+/// Lets this process open as many files as it may, and returns how many; its children keep the limit that it
+/// had.
 size_t raise_descriptor_limit();
 
 /// When a process began, by the kernel's clock since boot: with its id it names one process and no later one.

@@ -1,5 +1,6 @@
 #include "pipelines/service/store/repair.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <set>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr int64_t kMostAbsent = 20'000;  // rows in a row, where the last number cannot be read
 constexpr int64_t kMostDamage = 5;
+constexpr int64_t kLeastRow = 8;  // bytes
 
 std::vector<fs::path> entries(const fs::path& folder) {
   std::vector<fs::path> all;
@@ -47,6 +49,8 @@ void each_row(Database& database, const std::string& table,
   } catch (const IoError&) {
     last = 0;
   }
+  last = std::min(last,
+                  static_cast<int64_t>(fs::file_size(database.path())) / kLeastRow);  // it may be damaged too
   int64_t absent = 0;
   for (int64_t number = 1; last > 0 ? number <= last : absent < kMostAbsent; ++number) {
     ++absent;
