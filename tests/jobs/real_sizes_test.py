@@ -84,7 +84,7 @@ def test_a_model_of_1024_is_aligned_and_reported(folder):
     result_of(run)
     for name in ("step-0", "step-1", "before", "after"):
         assert max(png_size(run / "samples" / name / "grid.png")) <= MAX_SHEET_SIDE
-        assert len(list((run / "samples" / name).iterdir())) == 17
+        assert len(list((run / "samples" / name).iterdir())) == 18  # 16 pictures, their sheet, their prompts
     report = (run / "report.html").read_text()
     assert "Shown at 1/2 of their size" in report and 'width="512" height="512"' in report
 
@@ -112,7 +112,7 @@ def test_a_model_of_videos_of_81_frames_is_aligned_and_reported(folder):
     run = run_job(folder / "run", align_job(folder, VIDEO, 1, 2, 2, video={"fps": 16}))
     result_of(run)
     for name in ("step-0", "step-1", "before", "after"):
-        assert sorted(path.name for path in (run / "samples" / name).iterdir()) == ["00000.mp4", "00001.mp4", "grid.png"]
+        assert sorted(path.name for path in (run / "samples" / name).iterdir()) == ["00000.mp4", "00001.mp4", "grid.png", "metadata.jsonl"]
     report = (run / "report.html").read_text()
     assert "Shown at 1/2 of their size" in report and report.count("<video") == 4 and 'width="416" height="240"' in report
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 
 import pytest
-from resuming import finish, kill_after, make_files, start, untimed, wait_for
+from resuming import finish, kill_after, make_files, report_data, start, untimed, wait_for
 
 KILLS = 6
 
@@ -46,11 +46,11 @@ JOBS = {"pictures": picture_job, "video": video_job, "noise": noise_job}
 
 
 def left(folder):
-    """All files of a finished run but for job.json, and the result without times."""
+    """All files of a finished run but for job.json, and result and report without times."""
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     found = {str(name): hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names
-             if name.name not in ("job.json", "result.json") and not name.name.startswith(".")}
-    return {**found, "result.json": untimed(json.loads((folder / "result.json").read_text()))}
+             if name.name not in ("job.json", "result.json", "report.html") and not name.name.startswith(".")}
+    return {**found, "result.json": untimed(json.loads((folder / "result.json").read_text())), "report.html": report_data(folder)}
 
 
 def parts(folder):
