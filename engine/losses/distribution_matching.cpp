@@ -16,7 +16,8 @@ at::Tensor over_elements(const at::Tensor& x) {
 
 ConditionalPath conditional_path(const at::Tensor& tau_B, const at::Tensor& s_B) {
   const auto al_B = (1.0 - tau_B) / (1.0 - s_B);
-  // Not sqrt(tau^2 - ...): a vector library's root of a square need not be the number again, and at s = 0 it must.
+  // Not sqrt(tau^2 - ...): a vector library's root of a square need not be the number again, and at s = 0 it
+  // must.
   return {al_B, tau_B * (1.0 - (al_B * s_B / tau_B).square()).clamp_min(0.0).sqrt()};
 }
 
