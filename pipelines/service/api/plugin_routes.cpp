@@ -47,9 +47,7 @@ std::string text_of(const Json& body, const std::string& key) {
 awaitable<Response> load(Service& service, const Request& request) {
   require_known_query(request, {});
   const auto body = object_of(request);
-  for (const auto& [key, value] : body.items())
-    if (key != "name" && key != "file" && key != "config")
-      throw ApiError(400, "unknown_parameter", "this is not read here", "/" + key);
+  require_known_keys(body, {"name", "file", "config"});
   const auto name = text_of(body, "name"), file = text_of(body, "file");
   auto known = co_await known_plugins(service);
   for (const auto& plugin : known)

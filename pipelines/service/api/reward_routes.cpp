@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "engine/core/base64.h"
 #include "pipelines/service/api/service.h"
 #include "pipelines/service/api/views.h"
@@ -14,12 +12,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kMostSamples = 256;
-
-void require_known_keys(const Json& object, const std::vector<std::string>& known) {
-  for (const auto& [key, value] : object.items())
-    if (std::find(known.begin(), known.end(), key) == known.end())
-      throw ApiError(400, "unknown_parameter", "this is not read here", "/" + key);
-}
 
 /// "rewards" as a job has them, or the one that "reward" is; nothing that a job could not name.
 Json rewards_of(const Json& body, const Policy& policy) {

@@ -142,6 +142,12 @@ void require_known_query(const Request& request, const std::vector<std::string>&
   }
 }
 
+void require_known_keys(const Json& body, const std::vector<std::string>& known) {
+  for (const auto& [key, value] : body.items())
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      throw ApiError(400, "unknown_parameter", "this is not read here", "/" + key);
+}
+
 Json object_of(const Request& request) {
   if (request.body.empty()) return Json::object();
   auto body = parse_json(request.body, "body");

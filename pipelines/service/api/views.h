@@ -36,6 +36,8 @@ int64_t limit_of(const Request& request);
 int64_t number_of(const Request& request, const std::string& name, int64_t otherwise);
 /// Throws ApiError (400) for a query that the route does not read.
 void require_known_query(const Request& request, const std::vector<std::string>& known);
+/// The same for a key of a body.
+void require_known_keys(const Json& body, const std::vector<std::string>& known);
 /// The body as an object. Throws Error or ApiError (400).
 Json object_of(const Request& request);
 
