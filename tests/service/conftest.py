@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_server import Server, make_root
+from service_server import ADMIN, KEY, Server, make_root
 
 
 @pytest.fixture
@@ -25,3 +25,14 @@ def make_server(tmp_path):
 @pytest.fixture
 def server(make_server):
     return make_server()
+
+
+@pytest.fixture
+def guarded(make_server, tmp_path):
+    """One that asks for keys; `key` is a user's, ADMIN an operator's."""
+    keys = tmp_path / "keys"
+    keys.write_text(f"# a comment\n{KEY}\nadmin {ADMIN}\n")
+    keys.chmod(0o600)
+    server = make_server("--api-key-file", str(keys))
+    server.key = KEY
+    return server

@@ -10,9 +10,7 @@ import urllib.parse
 
 import pytest
 
-from service_server import sample_job
-
-KEY, ADMIN = "k" * 32, "a" * 32
+from service_server import KEY, sample_job
 
 
 def connect(server):
@@ -36,16 +34,6 @@ def exchange(server, request, seconds=30):
 
 def status(answer):
     return int(answer.split(b" ", 2)[1]) if answer else None
-
-
-@pytest.fixture
-def guarded(make_server, tmp_path):
-    keys = tmp_path / "keys"
-    keys.write_text(f"# a comment\n{KEY}\nadmin {ADMIN}\n")
-    keys.chmod(0o600)
-    server = make_server("--api-key-file", str(keys))
-    server.key = KEY
-    return server
 
 
 def all_operations(server):

@@ -6,12 +6,11 @@ import shutil
 
 import pytest
 
-from service_server import align_job, sample_job
+from service_server import KEY, align_job, sample_job
 
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser on this machine")
-KEY = "k" * 32
 
 
 @pytest.fixture(params=[(1280, 800, "light"), (390, 844, "dark")], ids=["laptop", "phone"])

@@ -7,21 +7,16 @@ import shutil
 
 import pytest
 
-from service_server import ROOT, align_job, sample_job
+from service_server import ADMIN, KEY, ROOT, align_job, sample_job
 
 PLUGINS = pathlib.Path(os.environ.get("THALWEG_BUILD", ROOT / "build/release")) / "tests/plugins"
-KEY, ADMIN = "k" * 32, "a" * 32
 
 
 @pytest.fixture
-def operated(make_server, tmp_path):
-    keys = tmp_path / "keys"
-    keys.write_text(f"{KEY}\nadmin {ADMIN}\n")
-    keys.chmod(0o600)
-    server = make_server("--api-key-file", str(keys))
-    server.key = ADMIN
-    shutil.copy(PLUGINS / "good.so", server.folder / "root/mine.so")
-    return server
+def operated(guarded):
+    guarded.key = ADMIN
+    shutil.copy(PLUGINS / "good.so", guarded.folder / "root/mine.so")
+    return guarded
 
 
 def steered(name):

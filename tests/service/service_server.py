@@ -14,6 +14,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PROGRAM = os.environ.get("THALWEG_PROGRAM", str(ROOT / "build/release/thalweg"))
 PATIENCE = 120
+KEY, ADMIN = "k" * 32, "a" * 32  # of the fixture `guarded`
 
 
 class Server:
