@@ -1,4 +1,5 @@
-"""The encoders of T5 and UMT5 against transformers' own classes on small random models."""
+"""The encoders of T5 and UMT5 against transformers' own classes on small random models. Neither scales its attention, so that
+float32 itself is far from exact in some: ours is held to be about as near to the features in float64 as theirs is."""
 
 import json
 
@@ -9,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 import parity_tool
 
-TOLERANCE = 1e-4  # the largest seen is 3e-5, as far as transformers itself is from float64
+FLOOR = 1e-5  # that much is always granted
+TIMES = 3.0  # of transformers' own error; the largest seen is 1.8, on processors with and without AVX-512
 
 COMMON = dict(vocab_size=60, decoder_start_token_id=0)
 CASES = [
@@ -58,12 +60,22 @@ def theirs_of(model, ids):
         return model(ids)[0]
 
 
+def assert_as_near(ours, model, ids):
+    """To the exact features, as transformers is. `model` is in float64 afterwards."""
+    theirs = theirs_of(model.float(), ids)
+    exact = theirs_of(model.double(), ids)
+    errors = [(features.double() - exact).abs().max().item() for features in (ours, theirs)]
+    print(errors)
+    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+    assert errors[0] <= FLOOR + TIMES * errors[1]
+
+
 @pytest.mark.parametrize("name,config,length", CASES, ids=IDS)
 def test_features(name, config, length, tmp_path):
     model = random_model(name, config)
     model.save_pretrained(tmp_path / "t5")
     ids = random_ids(length)
-    assert parity_tool.max_error(features(tmp_path / "t5", ids, tmp_path), theirs_of(model, ids)) <= TOLERANCE
+    assert_as_near(features(tmp_path / "t5", ids, tmp_path), model, ids)
 
 
 @pytest.mark.parametrize("name,config,length", CASES, ids=IDS)
@@ -72,16 +84,14 @@ def test_features_of_umt5(name, config, length, tmp_path):
     model = random_model(name, config, "UMT5")
     model.save_pretrained(tmp_path / "umt5")
     ids = random_ids(length)
-    ours = features(tmp_path / "umt5", ids, tmp_path)
-    theirs = theirs_of(model, ids)
-    print(name, parity_tool.max_error(ours, theirs))
-    assert parity_tool.max_error(ours, theirs) <= TOLERANCE
+    assert_as_near(features(tmp_path / "umt5", ids, tmp_path), model, ids)
     if length > 1 and config["num_layers"] > 1:
+        exact = theirs_of(model, ids)
         table = "encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight"
         state = model.state_dict()
         for layer in range(1, config["num_layers"]):
             state[table.format(layer)].copy_(state[table.format(0)])
-        assert (theirs_of(model, ids) - theirs).abs().max() > 100 * TOLERANCE
+        assert (theirs_of(model, ids) - exact).abs().max() > 0.01
 
 
 def test_padding_of_umt5_is_as_good_as_absent(tmp_path):
@@ -95,7 +105,7 @@ def test_padding_of_umt5_is_as_good_as_absent(tmp_path):
         theirs = model(ids, mask)[0]
     for row, tokens in enumerate(mask.sum(1).tolist()):
         ours = features(tmp_path / "umt5", ids[row:row + 1, :tokens], tmp_path)
-        assert parity_tool.max_error(ours, theirs[row:row + 1, :tokens]) <= TOLERANCE
+        assert parity_tool.max_error(ours, theirs[row:row + 1, :tokens]) <= FLOOR
 
 
 def test_sharded_half_precision(tmp_path):
@@ -105,8 +115,7 @@ def test_sharded_half_precision(tmp_path):
     model.save_pretrained(tmp_path / "t5", max_shard_size="10KB")
     assert len(list((tmp_path / "t5").glob("model-0*-of-*.safetensors"))) > 2
     ids = random_ids(length)
-    ours = features(tmp_path / "t5", ids, tmp_path)
-    assert parity_tool.max_error(ours, theirs_of(model.float(), ids)) <= TOLERANCE
+    assert_as_near(features(tmp_path / "t5", ids, tmp_path), model, ids)
 
 
 def test_bfloat16_on_disk(tmp_path):
@@ -114,8 +123,7 @@ def test_bfloat16_on_disk(tmp_path):
     model = random_model(name, config).bfloat16()
     model.save_pretrained(tmp_path / "t5")
     ids = random_ids(length)
-    ours = features(tmp_path / "t5", ids, tmp_path)
-    assert parity_tool.max_error(ours, theirs_of(model.float(), ids)) <= TOLERANCE
+    assert_as_near(features(tmp_path / "t5", ids, tmp_path), model, ids)
 
 
 @pytest.mark.parametrize("case", [0, 1], ids=["relu", "gated_gelu"])
@@ -148,7 +156,7 @@ def test_names_of_the_embedding(tmp_path):
     for names in (["encoder.embed_tokens.weight"], ["shared.weight", "encoder.embed_tokens.weight"]):
         extra = {"decoder.final_layer_norm.weight": torch.ones(16), "lm_head.weight": torch.ones(60, 16)}
         save_file({**tensors, **extra, **{n: shared.clone() for n in names}}, path, metadata={"format": "pt"})
-        assert parity_tool.max_error(features(tmp_path / "t5", ids, tmp_path), expected) <= TOLERANCE
+        assert parity_tool.max_error(features(tmp_path / "t5", ids, tmp_path), expected) <= FLOOR
     save_file({**tensors, "shared.weight": shared, "encoder.embed_tokens.weight": shared + 1}, path)
     with pytest.raises(AssertionError, match="two names of one table"):
         features(tmp_path / "t5", ids, tmp_path)
