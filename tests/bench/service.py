@@ -1,54 +1,29 @@
-"""What the service costs and how it holds: memory at rest, refusals, submissions, lists of many jobs, many clients that listen, and the
-CPU time of a job through it against the same from the command line.
+"""What the service costs and how it holds: memory at rest, refusals, submissions, lists of many jobs, many clients that listen, all of
+the jobs cancelled or done in their order, and the CPU time of a job through it against the same from the command line.
 
-    python tests/bench/service.py [--jobs 10000] [--clients 1000] [--slow 500] [--pairs 3] [--write]
+    python tests/bench/service.py [--jobs 10000] [--drained 500] [--clients 1000] [--slow 500] [--pairs 3] [--write]
 
-About four minutes, two of them the jobs' own. --write fills docs/results/service.md."""
+About fifteen minutes, most of them the jobs' own. --write fills docs/results/service.md."""
 
 import argparse
-import http.client
 import json
+import os
 import pathlib
 import resource
-import selectors
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.parse
 
 from cells import PROGRAM, ROOT, write
+from service_clients import connect, listeners, memory_mib, quantiles, slow_clients, timed
 
 sys.path.insert(0, str(ROOT / "tests/service"))
 from service_server import Server, align_job, make_root, sample_job  # noqa: E402
 
 PAGE = ROOT / "docs/results/service.md"
-
-
-def quantiles(times):
-    times = sorted(times)
-    return [1e3 * times[min(len(times) - 1, int(q * len(times)))] for q in (0.5, 0.99)]
-
-
-def memory_mib(pid):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def timed(connection, method, path, body=None):
-    begin = time.monotonic()
-    connection.request(method, path, body=body, headers={"Content-Type": "application/json"} if body else {})
-    answer = connection.getresponse()
-    content = answer.read()
-    return time.monotonic() - begin, answer.status, content
-
-
-def connect(server):
-    address = urllib.parse.urlsplit(server.url)
-    return http.client.HTTPConnection(address.hostname, address.port, timeout=20)
+PRIORITIES = 3  # of the many jobs, in turn
 
 
 def many_jobs(server, count):
@@ -56,8 +31,8 @@ def many_jobs(server, count):
     connection = connect(server)
     held = server.submit(align_job(iterations=100_000))["id"]
     server.until(held, "running")
-    body = json.dumps(sample_job())
-    submitted = [timed(connection, "POST", "/v1/jobs", body) for _ in range(count)]
+    bodies = [json.dumps({"job": sample_job(), "priority": priority}) for priority in range(PRIORITIES)]
+    submitted = [timed(connection, "POST", "/v1/jobs", bodies[i % PRIORITIES]) for i in range(count)]
     assert all(status == 201 for _, status, _ in submitted)
     listed, after, seen = [], "", 0
     while True:
@@ -69,101 +44,32 @@ def many_jobs(server, count):
             break
         after = "&after=" + page["last_id"]
     assert seen == count + 1
-    return {"submit": [t for t, _, _ in submitted], "list": listed, "memory": memory_mib(server.process.pid), "held": held}
+    return {"submit": [t for t, _, _ in submitted], "list": listed, "memory": memory_mib(server.process.pid), "held": held,
+            "ids": [json.loads(content)["id"] for _, _, content in submitted]}
 
 
-def listeners(server, identity, count):
-    """/health while so many clients listen, a tenth of which never read."""
-    address = urllib.parse.urlsplit(server.url)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    reads, silent, got, ends = selectors.DefaultSelector(), [], [0], []
-    for i in range(count):
-        sock = socket.create_connection((address.hostname, address.port))
-        sock.sendall(f"GET /v1/jobs/{identity}/events?stream=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        if i % 10:
-            sock.setblocking(False)
-            reads.register(sock, selectors.EVENT_READ)
-        else:
-            silent.append(sock)
-
-    def drain():
-        while not ends:
-            for key, _ in reads.select(timeout=0.2):
-                try:
-                    got[0] += len(key.fileobj.recv(65536))
-                except BlockingIOError:
-                    pass
-
-    thread = threading.Thread(target=drain)
-    thread.start()
-    connection, times = connect(server), []
-    for _ in range(300):
-        times.append(timed(connection, "GET", "/health")[0])
-        time.sleep(0.02)
-    memory = memory_mib(server.process.pid)
-    ends.append(True)
-    thread.join()
-    return {"health": times, "memory": memory, "bytes": got[0]}
+def state_of(server, identity):
+    return server.job(identity)["status"]
 
 
-PIECE = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
-# What a slow client sends at once, and then every second: heads and bodies that never end, answers that are never read.
-SLOW = {"head": (b"GET /health HTTP/1.1\r\nHost: localhost\r\n", b"x"),
-        "body": (b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", b" "),
-        "answer": (PIECE * 300, b"")}
-
-
-def descriptors(server):
-    return len(list(pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir()))
-
-
-def slow_clients(server, each, seconds):
-    """/health and a list while so many clients of each kind are there at any time; and how long the last of them are suffered."""
-    address = urllib.parse.urlsplit(server.url)
-    idle, ends, opened = descriptors(server), [], [0]
-
-    def one(kind):
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.connect((address.hostname, address.port))
-        sock.sendall(SLOW[kind][0])
-        opened[0] += 1
-        return sock
-
-    def attack():
-        clients = [(kind, one(kind)) for kind in SLOW for _ in range(each)]
-        while not ends:
-            for i, (kind, sock) in enumerate(clients):
-                try:
-                    sock.send(SLOW[kind][1], socket.MSG_DONTWAIT)
-                    if kind != "answer" and not sock.recv(4096, socket.MSG_DONTWAIT):
-                        raise ConnectionError
-                except BlockingIOError:
-                    pass
-                except OSError:
-                    sock.close()
-                    clients[i] = (kind, one(kind))
-            time.sleep(1)
-        kept.extend(clients)
-
-    kept = []
-    thread = threading.Thread(target=attack)
-    thread.start()
-    time.sleep(2)
-    times, most, end = [], 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        for path in ("/health", "/v1/jobs?limit=20"):
-            times.append(timed(connect(server), "GET", path)[0])
-        most = max(most, descriptors(server))
-        time.sleep(0.05)
-    ends.append(True)
-    thread.join()
+def ended(server, jobs, drained):
+    """All of the jobs are cancelled but so many, spread over them, which are done after the one before them: by priority, then in
+    the order that they came in. Seconds of each cancellation; jobs that are in another state than they should be."""
+    connection, ids = connect(server), jobs["ids"]
+    kept = dict.fromkeys(ids[(i * len(ids)) // drained] for i in range(drained))
+    times = [timed(connection, "POST", f"/v1/jobs/{identity}/cancel")[0] for identity in ids if identity not in kept]
+    server.post(f"/v1/jobs/{jobs['held']}/cancel")
+    server.until(jobs["held"], "cancelled")
+    priority = {identity: i % PRIORITIES for i, identity in enumerate(ids)}
+    expected = sorted(kept, key=lambda identity: -priority[identity])
     begin = time.monotonic()
-    while descriptors(server) > idle + 5 and time.monotonic() - begin < 120:
-        time.sleep(0.1)
-    return {"times": times, "until_closed": time.monotonic() - begin, "most": most - idle, "opened": opened[0],
-            "memory": memory_mib(server.process.pid)}
+    server.wait(lambda: state_of(server, expected[-1]) in ("succeeded", "failed"), seconds=3600)
+    drained_s = time.monotonic() - begin
+    begun = sorted(kept, key=lambda identity: next(int(e["id"].split("-")[1]) for e in server.events(identity)
+                                                   if e["data"].get("status") == "running"))
+    assert begun == expected, "jobs began in another order than by priority, then first come"
+    wrong = sum(state_of(server, identity) != ("succeeded" if identity in kept else "cancelled") for identity in ids)
+    return {"cancel": times, "seconds": drained_s / drained, "wrong": wrong}
 
 
 def cpu_of_children():
@@ -178,34 +84,44 @@ def cpu_seconds(start):
     return cpu_of_children() - before
 
 
-def through_the_service(folder, job):
+def own_cpu_seconds(pid):
+    """Of a process and of those that it has started and that are still there."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return seconds + sum(own_cpu_seconds(child) for child in children)
+
+
+def through_the_service(folder, job, own):
+    """`own` is given the CPU seconds of the server and of its checker: of what is there beside the run."""
     server = Server(folder).start()
     identity = server.submit(job)["id"]
-    while (status := server.job(identity)["status"]) in ("queued", "running"):
+    while (status := state_of(server, identity)) in ("queued", "running"):
         time.sleep(2)  # a page that is open asks as often
     assert status == "succeeded"
+    own.append(own_cpu_seconds(server.process.pid))
     server.stop()
 
 
-def from_the_command_line(folder, job):
+def from_the_command_line(folder, job, _):
     (folder / "job.json").write_text(json.dumps({**job, "output": str(folder / "run")}))
     subprocess.run([PROGRAM, "run", str(folder / "job.json"), "--progress", "json"], cwd=folder / "root", check=True,
                    capture_output=True)
 
 
 def overhead(pairs):
-    """CPU seconds of pairs, in turn: service, command line."""
+    """CPU seconds of pairs, in turn: service, command line; and those of the service that are not its run's."""
     job = align_job(iterations=150)
-    found = []
+    found, own = [], []
     for _ in range(pairs):
         pair = []
         for way in (through_the_service, from_the_command_line):
             with tempfile.TemporaryDirectory() as name:
                 folder = pathlib.Path(name)
                 make_root(folder)
-                pair.append(cpu_seconds(lambda: way(folder, job)))
+                pair.append(cpu_seconds(lambda: way(folder, job, own)))
         found.append(pair)
-    return found
+    return found, own
 
 
 def measure(arguments):
@@ -236,21 +152,28 @@ def measure(arguments):
                      "{:.1f}, {:.1f} ms".format(*quantiles(slow["times"]))))
         rows.append((f"the last of them are closed after (most at once {slow['most']:,}, {slow['opened']:,} in all)", f"{slow['until_closed']:.0f} s"))
         rows.append(("memory of the server then", f"{slow['memory']:.0f} MiB"))
-        server.post(f"/v1/jobs/{jobs['held']}/cancel")
-        server.until(jobs["held"], "cancelled")
+        if arguments.drained:
+            end = ended(server, jobs, arguments.drained)
+            rows.append((f"all but {arguments.drained} of them cancelled, one after the other, p50, p99",
+                         "{:.1f}, {:.1f} ms".format(*quantiles(end["cancel"]))))
+            rows.append(("those done, in the order of their priority and then of their coming, a job", f"{1e3 * end['seconds']:.0f} ms"))
+            rows.append((f"of {arguments.jobs:,} lost or in another state than they should be", f"{end['wrong']}"))
         server.kill()
     if arguments.pairs == 0:
         return rows
-    pairs = overhead(arguments.pairs)
+    pairs, own = overhead(arguments.pairs)
     ratios = [service / alone for service, alone in pairs]
     rows.append((f"CPU time of a job through the service, of that from the command line ({statistics.median(a for _, a in pairs):.0f} s), "
                  f"{len(pairs)} pairs in turn", ", ".join(f"{r:.3f}" for r in ratios)))
+    rows.append(("CPU time of the server and its checker alone, of the job's, each time",
+                 ", ".join(f"{100 * seconds / alone:.2f} %" for seconds, (_, alone) in zip(own, pairs))))
     return rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--drained", type=int, default=500, help="jobs of these that are done, not cancelled")
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--slow", type=int, default=500, help="slow clients of each kind")
     parser.add_argument("--seconds", type=int, default=60, help="that they are there")

@@ -21,14 +21,16 @@ LORA = {"/model/lora": {"rank": 16, "alpha": 32}, "/optimizer/learning_rate": 1e
 ODE_20 = {"/sampler/name": "flow_ode", "/sampler/steps": 20, "/sampler/guidance_scale": 1.0, "/optimizer/learning_rate": 4e-5,
           "/ema_decay": 0.9}
 SDE_10 = {"/sampler/name": "flow_sde", "/sampler/steps": 10, "/sampler/guidance_scale": 1.0, "/sampler/noise_level": 0.7}
+SLOWER = {"/optimizer/learning_rate": 6e-5}
+NOISIER = {"/sampler/noise_level": 1.0}
 SDE_WINDOW = {"/sampler/name": "flow_sde", "/sampler/noise_level": 0.7}
-# A row's third run, its own: {JSON pointer: value, or None to leave it out}. Where none of three gained, two more.
+# A row's three runs of its own: {JSON pointer: value, or None to leave it out}.
 OWN = {
-    "nft_tiny": [{"/method/beta": 0.3}],
-    "awm_tiny": [{"/method/ema_kl_beta": 0.3}],
-    "dgpo_tiny": [{"/method/kl_beta": 0.0}],
-    "crd_tiny": [{"/method/kl_beta": 0.01}],
-    "flow_dpo_tiny": [{"/method/beta": 1000.0}],
+    "nft_tiny": [{"/method/beta": 0.3}, SLOWER, {"/method/beta": 0.1}],
+    "awm_tiny": [{"/method/ema_kl_beta": 0.3}, SLOWER, {"/method/ema_kl_beta": 0.1}],
+    "dgpo_tiny": [{"/method/kl_beta": 0.0}, SLOWER, {"/method/beta": 300.0}],
+    "crd_tiny": [{"/method/kl_beta": 0.01}, {"/optimizer/learning_rate": 7.2e-4}, {"/method/beta": 0.3}],
+    "flow_dpo_tiny": [{"/method/beta": 1000.0}, SLOWER, {"/method/beta": 30.0}],
     "flow_rwr_tiny": [{**ODE_20, "/method/beta": 0.1}, {**SDE_10, "/method/beta": 0.1, "/method/kl_beta": 0.3},
                       {**SDE_10, "/method/beta": 0.1, "/method/kl_beta": 1.0, "/optimizer/learning_rate": 2e-5}],
     "sft_tiny": [ODE_20, {**SDE_10, "/method/kl_beta": 0.3, "/method/times_per_sample": 10},
@@ -37,12 +39,14 @@ OWN = {
                             {"/model/lora": None, "/optimizer/learning_rate": 4e-5}],
     "dance_grpo_tiny": [LORA, {"/model/lora": None, "/optimizer/learning_rate": 1.2e-4, "/sampler/noise_level": 0.7},
                         {"/model/lora": None, "/optimizer/learning_rate": 1.2e-4, "/method/global_std": True}],
+    "grpo_guard_tiny": [LORA, SLOWER, {"/method/clip_range": 1e-3}],
+    "flow_dppo_tiny": [LORA, SLOWER, {"/method/divergence_threshold": 1e-4}],
 }
 
 
 def trials(name):
-    """Patches of a row's job: two learning rates for all weights, and its own, or a LoRA."""
-    return [{"/model/lora": None, "/optimizer/learning_rate": rate} for rate in RATES] + OWN.get(name, [LORA])
+    """Patches of a row's job, five for each: two learning rates for all weights, and its own, or those of the GRPO family."""
+    return [{"/model/lora": None, "/optimizer/learning_rate": rate} for rate in RATES] + OWN.get(name, [LORA, SLOWER, NOISIER])
 
 
 def rehearsed_with(number):

@@ -10,12 +10,18 @@ const char* type_of(unsigned status) {
   return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
+std::string value_of(const std::map<std::string, std::string>& values, const std::string& name) {
+  const auto found = values.find(name);
+  return found == values.end() ? "" : found->second;
+}
+
 }  // namespace
 
 std::string Request::header(const std::string& lower_case_name) const {
-  const auto found = headers.find(lower_case_name);
-  return found == headers.end() ? "" : found->second;
+  return value_of(headers, lower_case_name);
 }
+
+std::string Request::query_value(const std::string& name) const { return value_of(query, name); }
 
 Response json_response(const Json& json, unsigned status) {
   // What a plugin or a file said may not be UTF-8.
