@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from laboratory import align_job
-from program import thalweg, write_job
+from program import thalweg, validated, write_job
 from resuming import checkpoint_steps, differences, finish, report_data, results, rows, start, wait_for
 
 # No evaluation will exceed the start by so much: it ends at the second one, in iteration 4.
@@ -130,12 +130,12 @@ def test_what_is_done_cannot_be_taken_back(ended, tmp_path):
     ({"patiense": 2}, 12, "/evaluate/early_stop/patiense: unknown key"),
 ])
 def test_what_cannot_act_is_refused(tmp_path, early_stop, iterations, words):
-    done = thalweg("validate", write_job(tmp_path / "job.json", job_of(tmp_path, early_stop, iterations)))
+    done = validated(write_job(tmp_path / "job.json", job_of(tmp_path, early_stop, iterations)))
     assert done.returncode == 2 and words in done.stderr, done.stderr
 
 
 def test_the_longest_patience_that_can_act(tmp_path):
-    done = thalweg("validate", write_job(tmp_path / "job.json", job_of(tmp_path, {"patience": 5})))
+    done = validated(write_job(tmp_path / "job.json", job_of(tmp_path, {"patience": 5})))
     assert done.returncode == 0, done.stderr
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from program import thalweg, write_job
+from program import validated, write_job
 from resuming import checkpoint_steps, finish, make_files, rows, short_job, start
 from zoo_test import numbers_of_lora
 
@@ -88,5 +88,5 @@ def test_a_reward_that_never_was_there_is_a_mistake(files, tmp_path):
                                              ({"policy": "wait"}, "/failed_rewards/policy"), ({"share": 1}, "/failed_rewards/share")])
 def test_what_is_not_a_policy_is_refused(files, tmp_path, section, pointer):
     job = {**job_of(files, tmp_path / "away", **section), "output": str(tmp_path / "run")}
-    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    done = validated(write_job(tmp_path / "job.json", job))
     assert done.returncode == 2 and pointer in done.stderr

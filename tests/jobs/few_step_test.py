@@ -10,7 +10,7 @@ import tiny_sd3
 import torch
 from export_test import final_numbers
 from pipeline_parity_test import PROMPTS, assert_same, diffusers_pictures, noise_for, thalweg_pictures
-from program import run_job, thalweg, write_job
+from program import run_job, thalweg, validated, write_job
 from resuming import METHODS, make_files, short_job
 
 K, SIZE = 4, {"height": 16, "width": 16}
@@ -83,14 +83,14 @@ def planned(folder, job):
 
 
 def refused(folder, job, *words):
-    done = thalweg("validate", write_job(folder / "job.json", {**job, "output": str(folder / "never")}))
+    done = validated(write_job(folder / "job.json", {**job, "output": str(folder / "never")}))
     assert done.returncode == 2, done.stderr
     for word in words:
         assert word in done.stderr, done.stderr
 
 
 def accepted(folder, job):
-    done = thalweg("validate", write_job(folder / "job.json", {**job, "output": str(folder / "never")}))
+    done = validated(write_job(folder / "job.json", {**job, "output": str(folder / "never")}))
     assert done.returncode == 0, done.stderr
 
 
@@ -215,7 +215,7 @@ def align_job(files, model, method, **sections):
 def test_what_may_train_a_generator(kind, method, made, files, tmp_path):
     """Decided by what the method is, not by names: a transition loop may, where the steps are the generator's."""
     job = align_job(files, model_of(files, made(kind)), method)
-    done = thalweg("validate", write_job(tmp_path / "job.json", {**job, "output": str(tmp_path / "never")}))
+    done = validated(write_job(tmp_path / "job.json", {**job, "output": str(tmp_path / "never")}))
     if done.returncode == 0:
         refused(tmp_path, {**job, "sampler": {**job["sampler"], "steps": 5}}, "/sampler/steps: must be 4")
         shifted = {"name": "shifted", "shift": 2.0}

@@ -7,7 +7,7 @@ import mixtures
 import pytest
 from laboratory import JOBS, LINE, run, sample_job
 from mixtures import REFERENCE, mixture, saved_latents, w1
-from program import ROOT, thalweg, write_job
+from program import ROOT, thalweg, validated, write_job
 
 LAW = mixtures.tilted(REFERENCE, 1.2)
 
@@ -75,14 +75,14 @@ def test_the_law_does_not_depend_on_the_sampler(tmp_path):
 def test_what_cannot_be_distilled_is_refused(tmp_path, entry, pointer):
     job = json.loads((JOBS / "laboratory_guidance_to_policy.json").read_text())
     job["method"]["steering"] = [entry]
-    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    done = validated(write_job(tmp_path / "job.json", job))
     assert done.returncode == 2 and pointer in done.stderr
 
 
 def test_a_soft_value_of_another_mixture_is_refused(tmp_path):
     job = json.loads((JOBS / "laboratory_guidance_to_policy.json").read_text())
     job["rewards"][1]["config"]["means"] = [-1.5, 1.1]
-    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    done = validated(write_job(tmp_path / "job.json", job))
     assert done.returncode == 2 and "/rewards/1/config" in done.stderr
 
 

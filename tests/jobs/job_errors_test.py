@@ -4,7 +4,7 @@ import json
 
 import pytest
 from base_jobs import MISSING, base_jobs, changed
-from program import thalweg, write_job
+from program import thalweg, validated, write_job
 
 KINDS = ["sample", "score", "evaluate", "align", "train_reward", "pretrain"]
 
@@ -15,7 +15,6 @@ EVERY_KIND = [
     ("/seed", -1, "/seed", "must be from 0 to 9223372036854775807, not -1"),
     ("/output", MISSING, "/output", "is missing"),
     ("/output", "", "/output", "must name a folder"),
-    ("/output", "README.md/runs", "/output", "is not a folder"),
     ("/version", 2, "/version", "must be from 1 to 1"),
 ]
 
@@ -168,8 +167,10 @@ def jobs(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_base_jobs_are_valid(kind, jobs, tmp_path):
     """Else every error below would be another one than its row says."""
-    done = thalweg("validate", write_job(tmp_path / "job.json", jobs[kind]))
+    path = write_job(tmp_path / "job.json", jobs[kind])
+    done = thalweg("validate", path)
     assert (done.returncode, done.stderr) == (0, "")
+    assert vars(validated(path)).items() <= vars(done).items()
 
 
 @pytest.mark.parametrize("kind,pointer,value,place,words",
@@ -177,8 +178,26 @@ def test_base_jobs_are_valid(kind, jobs, tmp_path):
 def test_wrong_value(kind, pointer, value, place, words, jobs, tmp_path):
     path = tmp_path / "job.json"
     path.write_text(json.dumps(changed(jobs[kind], pointer, value)))
-    assert_refused(thalweg("run", path), place + ": ", words)
+    assert_refused(validated(path), place + ": ", words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("row", [EVERY_KIND[0], EVERY_KIND[-1]], ids=["first", "last"])
+def test_a_run_says_the_same_and_writes_nothing(kind, row, jobs, tmp_path):
+    """Of the rows above, and `validate` as well, which they ask by other means."""
+    pointer, value, place, words = row
+    path = write_job(tmp_path / "job.json", changed(jobs[kind], pointer, value))
+    done = thalweg("run", path)
+    assert_refused(done, place + ": ", words)
+    for other in (thalweg("validate", path), validated(path)):
+        assert (other.returncode, other.stdout, other.stderr) == (done.returncode, done.stdout, done.stderr)
     assert not (tmp_path / "out" / "job.json").exists() or kind == "pretrain"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_output_that_no_folder_can_be(kind, jobs, tmp_path):
+    path = write_job(tmp_path / "job.json", {**jobs[kind], "output": "README.md/runs"})
+    assert_refused(thalweg("run", path), "/output: ", "is not a folder")
 
 
 NFT = {"name": "diffusion_nft"}
@@ -192,7 +211,7 @@ NFT = {"name": "diffusion_nft"}
     ({"begin": 4, "size": 2}, None, ""), ({"begin": 4}, None, ""), ({"size": 6}, None, "")], ids=str)
 def test_windows_lie_within_the_schedule(kind, more, policy, window, place, words, jobs, tmp_path):
     sampler = {**jobs["align"]["sampler"], "window": {**window, "policy": policy}}
-    done = thalweg("validate", write_job(tmp_path / "job.json", {**jobs[kind], "sampler": sampler, **more}))
+    done = validated(write_job(tmp_path / "job.json", {**jobs[kind], "sampler": sampler, **more}))
     if not place:
         assert (done.returncode, done.stderr) == (0, "")
     elif kind == "align" and not more and place == "begin":  # the method's own rule says more
@@ -205,10 +224,10 @@ def test_windows_lie_within_the_schedule(kind, more, policy, window, place, word
 def test_a_window_that_moves_to_the_step_that_is_never_trained(policy, jobs, tmp_path):
     window = {"begin": 0, "size": 1}
     job = lambda **keys: {**jobs["align"], "sampler": {**jobs["align"]["sampler"], "window": {**window, **keys}}}
-    done = thalweg("validate", write_job(tmp_path / "job.json", job(policy=policy)))
+    done = validated(write_job(tmp_path / "job.json", job(policy=policy)))
     assert_refused(done, "/sampler/window/size: ", "never trained; take 2 or more")
-    assert thalweg("validate", write_job(tmp_path / "fixed.json", job(policy="fixed"))).returncode == 0
-    assert thalweg("validate", write_job(tmp_path / "two.json", job(policy=policy, size=2))).returncode == 0
+    assert validated(write_job(tmp_path / "fixed.json", job(policy="fixed"))).returncode == 0
+    assert validated(write_job(tmp_path / "two.json", job(policy=policy, size=2))).returncode == 0
 
 
 @pytest.mark.parametrize("setting,place,words", SETTINGS, ids=[row[0][:30] or "empty" for row in SETTINGS])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from laboratory import JOBS, LINE, VIDEO, run, sample_job
 from mixtures import REFERENCE, saved_latents, w1
-from program import ROOT, thalweg, write_job
+from program import ROOT, thalweg, validated, write_job
 from safetensors.numpy import load_file, save_file
 
 
@@ -115,7 +115,7 @@ def test_the_evidence_is_the_log_of_the_mean_over_groups(tmp_path):
 def test_a_soft_value_of_another_mixture_is_refused(tmp_path):
     job = json.loads((JOBS / "laboratory_flow_nrg.json").read_text())
     job["rewards"][0]["config"]["means"] = [-1.5, 1.1]
-    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    done = validated(write_job(tmp_path / "job.json", job))
     assert done.returncode == 2 and "/rewards/0/config" in done.stderr and "another mixture" in done.stderr
 
 

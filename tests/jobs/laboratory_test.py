@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from laboratory import JOBS, LINE, VIDEO, align_job, run, sample_job
 from mixtures import LABORATORY, REFERENCE, mean, saved_latents, variance, w1
-from program import ROOT, thalweg, write_job
+from program import ROOT, thalweg, validated, write_job
 from safetensors.numpy import load_file, save_file
 
 
@@ -127,7 +127,7 @@ def test_what_a_mixture_cannot_do_is_said(tmp_path):
 
 def test_plan_and_validate_know_the_family(tmp_path):
     for job in (JOBS / "laboratory_sde.json", write_job(tmp_path / "align.json", align_job(tmp_path, output=str(tmp_path / "out")))):
-        assert thalweg("validate", job).returncode == 0
+        assert validated(job).returncode == 0
         for mode in ([], ["--estimate"]):
             done = thalweg("plan", job, "--json", *mode)
             assert done.returncode == 0, done.stdout + done.stderr

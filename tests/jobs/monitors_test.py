@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from program import ROOT, run_job, thalweg
+from program import ROOT, run_job, thalweg, validated
 
 PROMPTS = 96  # of each held-out file: enough for a fall of the scene score to be far outside its error
 
@@ -83,6 +83,6 @@ def test_an_unknown_alarm_is_refused(tmp_path):
     job["monitors"] = {"reward_hackin": 1}
     path = tmp_path / "job.json"
     path.write_text(json.dumps(job))
-    done = thalweg("validate", path)
+    done = validated(path)
     assert done.returncode == 2
     assert done.stderr.startswith("thalweg: /monitors/reward_hackin: ") and "reward_hacking" in done.stderr

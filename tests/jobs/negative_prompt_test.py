@@ -5,7 +5,7 @@ import json
 import pytest
 from base_jobs import base_jobs
 from job_errors_test import assert_refused
-from program import run_job, thalweg, write_job
+from program import run_job, thalweg, validated, write_job
 from resuming import METHODS, make_files, rows, short_job
 
 NEGATIVE = "two blue squares"
@@ -36,10 +36,10 @@ def test_refused_where_nothing_is_guided(kind, key, guided, tmp_path):
             job[section] = job[section] | keys
     if kind == "evaluate":
         job["guidance"] = [{"guidance_scale": 1.0}, {"guidance_scale": 0.5}]
-    assert_refused(thalweg("validate", write_job(tmp_path / "job.json", job)), "/negative_prompt: ", WORDS)
-    assert thalweg("validate", write_job(tmp_path / "job.json", job | {"negative_prompt": ""})).returncode == 0
+    assert_refused(validated(write_job(tmp_path / "job.json", job)), "/negative_prompt: ", WORDS)
+    assert validated(write_job(tmp_path / "job.json", job | {"negative_prompt": ""})).returncode == 0
     job[key] = job[key] | guided if isinstance(guided, dict) else guided
-    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    done = validated(write_job(tmp_path / "job.json", job))
     assert done.returncode == 0, done.stderr
 
 
@@ -48,13 +48,13 @@ def test_refused_where_nothing_is_guided(kind, key, guided, tmp_path):
 def test_a_method_may_be_all_that_is_guided(files, tmp_path, method, keys):
     job = short_job(files, method, negative_prompt=NEGATIVE, method={**METHODS[method]["method"], **keys})
     job = {**job, "output": str(tmp_path / "run")}
-    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    done = validated(write_job(tmp_path / "job.json", job))
     assert done.returncode == 0, done.stderr
     key = "kl_guidance" if method == "crd" else "guidance_scale"
     if method in ("guidance_distill", "tdm_r1"):
         return
     job["method"] = {**job["method"], key: 1.0}
-    assert_refused(thalweg("validate", write_job(tmp_path / "job.json", job)), "/negative_prompt: ", WORDS)
+    assert_refused(validated(write_job(tmp_path / "job.json", job)), "/negative_prompt: ", WORDS)
 
 
 def test_evaluations_and_rollouts_are_led_away_from_it(files, tmp_path):

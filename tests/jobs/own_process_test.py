@@ -8,7 +8,7 @@ import time
 
 import pytest
 from parity_tool import BUILD
-from program import ENVIRONMENT, PROGRAM, run_job, thalweg, write_job
+from program import ENVIRONMENT, PROGRAM, run_job, thalweg, validated, write_job
 from workers_test import rows, stop_after
 from zoo_test import (MASKING, REFUSED, ZOO, events, expected_masked, files, numbers_of_lora, result,  # noqa: F401
                       score_job, spoilt_files, zoo_job)
@@ -108,7 +108,7 @@ def test_what_is_no_plugin_is_refused_at_its_place(files, tmp_path, name):  # no
 
 def test_limits_are_refused_where_nothing_reads_them(files, tmp_path):  # noqa: F811
     job = score_job(files, {**own("good", call_seconds=5.0), "isolation": "inproc"}, output=str(tmp_path / "run"))
-    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    done = validated(write_job(tmp_path / "job.json", job))
     assert done.returncode == 2 and "/rewards/0/host" in done.stderr
 
 

@@ -7,7 +7,7 @@ import tiny_sd3
 from job_errors_test import assert_refused
 from laboratory import LINE
 from mixtures import LABORATORY
-from program import run_job, thalweg, write_job
+from program import run_job, thalweg, validated, write_job
 from transformers import AutoTokenizer
 
 RED = [{"plugin": "color", "config": {"channel": "red"}}]
@@ -42,12 +42,12 @@ def test_json_lines(name, tmp_path):
 def test_other_files_are_not_read_as_text(name, tmp_path):
     path = tmp_path / name
     path.write_text('[\n"a",\n"b"\n]\n')
-    done = thalweg("validate", write_job(tmp_path / "job", job_of(path)))
+    done = validated(write_job(tmp_path / "job", job_of(path)))
     assert_refused(done, "/prompts/path: ", "files of prompts end with .txt (a prompt a line) or .jsonl")
     job = {"job": "align", "model": {"path": str(LABORATORY / "line")}, "rewards": RED, "iterations": 1,
            "method": {"name": "diffusion_nft"}, "output": str(tmp_path / "run"),
            "prompts": {part: str(path) for part in ("train", "select", "eval")}}
-    assert_refused(thalweg("validate", write_job(tmp_path / "job", job)), "/prompts/train: ", "not with .")
+    assert_refused(validated(write_job(tmp_path / "job", job)), "/prompts/train: ", "not with .")
 
 
 @pytest.mark.parametrize("text,words", [(b"\xef\xbb\xbfa red circle\n", "starts with a byte order mark"),
@@ -55,7 +55,7 @@ def test_other_files_are_not_read_as_text(name, tmp_path):
                                         (b"a\0b\n", "holds a NUL byte")])
 def test_what_is_no_text_is_refused(text, words, tmp_path):
     (tmp_path / "p.txt").write_bytes(text)
-    done = thalweg("validate", write_job(tmp_path / "job", job_of(tmp_path / "p.txt")))
+    done = validated(write_job(tmp_path / "job", job_of(tmp_path / "p.txt")))
     assert done.returncode == 2 and words in done.stderr
 
 

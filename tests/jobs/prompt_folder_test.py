@@ -7,7 +7,7 @@ import pytest
 from job_errors_test import assert_refused
 from laboratory import LINE
 from mixtures import LABORATORY
-from program import run_job, thalweg, write_job
+from program import run_job, thalweg, validated, write_job
 
 RED = [{"plugin": "color", "config": {"channel": "red"}}]
 # GenEval's metadata, all of its keys.
@@ -113,7 +113,7 @@ def test_a_run_goes_on_from_a_folder_that_moved_and_not_from_another(tmp_path):
 
 def refused(tmp_path, prompts, place, words):
     job = job_of("x") | {"prompts": prompts, "output": str(tmp_path / "refused")}
-    assert_refused(thalweg("validate", write_job(tmp_path / "job.json", job)), place, words)
+    assert_refused(validated(write_job(tmp_path / "job.json", job)), place, words)
 
 
 def test_what_is_no_such_folder_is_refused(tmp_path):

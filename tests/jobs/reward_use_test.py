@@ -7,7 +7,7 @@ import pytest
 from base_jobs import base_jobs
 from guidance_test import FRAMES, HIDDEN, SOFT, latents, run
 from job_errors_test import assert_refused
-from program import thalweg
+from program import validated
 
 BEST = {"name": "best_of_n", "particles": 4}
 DOWN = {**FRAMES, "config": {"kind": "linear", "scale": -1.2}}
@@ -62,4 +62,4 @@ def test_jobs_that_do_not_steer_refuse_it(tmp_path, kind, use):
     job = base_jobs(tmp_path)[kind]
     job["rewards"] = [{"plugin": "color"}, {"plugin": "scene", "use": use}]
     (tmp_path / "job.json").write_text(json.dumps(job))
-    assert_refused(thalweg("validate", tmp_path / "job.json"), "/rewards/1/use", f'"{use}"')
+    assert_refused(validated(tmp_path / "job.json"), "/rewards/1/use", f'"{use}"')

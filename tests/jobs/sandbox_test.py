@@ -14,7 +14,7 @@ import tiny_sd3
 import torch
 from parity_tool import BUILD, ROOT
 from PIL import Image
-from program import ENVIRONMENT, PROGRAM, thalweg, write_job
+from program import ENVIRONMENT, PROGRAM, thalweg, validated, write_job
 from safetensors.torch import save_file
 from zoo_test import ZOO, result, score_job
 
@@ -248,7 +248,7 @@ REFUSED = [({"files": ["absent.txt"]}, "/rewards/0/host/files/0", "no file or fo
 @pytest.mark.parametrize("host, place, said", REFUSED, ids=str)
 def test_what_is_wrong_is_refused_at_its_place(files, tmp_path, host, place, said):
     job = score_job(files, {"plugin": str(ZOO / "good.so"), "host": host}, output=str(tmp_path / "run"))
-    done = thalweg("validate", write_job(tmp_path / "job.json", job))
+    done = validated(write_job(tmp_path / "job.json", job))
     assert done.returncode == 2 and done.stderr.startswith(f"thalweg: {place}") and said in done.stderr, done.stderr
 
 

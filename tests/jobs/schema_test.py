@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from base_jobs import MISSING, base_jobs, changed
 from job_schema import expanded
-from program import ROOT, thalweg
+from program import ROOT, thalweg, validated
 
 # Kind, pointer, value: single changes of a valid job. The last entry: whether the job is still valid.
 CHANGES = [
@@ -157,7 +157,7 @@ def test_whole_job_of_each_kind(kind, schema, jobs):
 def test_schema_agrees_with_program(kind, pointer, value, valid, schema, jobs, tmp_path):
     job = changed(jobs[kind], pointer, value)
     (tmp_path / "job.json").write_text(json.dumps(job))
-    done = thalweg("validate", tmp_path / "job.json")
+    done = validated(tmp_path / "job.json")
     assert done.returncode in (0, 2), done.stderr
     program, scheme = done.returncode == 0, accepts(schema, job)
     if valid is None:

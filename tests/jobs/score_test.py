@@ -8,7 +8,7 @@ import pytest
 from job_errors_test import assert_refused
 from parity_tool import ROOT
 from PIL import Image
-from program import run_job, thalweg, write_job
+from program import run_job, thalweg, validated, write_job
 
 RED = [{"plugin": "color", "config": {"channel": "red"}}]
 
@@ -120,7 +120,7 @@ def test_what_goes_together(tmp_path):
                                ({"manifest": str(tmp_path / "m.txt")}, "/manifest: ", "no .jsonl file"),
                                ({"manifest": "nowhere.jsonl"}, "/manifest: ", "does not exist"),
                                ({"manifest": "", "images": str(tmp_path)}, "/prompts: ", "either texts or path")]:
-        assert_refused(thalweg("validate", write_job(tmp_path / "job.json", {**base, **keys})), place, words)
+        assert_refused(validated(write_job(tmp_path / "job.json", {**base, **keys})), place, words)
 
 
 def test_pictures_of_other_formats_are_not_passed_over(tmp_path):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from laboratory import LABORATORY
-from program import thalweg, write_job
+from program import thalweg, validated, write_job
 from resuming import differences, finish, make_files, results, start
 
 NETWORKS = {"backbone": {"name": "backbone", "depth": 1, "rank": 2}, "own": {"name": "own", "width": 8, "blocks": 1, "layers": 1}}
@@ -108,7 +108,7 @@ def test_other_losses(loss, files, tmp_path):
 
 
 def refused(tmp_path, job):
-    done = thalweg("validate", write_job(tmp_path / "job.json", {**job, "output": str(tmp_path / "out")}))
+    done = validated(write_job(tmp_path / "job.json", {**job, "output": str(tmp_path / "out")}))
     assert done.returncode == 2
     return done.stderr
 

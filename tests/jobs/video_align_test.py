@@ -9,7 +9,7 @@ import tiny_wan
 from job_errors_test import assert_refused
 from parity_tool import ROOT
 from PIL import Image
-from program import run_job, thalweg, write_job
+from program import run_job, thalweg, validated, write_job
 from resuming import short_job
 
 sys.path.insert(0, str(ROOT / "tests/video"))
@@ -104,4 +104,4 @@ def test_training_on_clips(files, tmp_path):
 def test_what_is_read_by_nothing_is_refused(files, tmp_path):
     job = {**job_of(files, video={"fps": 8}), "output": str(tmp_path / "run")}
     job["sampler"].pop("frames")
-    assert_refused(thalweg("validate", write_job(tmp_path / "job.json", job)), "/video", "one frame")
+    assert_refused(validated(write_job(tmp_path / "job.json", job)), "/video", "one frame")

@@ -11,7 +11,7 @@ import pytest
 from job_errors_test import assert_refused
 from parity_tool import BUILD, ROOT
 from PIL import Image
-from program import ENVIRONMENT, run_job, thalweg, write_job
+from program import ENVIRONMENT, run_job, thalweg, validated, write_job
 from resuming import finish, start, wait_for
 from safetensors.numpy import load_file
 
@@ -99,7 +99,7 @@ def test_odd_sides_are_padded(tmp_path):
       "sampler": {"height": 1, "width": 1, "frames": 1}}, "/video", "one frame")])
 def test_keys_that_are_not_read_are_refused(change, place, words, clips, tmp_path):
     job = write_job(tmp_path / "job.json", {**clips, **change, "output": str(tmp_path / "run")})
-    assert_refused(thalweg("validate", job), place, words)
+    assert_refused(validated(job), place, words)
 
 
 def test_a_stopped_run_goes_on_with_the_same_videos(clips, tmp_path):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from laboratory import LINE, VIDEO, align_job, run, sample_job
-from program import BUILD, thalweg, write_job
+from program import BUILD, thalweg, validated, write_job
 from safetensors.numpy import load_file
 
 TEMPORAL = {"plugin": "temporal", "config": {"change_scale": 2.0 ** -3}}
@@ -103,7 +103,7 @@ def test_steering_raises_the_lowest_frame(tmp_path):
     ({"plugin": "analytic", "frames": "every", "frame_interval": 0}, "/rewards/0/frame_interval", "1"),
 ])
 def test_what_cannot_be_is_refused_by_name(tmp_path, reward, place, text):
-    done = thalweg("validate", sample_job(tmp_path, "video", VIDEO, rewards=[reward]))
+    done = validated(sample_job(tmp_path, "video", VIDEO, rewards=[reward]))
     assert done.returncode == 2 and done.stderr.startswith(f"thalweg: {place}: ") and text in done.stderr, done.stderr
 
 

@@ -1,9 +1,12 @@
-"""Runs the program of the build on a job."""
+"""Runs the program of the build on a job, or asks it about one."""
 
+import functools
 import json
 import os
+import pathlib
 import subprocess
 import time
+import types
 
 from parity_tool import BUILD, ROOT
 
@@ -20,6 +23,27 @@ def thalweg(*arguments, timeout=300):
                           env=ENVIRONMENT)
     done.seconds = time.monotonic() - started
     return done
+
+
+@functools.cache
+def answering():
+    """`thalweg answer`, which ends with this process, whose end of its input it reads."""
+    return subprocess.Popen([PROGRAM, "answer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            cwd=ROOT, env=ENVIRONMENT)
+
+
+def validated(path):
+    """As `thalweg("validate", path)`: the same check by a process that is there already, of many jobs (job_errors_test.py holds them together)."""
+    process = answering()
+    process.stdin.write(json.dumps({"ask": "validate", "job": json.loads(pathlib.Path(path).read_text())}) + "\n")
+    process.stdin.flush()
+    answer = json.loads(process.stdout.readline() or "{}")
+    assert answer, "it is gone: " + process.stderr.read()
+    error = answer.get("error")
+    if error is None:
+        return types.SimpleNamespace(returncode=0, stdout=f"{path}: a valid job\n", stderr="")
+    place = f"{error['place']}: " if error["place"] else ""
+    return types.SimpleNamespace(returncode={"user": 2}.get(error["kind"], 1), stdout="", stderr=f"thalweg: {place}{error['message']}\n")
 
 
 def write_job(path, job):

@@ -17,7 +17,7 @@ namespace http = boost::beast::http;
 
 namespace {
 
-constexpr size_t kPiece = size_t{256} << 10;
+constexpr size_t kPiece = size_t{64} << 10;  // of a file, for each of a thousand slow readers
 
 class StreamOutlet : public Outlet {
  public:
