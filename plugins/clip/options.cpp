@@ -13,15 +13,16 @@ namespace {
 using thalweg::Error;
 using thalweg::Fields;
 
-const std::vector<std::string> kScores = {"cosine", "clipscore", "logit", "goal", "aesthetic"};
+const std::vector<std::string> kScores = {"cosine",    "clipscore", "logit", "goal",
+                                          "aesthetic", "pickscore", "hpsv2"};
+const std::vector<std::string> kPreprocess = {"exact", "smooth", "letterbox"};
 
 void describe(Fields& f, Options& o) {
   f.text({"model", "folder of a CLIPModel", true}, o.model);
   f.text({"processor", "folder of tokenizer and image processor; the model's own where it is absent"},
          o.processor);
   f.texts({"scores", "the columns of the reward"}, o.scores);
-  f.choice({"preprocess", "with 8-bit rounding as the peer has it, or differentiable"}, o.preprocess,
-           {"exact", "smooth"});
+  f.text({"preprocess", "exact, smooth or letterbox; what the score wants where it is absent"}, o.preprocess);
   f.optional_object({"goal", "goal-baseline regularisation"}, o.has_goal, [&](Fields& g) {
     g.text({"prompt", "what is wanted", true}, o.goal.prompt);
     g.text({"baseline", "what is there without it", true}, o.goal.baseline);
@@ -49,6 +50,18 @@ void check_pair(const Options& o, const std::string& name, bool given) {
   if (!given && o.asks_for(name)) throw Error("/" + name, "is missing, and \"scores\" asks for it");
 }
 
+/// HPSv2's weights have seen letterboxed pictures, the others' never.
+void settle_preprocess(Options& o) {
+  const bool boxed = o.asks_for("hpsv2");
+  if (boxed && o.scores.size() > 1)
+    throw Error("/scores", "\"hpsv2\" stands alone: it sees its pictures otherwise than the other scores");
+  if (o.preprocess.empty()) o.preprocess = boxed ? "letterbox" : "exact";
+  if (std::find(kPreprocess.begin(), kPreprocess.end(), o.preprocess) == kPreprocess.end())
+    throw Error("/preprocess", "\"" + o.preprocess + "\" is none; known: " + thalweg::join(kPreprocess));
+  if (boxed && o.preprocess != "letterbox")
+    throw Error("/preprocess", "must be \"letterbox\" for \"hpsv2\", or absent");
+}
+
 }  // namespace
 
 bool Options::asks_for(std::string_view score) const {
@@ -59,6 +72,7 @@ Options read_options(std::string_view config_json) {
   Options o;
   thalweg::read_fields(thalweg::parse_json(config_json, ""), "", [&](Fields& f) { describe(f, o); });
   check_scores(o);
+  settle_preprocess(o);
   check_pair(o, "goal", o.has_goal);
   check_pair(o, "aesthetic", !o.aesthetic.empty());
   if (o.processor.empty()) o.processor = o.model;

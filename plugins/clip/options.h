@@ -16,7 +16,7 @@ struct Options {
   std::string model;                             // folder of a CLIPModel
   std::string processor;                         // folder of its tokenizer and image processor; "": model
   std::vector<std::string> scores{"clipscore"};  // the columns, in this order
-  std::string preprocess = "exact";              // or "smooth"
+  std::string preprocess;                        // "exact", "smooth" or "letterbox"
   bool has_goal = false;
   GoalOptions goal;
   std::string aesthetic;  // file of the head; "": none

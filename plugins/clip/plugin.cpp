@@ -47,10 +47,11 @@ class ClipReward final : public thalweg::plugin::DifferentiableReward {
   static thalweg_reward_descriptor describe() {
     auto d = thalweg::plugin::describe_reward(
         "org.thalweg.clip", "CLIP", "Thalweg", "0.1.0",
-        "CLIPScore, PickScore, goal-baseline and aesthetic rewards of a CLIPModel in the transformers "
+        "CLIPScore, PickScore, HPSv2, goal-baseline and aesthetic rewards of a CLIPModel in the transformers "
         "layout. "
-        "Configuration: {\"model\": folder, \"scores\": [\"cosine\" | \"clipscore\" | \"logit\" | \"goal\" | "
-        "\"aesthetic\"], \"preprocess\": \"exact\" | \"smooth\", ...}: see plugins/clip/README.md.");
+        "Configuration: {\"model\": folder, \"scores\": [\"clipscore\" | \"pickscore\" | \"hpsv2\" | "
+        "\"aesthetic\" | \"goal\" | \"cosine\" | \"logit\"], \"preprocess\": \"exact\" | \"smooth\" | "
+        "\"letterbox\", ...}: see plugins/clip/README.md.");
     d.paper_url = "https://arxiv.org/abs/2104.08718";
     d.required_inputs = THALWEG_INPUT_FRAMES | THALWEG_INPUT_PROMPTS;
     d.num_dimensions = 1;
@@ -90,7 +91,7 @@ class ClipReward final : public thalweg::plugin::DifferentiableReward {
 
   /// None with 8-bit rounding, which is flat wherever it is differentiable.
   std::uint64_t gradient_inputs() const override {
-    return options_.preprocess == "smooth" ? THALWEG_INPUT_FRAMES : 0;
+    return options_.preprocess == "exact" ? 0 : THALWEG_INPUT_FRAMES;
   }
 
   void vjp(const Request& request, std::uint64_t, View<const float, 2> cotangent_BK,
@@ -135,7 +136,8 @@ class ClipReward final : public thalweg::plugin::DifferentiableReward {
   }
 
   clip::Score make_score(const std::string& name) const {
-    if (name == "cosine") return clip::cosine();
+    if (name == "cosine" || name == "hpsv2") return clip::cosine();
+    if (name == "pickscore") return clip::pickscore(model_->logit_scale);
     if (name == "clipscore") return clip::clipscore();
     if (name == "logit") return clip::logit(model_->logit_scale);
     if (name == "aesthetic")
@@ -155,6 +157,7 @@ class ClipReward final : public thalweg::plugin::DifferentiableReward {
   }
 
   at::Tensor pixels(const at::Tensor& frame_3HW) const {
+    if (options_.preprocess == "letterbox") return processor_->letterboxed(frame_3HW);
     return options_.preprocess == "exact" ? processor_->exact(frame_3HW) : processor_->smooth(frame_3HW);
   }
 

@@ -59,6 +59,13 @@ Score logit(const at::Tensor& logit_scale) {
   };
 }
 
+Score pickscore(const at::Tensor& logit_scale) {
+  constexpr double kUsualMost = 26.0;
+  return [scale = at::exp(logit_scale) / kUsualMost](const at::Tensor& image_P, const at::Tensor& text_P) {
+    return scale * at::dot(image_P, text_P);
+  };
+}
+
 Score goal(const at::Tensor& goal_P, const at::Tensor& baseline_P, double alpha) {
   const auto direction_P = thalweg::unit_length(goal_P - baseline_P);
   return [goal_P, direction_P, alpha](const at::Tensor& image_P, const at::Tensor&) {

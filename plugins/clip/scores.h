@@ -21,6 +21,9 @@ Score clipscore();
 /// et al. 2023, arXiv 2305.01569).
 Score logit(const at::Tensor& logit_scale);
 
+/// The logit over 26, as trainers take PickScore: about 0.6 to 1.
+Score pickscore(const at::Tensor& logit_scale);
+
 /// Goal-baseline regularisation (Rocamonde et al. 2023, arXiv 2310.12921): with goal g, baseline b and the
 /// orthogonal projection of the image s onto the line through both,
 ///   1 - abs(alpha proj(s) + (1 - alpha) s - g)^2 / 2.

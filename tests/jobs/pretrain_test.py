@@ -23,8 +23,8 @@ def small_job(family, folder, output):
     job["architecture"]["transformer"].update(num_layers=2)
     job["data"]["images"] = 96
     job["vae"].update(steps=4, batch_size=4)
-    job["flow"].update(steps=60, batch_size=8, warmup_steps=5)
-    job["checkpoint"] = {"every": 10, "keep": 2}
+    job["flow"].update(steps=30, batch_size=4, warmup_steps=5)
+    job["checkpoint"] = {"every": 5, "keep": 2}
     job["output"] = str(output)
     return write_job(folder / f"{output.name}.json", job)
 

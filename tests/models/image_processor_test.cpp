@@ -81,7 +81,8 @@ TEST(ImageProcessor, EverySizeOfPictureBecomesTheSameSquare) {
     for (const auto& [height, width] : std::vector<std::pair<int64_t, int64_t>>{
              {1, 1}, {3, 500}, {500, 3}, {16, 16}, {17, 15}, {2, 100000}}) {
       const auto frame = at::full({3, height, width}, 0.5f);
-      for (const auto& pixels : {processor.exact(frame), processor.smooth(frame)}) {
+      for (const auto& pixels :
+           {processor.exact(frame), processor.smooth(frame), processor.letterboxed(frame)}) {
         EXPECT_EQ(pixels.sizes(), (at::IntArrayRef{3, 16, 16}));
         EXPECT_TRUE(pixels.isfinite().all().item<bool>());
       }
@@ -95,7 +96,7 @@ TEST(ImageProcessor, NormalizesLevelsByChannel) {
   const ImageProcessor processor(config);
   const auto frame = at::zeros({3, 4, 4});
   frame[1].fill_(128.0f / 255.0f);
-  for (const auto& pixels : {processor.exact(frame), processor.smooth(frame)}) {
+  for (const auto& pixels : {processor.exact(frame), processor.smooth(frame), processor.letterboxed(frame)}) {
     EXPECT_NEAR(pixels[0][2][1].item<double>(), -0.48145466 / 0.26862954, 1e-6);
     EXPECT_NEAR(pixels[1][0][3].item<double>(), (128.0 / 255.0 - 0.4578275) / 0.26130258, 1e-6);
   }
@@ -109,6 +110,26 @@ TEST(ImageProcessor, ExactSeesLevelsAndSmoothDoesNot) {
   EXPECT_TRUE(at::equal(processor.exact(frame), processor.exact(nearby)));
   EXPECT_FALSE(at::equal(processor.smooth(frame), processor.smooth(nearby)));
   EXPECT_TRUE(at::equal(processor.exact(frame + 5.0f), processor.exact(at::ones({3, 4, 4}))));
+}
+
+TEST(ImageProcessor, ALetterboxKeepsAllOfThePicture) {
+  ImageProcessorConfig config;
+  config.side = 8;
+  config.mean.fill(0.0);
+  config.std.fill(1.0);
+  const ImageProcessor processor(config);
+  // Half to even: 5 of 16 are 2.5 lines of 8 and become 2, 7 are 3.5 and become 4. The odd line of black is
+  // behind.
+  for (const auto& [height, width, first, count] : std::vector<std::array<int64_t, 4>>{
+           {10, 20, 2, 4}, {5, 16, 3, 2}, {7, 16, 2, 4}, {6, 16, 2, 3}, {8, 8, 0, 8}}) {
+    const auto white = at::ones({3, height, width});
+    const auto sum_8 = processor.letterboxed(white)[0].sum(1);
+    auto expected_8 = at::zeros({8});
+    expected_8.slice(0, first, first + count).fill_(8.0);
+    EXPECT_TRUE(at::allclose(sum_8, expected_8)) << height << " x " << width << ": " << sum_8;
+    const auto turned = processor.letterboxed(white.transpose(1, 2).contiguous());
+    EXPECT_TRUE(at::allclose(turned[0].sum(0), expected_8));
+  }
 }
 
 }  // namespace

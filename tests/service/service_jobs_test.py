@@ -1,6 +1,7 @@
 """Jobs of the service: the queue, what is asked of them, what a killed server or child leaves."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -136,6 +137,38 @@ def test_a_job_may_be_cancelled_at_any_moment(server):
         server.until(job["id"], "cancelled", "succeeded")
     assert server.process.poll() is None and "stopping" not in (server.folder / "serve.log").read_text()
     assert server.until(server.submit(sample_job())["id"], "succeeded", "failed")["status"] == "succeeded"
+
+
+def runs_anywhere(server):
+    """Processes on the machine that run a job of this store, whoever their parent is."""
+    found = []
+    for line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = line.read_bytes()
+            if b"\0run\0" in words and str(server.folder / "store").encode() in words:
+                found.append(line.parent.name)
+    return found
+
+
+@pytest.mark.soak
+def test_cancelled_and_paused_at_five_hundred_moments(server):
+    """A cancellation is done within a second (the child has that long), asked for twice or of a job that pauses; none outlives it."""
+    draw, took = random.Random(29), []
+    for moment in range(500):
+        path = f"/v1/jobs/{server.submit(align_job(iterations=1000, seed=moment))['id']}"
+        time.sleep(draw.uniform(0.0, 1.5))
+        if moment % 2:
+            server.post(path + "/pause")
+            time.sleep(draw.uniform(0.0, 0.5))
+        begin = time.monotonic()
+        server.post(path + "/cancel")
+        server.post(path + "/cancel", expect=(200, 409))
+        server.until(path.split("/")[-1], "cancelled")
+        took.append(time.monotonic() - begin)
+        assert not runs_anywhere(server)
+    took.sort()
+    print(f"cancelled after {took[250]:.2f} s, the slowest tenth {took[450]:.2f} s, the slowest {took[-1]:.2f} s")
+    assert took[-1] <= 2.0 and took[450] <= 1.1
 
 
 def test_a_file_that_is_removed_stays_with_its_job(server):

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <set>
 #include <string>
@@ -142,8 +143,26 @@ struct Plan {
   Side rows, columns;
 };
 
-Plan plan(const ImageProcessorConfig& c, const at::Tensor& frame_3HW) {
+/// The whole of it, in the middle; the odd sample of black is behind.
+Side letterbox(int64_t from, int64_t longer, int64_t wanted) {
+  const double scale = static_cast<double>(wanted) / static_cast<double>(longer);
+  const auto to = std::max<int64_t>(1, std::llrint(static_cast<double>(from) * scale));
+  const int64_t before = (wanted - to) / 2;
+  return {{from, to, 0, to}, before, wanted - to - before};
+}
+
+void check_picture(const at::Tensor& frame_3HW) {
   TORCH_CHECK(frame_3HW.dim() == 3 && frame_3HW.size(0) == 3 && frame_3HW.numel() > 0);
+}
+
+Plan letterbox(const at::Tensor& frame_3HW, int64_t side) {
+  check_picture(frame_3HW);
+  const int64_t height = frame_3HW.size(1), width = frame_3HW.size(2), longer = std::max(height, width);
+  return {letterbox(height, longer, side), letterbox(width, longer, side)};
+}
+
+Plan plan(const ImageProcessorConfig& c, const at::Tensor& frame_3HW) {
+  check_picture(frame_3HW);
   const int64_t height = frame_3HW.size(1), width = frame_3HW.size(2), shorter = std::min(height, width);
   const auto resized = [&](int64_t length) {
     if (c.shortest_edge == kKeepSize) return length;
@@ -155,6 +174,12 @@ Plan plan(const ImageProcessorConfig& c, const at::Tensor& frame_3HW) {
 at::Tensor padded(const at::Tensor& picture_CHW, const Plan& plan) {
   return at::constant_pad_nd(picture_CHW,
                              {plan.columns.before, plan.columns.after, plan.rows.before, plan.rows.after}, 0);
+}
+
+/// Without rounding, and then rescaled as the file says of levels.
+at::Tensor in_floats(const ImageProcessorConfig& c, const at::Tensor& frame_3HW, const Plan& how) {
+  const auto resized = padded(resample(frame_3HW, c.filter, how.rows.axis, how.columns.axis), how);
+  return resized * (255.0 * c.rescale_factor);
 }
 
 at::Tensor channels(const std::array<double, 3>& values) {
@@ -207,9 +232,11 @@ at::Tensor ImageProcessor::exact(const at::Tensor& frame_3HW) const {
 }
 
 at::Tensor ImageProcessor::smooth(const at::Tensor& frame_3HW) const {
-  const auto how = plan(config_, frame_3HW);
-  const auto resized = padded(resample(frame_3HW, config_.filter, how.rows.axis, how.columns.axis), how);
-  return normalized(resized * (255.0 * config_.rescale_factor));
+  return normalized(in_floats(config_, frame_3HW, plan(config_, frame_3HW)));
+}
+
+at::Tensor ImageProcessor::letterboxed(const at::Tensor& frame_3HW) const {
+  return normalized(in_floats(config_, frame_3HW, letterbox(frame_3HW, config_.side)));
 }
 
 }  // namespace thalweg

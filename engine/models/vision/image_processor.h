@@ -43,6 +43,11 @@ class ImageProcessor {
   /// The same without rounding and clipping: differentiable.
   at::Tensor smooth(const at::Tensor& frame_3HW) const;
 
+  /// As HPSv2 has it (hpsv2/src/open_clip/transform.py, ResizeMaxSize): the longer side to S and the shorter
+  /// in proportion, rounded half to even, without rounding or clipping of levels, in the middle of black.
+  /// Nothing is cut off. Differentiable; of 8-bit levels what the peer makes of them.
+  at::Tensor letterboxed(const at::Tensor& frame_3HW) const;
+
   int64_t side() const { return config_.side; }
 
  private:

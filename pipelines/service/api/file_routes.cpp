@@ -68,11 +68,12 @@ awaitable<Response> list(Service& service, const Request& request) {
   if (!order.empty() && order != "asc" && order != "desc")
     throw ApiError(400, "invalid_value", "must be asc or desc", "order");
   const auto limit = limit_of(request);
-  co_return json_response(list_view<FileRow>(find_files(service.store.read(), {.after = request.query_value("after"),
-                                                                               .purpose = request.query_value("purpose"),
-                                                                               .oldest_first = order == "asc",
-                                                                               .limit = limit + 1}),
-                                             static_cast<size_t>(limit), file_view));
+  co_return json_response(
+      list_view<FileRow>(find_files(service.store.read(), {.after = request.query_value("after"),
+                                                           .purpose = request.query_value("purpose"),
+                                                           .oldest_first = order == "asc",
+                                                           .limit = limit + 1}),
+                         static_cast<size_t>(limit), file_view));
 }
 
 }  // namespace

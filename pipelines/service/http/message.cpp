@@ -21,7 +21,9 @@ std::string Request::header(const std::string& lower_case_name) const {
   return value_of(headers, lower_case_name);
 }
 
-std::string Request::query_value(const std::string& name) const { return value_of(query, name); }
+std::string Request::query_value(const std::string& name) const {
+  return value_of(query, name);
+}
 
 Response json_response(const Json& json, unsigned status) {
   // What a plugin or a file said may not be UTF-8.
