@@ -1,9 +1,9 @@
 """Every #include follows the folder rule: pipelines -> samplers, rewards -> engine; samplers and rewards never meet;
 inside engine everything -> core, models -> weights, io -> weights, optim -> parallel, video -> io, and the program in
-video/worker -> video, sandbox; plugins see their own folder, the plugin headers, plugins/shapes (with which some are
-built) and, where they hold a network, engine's core, weights and models. The validator (plugins/validator) is a part of
-the program: it sees the host's side, and pipelines/cli alone sees it. pipelines/service is a program of its own: it sees
-engine/core.
+video/worker -> video, sandbox; plugins see their own folder, the plugin headers, plugins/shapes and plugins/pictures
+(with which some are built) and, where they hold a network, engine's core, weights and models. The validator
+(plugins/validator) is a part of the program: it sees the host's side, and pipelines/cli alone sees it. pipelines/service
+is a program of its own: it sees engine/core.
 
 Inside pipelines/ no files include each other in a circle (NAME.h and NAME.cpp are one); the tables (builtin.cpp) are
 included by nobody; and the name of a method stands in pipelines/methods/ and in its row of the table alone. The files of
@@ -79,7 +79,7 @@ def allowed(source: str, target: str) -> bool:
     if source == "plugins/shapes":
         return False
     if kind == "plugins":
-        return target in {"plugins/include", "plugins/shapes", "engine/core", "engine/weights", "engine/models"}
+        return target in {"plugins/include", "plugins/shapes", "plugins/pictures", "engine/core", "engine/weights", "engine/models"}
     if source == "pipelines/service":  # a program without LibTorch
         return target == "engine/core"
     if kind == "pipelines":

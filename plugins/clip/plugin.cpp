@@ -1,48 +1,33 @@
 // Rewards from CLIP-size models: agreement with the prompt, with a goal, aesthetics. See README.md.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "../pictures/picture_reward.h"
 #include "engine/core/error.h"
 #include "engine/models/text/clip_tokenizer.h"
 #include "engine/models/vision/clip_model.h"
 #include "engine/models/vision/image_processor.h"
 #include "options.h"
 #include "scores.h"
-#include "thalweg/cpp/reward.hpp"
 
 namespace {
 
+using pictures::at_pointer;
 using thalweg::ClipModel;
 using thalweg::ClipTokenizer;
 using thalweg::Error;
 using thalweg::ImageProcessor;
 using thalweg::plugin::Activation;
-using thalweg::plugin::Request;
-using thalweg::plugin::View;
 
-constexpr std::size_t kMostPromptsKept = 65536;
 constexpr const char* kDimensions[] = {"clipscore"};  // of the default configuration
 
-/// What `load` throws, at `pointer` of the configuration.
-template <class Load>
-auto at_pointer(const char* pointer, Load&& load) {
-  try {
-    return load();
-  } catch (const Error& e) {
-    throw std::invalid_argument(std::string(pointer) + ": " + e.what());
-  }
-}
-
-class ClipReward final : public thalweg::plugin::DifferentiableReward {
+class ClipReward final : public pictures::PictureReward {
  public:
   static thalweg_reward_descriptor describe() {
     auto d = thalweg::plugin::describe_reward(
@@ -74,55 +59,24 @@ class ClipReward final : public thalweg::plugin::DifferentiableReward {
 
   std::vector<std::string> dimensions() const override { return options_.scores; }
 
-  void score(const Request& request, View<float, 2> values_BK) override {
-    const c10::NoGradGuard no_grad;
-    const auto frames_BF3HW = checked_frames(request);
-    // One picture at a time: a product's last bits depend on how many rows it has, a score must not.
-    for (int64_t b = 0; b < request.batch(); ++b) {
-      const auto text_P = text_of_scorable(request, b, frames_BF3HW);
-      if (!text_P) continue;  // stays NaN: not scored
-      auto sum_K = at::zeros({static_cast<int64_t>(scores_.size())}, at::kDouble);
-      for (const auto& frame_3HW : frames_BF3HW[b].unbind(0))
-        sum_K += scores_of(pixels(frame_3HW), *text_P).to(at::kDouble);
-      const auto mean_K = (sum_K / frames_BF3HW.size(1)).to(at::kFloat);
-      std::copy_n(mean_K.const_data_ptr<float>(), scores_.size(), &values_BK(b, 0));
-    }
-  }
-
   /// None with 8-bit rounding, which is flat wherever it is differentiable.
   std::uint64_t gradient_inputs() const override {
     return options_.preprocess == "exact" ? 0 : THALWEG_INPUT_FRAMES;
   }
 
-  void vjp(const Request& request, std::uint64_t, View<const float, 2> cotangent_BK,
-           View<float, 5> gradient) override {
-    const auto frames_BF3HW = checked_frames(request);
-    if (frames_BF3HW.sizes() != at::ArrayRef<int64_t>(gradient.shape))
-      throw std::invalid_argument("the gradient has not the shape of frames");
-    const auto frame_count = frames_BF3HW.size(1);
-    for (int64_t b = 0; b < request.batch(); ++b) {
-      const auto text_P = text_of_scorable(request, b, frames_BF3HW);
-      if (!text_P) continue;
-      const auto cotangent_K =
-          at::tensor(at::ArrayRef<float>(&cotangent_BK(b, 0), scores_.size()), at::kFloat) / frame_count;
-      for (int64_t f = 0; f < frame_count; ++f) {
-        const c10::AutoGradMode with_grad(true);
-        const auto frame_3HW = frames_BF3HW[b][f].detach().clone().requires_grad_(true);
-        const auto value = at::dot(scores_of(pixels(frame_3HW), *text_P), cotangent_K);
-        const auto slope = torch::autograd::grad({value}, {frame_3HW})[0].contiguous();
-        std::copy_n(slope.const_data_ptr<float>(), slope.numel(), &gradient(b, f));
-      }
-    }
+ protected:
+  at::Tensor read(const std::string& prompt) const override { return embedded(prompt); }
+
+  at::Tensor scores_of(const at::Tensor& frame_3HW, const at::Tensor& text_P) const override {
+    const auto image_P = thalweg::unit_length(model_->vision(pixels(frame_3HW).unsqueeze(0)))[0];
+    std::vector<at::Tensor> values;
+    for (const auto& score : scores_) values.push_back(score(image_P, text_P));
+    return at::stack(values);
   }
 
  private:
   void load_processor() {
-    processor_ = ImageProcessor::load(options_.processor);
-    const auto side = model_->vision.config().image_size;
-    if (processor_->side() != side)
-      throw Error(options_.processor, "its image processor makes pictures of " +
-                                          std::to_string(processor_->side()) +
-                                          " pixels a side, the model takes " + std::to_string(side));
+    processor_ = pictures::load_image_processor(options_.processor, model_->vision.config().image_size);
     tokenizer_ = ClipTokenizer::load(options_.processor);
     const auto& text = model_->text.config();
     if (tokenizer_->vocab_size() > text.vocab_size)
@@ -161,45 +115,11 @@ class ClipReward final : public thalweg::plugin::DifferentiableReward {
     return options_.preprocess == "exact" ? processor_->exact(frame_3HW) : processor_->smooth(frame_3HW);
   }
 
-  at::Tensor scores_of(const at::Tensor& pixels_3SS, const at::Tensor& text_P) const {
-    const auto image_P = thalweg::unit_length(model_->vision(pixels_3SS.unsqueeze(0)))[0];
-    std::vector<at::Tensor> values;
-    for (const auto& score : scores_) values.push_back(score(image_P, text_P));
-    return at::stack(values);
-  }
-
-  /// The features of the sample's prompt; none where the sample cannot be scored.
-  std::optional<at::Tensor> text_of_scorable(const Request& request, int64_t b,
-                                             const at::Tensor& frames_BF3HW) {
-    if (!frames_BF3HW[b].isfinite().all().item<bool>()) return std::nullopt;
-    try {
-      return text_of(std::string(request.prompt(b)));
-    } catch (const Error& e) {
-      log(THALWEG_LOG_WARNING, std::string("a prompt is not scored: ") + e.what());
-      return std::nullopt;
-    }
-  }
-
-  at::Tensor text_of(const std::string& prompt) {
-    if (const auto known = texts_.find(prompt); known != texts_.end()) return known->second;
-    if (texts_.size() >= kMostPromptsKept) texts_.clear();
-    const c10::NoGradGuard no_grad;
-    return texts_.emplace(prompt, embedded(prompt)).first->second;
-  }
-
-  static at::Tensor checked_frames(const Request& request) {
-    const auto frames = request.frames_BF3HW();
-    if (frames.shape[0] != request.batch() || frames.shape[2] != 3 || frames.size() == 0)
-      throw std::invalid_argument("frames must be [batch, frames, 3, height, width] and hold pixels");
-    return at::from_blob(const_cast<float*>(frames.data), frames.shape, at::kFloat);
-  }
-
   clip::Options options_;
   std::optional<ClipModel> model_;
   std::optional<ImageProcessor> processor_;
   std::optional<ClipTokenizer> tokenizer_;
   std::vector<clip::Score> scores_;
-  std::unordered_map<std::string, at::Tensor> texts_;
 };
 
 }  // namespace
