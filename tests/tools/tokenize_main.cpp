@@ -3,6 +3,7 @@
 //   lists, one a
 //     line, after a first line with the tokenizer's constants.
 //   tokenize --t5 FOLDER [LENGTH]: the same for a T5 tokenizer, padded to LENGTH or not at all.
+//   tokenize --wordpiece VOCABULARY LENGTH: the same for BERT's, cut at LENGTH.
 //   tokenize --wan-clean: each text as Wan's pipeline hands it to its tokenizer, as JSON strings.
 //   tokenize --assigned: the code points assigned in Unicode 15.0, as lines "first last".
 #include <unicode/uniset.h>
@@ -16,6 +17,7 @@
 
 #include "engine/models/text/clip_tokenizer.h"
 #include "engine/models/text/t5_tokenizer.h"
+#include "engine/models/text/wordpiece.h"
 #include "engine/models/wan/prompt_clean.h"
 
 namespace {
@@ -57,6 +59,12 @@ void print_t5_ids(const std::string& folder, const std::string& length) {
             });
 }
 
+void print_wordpiece_ids(const std::string& vocabulary, const std::string& length) {
+  const auto tokenizer = thalweg::WordPiece::load(vocabulary);
+  print_ids({{"vocab_size", tokenizer.vocab_size()}},
+            [&](const std::string& text) { return tokenizer.encode(text, std::stoll(length)); });
+}
+
 void print_cleaned() {
   for (std::string line; std::getline(std::cin, line);)
     std::cout
@@ -70,9 +78,11 @@ int main(int argc, char** argv) {
   const auto argument = [&](int i) { return argc > i ? std::string(argv[i]) : std::string(); };
   const auto first = argument(1), second = argument(2);
   const bool t5 = first == "--t5" && argc >= 3 && argc <= 4;
-  if (!t5 && (first.empty() || argc > 3 || (argc == 3 && second != "--unpadded"))) {
-    std::cerr << "usage: tokenize FOLDER [--unpadded] or tokenize --t5 FOLDER [LENGTH], < texts.jsonl > "
-                 "ids.jsonl; tokenize --assigned; tokenize --wan-clean\n";
+  const bool wordpiece = first == "--wordpiece" && argc == 4;
+  if (!t5 && !wordpiece && (first.empty() || argc > 3 || (argc == 3 && second != "--unpadded"))) {
+    std::cerr << "usage: tokenize FOLDER [--unpadded] or tokenize --t5 FOLDER [LENGTH] or tokenize "
+                 "--wordpiece VOCABULARY LENGTH, < texts.jsonl > ids.jsonl; tokenize --assigned; tokenize "
+                 "--wan-clean\n";
     return 2;
   }
   try {
@@ -80,6 +90,8 @@ int main(int argc, char** argv) {
       print_assigned();
     } else if (first == "--wan-clean") {
       print_cleaned();
+    } else if (wordpiece) {
+      print_wordpiece_ids(second, argument(3));
     } else if (t5) {
       print_t5_ids(second, argument(3));
     } else {

@@ -130,12 +130,13 @@ struct Side {
   int64_t before = 0, after = 0;
 };
 
-Side plan(int64_t from, int64_t to, int64_t wanted) {
+Side plan(int64_t from, int64_t to, int64_t wanted, bool to_even) {
   if (to < wanted) {
     const int64_t before = (wanted - to + 1) / 2;
     return {{from, to, 0, to}, before, wanted - to - before};
   }
-  const int64_t begin = (to - wanted) / 2;
+  int64_t begin = (to - wanted) / 2;
+  if (to_even && (to - wanted) % 2 == 1 && begin % 2 == 1) ++begin;
   return {{from, to, begin, begin + wanted}, 0, 0};
 }
 
@@ -168,7 +169,8 @@ Plan plan(const ImageProcessorConfig& c, const at::Tensor& frame_3HW) {
     if (c.shortest_edge == kKeepSize) return length;
     return c.shortest_edge == 0 ? c.side : c.shortest_edge * length / shorter;
   };
-  return {plan(height, resized(height), c.side), plan(width, resized(width), c.side)};
+  return {plan(height, resized(height), c.side, c.crops_to_even),
+          plan(width, resized(width), c.side, c.crops_to_even)};
 }
 
 at::Tensor padded(const at::Tensor& picture_CHW, const Plan& plan) {

@@ -17,6 +17,9 @@ struct ImageProcessorConfig {
   /// Of the result, a square: crop_size, or size where nothing is cropped. A picture that is smaller is
   /// padded with black.
   int64_t side = 224;
+  /// Where the middle is between two pixels: the crop begins at the even one, as torchvision's does, not at
+  /// the lower one. No file says it.
+  bool crops_to_even = false;
   ResampleFilter filter = ResampleFilter::bicubic;
   double rescale_factor = 1.0 / 255.0;  // from levels 0 to 255
   std::array<double, 3> mean{0.48145466, 0.4578275, 0.40821073};
@@ -49,6 +52,7 @@ class ImageProcessor {
   at::Tensor letterboxed(const at::Tensor& frame_3HW) const;
 
   int64_t side() const { return config_.side; }
+  const Config& config() const { return config_; }
 
  private:
   at::Tensor normalized(const at::Tensor& levels_3SS) const;
