@@ -2,17 +2,25 @@
 
 #include <malloc.h>
 
+#include <cstddef>
+#include <cstdint>
+
 // jemalloc reads its settings from a symbol of this name. Without the first one blocks above 8 MB would be
 // given back at once.
 extern "C" {
 extern const char* malloc_conf;
 const char* malloc_conf = "oversize_threshold:0,dirty_decay_ms:60000,muzzy_decay_ms:60000";
+__attribute__((weak)) int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value,
+                                  size_t new_size);
 }
 
 namespace thalweg::cli {
 
-// The same for the C library's allocator; without effect where jemalloc has taken its place.
 void keep_freed_memory() {
+  // The first pool, of the main thread, is made before jemalloc reads its settings and keeps its own limit.
+  size_t unlimited = SIZE_MAX;
+  if (mallctl) mallctl("arena.0.oversize_threshold", nullptr, nullptr, &unlimited, sizeof unlimited);
+  // The same for the C library's allocator; without effect where jemalloc has taken its place.
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, 2147483647);
   mallopt(M_TOP_PAD, 256 << 20);
