@@ -5,13 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/core/jemalloc.h"
+
 // jemalloc reads its settings from a symbol of this name. Without the first one blocks above 8 MB would be
 // given back at once.
 extern "C" {
 extern const char* malloc_conf;
 const char* malloc_conf = "oversize_threshold:0,dirty_decay_ms:60000,muzzy_decay_ms:60000";
-__attribute__((weak)) int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value,
-                                  size_t new_size);
 }
 
 namespace thalweg::cli {

@@ -10,12 +10,9 @@
 
 #include "engine/core/ceil_div.h"
 #include "engine/core/device.h"
+#include "engine/core/jemalloc.h"
 #include "engine/core/rng.h"
 #include "engine/models/text_length.h"
-
-// jemalloc's, in a program that links it.
-extern "C" __attribute__((weak)) int mallctl(const char* name, void* old_value, size_t* old_size,
-                                             void* new_value, size_t new_size);
 
 namespace thalweg {
 namespace {

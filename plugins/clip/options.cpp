@@ -51,11 +51,11 @@ void check_pair(const Options& o, const std::string& name, bool given) {
 }
 
 /// HPSv2's weights have seen letterboxed pictures, the others' never.
-void settle_preprocess(Options& o) {
+void settle_preprocess(Options& o, bool given) {
   const bool boxed = o.asks_for("hpsv2");
   if (boxed && o.scores.size() > 1)
     throw Error("/scores", "\"hpsv2\" stands alone: it sees its pictures otherwise than the other scores");
-  if (o.preprocess.empty()) o.preprocess = boxed ? "letterbox" : "exact";
+  if (!given) o.preprocess = boxed ? "letterbox" : "exact";
   if (std::find(kPreprocess.begin(), kPreprocess.end(), o.preprocess) == kPreprocess.end())
     throw Error("/preprocess", "\"" + o.preprocess + "\" is none; known: " + thalweg::join(kPreprocess));
   if (boxed && o.preprocess != "letterbox")
@@ -70,9 +70,10 @@ bool Options::asks_for(std::string_view score) const {
 
 Options read_options(std::string_view config_json) {
   Options o;
-  thalweg::read_fields(thalweg::parse_json(config_json, ""), "", [&](Fields& f) { describe(f, o); });
+  const auto json = thalweg::parse_json(config_json, "");
+  thalweg::read_fields(json, "", [&](Fields& f) { describe(f, o); });
   check_scores(o);
-  settle_preprocess(o);
+  settle_preprocess(o, json.contains("preprocess"));
   check_pair(o, "goal", o.has_goal);
   check_pair(o, "aesthetic", !o.aesthetic.empty());
   if (o.processor.empty()) o.processor = o.model;

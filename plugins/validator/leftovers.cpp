@@ -15,13 +15,17 @@ namespace {
 /// Of one of the process's resources, by at least so much a life.
 struct Growth {
   int64_t Resources::*what;
-  int64_t least;
+  int64_t least, unit;
+  const char* words;
 
   /// How many of the lives left so much. `after`: the resources after each, before the first of them first.
   size_t lives(const std::vector<Resources>& after) const {
     size_t count = 0;
     for (size_t i = 1; i < after.size(); ++i) count += after[i].*what - after[i - 1].*what >= least;
     return count;
+  }
+  int64_t each(const std::vector<Resources>& after) const {
+    return (after.back().*what - after.front().*what) / static_cast<int64_t>(after.size() - 1) / unit;
   }
   bool most(const std::vector<Resources>& after) const { return 2 * lives(after) > after.size() - 1; }
 };
@@ -54,27 +58,17 @@ void nothing_left(Subject& s) {
   };
   while (after.size() <= kFewestLives) live();
   // The process itself maps and unmaps: where some lives left something and some did not, more decide.
-  const Growth growths[] = {{&Resources::descriptors, 1},
-                            {&Resources::threads, 1},
-                            {&Resources::heap_bytes, kHeap},
-                            {&Resources::mapped_bytes, kHeap}};
+  const Growth growths[] = {{&Resources::descriptors, 1, 1, " files open"},
+                            {&Resources::threads, 1, 1, " threads running"},
+                            {&Resources::heap_bytes, kHeap, 1024, " KiB of memory taken"},
+                            {&Resources::mapped_bytes, kHeap, 1024, " KiB of memory mapped"}};
   const bool doubtful = std::any_of(std::begin(growths), std::end(growths), [&](const Growth& growth) {
     const auto lives = growth.lives(after);
     return lives > 0 && lives < kFewestLives;
   });
   while (doubtful && after.size() <= kMostLives) live();
-  const auto each = [&](int64_t Resources::*what) {
-    return (after.back().*what - after.front().*what) / static_cast<int64_t>(after.size() - 1);
-  };
-  const auto memory = [&](int64_t Resources::*what) {
-    return "each life leaves " + std::to_string(each(what) >> 10) + " KiB of memory ";
-  };
-  require(!growths[0].most(after),
-          "each life leaves " + std::to_string(each(&Resources::descriptors)) + " files open");
-  require(!growths[1].most(after),
-          "each life leaves " + std::to_string(each(&Resources::threads)) + " threads running");
-  require(!growths[2].most(after), memory(&Resources::heap_bytes) + "taken");
-  require(!growths[3].most(after), memory(&Resources::mapped_bytes) + "mapped");
+  for (const auto& growth : growths)
+    require(!growth.most(after), "each life leaves " + std::to_string(growth.each(after)) + growth.words);
 }
 
 }  // namespace thalweg::validator

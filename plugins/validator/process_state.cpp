@@ -10,11 +10,9 @@
 #include <filesystem>
 #include <fstream>
 
-extern char** environ;
+#include "engine/core/jemalloc.h"
 
-// Where jemalloc has taken the C library's place, it alone knows what is in use.
-extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value, size_t new_size)
-    __attribute__((weak));
+extern char** environ;
 
 namespace thalweg::validator {
 namespace {
@@ -52,7 +50,7 @@ int64_t entries(const char* folder) {
 }
 
 int64_t heap_in_use() {
-  if (::mallctl != nullptr) {
+  if (::mallctl != nullptr) {  // it has taken the C library's place and alone knows what is in use
     uint64_t epoch = 1;
     size_t bytes = 0, size = sizeof(epoch);
     ::mallctl("thread.tcache.flush", nullptr, nullptr, nullptr, 0);

@@ -116,7 +116,7 @@ def test_pickscore_is_the_logit_over_26(converted, tmp_path):
 
 @pytest.mark.parametrize("config,said", [
     ({"scores": ["hpsv2", "cosine"]}, "stands alone"), ({"scores": ["hpsv2"], "preprocess": "exact"}, 'must be "letterbox"'),
-    ({"preprocess": "crop"}, "known: exact, smooth, letterbox"), ({"scores": ["hpsv3"]}, 'did you mean "hpsv2"')], ids=str)
+    ({"preprocess": "crop"}, "known: exact, smooth, letterbox"), ({"preprocess": ""}, "known: exact, smooth, letterbox"), ({"scores": ["hpsv3"]}, 'did you mean "hpsv2"')], ids=str)
 def test_refused(config, said, converted, tmp_path):
     done, _ = reward(tmp_path, {"model": str(converted[0]), **config}, torch.rand(1, 1, 3, 32, 32), ["a"])
     assert done.returncode != 0 and said in done.stderr, done.stderr

@@ -28,17 +28,16 @@ def thalweg(*arguments, timeout=300):
 @functools.cache
 def answering():
     """`thalweg answer`, which ends with this process, whose end of its input it reads."""
-    return subprocess.Popen([PROGRAM, "answer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            cwd=ROOT, env=ENVIRONMENT)
+    return subprocess.Popen([PROGRAM, "answer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT)
 
 
 def validated(path):
-    """As `thalweg("validate", path)`: the same check by a process that is there already, of many jobs (job_errors_test.py holds them together)."""
+    """As `thalweg("validate", path)`: the same check by a process that is there already (job_errors_test.py holds both together)."""
     process = answering()
     process.stdin.write(json.dumps({"ask": "validate", "job": json.loads(pathlib.Path(path).read_text())}) + "\n")
     process.stdin.flush()
     answer = json.loads(process.stdout.readline() or "{}")
-    assert answer, "it is gone: " + process.stderr.read()
+    assert answer, f"{PROGRAM} answer is gone: {process.wait()}"
     error = answer.get("error")
     if error is None:
         return types.SimpleNamespace(returncode=0, stdout=f"{path}: a valid job\n", stderr="")

@@ -97,7 +97,8 @@ awaitable<void> stream_events(Service& service, std::shared_ptr<Tails> tails, st
 Response stream(Service& service, const std::shared_ptr<Tails>& tails, const Request& request) {
   const auto id = service.store.job(request.arguments.at("id")).id;
   auto last = request.header("last-event-id");
-  if (last.empty()) last = request.query_value("after");
+  if (const auto after = request.query.find("after"); last.empty() && after != request.query.end())
+    last = after->second;
   const auto number = last.empty() ? 0 : event_number(last, "Last-Event-ID");
   return {.type = "text/event-stream", .stream = [&service, tails, id, number](Outlet& outlet) {
             return stream_events(service, tails, id, number, outlet);
@@ -106,11 +107,13 @@ Response stream(Service& service, const std::shared_ptr<Tails>& tails, const Req
 
 awaitable<Response> events(Service& service, std::shared_ptr<Tails> tails, Request& request) {
   require_known_query(request, {"after", "limit", "stream"});
-  if (request.query_value("stream") == "true" || request.header("accept").starts_with("text/event-stream"))
+  const auto wants_stream = request.query.find("stream");
+  if ((wants_stream != request.query.end() && wants_stream->second == "true") ||
+      request.header("accept").starts_with("text/event-stream"))
     co_return stream(service, tails, request);
   const auto id = service.store.job(request.arguments.at("id")).id;
-  const auto after = request.query_value("after");
-  const auto before = after.empty() ? 0 : event_number(after, "after");
+  const auto after = request.query.find("after");
+  const auto before = after == request.query.end() ? 0 : event_number(after->second, "after");
   const auto limit = limit_of(request);
   co_return json_response(list_view<EventRow>(events_before(service.store.read(), id, before, limit + 1),
                                               static_cast<size_t>(limit), event_view));

@@ -64,16 +64,19 @@ awaitable<Response> remove(Service& service, Request& request) {
 
 awaitable<Response> list(Service& service, const Request& request) {
   require_known_query(request, {"after", "limit", "purpose", "order"});
-  const auto order = request.query_value("order");
+  const auto said = [&](const char* name) {
+    const auto found = request.query.find(name);
+    return found == request.query.end() ? "" : found->second;
+  };
+  const auto order = said("order");
   if (!order.empty() && order != "asc" && order != "desc")
     throw ApiError(400, "invalid_value", "must be asc or desc", "order");
   const auto limit = limit_of(request);
-  co_return json_response(
-      list_view<FileRow>(find_files(service.store.read(), {.after = request.query_value("after"),
-                                                           .purpose = request.query_value("purpose"),
-                                                           .oldest_first = order == "asc",
-                                                           .limit = limit + 1}),
-                         static_cast<size_t>(limit), file_view));
+  co_return json_response(list_view<FileRow>(find_files(service.store.read(), {.after = said("after"),
+                                                                               .purpose = said("purpose"),
+                                                                               .oldest_first = order == "asc",
+                                                                               .limit = limit + 1}),
+                                             static_cast<size_t>(limit), file_view));
 }
 
 }  // namespace

@@ -34,9 +34,10 @@ Submission submission_of(const Request& request) {
 
 JobFilter filter_of(Service& service, const Request& request) {
   JobFilter filter{.limit = limit_of(request) + 1};
-  if (const auto after = request.query_value("after"); !after.empty())
-    filter.after = service.store.job(after).id;
-  if (const auto state = request.query_value("status"); !state.empty()) filter.states = {state_of(state)};
+  if (const auto after = request.query.find("after"); after != request.query.end())
+    filter.after = service.store.job(after->second).id;
+  if (const auto state = request.query.find("status"); state != request.query.end())
+    filter.states = {state_of(state->second)};
   for (const auto& [name, value] : request.query)
     if (name.starts_with("metadata[")) filter.metadata.emplace_back(name.substr(9, name.size() - 10), value);
   return filter;

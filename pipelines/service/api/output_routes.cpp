@@ -21,7 +21,7 @@ Json metrics(Service& service, const Request& request) {
   const auto id = service.store.job(request.arguments.at("id")).id;
   const auto since = number_of(request, "since_step", -1),
              stride = std::max<int64_t>(1, number_of(request, "stride", 1));
-  const auto kind = request.query_value("kind");
+  const auto kind = request.query.find("kind");
   Json rows = Json::array();
   int64_t after = 0, last_step = -1;
   for (auto events = events_after(service.store.read(), id, after, 1000); !events.empty();
@@ -31,7 +31,7 @@ Json metrics(Service& service, const Request& request) {
       if (event.type != "metrics" || static_cast<int64_t>(rows.size()) >= kMostRows) continue;
       const auto step = event.data.value("step", int64_t{-1});
       const auto of_kind = event.data.value("kind", "");
-      if (step <= since || (!kind.empty() && kind != of_kind)) continue;
+      if (step <= since || (kind != request.query.end() && kind->second != of_kind)) continue;
       if (of_kind == "train" && step % stride != 0) continue;
       last_step = std::max(last_step, step);
       rows.push_back(event.data);
@@ -73,9 +73,9 @@ Json checkpoints(Service& service, const Request& request) {
   const auto job = service.store.job(request.arguments.at("id"));
   const auto limit = limit_of(request);
   auto rows = run_checkpoints(service.store.run_folder(job.id));
-  if (const auto after = request.query_value("after"); !after.empty()) {
+  if (const auto after = request.query.find("after"); after != request.query.end()) {
     const auto found = std::find_if(rows.begin(), rows.end(), [&](const auto& row) {
-      return after.ends_with("-" + std::to_string(row.step));
+      return after->second.ends_with("-" + std::to_string(row.step));
     });
     rows.erase(rows.begin(), found == rows.end() ? found : found + 1);
   }

@@ -31,9 +31,9 @@ Submission submission_of(const Request& request) {
 
 bool wants_bytes(const Request& request) {
   require_known_query(request, {"response_format"});
-  const auto format = request.query_value("response_format");
-  if (format.empty() || format == "b64_json") return true;
-  if (format == "url") return false;
+  const auto format = request.query.find("response_format");
+  if (format == request.query.end() || format->second == "b64_json") return true;
+  if (format->second == "url") return false;
   throw ApiError(400, "invalid_value", "must be b64_json or url", "response_format");
 }
 

@@ -10,19 +10,11 @@ const char* type_of(unsigned status) {
   return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
-std::string value_of(const std::map<std::string, std::string>& values, const std::string& name) {
-  const auto found = values.find(name);
-  return found == values.end() ? "" : found->second;
-}
-
 }  // namespace
 
 std::string Request::header(const std::string& lower_case_name) const {
-  return value_of(headers, lower_case_name);
-}
-
-std::string Request::query_value(const std::string& name) const {
-  return value_of(query, name);
+  const auto found = headers.find(lower_case_name);
+  return found == headers.end() ? "" : found->second;
 }
 
 Response json_response(const Json& json, unsigned status) {

@@ -27,9 +27,7 @@ struct Request {
   std::string body;
   std::filesystem::path body_file;  ///< of routes that take a large body: where it lies
 
-  /// Empty where the client did not say it.
   std::string header(const std::string& lower_case_name) const;
-  std::string query_value(const std::string& name) const;
 };
 
 /// Where a stream's events go. Throws once the client is gone, or reads nothing for the time that it has.
